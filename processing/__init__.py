@@ -1,0 +1,1 @@
+"""What runs on the GPU: files in, files out, no network, no AWS."""

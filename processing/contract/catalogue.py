@@ -1,0 +1,175 @@
+"""The models we can run, with what each one can do.
+
+Sizes, frame counts, token limits and data types are those of the model cards and of diffusers'
+own checks; `memory_gb` and figures of speed are not here because they are measured, not declared.
+"""
+
+from enum import StrEnum
+
+from processing.contract.document import Document
+
+
+class Mode(StrEnum):
+    """What a video is made from. The name says the pipeline."""
+
+    TEXT_TO_VIDEO = "text-to-video"
+    IMAGE_TO_VIDEO = "image-to-video"
+
+
+class Size(Document):
+    """Height before width, in pixels, as in diffusers."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+class Weights(Document):
+    """One folder in diffusers' layout, and what it can do.
+
+    `folder` is the name under the models prefix; `repository` is where the weights come from,
+    or None for those we make ourselves.
+    """
+
+    folder: str
+    repository: str | None
+    sizes: tuple[Size, ...]
+    """Valid sizes; the first one is the default."""
+
+
+class Model(Document):
+    """A model as people name it, with one set of weights for each mode it has."""
+
+    name: str
+    licence: str
+    dtype: str
+    weights: dict[Mode, Weights]
+    num_frames: tuple[int, ...]
+    """Valid frame counts; the first one is the default."""
+    fps: int
+    prompt_tokens: int
+    """Length to which the text encoder's input is padded and cut."""
+    scheduler: str
+    """A scheduler class of diffusers."""
+    use_dynamic_cfg: bool
+    num_inference_steps: int
+    guidance_scale: float
+    notice: str | None = None
+    """What a person should know before relying on the model."""
+
+
+def _size(height: int, width: int) -> Size:
+    return Size(height=height, width=width)
+
+
+_COGVIDEOX_LICENCE = "CogVideoX License (commercial use needs registration and has limits)"
+# CogVideoX was trained on 480x720; its frames come as 8k + 1.
+_FRAMES_1_0 = (49, 41, 33, 25, 17, 9)
+_SIZES_1_5_IMAGE = tuple(
+    size
+    for long in range(1360, 767, -16)
+    for size in ((_size(768, long),) if long == 768 else (_size(768, long), _size(long, 768)))
+)
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            name="demo",
+            licence="Apache-2.0",
+            dtype="float32",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="demo",
+                    repository=None,
+                    sizes=(_size(64, 96), _size(96, 64), _size(64, 64)),
+                ),
+                Mode.IMAGE_TO_VIDEO: Weights(
+                    folder="demo-i2v",
+                    repository=None,
+                    sizes=(_size(64, 96), _size(96, 64), _size(64, 64)),
+                ),
+            },
+            num_frames=(17, 9),
+            fps=8,
+            prompt_tokens=64,
+            scheduler="CogVideoXDDIMScheduler",
+            use_dynamic_cfg=False,
+            num_inference_steps=25,
+            guidance_scale=4.0,
+            notice=(
+                "The demo model has random weights: it shows the whole way from drop to mail, "
+                "and its picture is noise."
+            ),
+        ),
+        Model(
+            name="cogvideox-2b",
+            licence="Apache-2.0",
+            dtype="float16",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="cogvideox-2b",
+                    repository="zai-org/CogVideoX-2b",
+                    sizes=(_size(480, 720),),
+                ),
+            },
+            num_frames=_FRAMES_1_0,
+            fps=8,
+            prompt_tokens=226,
+            scheduler="CogVideoXDDIMScheduler",
+            use_dynamic_cfg=False,
+            num_inference_steps=50,
+            guidance_scale=6.0,
+        ),
+        Model(
+            name="cogvideox-5b",
+            licence=_COGVIDEOX_LICENCE,
+            dtype="bfloat16",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="cogvideox-5b",
+                    repository="zai-org/CogVideoX-5b",
+                    sizes=(_size(480, 720),),
+                ),
+                Mode.IMAGE_TO_VIDEO: Weights(
+                    folder="cogvideox-5b-i2v",
+                    repository="zai-org/CogVideoX-5b-I2V",
+                    sizes=(_size(480, 720),),
+                ),
+            },
+            num_frames=_FRAMES_1_0,
+            fps=8,
+            prompt_tokens=226,
+            scheduler="CogVideoXDPMScheduler",
+            use_dynamic_cfg=True,
+            num_inference_steps=50,
+            guidance_scale=6.0,
+        ),
+        Model(
+            name="cogvideox1.5-5b",
+            licence=_COGVIDEOX_LICENCE,
+            dtype="bfloat16",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="cogvideox1.5-5b",
+                    repository="zai-org/CogVideoX1.5-5B",
+                    sizes=(_size(768, 1360),),
+                ),
+                Mode.IMAGE_TO_VIDEO: Weights(
+                    folder="cogvideox1.5-5b-i2v",
+                    repository="zai-org/CogVideoX1.5-5B-I2V",
+                    sizes=_SIZES_1_5_IMAGE,
+                ),
+            },
+            num_frames=(81, 161),
+            fps=16,
+            prompt_tokens=224,
+            scheduler="CogVideoXDPMScheduler",
+            use_dynamic_cfg=True,
+            num_inference_steps=50,
+            guidance_scale=6.0,
+        ),
+    )
+}
