@@ -61,12 +61,12 @@ class Code(StrEnum):
 
 
 MEANINGS: dict[Code, str] = {
-    Code.KEY_SUFFIX: "The file under jobs/ has a name that is nearly, but not quite, that of a job spec.",
+    Code.KEY_SUFFIX: "The file under jobs/ has a name that is not quite that of a job spec.",
     Code.SPEC_TOO_LARGE: "The spec is larger than 64 KiB.",
     Code.SPEC_EMPTY: "The spec has no content.",
     Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value, not fields with values.",
-    Code.TEXT_ENCODING: "The file is not UTF-8 (with or without a byte order mark) nor marked UTF-16.",
-    Code.TEXT_CHARACTER: "The file has a character that no prompt needs: a control or an invisible direction mark.",
+    Code.TEXT_ENCODING: "The file is neither UTF-8 nor UTF-16 with a byte order mark.",
+    Code.TEXT_CHARACTER: "The file has a control character or an invisible direction mark.",
     Code.YAML_SYNTAX: "The file is not YAML that can be read.",
     Code.YAML_ALIAS: "The spec uses a YAML anchor, alias or merge key.",
     Code.YAML_TAG: "The spec uses a YAML tag such as !!python/object or a %YAML directive.",

@@ -48,7 +48,7 @@ class ManifestTask(Document):
 
 
 class Manifest(Document):
-    """All tasks of one processing job. They share a model and a mode, so one pipeline serves them."""
+    """All tasks of one processing job. One pipeline serves them: they share model and mode."""
 
     version: Literal[1] = 1
     attempt_id: str

@@ -1,8 +1,8 @@
 """What the worker answers: the files of one task's folder.
 
-    video.mp4, poster.jpg       of a task that succeeded
-    progress-<percent>.json     while it runs
-    result.json                 last; its upload is the completion event
+video.mp4, poster.jpg       of a task that succeeded
+progress-<percent>.json     while it runs
+result.json                 last; its upload is the completion event
 """
 
 from datetime import datetime

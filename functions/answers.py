@@ -1,0 +1,114 @@
+"""Tells people: writes status and refusals into the bucket, and sends the mail that is owed.
+
+Everything here is made from the table alone and may run any number of times.
+"""
+
+from datetime import timedelta
+
+from functions import keys, replies
+from functions.job import Job, State, Task
+from functions.ports import (
+    TASKS,
+    Conflict,
+    Ports,
+    Put,
+    Remove,
+    job_key,
+    letter_key,
+)
+
+# A Lambda lives 15 minutes at most, so whoever claimed a letter longer ago is dead.
+LETTER_CLAIM = timedelta(minutes=15)
+
+
+def settle(ports: Ports, job_id: str) -> None:
+    """Bring everything outside of the table up to what the table says of a job."""
+    record = ports.ledger.get(job_key(job_id))
+    if record is None:
+        return
+    job = record.document
+    output = ports.settings.output_bucket
+    if job.state == State.REJECTED:
+        ports.files.write(
+            output,
+            keys.rejected(job.path),
+            replies.refusal(job).encode(),
+            "text/plain; charset=utf-8",
+        )
+    elif job.state in {State.WAITING, State.QUEUED}:
+        # The refusal of an earlier version of this spec is out of date.
+        ports.files.remove(output, keys.rejected(job.path))
+    publish_status(ports, job_id)
+    if job.state == State.QUEUED:
+        ports.wake()
+    deliver(ports, job_id)
+
+
+def publish_status(ports: Ports, job_id: str) -> None:
+    """Write status/<path>.json.
+
+    Two handlers may do this at once, and the one that read first may write last. So each reads
+    again after writing and repeats while the table has moved on: the last write is always fresh.
+    """
+    for _ in range(5):
+        job = ports.ledger.get(job_key(job_id))
+        if job is None:
+            return
+        tasks = ports.ledger.query(job.key.partition, Task, prefix=TASKS)
+        document = replies.status(job.document, [task.document for task in tasks])
+        ports.files.write(
+            ports.settings.output_bucket,
+            keys.status(job.document.path),
+            document.to_json().encode(),
+            "application/json",
+        )
+        again = ports.ledger.get(job_key(job_id))
+        tasks_again = ports.ledger.query(job.key.partition, Task, prefix=TASKS)
+        if again == job and tasks_again == tasks:
+            return
+
+
+def deliver(ports: Ports, job_id: str) -> None:
+    """Send the notification that is owed for a job, if one is.
+
+    SNS has no way to send once: a kill between its acknowledgement and the removal of the letter
+    sends it again after `LETTER_CLAIM`. Nothing else does.
+    """
+    letter = ports.ledger.get(letter_key(job_id))
+    if letter is None:
+        return
+    claimed_at = letter.document.claimed_at
+    if claimed_at is not None and ports.now() - claimed_at < LETTER_CLAIM:
+        return
+    claimed = letter.document.model_copy(update={"claimed_at": ports.now()})
+    try:
+        ports.ledger.commit(Put(letter.key, claimed, letter.revision))
+    except Conflict:
+        return
+    job = ports.ledger.get(job_key(job_id))
+    assert job is not None  # a letter is committed together with its job
+    tasks = [t.document for t in ports.ledger.query(job.key.partition, Task, prefix=TASKS)]
+    mail = replies.mail(
+        job.document,
+        tasks,
+        _links(ports, job.document, tasks),
+        output_bucket=ports.settings.output_bucket,
+        region=ports.region,
+    )
+    ports.post.send(mail.subject, mail.body, dict(mail.attributes))
+    ports.ledger.commit(Remove(letter.key, letter.revision + 1))
+
+
+def _links(ports: Ports, job: Job, tasks: list[Task]) -> list[replies.VideoLink]:
+    output = ports.settings.output_bucket
+    videos = [
+        keys.published(job.path, task.number, job.task_count).video
+        for task in tasks
+        if task.state == State.SUCCEEDED
+    ]
+    return [
+        replies.VideoLink(
+            video=video, link=ports.files.link(output, video, ports.settings.link_seconds)
+        )
+        for video in videos
+    ]

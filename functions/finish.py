@@ -1,0 +1,289 @@
+"""Publishes what the worker finished, as it finishes, and closes attempts that have ended.
+
+A result counts only if it comes from the attempt that owns the task now. Publishing is a copy of
+the same bytes to the same keys, the sidecar last; the table is changed after that, together with
+the mail that is then owed. So each step can be repeated, and a kill between two of them is mended
+by whoever comes next.
+"""
+
+from pydantic import ValidationError
+
+from functions import answers, dispatch, keys, replies
+from functions.job import Attempt, Letter, State, Task, TaskRef
+from functions.ports import (
+    Change,
+    Conflict,
+    Missing,
+    Ports,
+    Put,
+    Record,
+    attempt_key,
+    job_key,
+    letter_key,
+    task_key,
+)
+from processing.contract.catalogue import MODELS
+from processing.contract.errors import Code, Problem, TaskFailed, Transient
+from processing.contract.outcome import (
+    POSTER_FILE,
+    RESULT_FILE,
+    VIDEO_FILE,
+    Outcome,
+    Progress,
+    Rendered,
+)
+
+_RETRIES = 8
+
+
+def file_written(ports: Ports, key: str) -> None:
+    """Act on a file that a worker wrote.
+
+    Raises:
+        Transient: try again later.
+    """
+    parts = keys.parse_task_file(key)
+    if parts is None:
+        return
+    if parts.file_name == RESULT_FILE:
+        task_ended(ports, parts.attempt_id, parts.task_id)
+    elif parts.file_name.startswith("progress-"):
+        _progressed(ports, key)
+
+
+def _ref(task_id: str) -> TaskRef | None:
+    job_id, _, number = task_id.rpartition("-")
+    return TaskRef(job_id=job_id, number=int(number)) if job_id and number.isdigit() else None
+
+
+def _progressed(ports: Ports, key: str) -> None:
+    try:
+        progress = Progress.from_json(ports.files.read(ports.settings.work_bucket, key))
+    except (Missing, ValidationError) as error:
+        ports.tell("progress-unreadable", {"key": key, "error": str(error)})
+        return
+    ref = _ref(progress.task_id)
+    record = ports.ledger.get(task_key(ref)) if ref else None
+    if record is None:
+        return
+    task = record.document
+    if task.attempt_id != progress.attempt_id or task.state != State.RUNNING:
+        return
+    if progress.percent <= task.percent:
+        return  # an event that was overtaken
+    moved = task.model_copy(
+        update={
+            "percent": progress.percent,
+            "expected_seconds_left": progress.expected_seconds_left,
+        }
+    )
+    try:
+        ports.ledger.commit(Put(record.key, moved, record.revision))
+    except Conflict:
+        return  # progress is a courtesy: the next one will do
+    answers.publish_status(ports, task.job_id)
+
+
+def task_ended(ports: Ports, attempt_id: str, task_id: str) -> None:
+    """Publish a task's result, once.
+
+    Raises:
+        Transient: the result is there but its video is not yet, or the table is being fought over.
+    """
+    ref = _ref(task_id)
+    if ref is None:
+        ports.tell("result-of-no-task", {"task_id": task_id})
+        return
+    for _ in range(_RETRIES):
+        record = ports.ledger.get(task_key(ref))
+        if record is None:
+            ports.tell("result-of-no-task", {"task_id": task_id})
+            return
+        task = record.document
+        if task.state != State.RUNNING or task.attempt_id != attempt_id:
+            ports.tell("result-is-stale", {"task_id": task_id, "attempt_id": attempt_id})
+            break
+        try:
+            try:
+                rendered = _verified(ports, task, attempt_id)
+                _publish(ports, record, rendered)
+                _close(ports, record, State.SUCCEEDED, None)
+            except TaskFailed as failure:
+                _close(ports, record, State.FAILED, failure.problems[0])
+            break
+        except Conflict:
+            continue
+    else:
+        raise Conflict(f"{task_id} is being fought over")
+    answers.settle(ports, ref.job_id)
+
+
+def _verified(ports: Ports, task: Task, attempt_id: str) -> Rendered:
+    """The worker's result, once its files are in S3 as the worker wrote them.
+
+    Raises:
+        TaskFailed: the worker says so, or the files are not what it says.
+        Transient: a file is not there yet.
+    """
+    work = ports.settings.work_bucket
+    try:
+        body = ports.files.read(work, keys.task_result(attempt_id, task.task_id))
+        outcome = Outcome.from_json(body).result
+    except Missing:
+        raise Transient(f"no result of {task.task_id}") from None
+    except ValidationError as error:
+        ports.tell("result-unreadable", {"task_id": task.task_id, "error": str(error)})
+        raise TaskFailed(
+            Problem(
+                code=Code.RESULT_INVALID,
+                message="The renderer's result cannot be read.",
+                hint="Whoever runs this reeldrop finds more in the log. Drop the file again.",
+            )
+        ) from None
+    if not isinstance(outcome, Rendered):
+        ports.tell("task-failed", {"task_id": task.task_id, "detail": outcome.detail})
+        raise TaskFailed(outcome.problem)
+    for file_name, sha256 in (
+        (VIDEO_FILE, outcome.video.sha256),
+        (POSTER_FILE, outcome.poster_sha256),
+    ):
+        key = keys.task_file(attempt_id, task.task_id, file_name)
+        try:
+            found = ports.files.sha256(work, key)
+        except Missing:
+            # The order in which SageMaker uploads files is not promised.
+            raise Transient(f"{key} is not there yet") from None
+        if found != sha256:
+            raise TaskFailed(
+                Problem(
+                    code=Code.VIDEO_DAMAGED,
+                    message=f"The file {file_name} is not what the renderer wrote.",
+                    hint="Drop the file again.",
+                )
+            )
+    return outcome
+
+
+def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
+    task = record.document
+    job = ports.ledger.get(job_key(task.job_id))
+    assert job is not None  # tasks are committed together with their job
+    settings = ports.settings
+    at = keys.published(job.document.path, task.number, job.document.task_count)
+    for file_name, key, content_type in (
+        (VIDEO_FILE, at.video, "video/mp4"),
+        (POSTER_FILE, at.poster, "image/jpeg"),
+    ):
+        source = keys.task_file(rendered.attempt_id, task.task_id, file_name)
+        ports.files.copy(
+            (settings.work_bucket, source, None), (settings.output_bucket, key), content_type
+        )
+    document = replies.sidecar(
+        job.document,
+        task,
+        rendered,
+        bucket=settings.output_bucket,
+        instance_type=settings.instance_type,
+        licence=MODELS[rendered.model].licence,
+    )
+    ports.files.write(
+        settings.output_bucket, at.sidecar, document.to_json().encode(), "application/json"
+    )
+
+
+def _close(ports: Ports, record: Record[Task], state: State, problem: Problem | None) -> None:
+    """Make a task terminal; with the last one its job too, and the mail is owed.
+
+    Raises:
+        Conflict: the task or its job changed meanwhile.
+    """
+    now = ports.now()
+    task = record.document.model_copy(
+        update={
+            "state": state,
+            "problem": problem,
+            "finished_at": now,
+            "expected_seconds_left": None,
+            "percent": 100 if state == State.SUCCEEDED else record.document.percent,
+        }
+    )
+    job = ports.ledger.get(job_key(task.job_id))
+    assert job is not None  # tasks are committed together with their job
+    left = job.document.open_tasks - 1
+    failed = job.document.failed_tasks + (state == State.FAILED)
+    moved = job.document.model_copy(
+        update={"open_tasks": left, "failed_tasks": failed, "updated_at": now}
+    )
+    changes: list[Change] = []
+    if left == 0:
+        ending = State.FAILED if failed else State.SUCCEEDED
+        moved = moved.model_copy(update={"state": ending})
+        changes.append(Put(letter_key(task.job_id), Letter(job_id=task.job_id)))
+    ports.ledger.commit(
+        Put(record.key, task, record.revision), Put(job.key, moved, job.revision), *changes
+    )
+    ports.tell(state.value, {"task_id": task.task_id, "attempt_id": task.attempt_id})
+
+
+def attempt_ended(ports: Ports, attempt_id: str) -> None:
+    """Act on a processing job that is said to have ended.
+
+    Every task of it that has a result is published; the others get a new attempt, or fail when
+    they have had all of theirs.
+
+    Raises:
+        Transient: try again later.
+    """
+    record = ports.ledger.get(attempt_key(attempt_id))
+    if record is None:
+        return
+    status = ports.renderer.status(attempt_id)
+    if status is None or not status.ended:
+        ports.tell("not-ended", {"attempt_id": attempt_id})
+        return
+    reason = f"the processing job {status.status.lower()}"
+    if status.reason:
+        reason += f": {status.reason}"
+    close_attempt(ports, record, reason)
+
+
+def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
+    """Publish or give a new attempt to each task of an ended processing job, then end it."""
+    attempt = record.document
+    for ref in attempt.candidates:
+        task = ports.ledger.get(task_key(ref))
+        if task is None or task.document.attempt_id != attempt.attempt_id:
+            continue
+        if task.document.state != State.RUNNING:
+            continue
+        key = keys.task_result(attempt.attempt_id, task.document.task_id)
+        try:
+            ports.files.facts(ports.settings.work_bucket, key)
+        except Missing:
+            _without_result(ports, task, reason)
+        else:
+            task_ended(ports, attempt.attempt_id, task.document.task_id)
+    dispatch.end(ports, attempt.attempt_id)
+    ports.tell("attempt-ended", {"attempt_id": attempt.attempt_id, "reason": reason})
+    ports.wake()
+
+
+def _without_result(ports: Ports, record: Record[Task], reason: str) -> None:
+    task = record.document
+    if task.attempts < ports.settings.max_attempts:
+        dispatch.requeue(ports, record, attempts=task.attempts, reason=f"new attempt: {reason}")
+        ports.tell("new-attempt", {"task_id": task.task_id, "reason": reason})
+        answers.publish_status(ports, task.job_id)
+        return
+    _close(
+        ports,
+        record,
+        State.FAILED,
+        Problem(
+            code=Code.WORKER_STOPPED,
+            message=f"Rendering was tried {task.attempts} times and stopped each time; "
+            f"the last time {reason[:400]}.",
+            hint="Drop the file again later; whoever runs this reeldrop finds more in the log.",
+        ),
+    )
+    answers.settle(ports, task.job_id)

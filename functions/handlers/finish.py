@@ -1,0 +1,28 @@
+"""Files a worker wrote, and processing jobs that ended, through their queue."""
+
+from typing import Annotated, Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import Field, TypeAdapter
+
+from functions.finish import attempt_ended, file_written
+from functions.handlers import entry
+from functions.ports import Ports
+from functions.routes import ObjectCreated, ProcessingChanged
+
+_EVENT: TypeAdapter[ObjectCreated | ProcessingChanged] = TypeAdapter(
+    Annotated[ObjectCreated | ProcessingChanged, Field(discriminator="detail_type")]
+)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Lambda entry point."""
+    return entry.batch(event, context, _happened)
+
+
+def _happened(ports: Ports, body: str) -> None:
+    happened = _EVENT.validate_json(body)
+    if isinstance(happened, ObjectCreated):
+        file_written(ports, happened.detail.object.key)
+    else:
+        attempt_ended(ports, happened.detail.processing_job_name)

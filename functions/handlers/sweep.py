@@ -1,0 +1,16 @@
+"""The schedule: do whatever an event should have done and did not."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from functions.handlers import entry
+from functions.sweep import sweep
+
+
+def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
+    """Lambda entry point."""
+    try:
+        sweep(entry.ports())
+    finally:
+        entry.metrics().flush_metrics()

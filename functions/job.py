@@ -1,0 +1,159 @@
+"""Jobs, tasks and attempts: the records of the table, and the states they go through.
+
+    waiting → queued → running → succeeded | failed        and  rejected, canceled
+
+Terminal states never change. A job has the state of its tasks taken together.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from functions.spec import Priority, Resolved
+from processing.contract.catalogue import Mode
+from processing.contract.document import Document
+from processing.contract.errors import Notice, Problem
+from processing.contract.manifest import Parameters
+
+
+class State(StrEnum):
+    """Where a job or a task is."""
+
+    WAITING = "waiting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELED = "canceled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether this state is final."""
+        return self in {State.SUCCEEDED, State.FAILED, State.REJECTED, State.CANCELED}
+
+
+class Source(Document):
+    """The object that a job came from."""
+
+    bucket: str
+    key: str
+    version: str
+    """Version id; the etag where the bucket has no versions."""
+    versioned: bool
+
+
+class Enhancement(Document):
+    """What became of the prompt."""
+
+    status: Literal["enhanced", "kept", "off"]
+    original: str
+    model: str = ""
+    """The model or inference profile that was asked."""
+    answered_by: str = ""
+    """What in fact answered; a stand-in says so here."""
+    reason: str = ""
+    """Why the prompt was kept, when it was."""
+
+
+class Job(Document):
+    """One version of one spec."""
+
+    job_id: str
+    source: Source
+    path: str
+    state: State
+    created_at: datetime
+    updated_at: datetime
+    resolved: Resolved | None = None
+    enhancement: Enhancement | None = None
+    task_count: int = 0
+    open_tasks: int = 0
+    failed_tasks: int = 0
+    waiting_for: str | None = None
+    """Key of the reference that has not come yet."""
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+
+class Task(Document):
+    """One video of a job."""
+
+    task_id: str
+    job_id: str
+    number: int
+    state: State
+    model: str
+    parameters: Parameters
+    image: str | None
+    """Key of the kept reference in the work bucket."""
+    priority: Priority
+    queued_at: datetime
+    attempts: int = 0
+    """Attempts that were started; one that got no capacity does not count."""
+    attempt_id: str | None = None
+    """The attempt that owns this task while it runs. A result of another attempt is stale."""
+    percent: int = 0
+    expected_seconds_left: float | None = None
+    waiting_reason: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    problem: Problem | None = None
+
+
+class TaskRef(Document):
+    """Names a task."""
+
+    job_id: str
+    number: int
+
+
+class QueueEntry(Document):
+    """A queued task's place in the line. Exists exactly while the task is queued."""
+
+    task: TaskRef
+    task_id: str
+    model: str
+    mode: Mode
+
+
+class Waiting(Document):
+    """A job that waits for a reference."""
+
+    job_id: str
+    deadline: datetime
+
+
+class Attempt(Document):
+    """One processing job: from the claim of its tasks to its end.
+
+    `claiming`: tasks are being taken; `starting`: the manifest is fixed, the create call may have
+    been made; `started`: SageMaker has it; `ended`.
+    """
+
+    attempt_id: str
+    state: Literal["claiming", "starting", "started", "ended"]
+    model: str
+    mode: Mode
+    candidates: tuple[TaskRef, ...]
+    instance_type: str
+    created_at: datetime
+    updated_at: datetime
+    manifest_sha256: str = ""
+
+
+class Capacity(Document):
+    """Who holds the instances of one type: at most as many attempts as are allowed."""
+
+    leases: tuple[str, ...] = ()
+
+
+class Letter(Document):
+    """A notification that is owed. Removed once it is sent.
+
+    The one who sends it claims it first, so that two handlers do not both send it; a claim that
+    its holder did not live to use is taken over by the sweeper.
+    """
+
+    job_id: str
+    claimed_at: datetime | None = None

@@ -1,0 +1,286 @@
+"""What the use cases need from the world. `aws.py` answers with AWS, tests with fakes.
+
+The table is a store of documents with revisions: every change names the revision that it was
+made from, several changes are committed together or not at all, and `Conflict` means that
+somebody else was faster. All exactly-once behaviour rests on this one rule.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+from functions.job import Attempt, Capacity, Job, Letter, QueueEntry, Task, TaskRef, Waiting
+from functions.settings import Settings
+from processing.contract.document import Document
+from processing.contract.errors import Transient
+
+D = TypeVar("D", bound=Document)
+C_co = TypeVar("C_co", bound=Document, covariant=True)
+
+# --- the table -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RecordKey(Generic[C_co]):
+    """Where a document of type `kind` is kept."""
+
+    partition: str
+    sort: str
+    kind: type[C_co]
+
+
+@dataclass(frozen=True)
+class Record(Generic[C_co]):
+    """A document as it was read, with the revision that a change of it must name."""
+
+    key: RecordKey[C_co]
+    document: C_co
+    revision: int
+
+
+@dataclass(frozen=True)
+class Put(Generic[C_co]):
+    """Write a document: a new one (`revision` 0) or over the one that was read."""
+
+    key: RecordKey[C_co]
+    document: C_co
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Remove(Generic[C_co]):
+    """Remove a document that must still be at the revision that was read."""
+
+    key: RecordKey[C_co]
+    revision: int
+
+
+Change = Put[Document] | Remove[Document]
+
+
+class Conflict(Transient):
+    """A change was made from a revision that is no longer the current one."""
+
+
+class Ledger(Protocol):
+    """The table. Reads are strongly consistent."""
+
+    def get(self, key: RecordKey[D]) -> Record[D] | None:
+        """The document at `key`, if there is one."""
+
+    def query(
+        self, partition: str, kind: type[D], *, prefix: str = "", limit: int | None = None
+    ) -> list[Record[D]]:
+        """Documents of a partition whose sort key begins with `prefix`, in order."""
+
+    def commit(self, *changes: Change) -> None:
+        """Make all changes (at most 100), or none.
+
+        Raises:
+            Conflict: one of them was made from a revision that is not the current one.
+        """
+
+
+def job_key(job_id: str) -> RecordKey[Job]:
+    """A job."""
+    return RecordKey(f"JOB#{job_id}", "JOB", Job)
+
+
+def task_key(task: TaskRef) -> RecordKey[Task]:
+    """A task."""
+    return RecordKey(f"JOB#{task.job_id}", f"TASK#{task.number:04d}", Task)
+
+
+TASKS = "TASK#"
+QUEUE = "QUEUE"
+WAITING = "WAITING"
+OPEN_ATTEMPTS = "ATTEMPTS"
+OUTBOX = "OUTBOX"
+
+_PRIORITY = {"high": 0, "normal": 1, "low": 2}
+
+
+def queue_key(task: Task) -> RecordKey[QueueEntry]:
+    """A task's place in the line: by priority, then by the time it was first queued."""
+    at = task.queued_at.strftime("%Y%m%dT%H%M%S.%f")
+    return RecordKey(QUEUE, f"{_PRIORITY[task.priority]}#{at}#{task.task_id}", QueueEntry)
+
+
+def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
+    """A job that waits for the object `reference`. A key has no control characters we allow."""
+    return RecordKey(WAITING, f"{reference}\t{job_id}", Waiting)
+
+
+def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
+    """An attempt that has not ended: removed at its end."""
+    return RecordKey(OPEN_ATTEMPTS, attempt_id, Attempt)
+
+
+def capacity_key(instance_type: str) -> RecordKey[Capacity]:
+    """The leases on an instance type."""
+    return RecordKey("CAPACITY", instance_type, Capacity)
+
+
+def letter_key(job_id: str) -> RecordKey[Letter]:
+    """A notification that is owed."""
+    return RecordKey(OUTBOX, job_id, Letter)
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """An object's current (or named) version."""
+
+    version: str
+    versioned: bool
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object found by listing."""
+
+    key: str
+    modified_at: datetime
+
+
+class Missing(Exception):
+    """There is no such object, or no longer that version of it."""
+
+
+class Files(Protocol):
+    """S3. `version` None means the current one."""
+
+    def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
+        """Size and version. Raises Missing."""
+
+    def read(
+        self, bucket: str, key: str, version: str | None = None, first_bytes: int | None = None
+    ) -> bytes:
+        """The content, or its first bytes. Raises Missing."""
+
+    def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
+        """Create or replace an object."""
+
+    def copy(
+        self,
+        source: tuple[str, str, str | None],
+        target: tuple[str, str],
+        content_type: str,
+    ) -> None:
+        """Copy (bucket, key, version) to (bucket, key) inside S3. Raises Missing."""
+
+    def remove(self, bucket: str, key: str) -> None:
+        """Remove an object; fine when there is none."""
+
+    def sha256(self, bucket: str, key: str) -> str:
+        """Hex digest of the content. Raises Missing."""
+
+    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """All objects below a prefix. Never on the way of a job; for the sweeper."""
+
+    def link(self, bucket: str, key: str, seconds: int) -> str:
+        """An HTTPS link to download the object with."""
+
+
+# --- processing jobs -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProcessingJob:
+    """What we ask of SageMaker."""
+
+    attempt_id: str
+    manifest_sha256: str
+    input_uri: str
+    model_uri: str
+    output_uri: str
+
+
+@dataclass(frozen=True)
+class ProcessingStatus:
+    """What SageMaker says of a processing job."""
+
+    status: str
+    reason: str
+    manifest_sha256: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.status in {"Completed", "Failed", "Stopped"}
+
+
+class NoCapacity(Exception):
+    """The quota does not allow another processing job now. Means waiting, never failing."""
+
+
+class NameTaken(Exception):
+    """A processing job of this name exists already."""
+
+
+class Renderer(Protocol):
+    """SageMaker processing."""
+
+    def start(self, job: ProcessingJob) -> None:
+        """Create the processing job. Raises NoCapacity, NameTaken."""
+
+    def status(self, attempt_id: str) -> ProcessingStatus | None:
+        """Its status, or None if there is no such job."""
+
+
+# --- words and letters ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a language model answered."""
+
+    text: str
+    stop_reason: str
+    answered_by: str
+
+
+class LanguageModelUnavailable(Exception):
+    """The model did not answer; the message says why."""
+
+
+class LanguageModel(Protocol):
+    """Bedrock Converse."""
+
+    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
+        """One turn. Raises LanguageModelUnavailable."""
+
+
+class Post(Protocol):
+    """SNS."""
+
+    def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
+        """Publish one notification."""
+
+
+# --- all of it -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything that a use case may touch."""
+
+    settings: Settings
+    region: str
+    ledger: Ledger
+    files: Files
+    renderer: Renderer
+    language_model: LanguageModel
+    post: Post
+    wake: Callable[[], None]
+    """Ask for a dispatch soon."""
+    now: Callable[[], datetime]
+    """Aware, UTC."""
+    new_suffix: Callable[[], str]
+    """Eight random lower-case hex digits."""
+    tell: Callable[[str, dict[str, object]], None]
+    """Log an event with its facts."""

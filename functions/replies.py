@@ -1,0 +1,272 @@
+"""What the bucket and the inbox say to people: status, refusal, sidecar and mail, as texts.
+
+Pure: records in, text out.
+"""
+
+import shlex
+import urllib.parse
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from functions import keys
+from functions.job import Enhancement, Job, State, Task
+from functions.spec import JobSpec
+from processing.contract.document import Document
+from processing.contract.errors import Notice, Problem
+from processing.contract.outcome import Machine, Quality, Rendered, Seconds, VideoFacts
+
+# SNS refuses subjects of 100 characters and more.
+MAX_SUBJECT_CHARACTERS = 99
+
+
+class TaskStatus(Document):
+    """Where one video is."""
+
+    task_id: str
+    state: State
+    percent: int
+    attempt: int
+    expected_seconds_left: float | None = None
+    waiting_reason: str | None = None
+    video: str | None = None
+    """Key of the MP4 in the output bucket, once it is there."""
+    problem: Problem | None = None
+
+
+class Status(Document):
+    """status/<path>.json"""
+
+    job_id: str
+    path: str
+    state: State
+    message: str
+    created_at: datetime
+    updated_at: datetime
+    tasks: tuple[TaskStatus, ...]
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+
+def status(job: Job, tasks: Sequence[Task]) -> Status:
+    """The live status of a job."""
+    return Status(
+        job_id=job.job_id,
+        path=job.path,
+        state=job.state,
+        message=_status_message(job, tasks),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        tasks=tuple(
+            TaskStatus(
+                task_id=task.task_id,
+                state=task.state,
+                percent=task.percent,
+                attempt=task.attempts,
+                expected_seconds_left=task.expected_seconds_left,
+                waiting_reason=task.waiting_reason,
+                video=keys.published(job.path, task.number, job.task_count).video
+                if task.state == State.SUCCEEDED
+                else None,
+                problem=task.problem,
+            )
+            for task in tasks
+        ),
+        problems=job.problems,
+        warnings=job.warnings,
+    )
+
+
+def _status_message(job: Job, tasks: Sequence[Task]) -> str:
+    if job.state == State.WAITING:
+        return f"Waiting for {job.waiting_for} to be uploaded."
+    if job.state == State.QUEUED:
+        reasons = {task.waiting_reason for task in tasks if task.waiting_reason}
+        return "In the queue." if not reasons else f"In the queue: {'; '.join(sorted(reasons))}."
+    if job.state == State.RUNNING:
+        done = sum(task.state == State.SUCCEEDED for task in tasks)
+        percent = sum(task.percent for task in tasks) // max(1, len(tasks))
+        return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
+    if job.state == State.SUCCEEDED:
+        return "Ready."
+    return "; ".join(problem.sentence() for problem in job.problems) or job.state.value.capitalize()
+
+
+def refusal(job: Job) -> str:
+    """rejected/<path>.txt, for a person: what is wrong, where, and how to mend it."""
+    lines = [f"{job.source.key} was not turned into a video.", ""]
+    for problem in job.problems:
+        place = problem.place
+        where = [f"line {place.line}"] if place.line is not None else []
+        where += [f"column {place.column}"] if place.column is not None else []
+        where += [f"field {place.field}"] if place.field else []
+        lines += [
+            f"What:  {problem.message}",
+            *([f"Where: {', '.join(where)}"] if where else []),
+            f"Mend:  {problem.hint}",
+            f"Code:  {problem.code}",
+            "",
+        ]
+    lines.append(
+        f"Correct the file and upload it again under the same name. Job {job.job_id}, "
+        f"{job.updated_at:%Y-%m-%d %H:%M:%S} UTC."
+    )
+    return "\n".join(lines) + "\n"
+
+
+class Timing(Document):
+    """When things happened, and how long each part of the work took."""
+
+    dropped_at: datetime
+    queued_at: datetime
+    started_at: datetime
+    finished_at: datetime
+    seconds: Seconds
+
+
+class Sidecar(Document):
+    """videos/<path>.json: all there is to know about a video.
+
+    `spec` is itself a valid spec: dropped again, it makes the same video.
+    """
+
+    status: Literal["succeeded"] = "succeeded"
+    job_id: str
+    task_id: str
+    attempt_id: str
+    attempts: int
+    source: str
+    spec: JobSpec
+    prompt: str
+    enhancement: Enhancement
+    model: str
+    licence: str
+    weights_sha256: str
+    scheduler: str
+    timing: Timing
+    machine: Machine
+    instance_type: str
+    video_file: str
+    video: VideoFacts
+    poster_file: str
+    quality: Quality
+    warnings: tuple[Notice, ...]
+
+
+def sidecar(
+    job: Job, task: Task, rendered: Rendered, *, bucket: str, instance_type: str, licence: str
+) -> Sidecar:
+    """The sidecar of a task that succeeded."""
+    assert job.resolved is not None and job.enhancement is not None  # a task has both
+    at = keys.published(job.path, task.number, job.task_count)
+    names = set(JobSpec.model_fields) & set(type(task.parameters).model_fields)
+    spec = job.resolved.spec.model_copy(update=task.parameters.model_dump(include=names))
+    return Sidecar(
+        job_id=job.job_id,
+        task_id=task.task_id,
+        attempt_id=rendered.attempt_id,
+        attempts=task.attempts,
+        source=f"s3://{job.source.bucket}/{job.source.key}",
+        spec=spec,
+        prompt=task.parameters.prompt,
+        enhancement=job.enhancement,
+        model=rendered.model,
+        licence=licence,
+        weights_sha256=rendered.weights_sha256,
+        scheduler=rendered.scheduler,
+        timing=Timing(
+            dropped_at=job.created_at,
+            queued_at=task.queued_at,
+            started_at=rendered.started_at,
+            finished_at=rendered.finished_at,
+            seconds=rendered.seconds,
+        ),
+        machine=rendered.machine,
+        instance_type=instance_type,
+        video_file=f"s3://{bucket}/{at.video}",
+        video=rendered.video,
+        poster_file=f"s3://{bucket}/{at.poster}",
+        quality=rendered.quality,
+        warnings=(*job.warnings, *rendered.warnings),
+    )
+
+
+class Mail(Document):
+    """A notification: words for people, attributes for machines."""
+
+    subject: str
+    body: str
+    attributes: dict[str, str | tuple[str, ...]]
+
+
+_OUTCOMES = {
+    State.SUCCEEDED: "is ready",
+    State.REJECTED: "was refused",
+    State.FAILED: "failed",
+    State.CANCELED: "was canceled",
+}
+
+
+class VideoLink(Document):
+    """A published video, as a mail names it."""
+
+    video: str
+    link: str
+
+
+def mail(
+    job: Job, tasks: Sequence[Task], links: Sequence[VideoLink], *, output_bucket: str, region: str
+) -> Mail:
+    """The notification of a job that has ended."""
+    name = keys.name_of(job.path)
+    ending = f" {_OUTCOMES[job.state]}"
+    # ASCII, one line: SNS refuses anything else, and a name must not add headers.
+    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
+    room = MAX_SUBJECT_CHARACTERS - len("reeldrop: ") - len(ending)
+    lines = [f"{job.source.key} {_OUTCOMES[job.state]}.", ""]
+    for link in links:
+        lines += [
+            f"Video:    s3://{output_bucket}/{link.video}",
+            f"Copy it:  aws s3 cp {shlex.quote(f's3://{output_bucket}/{link.video}')} .",
+            f"Console:  {_console(output_bucket, region, link.video)}",
+            f"Link (works for a short time): {link.link}",
+            "",
+        ]
+    if links:
+        first = next(task for task in tasks if task.state == State.SUCCEEDED)
+        p = first.parameters
+        took = (job.updated_at - job.created_at).total_seconds()
+        lines += [
+            f"{p.num_frames} frames of {p.height} x {p.width} (height x width) at {p.fps} fps, "
+            f"model {first.model}, seed {p.seed}; {took:.0f} s from drop to mail.",
+            f"Prompt: {p.prompt}",
+            "",
+        ]
+    problems = [*job.problems, *(task.problem for task in tasks if task.problem)]
+    for problem in dict.fromkeys(problems):
+        line = f" (line {problem.place.line})" if problem.place.line is not None else ""
+        lines += [f"{problem.message}{line}", f"{problem.hint}  [{problem.code}]", ""]
+    lines += [f"Note: {warning.message}" for warning in job.warnings]
+    if job.state == State.REJECTED:
+        lines.append(f"The whole answer: s3://{output_bucket}/{keys.rejected(job.path)}")
+    else:
+        lines.append(f"Details: s3://{output_bucket}/{keys.status(job.path)}")
+    tags = job.resolved.spec.tags if job.resolved else ()
+    return Mail(
+        subject=f"reeldrop: {plain[:room]}{ending}",
+        body="\n".join(lines) + "\n",
+        attributes={
+            "status": job.state.value,
+            "job_id": job.job_id,
+            # Attribute values are text; a message attribute may hold any of the path's characters.
+            "path": job.path,
+            **({"tags": tags} if tags else {}),
+        },
+    )
+
+
+def _console(bucket: str, region: str, key: str) -> str:
+    return (
+        f"https://{region}.console.aws.amazon.com/s3/object/{bucket}"
+        f"?region={region}&prefix={urllib.parse.quote(key)}"
+    )

@@ -1,0 +1,124 @@
+"""Every few minutes: whatever an event should have done and did not.
+
+Events are hints. This compares the inbox, SageMaker, the results and the letters with the table
+and calls the same use cases that the events would have called.
+"""
+
+from datetime import timedelta
+
+from functions import answers, finish, keys, submit
+from functions.job import Attempt, Letter, QueueEntry, State, Waiting
+from functions.ports import (
+    OPEN_ATTEMPTS,
+    OUTBOX,
+    QUEUE,
+    WAITING,
+    Missing,
+    Ports,
+    Record,
+    job_key,
+    task_key,
+)
+from processing.contract.errors import Code, Place, Problem
+
+# Younger drops are still on their way; older ones were looked at by earlier sweeps.
+INBOX_FROM = timedelta(hours=6)
+INBOX_TO = timedelta(minutes=2)
+# A processing job that SageMaker does not know is gone for good after this long.
+UNKNOWN_AFTER = timedelta(minutes=10)
+
+
+def sweep(ports: Ports) -> None:
+    """Look at everything once.
+
+    Raises:
+        Transient: something is unavailable; the next sweep goes on.
+    """
+    for letter in ports.ledger.query(OUTBOX, Letter):
+        answers.deliver(ports, letter.document.job_id)
+    for attempt in ports.ledger.query(OPEN_ATTEMPTS, Attempt):
+        _attempt(ports, attempt)
+    for waiting in ports.ledger.query(WAITING, Waiting):
+        _waiting(ports, waiting)
+    _inbox(ports)
+    if ports.ledger.query(QUEUE, QueueEntry, limit=1):
+        ports.wake()
+
+
+def _attempt(ports: Ports, record: Record[Attempt]) -> None:
+    attempt = record.document
+    if attempt.state == "claiming":
+        ports.wake()  # a dispatch takes it over when it is old enough
+        return
+    status = ports.renderer.status(attempt.attempt_id)
+    if status is None:
+        if attempt.state == "starting":
+            ports.wake()
+        elif ports.now() - attempt.updated_at > UNKNOWN_AFTER:
+            finish.close_attempt(ports, record, "SageMaker does not know the processing job")
+        return
+    if status.ended:
+        finish.attempt_ended(ports, attempt.attempt_id)
+        return
+    for ref in attempt.candidates:
+        task = ports.ledger.get(task_key(ref))
+        if task is None or task.document.attempt_id != attempt.attempt_id:
+            continue
+        if task.document.state != State.RUNNING:
+            continue
+        key = keys.task_result(attempt.attempt_id, task.document.task_id)
+        try:
+            ports.files.facts(ports.settings.work_bucket, key)
+        except Missing:
+            continue
+        finish.task_ended(ports, attempt.attempt_id, task.document.task_id)
+
+
+def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
+    job = ports.ledger.get(job_key(waiting.document.job_id))
+    assert job is not None  # committed together
+    source = job.document.source
+    reference = job.document.waiting_for
+    assert reference is not None
+    try:
+        ports.files.facts(source.bucket, reference)
+    except Missing:
+        pass
+    else:
+        submit.submit(
+            ports, source.bucket, source.key, source.version if source.versioned else None
+        )
+        return
+    if ports.now() < waiting.document.deadline:
+        return
+    minutes = ports.settings.reference_deadline_seconds // 60
+    submit.reject(
+        ports,
+        job,
+        Problem(
+            code=Code.REFERENCE_NEVER_CAME,
+            message=f"The image {reference} was not uploaded within {minutes} minutes.",
+            hint="Check its name (upper and lower case count), upload it, and then this file "
+            "again.",
+            place=Place(field="image"),
+        ),
+    )
+    answers.settle(ports, job.document.job_id)
+
+
+def _inbox(ports: Ports) -> None:
+    bucket = ports.settings.input_bucket
+    now = ports.now()
+    for listed in ports.files.list(bucket, keys.JOBS_PREFIX):
+        if not INBOX_TO < now - listed.modified_at < INBOX_FROM:
+            continue
+        if keys.kind_of(listed.key) not in {keys.Kind.SPEC, keys.Kind.UNKNOWN}:
+            continue
+        try:
+            facts = ports.files.facts(bucket, listed.key)
+        except Missing:
+            continue
+        job_id = keys.job_id(bucket, listed.key, facts.version)
+        if ports.ledger.get(job_key(job_id)) is None:
+            ports.tell("drop-without-event", {"key": listed.key})
+            submit.submit(ports, bucket, listed.key, facts.version if facts.versioned else None)
