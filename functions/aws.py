@@ -37,7 +37,8 @@ from functions.ports import (
 )
 from functions.settings import Settings
 from processing.contract.errors import Transient
-from processing.contract.manifest import CONTAINER_ROOT
+from processing.contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
+from processing.contract.outcome import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -262,8 +263,8 @@ class S3Files:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """See `Files.list`."""
+    def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        """See `Files.listed`."""
         with _errors():
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=bucket, Prefix=prefix
@@ -306,9 +307,12 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
         "AppSpecification": {
             "ImageUri": settings.image_uri,
             "ContainerEntrypoint": ["python3", code],
-            "ContainerArguments": ["--root", CONTAINER_ROOT],
+            "ContainerArguments": ["--root", CONTAINER_ROOT, "--message", CONTAINER_MESSAGE],
         },
-        "Environment": {_MANIFEST_SHA256: job.manifest_sha256},
+        "Environment": {
+            _MANIFEST_SHA256: job.manifest_sha256,
+            MACHINE_VARIABLE: settings.instance_type,
+        },
         "ProcessingInputs": [
             channel("code", settings.code_uri),
             channel("input", job.input_uri),

@@ -183,7 +183,6 @@ def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
         task,
         rendered,
         bucket=settings.output_bucket,
-        instance_type=settings.instance_type,
         licence=MODELS[rendered.model].licence,
     )
     ports.files.write(

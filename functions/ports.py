@@ -179,7 +179,7 @@ class Files(Protocol):
     def sha256(self, bucket: str, key: str) -> str:
         """Hex digest of the content. Raises Missing."""
 
-    def list(self, bucket: str, prefix: str) -> Iterator[Listed]:
+    def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """All objects below a prefix. Never on the way of a job; for the sweeper."""
 
     def link(self, bucket: str, key: str, seconds: int) -> str:

@@ -136,6 +136,7 @@ class Sidecar(Document):
     attempt_id: str
     attempts: int
     source: str
+    source_version: str
     spec: JobSpec
     prompt: str
     enhancement: Enhancement
@@ -145,7 +146,6 @@ class Sidecar(Document):
     scheduler: str
     timing: Timing
     machine: Machine
-    instance_type: str
     video_file: str
     video: VideoFacts
     poster_file: str
@@ -153,9 +153,7 @@ class Sidecar(Document):
     warnings: tuple[Notice, ...]
 
 
-def sidecar(
-    job: Job, task: Task, rendered: Rendered, *, bucket: str, instance_type: str, licence: str
-) -> Sidecar:
+def sidecar(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: str) -> Sidecar:
     """The sidecar of a task that succeeded."""
     assert job.resolved is not None and job.enhancement is not None  # a task has both
     at = keys.published(job.path, task.number, job.task_count)
@@ -167,6 +165,7 @@ def sidecar(
         attempt_id=rendered.attempt_id,
         attempts=task.attempts,
         source=f"s3://{job.source.bucket}/{job.source.key}",
+        source_version=job.source.version,
         spec=spec,
         prompt=task.parameters.prompt,
         enhancement=job.enhancement,
@@ -182,7 +181,6 @@ def sidecar(
             seconds=rendered.seconds,
         ),
         machine=rendered.machine,
-        instance_type=instance_type,
         video_file=f"s3://{bucket}/{at.video}",
         video=rendered.video,
         poster_file=f"s3://{bucket}/{at.poster}",

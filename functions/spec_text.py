@@ -75,7 +75,23 @@ def parse(body: bytes, key: str) -> Parsed:
     suffix = posixpath.splitext(key)[1].lower()
     if suffix == ".txt":
         return Parsed({"prompt": " ".join(text.split())}, {("prompt",): (1, 1)})
-    return _parse_json(text) if suffix == ".json" else _parse_yaml(text)
+    parsed = _parse_json(text) if suffix == ".json" else _parse_yaml(text)
+    _check_strings(parsed, parsed.values, ())
+    return parsed
+
+
+def _check_strings(parsed: Parsed, value: Value, path: Path) -> None:
+    """Escapes such as "\\u0000" bring in what the text itself may not have."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_strings(parsed, name, (*path, name))
+            _check_strings(parsed, item, (*path, name))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_strings(parsed, item, (*path, number))
+    elif isinstance(value, str) and (match := _FORBIDDEN.search(value)):
+        place = parsed.place(*path)
+        raise _forbidden(match, place.line, place.column)
 
 
 def too_large(size_bytes: int) -> JobRejected:
@@ -109,14 +125,18 @@ def _decode(body: bytes) -> str:
         ) from None
     if match := _FORBIDDEN.search(text):
         before = text[: match.start()]
-        raise _rejected(
-            Code.TEXT_CHARACTER,
-            f"The file has the invisible character U+{ord(match[0]):04X}.",
-            "Delete it, or type the line again.",
-            before.count("\n") + 1,
-            len(before) - before.rfind("\n"),
-        )
+        raise _forbidden(match, before.count("\n") + 1, len(before) - before.rfind("\n"))
     return text
+
+
+def _forbidden(match: re.Match[str], line: int | None, column: int | None) -> JobRejected:
+    return _rejected(
+        Code.TEXT_CHARACTER,
+        f"The file has the invisible character U+{ord(match[0]):04X}.",
+        "Delete it, or type the line again.",
+        line,
+        column,
+    )
 
 
 def _not_a_mapping(line: int = 1, column: int = 1) -> JobRejected:
@@ -214,6 +234,16 @@ def _too_deep(line: int | None, column: int | None) -> JobRejected:
     )
 
 
+def _alias(line: int, column: int) -> JobRejected:
+    return _rejected(
+        Code.YAML_ALIAS,
+        "A value begins with * or &, which YAML reads as an alias.",
+        'Put the value in double quotes:   prompt: "*bold* colours".',
+        line,
+        column,
+    )
+
+
 class _Composer:
     """Builds plain values from parser events, and remembers where each stood."""
 
@@ -254,12 +284,7 @@ class _Composer:
         event = self.events.take()
         self.count += 1
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise self.refused(
-                Code.YAML_ALIAS,
-                event,
-                "A value begins with * or &, which YAML reads as an alias.",
-                'Put the value in double quotes:   prompt: "*bold* colours".',
-            )
+            raise _alias(event.start_mark.line + 1, event.start_mark.column + 1)
         if event.tag:
             raise self.refused(
                 Code.YAML_TAG,
@@ -339,6 +364,9 @@ def _parse_yaml(text: str) -> Parsed:
         values = composer.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        start = error.context_mark
+        if error.context in {"while scanning an alias", "while scanning an anchor"} and start:
+            raise _alias(start.line + 1, start.column + 1) from None
         problem = error.problem or error.context or "it is not YAML"
         hint = "Put the prompt in double quotes, or on lines of its own after   prompt: |"
         if "\\t" in problem:

@@ -109,7 +109,7 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
 def _inbox(ports: Ports) -> None:
     bucket = ports.settings.input_bucket
     now = ports.now()
-    for listed in ports.files.list(bucket, keys.JOBS_PREFIX):
+    for listed in ports.files.listed(bucket, keys.JOBS_PREFIX):
         if not INBOX_TO < now - listed.modified_at < INBOX_FROM:
             continue
         if keys.kind_of(listed.key) not in {keys.Kind.SPEC, keys.Kind.UNKNOWN}:

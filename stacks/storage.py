@@ -1,0 +1,71 @@
+"""Four buckets and the table."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from functions import keys
+
+
+class Storage(Construct):
+    """Input, output and work buckets, their access logs, and the table of jobs and tasks."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, keep_data: bool) -> None:
+        super().__init__(scope, construct_id)
+        self._removal = cdk.RemovalPolicy.RETAIN if keep_data else cdk.RemovalPolicy.DESTROY
+        self.logs = s3.Bucket(
+            self,
+            "Logs",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            removal_policy=self._removal,
+            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(90))],
+        )
+        # Versions: a job belongs to one version of its spec, and an overwritten video is not lost.
+        self.input = self._bucket("Input", versioned=True, events=True)
+        self.output = self._bucket("Output", versioned=True, events=False)
+        self.work = self._bucket("Work", versioned=False, events=True)
+        # What an attempt read and wrote is worth something only while it may be looked into.
+        # Weights and code lie under other prefixes and do not expire.
+        for prefix in (keys.ATTEMPTS_PREFIX, keys.REFERENCES_PREFIX):
+            self.work.add_lifecycle_rule(prefix=prefix, expiration=cdk.Duration.days(30))
+        self.table = dynamodb.Table(
+            self,
+            "Table",
+            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            removal_policy=self._removal,
+        )
+
+    def _bucket(self, construct_id: str, *, versioned: bool, events: bool) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            construct_id,
+            versioned=versioned,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            removal_policy=self._removal,
+            server_access_logs_bucket=self.logs,
+            server_access_logs_prefix=f"{construct_id.lower()}/",
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    abort_incomplete_multipart_upload_after=cdk.Duration.days(1),
+                    noncurrent_version_expiration=cdk.Duration.days(90) if versioned else None,
+                )
+            ],
+        )
+        if events:
+            # `event_bridge_enabled=True` would add a custom-resource function; S3 needs none.
+            resource = bucket.node.default_child
+            assert isinstance(resource, s3.CfnBucket)
+            resource.add_property_override(
+                "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
+            )
+        return bucket

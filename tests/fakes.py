@@ -1,0 +1,412 @@
+"""The ports in memory, with the rules of the real services that the use cases rely on.
+
+tests/contract runs the same checks against these and against the embedded cloud.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from functions import keys
+from functions.aws import processing_request
+from functions.dispatch import dispatch
+from functions.finish import attempt_ended, file_written
+from functions.ports import (
+    Answer,
+    Change,
+    Conflict,
+    D,
+    FileFacts,
+    LanguageModelUnavailable,
+    Listed,
+    Missing,
+    NameTaken,
+    NoCapacity,
+    Ports,
+    ProcessingJob,
+    ProcessingStatus,
+    Put,
+    Record,
+    RecordKey,
+)
+from functions.settings import Settings
+from functions.submit import submit
+from local.sagemaker_limits import violations
+from processing.contract.errors import Code, Problem
+from processing.contract.manifest import Manifest, ManifestTask
+from processing.contract.outcome import (
+    POSTER_FILE,
+    VIDEO_FILE,
+    Failed,
+    Machine,
+    Outcome,
+    Progress,
+    Quality,
+    Rendered,
+    Seconds,
+    VideoFacts,
+    progress_file,
+)
+
+SETTINGS = Settings(
+    input_bucket="input",
+    output_bucket="output",
+    work_bucket="work",
+    table_name="table",
+    topic_arn="arn:aws:sns:us-east-1:000000000000:topic",
+    dispatch_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/wakes",
+    job_prefix="reeldrop",
+    image_uri="000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag",
+    code_uri="s3://assets/0123abcd.zip",
+    role_arn="arn:aws:iam::000000000000:role/worker",
+    instance_type="ml.g6e.xlarge",
+    volume_gb=100,
+    max_processing_jobs=1,
+    max_tasks_per_job=4,
+    max_attempts=2,
+    max_runtime_seconds=3600,
+    default_model="demo",
+    enhancer_model_id="us.amazon.nova-2-lite-v1:0",
+    reference_deadline_seconds=3600,
+    link_seconds=3600,
+)
+
+
+class FakeLedger:
+    """Documents as JSON, so that what cannot be stored cannot be stored here either."""
+
+    def __init__(self) -> None:
+        self.items: dict[tuple[str, str], tuple[int, str]] = {}
+        self.commits = 0
+
+    def get(self, key: RecordKey[D]) -> Record[D] | None:
+        item = self.items.get((key.partition, key.sort))
+        return Record(key, key.kind.from_json(item[1]), item[0]) if item else None
+
+    def query(
+        self, partition: str, kind: type[D], *, prefix: str = "", limit: int | None = None
+    ) -> list[Record[D]]:
+        found = sorted(
+            (sort, item)
+            for (of, sort), item in self.items.items()
+            if of == partition and sort.startswith(prefix)
+        )
+        return [
+            Record(RecordKey(partition, sort, kind), kind.from_json(body), revision)
+            for sort, (revision, body) in found[:limit]
+        ]
+
+    def commit(self, *changes: Change) -> None:
+        places = [(change.key.partition, change.key.sort) for change in changes]
+        assert 1 <= len(changes) <= 100, "DynamoDB takes 1 to 100 items in a transaction"
+        assert len(set(places)) == len(places), "DynamoDB takes an item once in a transaction"
+        for change, place in zip(changes, places, strict=True):
+            if change.revision != self.items.get(place, (0, ""))[0]:
+                raise Conflict(str(place))
+        for change, place in zip(changes, places, strict=True):
+            if isinstance(change, Put):
+                body = change.document.model_dump_json()
+                assert len(body.encode()) < 400_000, "DynamoDB takes items of at most 400 KB"
+                self.items[place] = (change.revision + 1, body)
+            else:
+                del self.items[place]
+        self.commits += 1
+
+
+@dataclass
+class _Version:
+    version: str
+    body: bytes
+    content_type: str
+    at: datetime
+
+
+class FakeFiles:
+    """S3: the input bucket is versioned, the others are not."""
+
+    def __init__(self, now: "Clock") -> None:
+        self._now = now
+        self._numbers = itertools.count(1)
+        self.objects: dict[tuple[str, str], list[_Version]] = {}
+
+    def _find(self, bucket: str, key: str, version: str | None) -> _Version:
+        versions = self.objects.get((bucket, key), [])
+        for found in reversed(versions):
+            if version in {None, found.version}:
+                return found
+        raise Missing(f"{bucket}/{key}")
+
+    def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
+        found = self._find(bucket, key, version)
+        if bucket == SETTINGS.input_bucket:
+            return FileFacts(found.version, versioned=True, size_bytes=len(found.body))
+        etag = hashlib.md5(found.body).hexdigest()
+        return FileFacts(etag, versioned=False, size_bytes=len(found.body))
+
+    def read(
+        self, bucket: str, key: str, version: str | None = None, first_bytes: int | None = None
+    ) -> bytes:
+        return self._find(bucket, key, version).body[:first_bytes]
+
+    def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
+        assert 1 <= len(key.encode()) <= 1024, "S3 keys have at most 1,024 bytes"
+        version = _Version(f"v{next(self._numbers)}", body, content_type, self._now())
+        if bucket == SETTINGS.input_bucket:
+            self.objects.setdefault((bucket, key), []).append(version)
+        else:
+            self.objects[(bucket, key)] = [version]
+
+    def copy(
+        self, source: tuple[str, str, str | None], target: tuple[str, str], content_type: str
+    ) -> None:
+        self.write(*target, self._find(*source).body, content_type)
+
+    def remove(self, bucket: str, key: str) -> None:
+        self.objects.pop((bucket, key), None)
+
+    def sha256(self, bucket: str, key: str) -> str:
+        return hashlib.sha256(self._find(bucket, key, None).body).hexdigest()
+
+    def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
+        for (of, key), versions in sorted(self.objects.items()):
+            if of == bucket and key.startswith(prefix):
+                yield Listed(key, versions[-1].at)
+
+    def link(self, bucket: str, key: str, seconds: int) -> str:
+        return f"https://{bucket}.example/{key}?expires={seconds}"
+
+    def keys(self, bucket: str) -> list[str]:
+        """All keys of a bucket."""
+        return sorted(key for of, key in self.objects if of == bucket)
+
+
+class FakeRenderer:
+    """SageMaker: names are taken for ever, requests obey the service model, quota is per type."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, tuple[ProcessingJob, str, str]] = {}
+        self.quota = 100
+        self.lose_next_acknowledgement = False
+
+    def start(self, job: ProcessingJob) -> None:
+        found = violations("CreateProcessingJob", processing_request(job, SETTINGS))
+        assert not found, found
+        if job.attempt_id in self.jobs:
+            raise NameTaken(job.attempt_id)
+        running = [1 for _, status, _ in self.jobs.values() if status == "InProgress"]
+        if len(running) >= self.quota:
+            raise NoCapacity("the account's quota for ml.g6e.xlarge processing jobs is used up")
+        self.jobs[job.attempt_id] = (job, "InProgress", "")
+        if self.lose_next_acknowledgement:
+            self.lose_next_acknowledgement = False
+            raise ConnectionError("the acknowledgement was lost")
+
+    def status(self, attempt_id: str) -> ProcessingStatus | None:
+        if attempt_id not in self.jobs:
+            return None
+        job, status, reason = self.jobs[attempt_id]
+        return ProcessingStatus(status, reason, job.manifest_sha256)
+
+    def end(self, attempt_id: str, status: str, reason: str = "") -> None:
+        """Let a processing job end."""
+        self.jobs[attempt_id] = (self.jobs[attempt_id][0], status, reason)
+
+
+class FakeLanguageModel:
+    """Bedrock: answers `answer`, or raises what it is."""
+
+    def __init__(self) -> None:
+        self.answer: Answer | LanguageModelUnavailable = Answer(
+            "A bee lands. It is warm.", "end_turn", "fake"
+        )
+        self.asked: list[tuple[str, str]] = []
+
+    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
+        self.asked.append((system, user))
+        if isinstance(self.answer, LanguageModelUnavailable):
+            raise self.answer
+        return self.answer
+
+
+@dataclass
+class Sent:
+    subject: str
+    body: str
+    attributes: dict[str, str | Sequence[str]]
+
+
+class FakePost:
+    """SNS: subjects are ASCII, on one line, below 100 characters."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.broken = False
+
+    def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
+        if self.broken:
+            raise ConnectionError("SNS is away")
+        assert 0 < len(subject) < 100 and subject.isascii() and subject.isprintable()
+        assert body and len(body.encode()) < 256 * 1024
+        assert all(attributes.values()), "SNS refuses empty attribute values"
+        self.sent.append(Sent(subject, body, attributes))
+
+
+class Clock:
+    """Time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def move(self, **delta: float) -> None:
+        self.at += timedelta(**delta)
+
+
+@dataclass
+class World:
+    """The fakes, and a person and a worker who use them."""
+
+    clock: Clock = field(default_factory=Clock)
+    settings: Settings = SETTINGS
+
+    def __post_init__(self) -> None:
+        self.ledger = FakeLedger()
+        self.files = FakeFiles(self.clock)
+        self.renderer = FakeRenderer()
+        self.language_model = FakeLanguageModel()
+        self.post = FakePost()
+        self.wakes = 0
+        self.told: list[tuple[str, dict[str, object]]] = []
+        self._suffixes = itertools.count(1)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(
+            settings=self.settings,
+            region="us-east-1",
+            ledger=self.ledger,
+            files=self.files,
+            renderer=self.renderer,
+            language_model=self.language_model,
+            post=self.post,
+            wake=self._wake,
+            now=self.clock,
+            new_suffix=lambda: f"{next(self._suffixes):08x}",
+            tell=lambda event, facts: self.told.append((event, facts)),
+        )
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    def set(self, **settings: object) -> None:
+        """Change settings."""
+        self.settings = replace_settings(self.settings, **settings)
+
+    # what a person does
+
+    def drop(self, key: str, body: bytes | str = "prompt: a bee\n", *, event: bool = True) -> None:
+        """Upload to the input bucket, and tell of it."""
+        self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
+        if event:
+            submit(self.ports, "input", key, self.files.facts("input", key).version)
+
+    # what SageMaker and the worker do
+
+    def dispatch(self) -> list[str]:
+        """Dispatch, and name the processing jobs that run."""
+        dispatch(self.ports)
+        return self.running()
+
+    def running(self) -> list[str]:
+        return [
+            name for name, (_, status, _) in self.renderer.jobs.items() if status == "InProgress"
+        ]
+
+    def manifest(self, attempt_id: str) -> Manifest:
+        """What the worker reads."""
+        return Manifest.from_json(self.files.read("work", keys.attempt_manifest(attempt_id)))
+
+    def render(self, attempt_id: str, *, tell: bool = True, failing: str = "") -> None:
+        """Do all tasks of a processing job and end it; `failing` names a task that fails."""
+        for task in self.manifest(attempt_id).tasks:
+            self.write_result(attempt_id, task, fail=task.task_id == failing)
+            if tell:
+                file_written(self.ports, keys.task_result(attempt_id, task.task_id))
+        self.renderer.end(attempt_id, "Completed")
+        if tell:
+            attempt_ended(self.ports, attempt_id)
+
+    def write_progress(self, attempt_id: str, task: ManifestTask, percent: int) -> str:
+        """Write a progress file and return its key."""
+        key = keys.task_file(attempt_id, task.task_id, progress_file(percent))
+        progress = Progress(
+            attempt_id=attempt_id,
+            task_id=task.task_id,
+            percent=percent,
+            expected_seconds_left=float(100 - percent),
+        )
+        self.files.write("work", key, progress.to_json().encode(), "application/json")
+        return key
+
+    def write_result(
+        self, attempt_id: str, task: ManifestTask, *, fail: bool = False, video: bytes = b"mp4"
+    ) -> None:
+        """Write the files of one task, as the worker does."""
+        now = self.clock()
+        manifest = self.manifest(attempt_id)
+        result: Rendered | Failed
+        if fail:
+            result = Failed(
+                attempt_id=attempt_id,
+                task_id=task.task_id,
+                started_at=now,
+                finished_at=now,
+                problem=Problem(code=Code.RENDER_FAILED, message="It broke.", hint="Try again."),
+            )
+        else:
+            p = task.parameters
+            result = Rendered(
+                attempt_id=attempt_id,
+                task_id=task.task_id,
+                model=manifest.model,
+                weights_sha256="0" * 64,
+                scheduler="CogVideoXDDIMScheduler",
+                parameters=p,
+                started_at=now,
+                finished_at=now,
+                seconds=Seconds(
+                    loading=1.0, text_encoding=1.0, denoising=1.0, decoding=1.0, encoding=1.0
+                ),
+                machine=Machine(name="fake", device="cpu", dtype="float32", versions={}),
+                video=VideoFacts(
+                    codec="h264",
+                    pixel_format="yuv420p",
+                    height=p.height,
+                    width=p.width,
+                    num_frames=p.num_frames,
+                    fps=float(p.fps),
+                    duration_seconds=p.num_frames / p.fps,
+                    size_bytes=len(video),
+                    sha256=hashlib.sha256(video).hexdigest(),
+                ),
+                poster_sha256=hashlib.sha256(b"jpg").hexdigest(),
+                quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
+            )
+            for name, body in ((VIDEO_FILE, video), (POSTER_FILE, b"jpg")):
+                key = keys.task_file(attempt_id, task.task_id, name)
+                self.files.write("work", key, body, "application/octet-stream")
+        self.files.write(
+            "work",
+            keys.task_result(attempt_id, task.task_id),
+            Outcome(result=result).to_json().encode(),
+            "application/json",
+        )
+
+
+def replace_settings(settings: Settings, **changed: object) -> Settings:
+    """Settings with some changed."""
+    return settings.model_copy(update=changed)

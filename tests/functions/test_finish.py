@@ -1,0 +1,210 @@
+"""Publishing what was rendered: once, whole, sidecar last, and a mail that is not lost."""
+
+import json
+
+import pytest
+
+from functions import keys, spec, spec_text
+from functions.answers import LETTER_CLAIM
+from functions.finish import attempt_ended, file_written
+from functions.job import Attempt, State
+from functions.ports import OPEN_ATTEMPTS, OUTBOX, Letter
+from functions.replies import Sidecar
+from functions.sweep import sweep
+from processing.contract.errors import Transient
+from tests.fakes import World
+from tests.functions.test_submit import jobs, status, tasks
+
+
+@pytest.fixture
+def attempt(world: World) -> str:
+    """A processing job with one task."""
+    world.drop("jobs/a/bee.yaml", "prompt: a bee\ntags: [spring]\n")
+    return world.dispatch()[0]
+
+
+def result_key(world: World, attempt: str) -> str:
+    return keys.task_result(attempt, tasks(world)[0].task_id)
+
+
+def test_a_finished_task_is_published_while_its_job_still_runs(world: World, attempt: str) -> None:
+    (task,) = world.manifest(attempt).tasks
+    world.write_result(attempt, task)
+    file_written(world.ports, result_key(world, attempt))
+    assert world.running() == [attempt]
+    assert world.files.keys("output") == [
+        "status/a/bee.json", "videos/a/bee.jpg", "videos/a/bee.json", "videos/a/bee.mp4",
+    ]  # fmt: skip
+    assert world.files.read("output", "videos/a/bee.mp4") == b"mp4"
+    final = status(world, "a/bee")
+    assert final.state == State.SUCCEEDED and final.tasks[0].percent == 100
+    assert final.tasks[0].video == "videos/a/bee.mp4"
+    (mail,) = world.post.sent
+    assert mail.subject == "reeldrop: bee is ready"
+    assert "aws s3 cp s3://output/videos/a/bee.mp4 ." in mail.body
+    assert mail.attributes == {
+        "status": "succeeded", "job_id": jobs(world)[0].job_id, "path": "a/bee",
+        "tags": ("spring",),
+    }  # fmt: skip
+
+
+def test_the_sidecar_can_be_dropped_again_for_the_same_video(world: World, attempt: str) -> None:
+    world.render(attempt)
+    sidecar = Sidecar.from_json(world.files.read("output", "videos/a/bee.json"))
+    again = json.loads(world.files.read("output", "videos/a/bee.json"))["spec"]
+    parsed = spec_text.parse(json.dumps(again).encode(), "jobs/again.json")
+    resolved = spec.resolve(
+        spec.parse(parsed), parsed, default_model="cogvideox-2b", job_id="other"
+    )
+    assert resolved.spec == sidecar.spec
+    assert resolved.parameters == tasks(world)[0].parameters
+    assert not resolved.spec.enhance, "the enhanced prompt is not enhanced again"
+
+
+def test_results_told_of_many_times_are_published_once(world: World, attempt: str) -> None:
+    world.render(attempt)
+    commits = world.ledger.commits
+    for _ in range(3):
+        file_written(world.ports, result_key(world, attempt))
+        attempt_ended(world.ports, attempt)
+        sweep(world.ports)
+    assert len(world.post.sent) == 1 and world.ledger.commits == commits
+
+
+def test_a_result_that_comes_before_its_video_is_tried_again(world: World, attempt: str) -> None:
+    (task,) = world.manifest(attempt).tasks
+    world.write_result(attempt, task)
+    key = keys.task_file(attempt, task.task_id, "video.mp4")
+    video = world.files.objects.pop(("work", key))
+    with pytest.raises(Transient):
+        file_written(world.ports, result_key(world, attempt))
+    assert tasks(world)[0].state == State.RUNNING
+    world.files.objects[("work", key)] = video
+    file_written(world.ports, result_key(world, attempt))
+    assert tasks(world)[0].state == State.SUCCEEDED
+
+
+def test_a_damaged_video_fails_with_its_name_and_is_not_published(
+    world: World, attempt: str
+) -> None:
+    (task,) = world.manifest(attempt).tasks
+    world.write_result(attempt, task)
+    world.files.write(
+        "work", keys.task_file(attempt, task.task_id, "video.mp4"), b"mp", "video/mp4"
+    )
+    file_written(world.ports, result_key(world, attempt))
+    (done,) = tasks(world)
+    assert done.state == State.FAILED and done.problem and done.problem.code == "video-damaged"
+    assert "videos/a/bee.mp4" not in world.files.keys("output")
+    assert world.post.sent[0].subject == "reeldrop: bee failed"
+
+
+def test_an_unreadable_result_fails_with_its_name(world: World, attempt: str) -> None:
+    world.files.write("work", result_key(world, attempt), b"{", "application/json")
+    file_written(world.ports, result_key(world, attempt))
+    problem = tasks(world)[0].problem
+    assert problem and problem.code == "result-invalid"
+
+
+def test_one_task_fails_alone(world: World) -> None:
+    for name in ("one", "two"):
+        world.drop(f"jobs/{name}.yaml")
+    (attempt,) = world.dispatch()
+    bad = world.manifest(attempt).tasks[0].task_id
+    world.render(attempt, failing=bad)
+    states = {task.task_id: task.state for task in tasks(world)}
+    assert states.pop(bad) == State.FAILED
+    assert list(states.values()) == [State.SUCCEEDED]
+    assert len(world.post.sent) == 2
+
+
+def test_a_worker_that_dies_after_some_leaves_the_rest_to_a_new_attempt(world: World) -> None:
+    for name in ("one", "two"):
+        world.drop(f"jobs/{name}.yaml")
+    (first,) = world.dispatch()
+    done, lost = world.manifest(first).tasks
+    world.write_result(first, done)
+    world.renderer.end(first, "Failed", "the machine went away")
+    attempt_ended(world.ports, first)
+    assert {t.task_id: t.state for t in tasks(world)} == {
+        done.task_id: State.SUCCEEDED,
+        lost.task_id: State.QUEUED,
+    }
+    (second,) = world.dispatch()
+    assert second != first
+    assert [t.task_id for t in world.manifest(second).tasks] == [lost.task_id]
+    # a late result of the first attempt is stale
+    world.write_result(first, lost)
+    file_written(world.ports, keys.task_result(first, lost.task_id))
+    assert world.running() == [second]
+    world.render(second)
+    assert all(job.state == State.SUCCEEDED for job in jobs(world))
+    assert len(world.post.sent) == 2
+
+
+def test_attempts_end_and_the_reason_is_told(world: World, attempt: str) -> None:
+    for number in (1, 2):
+        running = world.running()[0]
+        world.renderer.end(running, "Failed", "the machine went away")
+        attempt_ended(world.ports, running)
+        if number == 1:
+            world.dispatch()
+    (task,) = tasks(world)
+    assert task.state == State.FAILED and task.attempts == 2
+    assert task.problem and task.problem.code == "worker-stopped"
+    assert "the machine went away" in world.post.sent[0].body
+
+
+def test_progress_is_shown_and_never_goes_back(world: World, attempt: str) -> None:
+    (task,) = world.manifest(attempt).tasks
+    late = world.write_progress(attempt, task, 10)
+    file_written(world.ports, world.write_progress(attempt, task, 40))
+    file_written(world.ports, late)
+    shown = status(world, "a/bee")
+    assert shown.tasks[0].percent == 40 and shown.message == "Rendering: 40 % (0 of 1 done)."
+    world.render(attempt)
+    file_written(world.ports, late)
+    assert status(world, "a/bee").tasks[0].percent == 100
+
+
+def test_lost_events_are_mended_by_the_sweeper(world: World, attempt: str) -> None:
+    world.render(attempt, tell=False)
+    assert tasks(world)[0].state == State.RUNNING
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.SUCCEEDED and len(world.post.sent) == 1
+    assert not world.ledger.query(OPEN_ATTEMPTS, Attempt)
+
+
+def test_a_result_whose_event_was_lost_is_published_before_the_job_ends(
+    world: World, attempt: str
+) -> None:
+    world.write_result(attempt, world.manifest(attempt).tasks[0])
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.SUCCEEDED and world.running() == [attempt]
+
+
+def test_mail_is_owed_until_it_is_sent(world: World, attempt: str) -> None:
+    world.post.broken = True
+    with pytest.raises(ConnectionError):
+        world.render(attempt)
+    assert jobs(world)[0].state == State.SUCCEEDED
+    assert len(world.ledger.query(OUTBOX, Letter)) == 1
+    world.post.broken = False
+    sweep(world.ports)
+    assert not world.post.sent, "somebody may be sending it right now"
+    world.clock.move(seconds=LETTER_CLAIM.total_seconds() + 1)
+    sweep(world.ports)
+    sweep(world.ports)
+    assert len(world.post.sent) == 1 and not world.ledger.query(OUTBOX, Letter)
+
+
+@pytest.mark.parametrize("name", ["a\r\nBcc: x@y.z", "ä" * 200, "日本語", "x" * 300])
+def test_no_name_breaks_the_subject(world: World, name: str) -> None:
+    world.drop(f"jobs/{name}.yaml", "prompt: [")
+    assert world.post.sent[0].subject.endswith(" was refused")
+
+
+def test_an_ending_that_is_told_too_early_changes_nothing(world: World, attempt: str) -> None:
+    attempt_ended(world.ports, attempt)
+    attempt_ended(world.ports, "reeldrop-unknown")
+    assert tasks(world)[0].state == State.RUNNING and world.running() == [attempt]

@@ -1,0 +1,271 @@
+"""Taking a drop in: one job per version of a spec, references in any order, refusals answered."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from functions import keys
+from functions.job import Job, State, Task
+from functions.ports import (
+    QUEUE,
+    WAITING,
+    Answer,
+    LanguageModelUnavailable,
+    QueueEntry,
+    Waiting,
+)
+from functions.replies import Status
+from functions.submit import submit
+from functions.sweep import sweep
+from tests.fakes import World
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+def jobs(world: World) -> list[Job]:
+    found = [Job.from_json(b) for (_, sort), (_, b) in world.ledger.items.items() if sort == "JOB"]
+    return sorted(found, key=lambda job: job.created_at)
+
+
+def tasks(world: World) -> list[Task]:
+    items = sorted(world.ledger.items.items())
+    return [Task.from_json(b) for (_, sort), (_, b) in items if sort.startswith("TASK#")]
+
+
+def status(world: World, path: str) -> Status:
+    return Status.from_json(world.files.read("output", keys.status(path)))
+
+
+def test_a_drop_becomes_a_queued_job_with_a_status_and_a_wake_up(world: World) -> None:
+    world.drop("jobs/birthday/bee.yaml", "prompt: a bee\n")
+    (job,) = jobs(world)
+    (task,) = tasks(world)
+    assert job.state == task.state == State.QUEUED
+    assert job.path == "birthday/bee"
+    assert [e.document.task_id for e in world.ledger.query(QUEUE, QueueEntry)] == [task.task_id]
+    assert status(world, "birthday/bee").message == "In the queue."
+    assert world.wakes == 1
+
+
+def test_the_same_event_many_times_is_one_job(world: World) -> None:
+    world.drop("jobs/bee.yaml")
+    for _ in range(4):
+        submit(world.ports, "input", "jobs/bee.yaml", "v1")
+        submit(world.ports, "input", "jobs/bee.yaml", None)
+    assert len(jobs(world)) == 1
+    assert len(world.language_model.asked) == 1
+
+
+def test_the_same_text_dropped_again_is_a_new_job(world: World) -> None:
+    world.drop("jobs/bee.yaml")
+    world.drop("jobs/bee.yaml")
+    assert len(jobs(world)) == 2
+
+
+def test_the_event_names_the_version_and_that_version_is_read(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: first\n", event=False)
+    version = world.files.facts("input", "jobs/bee.yaml").version
+    world.drop("jobs/bee.yaml", "prompt: second\n", event=False)
+    submit(world.ports, "input", "jobs/bee.yaml", version)
+    (job,) = jobs(world)
+    assert job.enhancement is not None and job.enhancement.original == "first"
+
+
+def test_a_refusal_is_answered_in_the_bucket_and_by_mail_once(world: World) -> None:
+    world.drop("jobs/a/bee.yaml", "prompt: a bee\nsteps: 50\n")
+    submit(world.ports, "input", "jobs/a/bee.yaml", "v1")
+    (job,) = jobs(world)
+    assert job.state == State.REJECTED and not tasks(world)
+    text = world.files.read("output", "rejected/a/bee.txt").decode()
+    assert "no field called 'steps'" in text and "line 2, column 1" in text
+    assert "Mend:" in text and "field-unknown" in text
+    (mail,) = world.post.sent
+    assert mail.subject == "reeldrop: bee was refused"
+    assert "no field called 'steps'" in mail.body
+    assert mail.attributes["status"] == "rejected"
+
+
+def test_a_corrected_spec_clears_the_old_refusal(world: World) -> None:
+    world.drop("jobs/bee.yaml", "nonsense")
+    assert "rejected/bee.txt" in world.files.keys("output")
+    world.drop("jobs/bee.yaml", "prompt: a bee\n")
+    assert "rejected/bee.txt" not in world.files.keys("output")
+    assert status(world, "bee").state == State.QUEUED
+
+
+@pytest.mark.parametrize(
+    "key", ["jobs/bee.yaml.txt", "jobs/bee.yamll", "jobs/bee", "jobs/bee.docx", "jobs/bee.mp4"]
+)
+def test_a_name_that_is_not_quite_right_is_answered(world: World, key: str) -> None:
+    world.drop(key)
+    (job,) = jobs(world)
+    assert [p.code for p in job.problems] == ["key-suffix"]
+    assert len(world.post.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "key", ["jobs/", "jobs/a/", "jobs/.DS_Store", "jobs/a/_defaults.yaml", "other/bee.yaml"]
+)
+def test_what_is_no_drop_is_passed_over(world: World, key: str) -> None:
+    world.drop(key)
+    assert not jobs(world) and not world.post.sent and not world.files.keys("output")
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "yml", "YAML", "json", "txt"])
+def test_every_kind_of_spec(world: World, suffix: str) -> None:
+    body = {"json": '{"prompt": "a bee"}', "txt": "a bee\n"}.get(suffix, "prompt: a bee\n")
+    world.drop(f"jobs/bee.{suffix}", body)
+    (job,) = jobs(world)
+    assert job.state == State.QUEUED and job.path == "bee"
+    assert job.enhancement is not None and job.enhancement.original == "a bee"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "ä ö", "a+b%2Fc", "😀", "../../etc/passwd", "x" * 1014, "ü" * 507],
+    ids=["space", "umlaut", "plus", "emoji", "dots", "long", "long-unicode"],
+)
+def test_any_key_goes_its_way_to_the_video(world: World, name: str) -> None:
+    world.drop(f"jobs/{name}.yaml")
+    (attempt,) = world.dispatch()
+    world.render(attempt)
+    (job,) = jobs(world)
+    assert job.state == State.SUCCEEDED
+    assert len([key for key in world.files.keys("output") if key.endswith(".mp4")]) == 1
+    assert len(world.post.sent) == 1
+
+
+def test_the_prompt_is_enhanced_and_the_original_kept(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: eine <b>Biene</b>\n")
+    (job,), (task,) = jobs(world), tasks(world)
+    assert task.parameters.prompt == "A bee lands. It is warm."
+    assert job.enhancement is not None
+    assert (job.enhancement.status, job.enhancement.original) == ("enhanced", "eine <b>Biene</b>")
+    assert job.enhancement.answered_by == "fake"
+    system, user = world.language_model.asked[0]
+    assert user == "<prompt>\neine &lt;b&gt;Biene&lt;/b&gt;\n</prompt>"
+    assert "<role>" in system and "<task>" in system
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (LanguageModelUnavailable("ThrottlingException: slow down"), "ThrottlingException"),
+        (Answer("", "end_turn", "fake"), "empty"),
+        (Answer("A bee la", "max_tokens", "fake"), "max_tokens"),
+        (Answer("", "content_filtered", "fake"), "content_filtered"),
+    ],
+)
+def test_without_an_answer_the_prompt_is_kept_and_the_reason_recorded(
+    world: World, answer: Answer | LanguageModelUnavailable, reason: str
+) -> None:
+    world.language_model.answer = answer
+    world.drop("jobs/bee.yaml", "prompt: a bee\n")
+    (job,), (task,) = jobs(world), tasks(world)
+    assert task.parameters.prompt == "a bee"
+    assert job.enhancement is not None and job.enhancement.status == "kept"
+    assert reason in job.enhancement.reason
+
+
+def test_a_guardrail_refuses(world: World) -> None:
+    world.language_model.answer = Answer("no", "guardrail_intervened", "fake")
+    world.drop("jobs/bee.yaml")
+    (job,) = jobs(world)
+    assert [p.code for p in job.problems] == ["prompt-blocked"]
+
+
+def test_enhancement_can_be_turned_off(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a bee\nenhance: false\n")
+    assert not world.language_model.asked
+    assert tasks(world)[0].parameters.prompt == "a bee"
+
+
+@pytest.mark.parametrize("reference_first", [True, False])
+def test_a_reference_may_come_before_or_after(world: World, reference_first: bool) -> None:
+    if reference_first:
+        world.drop("jobs/a/bee.png", PNG)
+    world.drop("jobs/a/bee.yaml", "prompt: it flies\nimage: bee.png\n")
+    if not reference_first:
+        (job,) = jobs(world)
+        assert job.state == State.WAITING and not tasks(world)
+        assert status(world, "a/bee").message == "Waiting for jobs/a/bee.png to be uploaded."
+        world.drop("jobs/a/bee.png", PNG)
+    (job,), (task,) = jobs(world), tasks(world)
+    assert job.state == State.QUEUED and not world.ledger.query(WAITING, Waiting)
+    assert task.parameters.mode == "image-to-video"
+    assert task.image is not None and world.files.read("work", task.image) == PNG
+
+
+def test_a_reference_that_comes_between_look_and_note_is_seen(world: World) -> None:
+    """The event of the reference finds nobody waiting, so the waiting one has to look again."""
+    commit = world.ledger.commit
+
+    def late(*changes: object) -> None:
+        world.ledger.commit = commit  # type: ignore[method-assign]
+        world.drop("jobs/bee.png", PNG)
+        commit(*changes)  # type: ignore[arg-type]
+
+    world.ledger.commit = late  # type: ignore[method-assign, assignment]
+    world.drop("jobs/bee.yaml", "image: bee.png\n")
+    assert jobs(world)[0].state == State.QUEUED
+
+
+def test_a_reference_that_never_comes_is_answered_after_the_deadline(world: World) -> None:
+    world.drop("jobs/bee.yaml", "image: bee.png\n")
+    world.clock.move(minutes=59)
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.WAITING
+    world.clock.move(minutes=2)
+    sweep(world.ports)
+    sweep(world.ports)
+    (job,) = jobs(world)
+    assert [p.code for p in job.problems] == ["reference-never-came"]
+    assert "rejected/bee.txt" in world.files.keys("output")
+    assert len(world.post.sent) == 1 and not world.ledger.query(WAITING, Waiting)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("../../secret.png", "reference-place"),
+        ("http://example.org/a.png", "reference-place"),
+        ("s3://input/jobs/a.png", "reference-place"),
+        ("file:///etc/passwd.png", "reference-place"),
+        ("folder/", "reference-place"),
+        ("bee.yaml", "reference-place"),
+        ("other.yaml", "reference-kind"),
+        ("bee.gif", "reference-kind"),
+        ("text.png", "reference-kind"),
+        ("empty.png", "reference-kind"),
+    ],
+)
+def test_references_of_the_wrong_place_or_kind(world: World, value: str, code: str) -> None:
+    world.drop("jobs/text.png", b"I am a text")
+    world.drop("jobs/empty.png", b"")
+    world.drop("jobs/bee.yaml", json.dumps({"image": value}))
+    (job,) = jobs(world)
+    assert [p.code for p in job.problems] == [code]
+
+
+def test_a_model_without_the_mode_says_which_have_it(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/bee.yaml", "image: bee.png\nmodel: cogvideox-2b\n")
+    (problem,) = jobs(world)[0].problems
+    assert problem.code == "mode-unsupported" and "cogvideox-5b" in problem.hint
+
+
+def test_a_spec_deleted_before_it_is_read_is_no_job(world: World) -> None:
+    submit(world.ports, "input", "jobs/gone.yaml", "v9")
+    assert not jobs(world) and not world.files.keys("output")
+
+
+def test_the_sweeper_finds_a_drop_whose_event_was_lost(world: World) -> None:
+    world.drop("jobs/bee.yaml", event=False)
+    sweep(world.ports)
+    assert not jobs(world), "younger than two minutes: its event may still come"
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    sweep(world.ports)
+    (job,) = jobs(world)
+    assert job.state == State.QUEUED and job.created_at == world.clock() + timedelta(0)
