@@ -17,6 +17,8 @@ from processing.contract.catalogue import Mode
 from processing.contract.document import Document
 
 CONTAINER_ROOT = "/opt/ml/processing"
+# SageMaker shows the first kilobyte of this file as the ExitMessage of the processing job.
+CONTAINER_MESSAGE = "/opt/ml/output/message"
 
 # A task id is a folder name, part of an S3 key and of a log line: no dots, no slashes.
 TASK_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,80}$"

@@ -18,6 +18,8 @@ VIDEO_FILE = "video.mp4"
 POSTER_FILE = "poster.jpg"
 RESULT_FILE = "result.json"
 
+MACHINE_VARIABLE = "REELDROP_MACHINE"
+
 
 def progress_file(percent: int) -> str:
     """Name of the file that says that a task is `percent` (0-99) done.
@@ -74,6 +76,8 @@ class Quality(Document):
 class Machine(Document):
     """What the worker ran on."""
 
+    name: str
+    """The instance type, or what stands in for one: the environment variable MACHINE_VARIABLE."""
     device: str
     dtype: str
     versions: dict[str, str]

@@ -1,0 +1,45 @@
+"""The reeldrop command: `python -m local demo|up`. `make demo` and `make up` call it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from local.assembly import ROOT, SynthesisFailed
+from local.demo import DemoFailed, demo
+from local.deploy import DeployFailed
+from local.process import CloudFailed
+from local.up import AlreadyUp, up
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Ends with 130 when it was interrupted, as a shell would."""
+    parser = argparse.ArgumentParser(prog="reeldrop", description=__doc__)
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / ".reeldrop", help="where state is kept (%(default)s)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo_parser = commands.add_parser("demo", help="run one job on the embedded cloud")
+    demo_parser.add_argument("spec", type=Path, nargs="?", default=Path("samples/bee.yaml"))
+    demo_parser.add_argument("--out", type=Path, default=Path("out/demo"))
+    up_parser = commands.add_parser("up", help="keep a drop folder open on this machine")
+    up_parser.add_argument("--port", type=int, default=0, help="0: the last one, or any free one")
+    chosen = parser.parse_args(arguments)
+    console = Console(soft_wrap=True)
+    try:
+        if chosen.command == "demo":
+            return demo(chosen.home.resolve(), chosen.spec, chosen.out, console)
+        up(chosen.home.resolve(), chosen.port, console)
+    except KeyboardInterrupt:
+        console.print("interrupted; everything is stopped and cleaned up")
+        return 130
+    except (AlreadyUp, CloudFailed, DemoFailed, DeployFailed, SynthesisFailed) as error:
+        console.print(str(error), markup=False, highlight=False, style="red")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,314 @@
+"""The embedded cloud's server process: `python -m local.cloud --state DIR --port N [--persist]`.
+
+One loopback port answers as AWS: SageMaker processing, Converse and mail are ours, everything else
+is ministack's. `DIR/cloud.json` says where it is once it answers; `DIR/cloud.log` is its log.
+
+It ends cleanly on SIGTERM, on SIGINT, and when its standard input is a pipe that closes: so it
+cannot outlive the process that started it, however that one ended.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from local import ministack_private
+from local.asgi import (
+    App,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    header,
+    json_response,
+    read_request,
+    send_response,
+)
+from local.bedrock import Bedrock, is_converse
+from local.files import write_atomically
+from local.mail import PATH as MAIL_PATH
+from local.mail import Mail
+from local.sagemaker import TARGET, SageMaker
+
+QUOTA_PATH = "/_reeldrop/quota"
+BEDROCK_PATH = "/_reeldrop/bedrock"
+READY_FILE = "cloud.json"
+LOG_FILE = "cloud.log"
+_PORT_FILE = "port"
+_SAVE_EVERY_SECONDS = 10
+_SHUTDOWN_SECONDS = 15
+
+logger = logging.getLogger(__name__)
+
+
+class Cloud:
+    """The ASGI application: ours before ministack's."""
+
+    def __init__(
+        self, ministack: App, *, sagemaker: SageMaker, bedrock: Bedrock, mail: Mail
+    ) -> None:
+        self._ministack = ministack
+        self._sagemaker = sagemaker
+        self._bedrock = bedrock
+        self._mail = mail
+        self.is_changed = False
+        """Whether anything may have changed since this was last set to False."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._ministack(scope, receive, send)
+            return
+        if scope["method"] not in {"GET", "HEAD"}:
+            self.is_changed = True
+        if not self._is_ours(scope):
+            await self._ministack(scope, receive, send)
+            return
+        await send_response(send, await self._answer(await read_request(scope, receive)))
+
+    def _is_ours(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        return (
+            path.startswith("/_reeldrop/")
+            or is_converse(scope["method"], path)
+            or header(scope, "x-amz-target").startswith(TARGET)
+        )
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._handle(request)
+        except Exception:
+            logger.exception("%s %s", request.method, request.path)
+            return json_response(500, {"message": "see cloud.log"})
+
+    async def _handle(self, request: Request) -> Response:
+        if request.headers.get("x-amz-target", "").startswith(TARGET):
+            return self._sagemaker.handle(request)
+        if is_converse(request.method, request.path):
+            return self._bedrock.converse(request)
+        if request.path == MAIL_PATH:
+            return await asyncio.to_thread(self._mail.receive, request)
+        controls = {
+            QUOTA_PATH: self._sagemaker.control_quota,
+            BEDROCK_PATH: self._bedrock.control,
+        }
+        control = controls.get(request.path)
+        if control is None:
+            return json_response(404, {"message": f"nothing at {request.path}"})
+        return control(request)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to stop. Returns the exit status."""
+    options = _options(arguments)
+    state: Path = options.state.resolve()
+    _clear(state)
+    (state / "tmp").mkdir(parents=True)
+    listener = _listen(state, options.port)
+    port: int = listener.getsockname()[1]
+    _set_environment(state, port=port, persist=options.persist)
+    _log_to(state / LOG_FILE)
+    endpoint = f"http://127.0.0.1:{port}"
+    sagemaker = SageMaker(
+        state,
+        endpoint,
+        ministack_private.put_aws_event,
+        persist=options.persist,
+        interpreter=options.interpreter,
+        quota=options.quota,
+        stop_grace_seconds=options.stop_grace_seconds,
+    )
+    cloud = Cloud(
+        ministack_private.load_app(),
+        sagemaker=sagemaker,
+        bedrock=Bedrock(),
+        mail=Mail(state / "outbox", endpoint),
+    )
+    if options.persist:
+        # Queue and subscription addresses have the port in them: the next start wants it again.
+        write_atomically(state / _PORT_FILE, str(port).encode())
+    status = 1
+    try:
+        asyncio.run(_serve(cloud, sagemaker, listener, state, endpoint, persist=options.persist))
+        status = 0
+    except Exception:
+        logger.exception("the cloud ended")
+    finally:
+        ministack_private.kill_lambda_workers()
+        _clear(state)
+        logging.shutdown()
+    # ministack's pollers may be in the middle of a call: there is nothing left to wait for.
+    os._exit(status)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--port", type=int, default=0, help="0: the last one, or any that is free")
+    parser.add_argument("--persist", action="store_true", help="keep the state over restarts")
+    parser.add_argument(
+        "--quota", type=json.loads, default={}, help='such as {"ml.g5.xlarge": 1}; none: no limit'
+    )
+    parser.add_argument(
+        "--interpreter", default=sys.executable, help="what python3 means in a processing job"
+    )
+    parser.add_argument(
+        "--stop-grace-seconds", type=float, default=120, help="from SIGTERM to SIGKILL"
+    )
+    return parser.parse_args(arguments)
+
+
+def _clear(state: Path) -> None:
+    """Remove what belongs to one run only."""
+    state.mkdir(parents=True, exist_ok=True)
+    (state / READY_FILE).unlink(missing_ok=True)
+    for folder in ("tmp", "jobs"):
+        shutil.rmtree(state / folder, ignore_errors=True)
+
+
+def _listen(state: Path, wanted: int) -> socket.socket:
+    """A socket on `wanted`; on 0 the last run's port if it is free, else any."""
+    last = state / _PORT_FILE
+    candidates = [wanted] if wanted else [int(last.read_text()) if last.exists() else 0, 0]
+    for port in candidates:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            listener.close()
+            if port == candidates[-1]:
+                raise
+        else:
+            listener.listen(128)
+            return listener
+    raise AssertionError("unreachable: the last candidate returns or raises")
+
+
+def _set_environment(state: Path, *, port: int, persist: bool) -> None:
+    for name in list(os.environ):
+        if ministack_private.is_foreign_variable(name):
+            del os.environ[name]
+    os.environ.update(ministack_private.environment(state, port=port, persist=persist))
+    tempfile.tempdir = None  # forget what it may have found already
+
+
+def _log_to(path: Path) -> None:
+    """Send logging, and whatever is printed to standard error, to the log file."""
+    log = path.open("ab", buffering=0)
+    os.dup2(log.fileno(), 2)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+
+
+async def _serve(
+    cloud: Cloud,
+    sagemaker: SageMaker,
+    listener: socket.socket,
+    state: Path,
+    endpoint: str,
+    *,
+    persist: bool,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    _stop_with_input(loop, stop)
+
+    async def until_stopped() -> None:
+        await stop.wait()
+        threading.Thread(target=_end_at_the_latest, daemon=True).start()
+        (state / READY_FILE).unlink(missing_ok=True)
+        await sagemaker.close()
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.graceful_timeout = 1
+    config.keep_alive_timeout = 75
+    config.errorlog = None
+    tasks = [loop.create_task(_announce(sagemaker, state, endpoint, stop))]
+    if persist:
+        tasks.append(loop.create_task(_save_from_time_to_time(cloud)))
+    await serve(cloud, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type,unused-ignore]
+    for task in tasks:
+        task.cancel()
+
+
+def _stop_with_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when the other end of standard input is closed, if it is a pipe or a socket."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_at_the_latest() -> None:
+    """A shutdown that hangs must not leave a server behind."""
+    threading.Event().wait(_SHUTDOWN_SECONDS)
+    logger.error("the shutdown took longer than %s s", _SHUTDOWN_SECONDS)
+    os._exit(1)
+
+
+async def _announce(sagemaker: SageMaker, state: Path, endpoint: str, stop: asyncio.Event) -> None:
+    """Say where the cloud is, once it answers there."""
+    try:
+        while not await asyncio.to_thread(_answers, endpoint):
+            await asyncio.sleep(0.02)
+        sagemaker.start()
+        ready = json.dumps({"endpoint": endpoint, "pid": os.getpid()})
+        write_atomically(state / READY_FILE, ready.encode())
+        sys.stdout.write(ready + "\n")
+        sys.stdout.flush()
+    except Exception:
+        logger.exception("the cloud did not start")
+        stop.set()
+
+
+def _answers(endpoint: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+async def _save_from_time_to_time(cloud: Cloud) -> None:
+    """Save now and then, so that a kill loses little."""
+    while True:
+        await asyncio.sleep(_SAVE_EVERY_SECONDS)
+        if cloud.is_changed:
+            cloud.is_changed = False
+            # On the loop, where most of the state is changed: a thread would see it half changed.
+            ministack_private.save_state()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""`make demo`: one job, from `aws s3 cp` to the mail, on the embedded cloud."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from email import policy
+from email.parser import BytesParser
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from functions import keys, spec_text
+from functions.job import State
+from functions.replies import Status
+from local.clients import REGION
+from local.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.process import EmbeddedCloud
+from processing.contract.errors import JobRejected
+
+_POLL_SECONDS = 0.2
+_MAIL_SECONDS = 20
+_FIRST_STATUS_SECONDS = 30
+
+
+class DemoFailed(Exception):
+    """The demo did not end as it should; the message says how."""
+
+
+def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
+    """Drop `spec` (and its reference) and fetch what comes of it into `out`.
+
+    Returns:
+        0 when the video is there, 1 when the job was refused or failed.
+
+    Raises:
+        DemoFailed: there is no such spec, or no answer came.
+    """
+    if not spec.is_file():
+        raise DemoFailed(f"There is no file {spec}. Samples are in samples/.")
+    _remove_leftovers(home)
+    state = home / "demo" / str(os.getpid())
+    try:
+        with console.status("Making the stacks and the demo model (kept for the next time)"):
+            make_ready(home)
+        with console.status("Starting the embedded cloud and deploying the stacks"):
+            cloud = EmbeddedCloud(state)
+            cloud.start()
+        try:
+            with console.status("Deploying the stacks"):
+                folder = open_drop_folder(home, cloud)
+            console.print(f"The embedded cloud answers at {folder.endpoint}", highlight=False)
+            return _run(spec, out, cloud, folder, console)
+        finally:
+            cloud.stop()
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
+    key = f"{keys.JOBS_PREFIX}{spec.name}"
+    for file, target in (*_references(spec, key), (spec, key)):
+        _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
+    status = _follow(cloud, folder, keys.path_of(key), console)
+    out.mkdir(parents=True, exist_ok=True)
+    mail = _mail(cloud, out / f"{spec.stem}.eml")
+    subject = BytesParser(policy=policy.default).parsebytes(mail.read_bytes())["Subject"]
+    if status.state == State.REJECTED:
+        answer = _fetch(cloud, folder, keys.rejected(status.path), out / f"{spec.stem}.txt")
+        console.rule(f"refused: {keys.rejected(status.path)}")
+        console.print(answer.read_text(), markup=False, highlight=False)
+        console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
+        return 1
+    if status.state != State.SUCCEEDED:
+        console.print(f"{status.state}: {status.message}", markup=False, highlight=False)
+        console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
+        return 1
+    for number, _task in enumerate(status.tasks, 1):
+        published = keys.published(status.path, number, len(status.tasks))
+        for name, published_key in (
+            ("video", published.video),
+            ("sidecar", published.sidecar),
+            ("poster", published.poster),
+        ):
+            file = _fetch(cloud, folder, published_key, out / keys.name_of(published_key))
+            console.print(f"{name:<8} {file}", markup=False, highlight=False)
+    console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
+    for warning in dict.fromkeys(w.message for w in status.warnings):
+        console.print(f"note     {warning}", markup=False, highlight=False)
+    return 0
+
+
+def _references(spec: Path, key: str) -> list[tuple[Path, str]]:
+    """The files that a spec names and that lie beside it, with their keys. Whatever is wrong with
+    the spec is not said here: the bucket answers."""
+    try:
+        image = spec_text.parse(spec.read_bytes(), key).values.get("image")
+    except JobRejected:
+        return []
+    if not isinstance(image, str) or (target := keys.reference_key(key, image)) is None:
+        return []
+    file = spec.parent / image
+    return [(file, target)] if file.is_file() else []
+
+
+def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None:
+    """The real AWS CLI's `aws s3 cp`."""
+    console.print(f"$ aws s3 cp {file} {target}", markup=False, highlight=False)
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "aws"),
+            *("--endpoint-url", folder.endpoint, "s3", "cp", "--only-show-errors"),
+            *(str(file), target),
+        ],
+        env={
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": os.environ.get("HOME", ""),
+            "LANG": "C.UTF-8",
+            "AWS_ACCESS_KEY_ID": "embedded",
+            "AWS_SECRET_ACCESS_KEY": "embedded",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        check=False,
+    )
+    if done.returncode != 0:
+        raise DemoFailed(f"aws s3 cp ended with {done.returncode}")
+
+
+def _follow(cloud: EmbeddedCloud, folder: DropFolder, path: str, console: Console) -> Status:
+    """Show the live status until it is final."""
+    s3 = cloud.client("s3")
+    started = time.monotonic()
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    ) as bar:
+        shown = bar.add_task("Dropped", total=100)
+        while True:
+            try:
+                body = s3.get_object(Bucket=folder.output_bucket, Key=keys.status(path))["Body"]
+                status = Status.from_json(body.read())
+            except ClientError:
+                if time.monotonic() - started > _FIRST_STATUS_SECONDS:
+                    raise DemoFailed(
+                        f"No status came within {_FIRST_STATUS_SECONDS} s. "
+                        f"The cloud's log ends:\n{cloud.log_tail()}"
+                    ) from None
+            else:
+                percent = sum(task.percent for task in status.tasks) / max(1, len(status.tasks))
+                words = status.message if not status.state.terminal else str(status.state)
+                bar.update(shown, completed=percent, description=words)
+                if status.state.terminal:
+                    return status
+            time.sleep(_POLL_SECONDS)
+
+
+def _fetch(cloud: EmbeddedCloud, folder: DropFolder, key: str, to: Path) -> Path:
+    cloud.client("s3").download_file(folder.output_bucket, key, str(to))
+    return to
+
+
+def _mail(cloud: EmbeddedCloud, to: Path) -> Path:
+    deadline = time.monotonic() + _MAIL_SECONDS
+    while time.monotonic() < deadline:
+        mails = sorted((cloud.state / "outbox").glob("*.eml"))
+        if mails:
+            shutil.copy(mails[-1], to)
+            return to
+        time.sleep(_POLL_SECONDS)
+    raise DemoFailed(f"no mail came within {_MAIL_SECONDS} s\n{cloud.log_tail()}")
+
+
+def _remove_leftovers(home: Path) -> None:
+    """Remove the folders of demos that were killed."""
+    for folder in (home / "demo").glob("*"):
+        if re.fullmatch(r"\d+", folder.name) and not _alive(int(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,83 @@
+"""A drop folder on the embedded cloud: the product, deployed, with a model and a mail box."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from functions import keys
+from local.assembly import ROOT, assembly
+from local.deploy import deploy, subscribe_mail
+from local.process import EmbeddedCloud
+
+_MODELS = "models"
+
+
+@dataclass(frozen=True)
+class DropFolder:
+    """Names of the deployed parts."""
+
+    endpoint: str
+    input_bucket: str
+    output_bucket: str
+    work_bucket: str
+    log_bucket: str
+    topic_arn: str
+    table_name: str
+    sweep_function: str
+
+    def as_outputs(self) -> dict[str, str]:
+        """The names as the stack's outputs have them, with the endpoint."""
+        return {
+            "Endpoint": self.endpoint,
+            "InputBucket": self.input_bucket,
+            "OutputBucket": self.output_bucket,
+            "WorkBucket": self.work_bucket,
+            "LogBucket": self.log_bucket,
+            "TopicArn": self.topic_arn,
+            "TableName": self.table_name,
+        }
+
+
+def make_ready(home: Path) -> None:
+    """Make in `home` what every start needs: the assembly and the model. Kept between starts."""
+    assembly(home)
+    subprocess.run(
+        [sys.executable, "-m", "processing.random_model", str(home / _MODELS)], cwd=ROOT, check=True
+    )
+
+
+def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
+    """Deploy the product to a running cloud. Safe to repeat on a cloud that kept its state.
+
+    Raises:
+        DeployFailed, SynthesisFailed: with what went wrong.
+    """
+    outputs = deploy(assembly(home), cloud.endpoint)
+    folder = DropFolder(
+        endpoint=cloud.endpoint,
+        input_bucket=outputs["InputBucket"],
+        output_bucket=outputs["OutputBucket"],
+        work_bucket=outputs["WorkBucket"],
+        log_bucket=outputs["LogBucket"],
+        topic_arn=outputs["TopicArn"],
+        table_name=outputs["TableName"],
+        sweep_function=outputs["SweepFunction"],
+    )
+    subscribe_mail(cloud.endpoint, folder.topic_arn)
+    _upload_models(home / _MODELS, cloud, folder.work_bucket)
+    return folder
+
+
+def _upload_models(models: Path, cloud: EmbeddedCloud, bucket: str) -> None:
+    s3 = cloud.client("s3")
+    there = {
+        item["Key"]: item["Size"]
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=keys.MODELS_PREFIX).get("Contents", [])
+    }
+    for file in sorted(models.rglob("*")):
+        if file.is_file():
+            folder, _, rest = file.relative_to(models).as_posix().partition("/")
+            key = f"{keys.model(folder)}{rest}"
+            if there.get(key) != file.stat().st_size:
+                s3.upload_file(str(file), bucket, key)

@@ -1,0 +1,99 @@
+"""Everything of ministack that we use and that is not AWS's API. One function for each use.
+
+ministack promises none of this, so its version is pinned exactly, and tests fail when one of these
+stops to work: `put_aws_event` in tests/local/test_cloud_sagemaker.py (the events of a job),
+the others in tests/local/test_cloud_lifetime.py (a kill, a restart, an end in the middle of work).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from local.asgi import App
+from local.clients import ACCOUNT, REGION
+
+
+def environment(state: Path, *, port: int, persist: bool) -> dict[str, str]:
+    """The variables that ministack reads, most of them while it is imported.
+
+    `state` is the folder that everything is written below; `port` is the one that we serve on,
+    which Lambda functions get as AWS_ENDPOINT_URL.
+    """
+    variables = {
+        "AWS_CONFIG_FILE": str(state / "no-aws-config"),
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": str(state / "no-aws-credentials"),
+        "BIND_HOST": "127.0.0.1",
+        "DOCKER_HOST": f"unix://{state}/no-docker",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "LOG_LEVEL": "INFO",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+        "SFTP_ENABLED": "0",
+        "TMPDIR": str(state / "tmp"),
+    }
+    if persist:
+        variables |= {
+            "PERSIST_STATE": "1",
+            "S3_DATA_DIR": str(state / "s3"),
+            "S3_PERSIST": "1",
+            "STATE_DIR": str(state / "ministack"),
+        }
+    return variables
+
+
+def is_foreign_variable(name: str) -> bool:
+    """Whether an inherited variable could change what ministack or a Lambda function does."""
+    prefixes = ("AWS_", "LAMBDA_", "LOCALSTACK_", "MINISTACK_", "PERSIST_", "S3_", "SFTP_", "IOT_")
+    names = {"AUTH", "EDGE_PORT", "PYTHONHOME", "PYTHONPATH", "SERVICES", "STATE_DIR", "USE_SSL"}
+    return name.startswith(prefixes) or name in names
+
+
+def load_app() -> App:
+    """ministack's ASGI application. Call it once `environment` is set: it is read on import."""
+    from ministack.app import app  # noqa: PLC0415 - reads the environment
+
+    return app  # type: ignore[no-any-return]
+
+
+def put_aws_event(detail_type: str, source: str, detail: dict[str, Any], resource: str) -> None:
+    """Put an event of AWS's own on the default bus, which PutEvents refuses to do (as AWS does).
+
+    Raises:
+        RuntimeError: ministack did not take the event.
+    """
+    from ministack.core.responses import request_scope  # noqa: PLC0415
+    from ministack.services import eventbridge  # noqa: PLC0415
+
+    entry = {
+        "Source": source,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "Resources": [resource],
+    }
+    with request_scope(ACCOUNT, REGION):
+        _status, _headers, body = eventbridge._put_events({"Entries": [entry]}, True)
+    answer = json.loads(body)
+    if answer.get("FailedEntryCount") != 0:
+        raise RuntimeError(f"ministack refused an event: {answer}")
+
+
+def save_state() -> None:
+    """Write all services' state now. ministack itself does so only when it shuts down."""
+    from ministack import app  # noqa: PLC0415
+
+    app.save_all(app._build_persistence_save_dict())
+
+
+def kill_lambda_workers() -> None:
+    """End every warm Lambda runtime. ministack leaves them to notice the end of their input."""
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    with lambda_runtime._lock:
+        workers = [worker for pool in lambda_runtime._workers.values() for worker in pool]
+        lambda_runtime._workers.clear()
+    lambda_runtime.kill_workers(workers)

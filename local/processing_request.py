@@ -1,0 +1,249 @@
+"""A CreateProcessingJob request as we work with it, and what SageMaker remembers of a job.
+
+What we do not interpret (VpcConfig, ExperimentConfig, …) is kept, so that Describe shows it.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_pascal
+
+_SECONDS_A_DAY = 86_400
+# Types with an NVMe disk of their own refuse a customer key for the volume.
+_LOCAL_DISK_FAMILIES = {"g4dn", "g5", "g6", "g6e", "g7", "g7e", "p5", "r5d"}
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="allow", alias_generator=to_pascal, populate_by_name=True
+    )
+
+    def to_api(self) -> dict[str, Any]:
+        """As the API writes it: the given members under their own names."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class S3Input(_Part):
+    """Objects that are copied into the container before the job starts."""
+
+    s3_uri: Annotated[str, Field(pattern=r"^s3://[^/]+(/.*)?$")]
+    local_path: str
+    s3_data_type: Literal["S3Prefix"] = "S3Prefix"
+    s3_input_mode: Literal["File"] = "File"
+
+
+class Input(_Part):
+    """One named input."""
+
+    input_name: str
+    s3_input: S3Input
+
+
+class UploadMode(StrEnum):
+    """When outputs travel."""
+
+    CONTINUOUS = "Continuous"
+    END_OF_JOB = "EndOfJob"
+
+
+class S3Output(_Part):
+    """A folder of the container that is copied to S3."""
+
+    s3_uri: Annotated[str, Field(pattern=r"^s3://[^/]+(/.*)?$")]
+    local_path: str
+    s3_upload_mode: UploadMode
+
+
+class Output(_Part):
+    """One named output."""
+
+    output_name: str
+    s3_output: S3Output
+
+
+class OutputConfig(_Part):
+    """All outputs."""
+
+    outputs: tuple[Output, ...] = ()
+
+
+class Preference(_Part):
+    """One acceptable type of machine."""
+
+    instance_type: str
+    instance_count: int = 1
+
+
+class Cluster(_Part):
+    """The machines that are asked for, or those that would do, the dearest wish first."""
+
+    instance_type: str | None = None
+    instance_count: int = 1
+    instance_preferences: tuple[Preference, ...] = ()
+    volume_kms_key_id: str | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if bool(self.instance_type) == bool(self.instance_preferences):
+            raise ValueError("Specify either InstanceType or InstancePreferences.")
+        families = {wish.instance_type.split(".")[1] for wish in self.wishes}
+        if self.volume_kms_key_id and families & _LOCAL_DISK_FAMILIES:
+            raise ValueError(
+                "VolumeKmsKeyId cannot be specified when using an instance type with local storage."
+            )
+        return self
+
+    @property
+    def wishes(self) -> tuple[Preference, ...]:
+        """Types with counts in the order of preference."""
+        if self.instance_type:
+            return (
+                Preference(instance_type=self.instance_type, instance_count=self.instance_count),
+            )
+        return self.instance_preferences
+
+
+class Resources(_Part):
+    """The cluster, in the API's wrapping."""
+
+    cluster_config: Cluster
+
+
+class AppSpecification(_Part):
+    """What runs. The image is not pulled: the entry point runs on this machine."""
+
+    image_uri: str
+    container_entrypoint: Annotated[tuple[str, ...], Field(min_length=1)]
+    container_arguments: tuple[str, ...] = ()
+
+
+class StoppingCondition(_Part):
+    """The longest that the job may run."""
+
+    max_runtime_in_seconds: int = _SECONDS_A_DAY
+
+
+class NetworkConfig(_Part):
+    """Only whether the container may reach anything."""
+
+    enable_network_isolation: bool = False
+
+
+class Tag(_Part):
+    """A tag of a job."""
+
+    key: str
+    value: str
+
+
+class JobRequest(_Part):
+    """CreateProcessingJob's parameters."""
+
+    processing_job_name: str
+    role_arn: str
+    app_specification: AppSpecification
+    processing_resources: Resources
+    processing_inputs: tuple[Input, ...] = ()
+    processing_output_config: OutputConfig = OutputConfig()
+    stopping_condition: StoppingCondition = StoppingCondition()
+    network_config: NetworkConfig = NetworkConfig()
+    environment: dict[str, str] = Field(default_factory=dict)
+    tags: tuple[Tag, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = [item.input_name for item in self.processing_inputs]
+        places = [item.s3_input.local_path for item in self.processing_inputs]
+        outputs = [item.output_name for item in self.processing_output_config.outputs]
+        for what, values in (("InputName", names), ("LocalPath", places), ("OutputName", outputs)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{what} must be unique within a processing job.")
+        for place in [
+            *places,
+            *(item.s3_output.local_path for item in self.processing_output_config.outputs),
+        ]:
+            if not place.startswith("/opt/ml/processing/") or ".." in place.split("/"):
+                raise ValueError(f"LocalPath must be below /opt/ml/processing: {place}")
+        return self
+
+
+class Status(StrEnum):
+    """ProcessingJobStatus."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self not in {Status.IN_PROGRESS, Status.STOPPING}
+
+
+class JobRecord(BaseModel):
+    """What SageMaker knows about a job, for ever. Times are seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    request: JobRequest
+    arn: str
+    instance_type: str
+    instance_count: int
+    status: Status
+    created_at: float
+    modified_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    failure_reason: str | None = None
+    exit_message: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The job's name."""
+        return self.request.processing_job_name
+
+    def describe(self) -> dict[str, Any]:
+        """DescribeProcessingJob's answer."""
+        given = self.request.to_api()
+        given.pop("Tags", None)
+        return given | self._facts(milliseconds=False)
+
+    def summary(self) -> dict[str, Any]:
+        """One row of ListProcessingJobs."""
+        return {"ProcessingJobName": self.name, **self._facts(milliseconds=False)}
+
+    def event_detail(self) -> dict[str, Any]:
+        """The detail of a state-change event: no environment, tags or exit message, as in AWS."""
+        kept = {
+            "ProcessingInputs",
+            "ProcessingOutputConfig",
+            "ProcessingJobName",
+            "ProcessingResources",
+            "StoppingCondition",
+            "AppSpecification",
+            "NetworkConfig",
+            "RoleArn",
+        }
+        given = {name: part for name, part in self.request.to_api().items() if name in kept}
+        facts = self._facts(milliseconds=True)
+        facts.pop("ExitMessage", None)
+        return given | facts
+
+    def _facts(self, *, milliseconds: bool) -> dict[str, Any]:
+        def time(seconds: float | None) -> float | int | None:
+            return int(seconds * 1000) if seconds is not None and milliseconds else seconds
+
+        facts = {
+            "ProcessingJobArn": self.arn,
+            "ProcessingJobStatus": self.status.value,
+            "CreationTime": time(self.created_at),
+            "LastModifiedTime": time(self.modified_at),
+            "ProcessingStartTime": time(self.started_at),
+            "ProcessingEndTime": time(self.ended_at),
+            "FailureReason": self.failure_reason,
+            "ExitMessage": self.exit_message,
+        }
+        return {name: fact for name, fact in facts.items() if fact is not None}

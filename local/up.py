@@ -1,0 +1,67 @@
+"""`make up`: a drop folder on this machine that stays open until Ctrl-C and keeps what is in it."""
+
+import fcntl
+import json
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from local.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.files import write_atomically
+from local.process import EmbeddedCloud
+
+OUTPUTS_FILE = "outputs.json"
+
+
+class AlreadyUp(Exception):
+    """Another `make up` holds the drop folder of this checkout."""
+
+
+def up(home: Path, port: int, console: Console) -> None:
+    """Open the drop folder and wait for Ctrl-C.
+
+    Raises:
+        AlreadyUp: it is open already.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyUp(f"A drop folder is open already: see {home / OUTPUTS_FILE}.") from None
+        outputs = home / OUTPUTS_FILE
+        done = threading.Event()
+
+        def end(_signal: int, _frame: FrameType | None) -> None:
+            done.set()
+
+        with console.status("Making the stacks and the demo model (kept for the next time)"):
+            make_ready(home)
+        with EmbeddedCloud(home / "up", port=port, persist=True) as cloud:
+            with console.status("Deploying the stacks"):
+                folder = open_drop_folder(home, cloud)
+            write_atomically(outputs, (json.dumps(folder.as_outputs(), indent=2) + "\n").encode())
+            try:
+                console.print(_welcome(folder), markup=False, highlight=False)
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, end)
+                while not done.wait(1):
+                    cloud.check()
+            finally:
+                outputs.unlink(missing_ok=True)
+
+
+def _welcome(folder: DropFolder) -> str:
+    aws = f"aws --endpoint-url {folder.endpoint} s3"
+    return f"""
+The drop folder is open at {folder.endpoint} (Ctrl-C closes it; what is in it is kept).
+
+  In another terminal (any AWS credentials do; these are not checked):
+    export AWS_ACCESS_KEY_ID=me AWS_SECRET_ACCESS_KEY=me AWS_DEFAULT_REGION=us-east-1
+    {aws} cp samples/bee.yaml s3://{folder.input_bucket}/jobs/
+    {aws} ls --recursive s3://{folder.output_bucket}/
+  Mail arrives in .reeldrop/up/outbox/. Names of everything: .reeldrop/outputs.json
+"""

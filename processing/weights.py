@@ -1,0 +1,159 @@
+"""The model folder: whether it is complete, and a fingerprint that says exactly what it is.
+
+Nothing here needs torch, so that a folder that cannot work is refused within a second.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from processing.contract.catalogue import Mode
+from processing.contract.errors import Code, Problem, TaskFailed
+
+PIPELINE_CLASSES: dict[Mode, str] = {
+    Mode.TEXT_TO_VIDEO: "CogVideoXPipeline",
+    Mode.IMAGE_TO_VIDEO: "CogVideoXImageToVideoPipeline",
+}
+"""The class of diffusers that serves a mode, which is also what model_index.json must name."""
+
+_PLAIN_FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "tokenizer/tokenizer_config.json",
+    "text_encoder/config.json",
+    "transformer/config.json",
+    "vae/config.json",
+)
+_TOKENIZER_FILES = ("tokenizer/tokenizer.json", "tokenizer/spiece.model")
+_WEIGHT_FILES = (
+    "text_encoder/model.safetensors",
+    "transformer/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+)
+
+
+def check(folder: Path, mode: Mode) -> None:
+    """Check that `folder` holds a complete pipeline for `mode`, in diffusers' layout.
+
+    Reads names, configurations and the headers of the weight files; not the weights themselves.
+
+    Raises:
+        TaskFailed: `weights-missing` names the files that are absent, or the pipeline that the
+            folder is for; `weights-damaged` names a file that cannot be read.
+    """
+    missing = [name for name in _PLAIN_FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        missing.append(" or ".join(_TOKENIZER_FILES))
+    shards: list[Path] = []
+    for name in _WEIGHT_FILES:
+        found, absent = _shards(folder, name)
+        shards += found
+        missing += absent
+    if missing:
+        raise TaskFailed(
+            Problem(
+                code=Code.WEIGHTS_MISSING,
+                message=f"The model folder lacks {', '.join(missing)}.",
+                hint="Upload the whole folder of the model again.",
+            )
+        )
+    for name in _PLAIN_FILES:
+        _read_json(folder, name)
+    for shard in shards:
+        _check_header(folder, shard)
+    made_for = _read_json(folder, "model_index.json").get("_class_name")
+    if made_for != PIPELINE_CLASSES[mode]:
+        # Loaded all the same, they would fail on a tensor's shape, deep inside the transformer.
+        raise TaskFailed(
+            Problem(
+                code=Code.WEIGHTS_MISSING,
+                message=(
+                    f"The model folder holds weights for {made_for}, "
+                    f"and {mode} needs {PIPELINE_CLASSES[mode]}."
+                ),
+                hint="Upload the folder of the model for this mode.",
+            )
+        )
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over the sorted relative paths and the contents of all files in `folder`.
+
+    The same as `cd folder && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`, so
+    that anybody can check it. Hidden files and folders (such as the `.cache` that a download
+    leaves) do not count.
+
+    Raises:
+        TaskFailed: `weights-damaged`; a file cannot be read.
+    """
+    lines = hashlib.sha256()
+    for path in sorted(_visible_files(folder), key=lambda path: _relative(folder, path).encode()):
+        try:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise damaged(_relative(folder, path), error) from error
+        lines.update(f"{digest}  {_relative(folder, path)}\n".encode())
+    return lines.hexdigest()
+
+
+def damaged(name: str, error: Exception) -> TaskFailed:
+    """The failure that says that `name`, a file or part of the model folder, cannot be read."""
+    first_line = (str(error) or type(error).__name__).splitlines()[0][:300]
+    return TaskFailed(
+        Problem(
+            code=Code.WEIGHTS_DAMAGED,
+            message=f"{name} of the model cannot be read: {first_line}.",
+            hint="Upload the whole folder of the model again.",
+        )
+    )
+
+
+def _relative(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
+def _shards(folder: Path, name: str) -> tuple[list[Path], list[str]]:
+    """The weight files that stand for `name`, and the names of those that are not there."""
+    if (folder / name).is_file():
+        return [folder / name], []
+    index = f"{name}.index.json"
+    if not (folder / index).is_file():
+        return [], [name]
+    weight_map = _read_json(folder, index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise damaged(index, ValueError("it has no weight_map"))
+    parent = Path(name).parent
+    shards = [(parent / str(shard)).as_posix() for shard in sorted(set(weight_map.values()))]
+    present = [folder / shard for shard in shards if (folder / shard).is_file()]
+    return present, [shard for shard in shards if not (folder / shard).is_file()]
+
+
+def _read_json(folder: Path, name: str) -> dict[str, object]:
+    try:
+        content = json.loads((folder / name).read_bytes())
+    except (OSError, ValueError) as error:
+        raise damaged(name, error) from error
+    if not isinstance(content, dict):
+        raise damaged(name, ValueError("it is no JSON object"))
+    return content
+
+
+def _check_header(folder: Path, path: Path) -> None:
+    # Opening compares the header with the length of the file: a cut upload is found here.
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise damaged(_relative(folder, path), error) from error

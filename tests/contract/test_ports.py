@@ -1,0 +1,242 @@
+"""The same checks against the fakes and against AWS's adapters on the embedded cloud: what the
+use cases rely on is true of both."""
+
+import hashlib
+import io
+import itertools
+import os
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from functions import aws
+from functions.job import Letter
+from functions.ports import (
+    Conflict,
+    Files,
+    Ledger,
+    Missing,
+    NameTaken,
+    NoCapacity,
+    ProcessingJob,
+    Put,
+    RecordKey,
+    Remove,
+    Renderer,
+)
+from local.process import EmbeddedCloud
+from tests.fakes import SETTINGS, Clock, FakeFiles, FakeLedger, FakeRenderer
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Services:
+    """A side of the comparison."""
+
+    ledger: Ledger
+    files: Files
+    renderer: Renderer
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with (
+        EmbeddedCloud(tmp_path_factory.mktemp("cloud")) as cloud,
+        pytest.MonkeyPatch.context() as env,
+    ):
+        env.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
+        env.setenv("AWS_REGION", "us-east-1")
+        env.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        env.setenv("AWS_ACCESS_KEY_ID", "test")
+        env.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        cloud.client("dynamodb").create_table(
+            TableName="table",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+        )
+        s3 = cloud.client("s3")
+        for bucket in ("input", "work", "output", "assets"):
+            s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket="input", VersioningConfiguration={"Status": "Enabled"})
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("__main__.py", "import time; time.sleep(600)")
+        s3.put_object(Bucket="assets", Key="0123abcd.zip", Body=code.getvalue())
+        for key in ("attempts/x/input/manifest.json", "models/demo/model_index.json"):
+            s3.put_object(Bucket="work", Key=key, Body=b"{}")
+        yield Services(aws.DynamoLedger("table"), aws.S3Files(), aws.SageMakerRenderer(SETTINGS))
+
+
+@pytest.fixture(params=["fake", "embedded"])
+def services(request: pytest.FixtureRequest) -> Services:
+    if request.param == "embedded":
+        found: Services = request.getfixturevalue("embedded")
+        return found
+    return Services(FakeLedger(), FakeFiles(Clock()), FakeRenderer())
+
+
+@pytest.fixture
+def partition() -> str:
+    return f"P{next(_numbers)}"
+
+
+def key(partition: str, sort: str) -> RecordKey[Letter]:
+    return RecordKey(partition, sort, Letter)
+
+
+# --- the table -----------------------------------------------------------------------------
+
+
+def test_what_is_put_is_read_at_once(services: Services, partition: str) -> None:
+    assert services.ledger.get(key(partition, "a")) is None
+    services.ledger.commit(Put(key(partition, "a"), Letter(job_id="ä\n😀")))
+    record = services.ledger.get(key(partition, "a"))
+    assert record is not None
+    assert (record.document.job_id, record.revision) == ("ä\n😀", 1)
+
+
+def test_a_change_from_an_old_revision_conflicts(services: Services, partition: str) -> None:
+    at = key(partition, "a")
+    services.ledger.commit(Put(at, Letter(job_id="1")))
+    services.ledger.commit(Put(at, Letter(job_id="2"), 1))
+    for change in (Put(at, Letter(job_id="3"), 1), Put(at, Letter(job_id="3")), Remove(at, 1)):
+        with pytest.raises(Conflict):
+            services.ledger.commit(change)
+    services.ledger.commit(Remove(at, 2))
+    assert services.ledger.get(at) is None
+    for change in (Remove(at, 2), Put(at, Letter(job_id="3"), 2)):
+        with pytest.raises(Conflict):
+            services.ledger.commit(change)
+
+
+def test_all_changes_or_none(services: Services, partition: str) -> None:
+    a, b, c = (key(partition, sort) for sort in "abc")
+    services.ledger.commit(Put(a, Letter(job_id="a")), Put(b, Letter(job_id="b")))
+    with pytest.raises(Conflict):
+        services.ledger.commit(Put(c, Letter(job_id="c")), Remove(a, 1), Put(b, Letter(job_id="x")))
+    assert services.ledger.get(c) is None and services.ledger.get(a) is not None
+
+
+def test_queries_are_ordered_prefixed_and_limited(services: Services, partition: str) -> None:
+    sorts = ["0#2", "1#1", "0#10", "é#1", "1#0"]
+    for sort in sorts:
+        services.ledger.commit(Put(key(partition, sort), Letter(job_id=sort)))
+    found = [r.key.sort for r in services.ledger.query(partition, Letter)]
+    assert found == sorted(sorts)
+    assert len(services.ledger.query(partition, Letter, prefix="0#")) == 2
+    assert [r.key.sort for r in services.ledger.query(partition, Letter, limit=2)] == [
+        "0#10",
+        "0#2",
+    ]
+    assert services.ledger.query(f"{partition}none", Letter) == []
+
+
+def test_a_query_reads_every_page(services: Services, partition: str) -> None:
+    big = "x" * 100_000
+    for number in range(15):  # a page of DynamoDB has at most 1 MB
+        services.ledger.commit(Put(key(partition, f"{number:02d}"), Letter(job_id=big)))
+    assert len(services.ledger.query(partition, Letter)) == 15
+
+
+# --- files ---------------------------------------------------------------------------------
+
+
+def test_versions_are_read_as_they_were(services: Services, partition: str) -> None:
+    name = f"jobs/{partition} ü+%2F😀.yaml"
+    services.files.write("input", name, b"one", "text/plain")
+    first = services.files.facts("input", name)
+    services.files.write("input", name, b"two!", "text/plain")
+    second = services.files.facts("input", name)
+    assert first.versioned and first.version != second.version
+    assert (first.size_bytes, second.size_bytes) == (3, 4)
+    assert services.files.read("input", name, first.version) == b"one"
+    assert services.files.read("input", name) == b"two!"
+    assert services.files.facts("input", name, first.version) == first
+    services.files.copy(("input", name, first.version), ("work", name), "text/plain")
+    assert services.files.read("work", name) == b"one"
+
+
+def test_without_versions_the_etag_stands_for_one(services: Services, partition: str) -> None:
+    services.files.write("work", partition, b"one", "text/plain")
+    first = services.files.facts("work", partition)
+    services.files.write("work", partition, b"two", "text/plain")
+    assert not first.versioned and services.files.facts("work", partition).version != first.version
+
+
+def test_what_is_not_there_is_missing(services: Services, partition: str) -> None:
+    for call in (
+        lambda: services.files.facts("work", partition),
+        lambda: services.files.read("work", partition),
+        lambda: services.files.sha256("work", partition),
+        lambda: services.files.copy(("work", partition, None), ("work", "x"), "text/plain"),
+    ):
+        with pytest.raises(Missing):
+            call()
+    services.files.remove("work", partition)
+
+
+def test_parts_digests_lists_and_removal(services: Services, partition: str) -> None:
+    body = bytes(range(256)) * 10
+    services.files.write("work", f"{partition}/a", body, "application/octet-stream")
+    services.files.write("work", f"{partition}/b", b"", "application/octet-stream")
+    assert services.files.read("work", f"{partition}/a", first_bytes=16) == body[:16]
+    assert services.files.sha256("work", f"{partition}/a") == hashlib.sha256(body).hexdigest()
+    assert [f.key for f in services.files.listed("work", f"{partition}/")] == [
+        f"{partition}/a",
+        f"{partition}/b",
+    ]
+    services.files.remove("work", f"{partition}/a")
+    assert [f.key for f in services.files.listed("work", f"{partition}/")] == [f"{partition}/b"]
+
+
+def test_a_link_downloads_what_it_names(embedded: Services, partition: str) -> None:
+    name = f"videos/{partition} ü.mp4"
+    embedded.files.write("output", name, b"mp4", "video/mp4")
+    with urllib.request.urlopen(embedded.files.link("output", name, 60), timeout=10) as answer:
+        assert answer.read() == b"mp4" and answer.headers["Content-Type"] == "video/mp4"
+
+
+# --- processing jobs -----------------------------------------------------------------------
+
+
+def processing_job(name: str) -> ProcessingJob:
+    return ProcessingJob(
+        attempt_id=f"reeldrop-{name}",
+        manifest_sha256="0" * 64,
+        input_uri="s3://work/attempts/x/input/",
+        model_uri="s3://work/models/demo/",
+        output_uri=f"s3://work/attempts/{name}/output/",
+    )
+
+
+def test_a_name_is_taken_once(services: Services, partition: str) -> None:
+    job = processing_job(partition)
+    assert services.renderer.status(job.attempt_id) is None
+    services.renderer.start(job)
+    with pytest.raises(NameTaken):
+        services.renderer.start(job)
+    status = services.renderer.status(job.attempt_id)
+    assert status is not None and not status.ended and status.manifest_sha256 == "0" * 64
+
+
+def test_no_quota_is_no_capacity(services: Services, partition: str) -> None:
+    if isinstance(services.renderer, FakeRenderer):
+        services.renderer.quota = 0
+    else:
+        body = b'{"ml.g6e.xlarge": 0}'
+        url = f"{os.environ['AWS_ENDPOINT_URL']}/_reeldrop/quota"
+        urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=10)
+    with pytest.raises(NoCapacity, match="quota"):
+        services.renderer.start(processing_job(partition))
+    assert services.renderer.status(f"reeldrop-{partition}") is None

@@ -1,0 +1,127 @@
+"""A drop folder on the embedded cloud, as `make up` opens it, and a person in front of it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions import keys
+from functions.job import State
+from functions.replies import Sidecar, Status
+from local.assembly import ROOT
+from local.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.process import EmbeddedCloud
+
+
+@dataclass
+class Person:
+    """Somebody with the AWS CLI and an inbox."""
+
+    folder: DropFolder
+    cloud: EmbeddedCloud
+
+    def aws(self, *arguments: str) -> str:
+        """The AWS CLI, as a person types it."""
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "aws"),
+                *("--endpoint-url", self.folder.endpoint, *arguments),
+            ],
+            env={
+                "PATH": os.environ["PATH"],
+                "LANG": "C.UTF-8",
+                "AWS_ACCESS_KEY_ID": "me",
+                "AWS_SECRET_ACCESS_KEY": "me",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def status(self, path: str) -> Status | None:
+        try:
+            return Status.from_json(self.read(keys.status(path)))
+        except self.cloud.client("s3").exceptions.NoSuchKey:
+            return None
+
+    def read(self, key: str) -> bytes:
+        bucket = self.folder.output_bucket
+        body: bytes = self.cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body
+
+    def final(self, path: str, seconds: float = 120) -> Status:
+        """Wait for the job to end."""
+        return eventually(
+            lambda: (s := self.status(path)) and s.state.terminal and s, seconds, self.cloud
+        )
+
+    def waiting(self, path: str) -> Status:
+        """Wait for the job to wait."""
+        return eventually(
+            lambda: (s := self.status(path)) and s.state == State.WAITING and s, 30, self.cloud
+        )
+
+    def sidecar(self, path: str) -> Sidecar:
+        return Sidecar.from_json(self.read(f"videos/{path}.json"))
+
+    def mail(self, path: str) -> EmailMessage:
+        """The mail about a path, once it has come."""
+
+        def found() -> list[EmailMessage]:
+            mails = [
+                BytesParser(policy=policy.default).parsebytes(file.read_bytes())
+                for file in (self.cloud.state / "outbox").glob("*.eml")
+            ]
+            return [m for m in mails if m["X-Path"] == path]  # type: ignore[misc]
+
+        (mail,) = eventually(found, 20, self.cloud)
+        return mail
+
+
+def eventually(ask: Callable[[], Any], seconds: float, cloud: EmbeddedCloud) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"not within {seconds} s\n{cloud.log_tail()}"
+        time.sleep(0.1)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def home() -> Path:
+    """What is kept between starts is kept between test runs too."""
+    folder = ROOT / ".reeldrop"
+    make_ready(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def person(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    with EmbeddedCloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield Person(open_drop_folder(home, cloud), cloud)
+
+
+@pytest.fixture
+def spec_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write a spec that renders quickly."""
+
+    def write(name: str, **fields: object) -> Path:
+        file = tmp_path / name
+        file.write_text(
+            json.dumps({"prompt": "a bee", "num_inference_steps": 2, "num_frames": 9, **fields})
+        )
+        return file
+
+    return write

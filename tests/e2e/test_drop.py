@@ -1,0 +1,144 @@
+"""From a dropped file to the mail, through the deployed stacks, seen from outside."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from functions.job import State
+from local.assembly import ROOT
+from tests.e2e.conftest import Person
+
+SAMPLES = ROOT / "samples"
+
+
+def decoded(body: bytes, folder: Path) -> tuple[int, int, int, float]:
+    """Frames, height, width and fps of an MP4, by decoding it."""
+    file = folder / "seen.mp4"
+    file.write_bytes(body)
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert stream.average_rate is not None
+        return len(frames), frames[0].shape[0], frames[0].shape[1], float(stream.average_rate)
+
+
+def test_the_sample_by_the_aws_cli(person: Person, tmp_path: Path) -> None:
+    person.aws(
+        "s3", "cp", str(SAMPLES / "bee.yaml"), f"s3://{person.folder.input_bucket}/jobs/spring/"
+    )
+    status = person.final("spring/bee")
+    assert status.state == State.SUCCEEDED
+    sidecar = person.sidecar("spring/bee")
+    video = sidecar.video
+    assert decoded(person.read("videos/spring/bee.mp4"), tmp_path) == (
+        video.num_frames,
+        video.height,
+        video.width,
+        video.fps,
+    )
+    assert (video.num_frames, video.height, video.width) == (17, 64, 96)
+    assert person.read("videos/spring/bee.jpg").startswith(b"\xff\xd8")
+    assert sidecar.enhancement.answered_by == "reeldrop-stand-in"
+    assert sidecar.enhancement.original == "a bee lands on a sunflower in a summer garden"
+    assert "standing in for" in sidecar.machine.name
+    mail = person.mail("spring/bee")
+    assert mail["Subject"] == "reeldrop: bee is ready"
+    assert f"s3://{person.folder.output_bucket}/videos/spring/bee.mp4" in mail.get_content()
+
+
+def test_an_image_and_a_name_with_a_space_and_an_umlaut_by_boto3(
+    person: Person, tmp_path: Path, spec_file: Callable[..., Path]
+) -> None:
+    """The reference comes after the spec."""
+    s3 = person.cloud.client("s3")
+    spec = spec_file("schöne Biene.json", image="bee.png", prompt="it flies away")
+    s3.upload_file(str(spec), person.folder.input_bucket, "jobs/schöne Biene.json")
+    assert "jobs/bee.png" in person.waiting("schöne Biene").message
+    s3.upload_file(str(SAMPLES / "bee.png"), person.folder.input_bucket, "jobs/bee.png")
+    assert person.final("schöne Biene").state == State.SUCCEEDED
+    sidecar = person.sidecar("schöne Biene")
+    assert sidecar.scheduler and sidecar.spec.image == "bee.png"
+    assert decoded(person.read("videos/schöne Biene.mp4"), tmp_path)[0] == 9
+    assert person.mail("schöne Biene")["Subject"] == "reeldrop: sch?ne Biene is ready"
+
+
+def test_the_sidecars_spec_makes_the_same_video_again(
+    person: Person, spec_file: Callable[..., Path]
+) -> None:
+    s3 = person.cloud.client("s3")
+    spec = spec_file("first.json")
+    s3.upload_file(str(spec), person.folder.input_bucket, "jobs/first.json")
+    assert person.final("first").state == State.SUCCEEDED
+    first = person.sidecar("first")
+    body = first.spec.to_json().encode()
+    s3.put_object(Bucket=person.folder.input_bucket, Key="jobs/again.json", Body=body)
+    assert person.final("again").state == State.SUCCEEDED
+    again = person.sidecar("again")
+    assert again.spec == first.spec
+    assert again.video.sha256 == first.video.sha256
+
+
+def test_several_drops_while_one_runs_share_a_processing_job(
+    person: Person, spec_file: Callable[..., Path]
+) -> None:
+    s3 = person.cloud.client("s3")
+    for name in ("b0", "b1", "b2", "b3"):
+        spec = spec_file(f"{name}.json", enhance=False)
+        s3.upload_file(str(spec), person.folder.input_bucket, f"jobs/batch/{name}.json")
+    for name in ("b0", "b1", "b2", "b3"):
+        assert person.final(f"batch/{name}").state == State.SUCCEEDED
+    attempts = {person.sidecar(f"batch/{name}").attempt_id for name in ("b0", "b1", "b2", "b3")}
+    assert len(attempts) <= 2
+
+
+def test_a_broken_spec_is_answered_in_the_bucket_and_by_mail(
+    person: Person, tmp_path: Path
+) -> None:
+    spec = tmp_path / "bad.yaml"
+    spec.write_text("prompt: a bee\nstep: 50\n")
+    person.aws("s3", "cp", str(spec), f"s3://{person.folder.input_bucket}/jobs/")
+    assert person.final("bad").state == State.REJECTED
+    answer = person.read("rejected/bad.txt").decode()
+    assert "no field called 'step'" in answer and "line 2, column 1" in answer
+    mail = person.mail("bad")
+    assert mail["Subject"] == "reeldrop: bad was refused"
+    assert "no field called 'step'" in mail.get_content()
+
+
+def test_a_damaged_reference_fails_its_task_alone(
+    person: Person, spec_file: Callable[..., Path]
+) -> None:
+    s3 = person.cloud.client("s3")
+    png = (SAMPLES / "bee.png").read_bytes()
+    s3.put_object(Bucket=person.folder.input_bucket, Key="jobs/cut.png", Body=png[:600])
+    spec = spec_file("cut.json", image="cut.png")
+    s3.upload_file(str(spec), person.folder.input_bucket, "jobs/cut.json")
+    status = person.final("cut")
+    assert status.state == State.FAILED
+    problem = status.tasks[0].problem
+    assert problem is not None and problem.code == "reference-unreadable"
+    assert problem.sentence() in " ".join(person.mail("cut").get_content().split())
+
+
+def dead_letters(person: Person) -> int:
+    """Messages that could not be handled, in all dead-letter queues."""
+    sqs = person.cloud.client("sqs")
+    counts = [
+        int(
+            sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])[
+                "Attributes"
+            ]["ApproximateNumberOfMessages"]
+        )
+        for url in sqs.list_queues()["QueueUrls"]
+        if "DeadLetters" in url
+    ]
+    assert len(counts) == 3
+    return sum(counts)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_stuck(person: Person) -> Iterator[None]:
+    yield
+    assert dead_letters(person) == 0, person.cloud.log_tail()

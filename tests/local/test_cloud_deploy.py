@@ -1,0 +1,503 @@
+"""A synthesised assembly deploys, and a drop goes the whole way to a function."""
+
+import json
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.deploy import DeployFailed, deploy, zipped
+from local.process import EmbeddedCloud
+
+HANDLER = """
+import json, os, time
+import boto3
+
+def handler(event, context):
+    table = boto3.client("dynamodb")
+    failed = []
+    for record in event["Records"]:
+        body = json.loads(record["body"])
+        key = body["detail"]["object"]["key"]
+        table.put_item(TableName=os.environ["TABLE"], Item={
+            "pk": {"S": f"{key}#{record['attributes']['ApproximateReceiveCount']}"},
+            "at": {"N": str(time.time())},
+            "together": {"N": str(len(event["Records"]))},
+            "environment": {"S": json.dumps(dict(os.environ))},
+        })
+        if "slow" in key:
+            time.sleep(1)
+            end = {"pk": {"S": f"{key}#end"}, "at": {"N": str(time.time())}}
+            table.put_item(TableName=os.environ["TABLE"], Item=end)
+        if "poison" in key:
+            failed.append({"itemIdentifier": record["messageId"]})
+        if "crash" in key:
+            raise RuntimeError("crash")
+    return {"batchItemFailures": failed}
+"""
+
+
+def get_att(name: str, attribute: str = "Arn") -> dict[str, Any]:
+    return {"Fn::GetAtt": [name, attribute]}
+
+
+def template(name: str, code: dict[str, str]) -> dict[str, Any]:
+    """Everything that we use in CloudFormation, once."""
+    queue_policy = {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": get_att("Queue"),
+                "Condition": {"ArnEquals": {"aws:SourceArn": get_att("Rule")}},
+            },
+            {
+                "Effect": "Deny",
+                "Principal": {"AWS": "*"},
+                "Action": "sqs:*",
+                "Resource": get_att("Queue"),
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            },
+        ],
+        "Version": "2012-10-17",
+    }
+    tls_only = {
+        "Statement": [
+            {
+                "Action": "s3:*",
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+                "Effect": "Deny",
+                "Principal": {"AWS": "*"},
+                "Resource": [get_att("Bucket")],
+            }
+        ],
+        "Version": "2012-10-17",
+    }
+    resources = {
+        "Bucket": {
+            "Type": "AWS::S3::Bucket",
+            "Properties": {
+                "BucketName": name,
+                "BucketEncryption": {
+                    "ServerSideEncryptionConfiguration": [
+                        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                    ]
+                },
+                "LifecycleConfiguration": {
+                    "Rules": [
+                        {
+                            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+                            "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+                            "ExpirationInDays": 365,
+                            "Status": "Enabled",
+                        }
+                    ]
+                },
+                "NotificationConfiguration": {
+                    "EventBridgeConfiguration": {"EventBridgeEnabled": True}
+                },
+                "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
+                "VersioningConfiguration": {"Status": "Enabled"},
+            },
+        },
+        "BucketPolicy": {
+            "Type": "AWS::S3::BucketPolicy",
+            "Properties": {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": tls_only},
+        },
+        "DeadLetters": {
+            "Type": "AWS::SQS::Queue",
+            "Properties": {"MessageRetentionPeriod": 1209600, "SqsManagedSseEnabled": True},
+        },
+        "Queue": {
+            "Type": "AWS::SQS::Queue",
+            "Properties": {
+                "RedrivePolicy": {
+                    "deadLetterTargetArn": get_att("DeadLetters"),
+                    "maxReceiveCount": 2,
+                },
+                "VisibilityTimeout": 3,
+            },
+        },
+        "QueuePolicy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {"PolicyDocument": queue_policy, "Queues": [{"Ref": "Queue"}]},
+        },
+        "Watcher": {"Type": "AWS::SQS::Queue"},
+        "WatcherPolicy": {
+            "Type": "AWS::SQS::QueuePolicy",
+            "Properties": {
+                "PolicyDocument": {
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "events.amazonaws.com"},
+                            "Action": "sqs:SendMessage",
+                            "Resource": get_att("Watcher"),
+                        }
+                    ]
+                },
+                "Queues": [{"Ref": "Watcher"}],
+            },
+        },
+        "Rule": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "EventPattern": {
+                    "source": ["aws.s3"],
+                    "detail-type": ["Object Created"],
+                    "detail": {
+                        "bucket": {"name": [{"Ref": "Bucket"}]},
+                        "object": {"key": [{"wildcard": "jobs/*.yaml"}]},
+                    },
+                },
+                "State": "ENABLED",
+                "Targets": [
+                    {
+                        "Arn": get_att("Queue"),
+                        "DeadLetterConfig": {"Arn": get_att("DeadLetters")},
+                        "Id": "Target0",
+                        "RetryPolicy": {"MaximumRetryAttempts": 3},
+                    },
+                    {"Arn": get_att("Watcher"), "Id": "Target1"},
+                ],
+            },
+        },
+        "Sweep": {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "ScheduleExpression": "rate(5 minutes)",
+                "State": "ENABLED",
+                "Targets": [{"Arn": get_att("Function"), "Id": "Target0"}],
+            },
+        },
+        "SweepMay": {
+            "Type": "AWS::Lambda::Permission",
+            "Properties": {
+                "Action": "lambda:InvokeFunction",
+                "FunctionName": get_att("Function"),
+                "Principal": "events.amazonaws.com",
+                "SourceArn": get_att("Sweep"),
+            },
+        },
+        "Role": {
+            "Type": "AWS::IAM::Role",
+            "Properties": {
+                "AssumeRolePolicyDocument": {
+                    "Statement": [
+                        {
+                            "Action": "sts:AssumeRole",
+                            "Effect": "Allow",
+                            "Principal": {"Service": "lambda.amazonaws.com"},
+                        }
+                    ],
+                    "Version": "2012-10-17",
+                },
+            },
+        },
+        "RolePolicy": {
+            "Type": "AWS::IAM::Policy",
+            "Properties": {
+                "PolicyDocument": {
+                    "Statement": [
+                        {
+                            "Action": "dynamodb:PutItem",
+                            "Effect": "Allow",
+                            "Resource": get_att("Table"),
+                        }
+                    ],
+                    "Version": "2012-10-17",
+                },
+                "PolicyName": f"{name}-policy",
+                "Roles": [{"Ref": "Role"}],
+            },
+        },
+        "LogGroup": {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": f"/reeldrop/{name}", "RetentionInDays": 30},
+        },
+        "Function": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {
+                "Architectures": ["arm64"],
+                "Code": code,
+                "Environment": {"Variables": {"TABLE": {"Ref": "Table"}}},
+                "Handler": "handlers.entry.handler",
+                "LoggingConfig": {"LogFormat": "JSON", "LogGroup": {"Ref": "LogGroup"}},
+                "MemorySize": 256,
+                "ReservedConcurrentExecutions": 5,
+                "Role": get_att("Role"),
+                "Runtime": "python3.13",
+                "Timeout": 3,
+            },
+        },
+        "Mapping": {
+            "Type": "AWS::Lambda::EventSourceMapping",
+            "Properties": {
+                "BatchSize": 1,
+                "EventSourceArn": get_att("Queue"),
+                "FunctionName": {"Ref": "Function"},
+                "FunctionResponseTypes": ["ReportBatchItemFailures"],
+                "ScalingConfig": {"MaximumConcurrency": 2},
+            },
+        },
+        "Table": {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+                "BillingMode": "PAY_PER_REQUEST",
+                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+                "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
+                "SSESpecification": {"SSEEnabled": True},
+                "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
+            },
+        },
+        "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "reeldrop"}},
+        "TopicPolicy": {
+            "Type": "AWS::SNS::TopicPolicy",
+            "Properties": {
+                "PolicyDocument": {
+                    "Statement": [
+                        {
+                            "Action": "sns:Publish",
+                            "Effect": "Allow",
+                            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                            "Resource": {"Ref": "Topic"},
+                        }
+                    ],
+                    "Version": "2012-10-17",
+                },
+                "Topics": [{"Ref": "Topic"}],
+            },
+        },
+        "Alarm": {
+            "Type": "AWS::CloudWatch::Alarm",
+            "Properties": {
+                "AlarmActions": [{"Ref": "Topic"}],
+                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+                "Dimensions": [{"Name": "QueueName", "Value": get_att("DeadLetters", "QueueName")}],
+                "EvaluationPeriods": 1,
+                "MetricName": "ApproximateNumberOfMessagesVisible",
+                "Namespace": "AWS/SQS",
+                "Period": 300,
+                "Statistic": "Maximum",
+                "Threshold": 1,
+                "TreatMissingData": "notBreaching",
+            },
+        },
+    }
+    outputs = {
+        "Bucket": {"Value": {"Ref": "Bucket"}},
+        "Table": {"Value": {"Ref": "Table"}},
+        "Queue": {"Value": {"Ref": "Queue"}},
+        "Watcher": {"Value": {"Ref": "Watcher"}},
+        "DeadLetters": {"Value": {"Ref": "DeadLetters"}},
+        "Function": {"Value": {"Ref": "Function"}},
+        "Version": {"Value": "1"},
+    }
+    return {
+        "Resources": resources,
+        "Outputs": outputs,
+        "Parameters": {
+            "BootstrapVersion": {
+                "Type": "AWS::SSM::Parameter::Value<String>",
+                "Default": "/cdk-bootstrap/hnb659fds/version",
+            }
+        },
+    }
+
+
+def assemble(folder: Path, name: str, **changes: Any) -> Path:
+    """Write an assembly as the CDK does; `changes` replace parts of the template."""
+    handlers = folder / "asset.1" / "handlers"
+    handlers.mkdir(parents=True, exist_ok=True)
+    (handlers / "__init__.py").write_text("")
+    (handlers / "entry.py").write_text(HANDLER)
+    bucket = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
+    code = {"S3Bucket": "cdk-hnb659fds-assets-000000000000-us-east-1", "S3Key": "1.zip"}
+    body = json.dumps(template(name, code) | changes)
+    (folder / "stack.template.json").write_text(body)
+    key = f"{abs(hash(body))}.json"
+
+    def asset(path: str, packaging: str, object_key: str) -> dict[str, Any]:
+        destination = {"bucketName": bucket, "objectKey": object_key, "assumeRoleArn": "x"}
+        return {
+            "displayName": path,
+            "source": {"path": path, "packaging": packaging},
+            "destinations": {"current": destination},
+        }
+
+    assets = {
+        "version": "48.0.0",
+        "files": {
+            "1": asset("asset.1", "zip", "1.zip"),
+            "2": asset("stack.template.json", "file", key),
+        },
+        "dockerImages": {},
+    }
+    (folder / "stack.assets.json").write_text(json.dumps(assets))
+    manifest = {
+        "version": "48.0.0",
+        "artifacts": {
+            "stack.assets": {
+                "type": "cdk:asset-manifest",
+                "properties": {"file": "stack.assets.json"},
+            },
+            "stack": {
+                "type": "aws:cloudformation:stack",
+                "environment": "aws://unknown-account/unknown-region",
+                "properties": {
+                    "templateFile": "stack.template.json",
+                    "stackTemplateAssetObjectUrl": f"s3://{bucket}/{key}",
+                    "stackName": name,
+                },
+                "dependencies": ["stack.assets"],
+            },
+            "Tree": {"type": "cdk:tree", "properties": {"file": "tree.json"}},
+        },
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+class Deployed:
+    def __init__(self, cloud: EmbeddedCloud, assembly: Path) -> None:
+        self.name = f"drop-{time.time_ns()}"
+        self.cloud = cloud
+        self.assembly = assemble(assembly, self.name)
+        self.outputs = deploy(self.assembly, cloud.endpoint)
+
+    def drop(self, name: str) -> float:
+        now = time.time()
+        self.cloud.client("s3").put_object(
+            Bucket=self.name, Key=f"jobs/{name}.yaml", Body=b"prompt: a bee"
+        )
+        return now
+
+    def seen(self, name: str, time_: str = "1") -> dict[str, Any] | None:
+        item: dict[str, Any] | None = (
+            self.cloud.client("dynamodb")
+            .get_item(
+                TableName=self.outputs["Table"],
+                Key={"pk": {"S": f"jobs/{name}.yaml#{time_}"}},
+                ConsistentRead=True,
+            )
+            .get("Item")
+        )
+        return item
+
+    def waiting(self, queue: str) -> int:
+        attributes = self.cloud.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs[queue], AttributeNames=["ApproximateNumberOfMessages"]
+        )["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
+
+
+@pytest.fixture(scope="module")
+def deployed(cloud: EmbeddedCloud, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return Deployed(cloud, tmp_path_factory.mktemp("cdk.out"))
+
+
+def test_a_drop_reaches_the_function_and_every_target(deployed: Deployed, eventually: Any) -> None:
+    deployed.drop("first")
+    item = eventually(lambda: deployed.seen("first"))
+    environment = json.loads(item["environment"]["S"])
+    # How a function finds the cloud: boto3 needs nothing in the code.
+    assert environment["AWS_ENDPOINT_URL"] == deployed.cloud.endpoint
+    assert environment["AWS_ACCESS_KEY_ID"] == "000000000000"
+    assert environment["AWS_REGION"] == "us-east-1"
+    assert "PYTHONPATH" not in environment
+    eventually(lambda: deployed.waiting("Watcher") == 1)
+
+
+def test_a_warm_drop_takes_well_under_a_second(deployed: Deployed, eventually: Any) -> None:
+    deployed.drop("warm-0")
+    eventually(lambda: deployed.seen("warm-0"))
+    waits = []
+    for number in range(1, 6):
+        began = deployed.drop(f"warm-{number}")
+        item = eventually(lambda number=number: deployed.seen(f"warm-{number}"))
+        waits.append(float(item["at"]["N"]) - began)
+    print("drop to function, s:", [round(wait, 3) for wait in waits])
+    assert sorted(waits)[2] < 1
+
+
+def test_a_partial_failure_and_a_crash_end_in_the_dead_letters(
+    deployed: Deployed, eventually: Any
+) -> None:
+    deployed.drop("poison")
+    deployed.drop("good")
+    eventually(lambda: deployed.seen("good"))
+    sqs = deployed.cloud.client("sqs")
+    keys: set[str] = set()
+
+    def dead() -> bool:
+        answer = sqs.receive_message(QueueUrl=deployed.outputs["DeadLetters"])
+        for message in answer.get("Messages", []):
+            keys.add(json.loads(message["Body"])["detail"]["object"]["key"])
+        return "jobs/poison.yaml" in keys
+
+    eventually(dead, seconds=25)
+    assert deployed.seen("poison", "2")
+    assert keys == {"jobs/poison.yaml"}
+    assert not deployed.seen("good", "2")
+
+
+def test_a_mapping_keeps_to_its_concurrency(deployed: Deployed, eventually: Any) -> None:
+    names = [f"slow-{number}" for number in range(4)]
+    for name in names:
+        deployed.drop(name)
+    eventually(lambda: all(deployed.seen(name, "end") for name in names))
+    times = []
+    for name in names:
+        start, end = deployed.seen(name), deployed.seen(name, "end")
+        assert start and end
+        times += [(float(start["at"]["N"]), 1), (float(end["at"]["N"]), -1)]
+    running, most = 0, 0
+    for _time, change in sorted(times):
+        running += change
+        most = max(most, running)
+    assert most == 2
+
+
+def test_deploying_again_changes_nothing_and_a_change_is_an_update(
+    deployed: Deployed, cloud: EmbeddedCloud
+) -> None:
+    assert deploy(deployed.assembly, cloud.endpoint) == deployed.outputs
+    code = {"S3Bucket": "cdk-hnb659fds-assets-000000000000-us-east-1", "S3Key": "1.zip"}
+    outputs = template(deployed.name, code)["Outputs"] | {"Version": {"Value": "2"}}
+    assemble(deployed.assembly, deployed.name, Outputs=outputs)
+    assert deploy(deployed.assembly, cloud.endpoint)["Version"] == "2"
+
+
+def test_a_stack_that_fails_says_which_resource(
+    cloud: EmbeddedCloud, tmp_path: Path, unique: str
+) -> None:
+    # ministack takes most properties as they come, but not this one.
+    broken = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 999_999}}
+    assemble(tmp_path, unique, Resources={"Broken": broken}, Outputs={})
+    with pytest.raises(
+        DeployFailed, match=r"Broken \(AWS::SQS::Queue\): CREATE_FAILED: Invalid value"
+    ):
+        deploy(tmp_path, cloud.endpoint, deadline_seconds=20)
+
+
+def test_a_zip_depends_on_contents_only(tmp_path: Path) -> None:
+    import os
+
+    for name in ("one", "two"):
+        folder = tmp_path / name / "sub"
+        folder.mkdir(parents=True)
+        (folder / "a.py").write_text("a = 1")
+        (tmp_path / name / "b.py").write_text("b = 1")
+    os.utime(tmp_path / "two" / "b.py", (0, 0))
+    assert zipped(tmp_path / "one") == zipped(tmp_path / "two")
+    (tmp_path / "two" / "b.py").write_text("b = 2")
+    assert zipped(tmp_path / "one") != zipped(tmp_path / "two")
+
+
+def test_the_cloud_answers_for_its_health(cloud: EmbeddedCloud) -> None:
+    with urllib.request.urlopen(f"{cloud.endpoint}/_ministack/health") as answer:
+        assert answer.status == 200

@@ -1,0 +1,83 @@
+"""A small random model, made once, and manifests around it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from processing import random_model, worker
+from processing.contract.catalogue import MODELS, Mode
+from processing.contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from processing.contract.outcome import RESULT_FILE, Failed, Outcome, Rendered
+
+
+class Jobs:
+    """Makes roots with a manifest, renders them and reads what came out."""
+
+    def __init__(self, folder: Path, models: Path) -> None:
+        self._folder = folder
+        self._models = models
+        self._count = 0
+
+    def task(self, task_id: str = "bee", image: str | None = None, **changes: Any) -> ManifestTask:
+        values: dict[str, Any] = {
+            "mode": Mode.TEXT_TO_VIDEO if image is None else Mode.IMAGE_TO_VIDEO,
+            "prompt": "a bee on a flower",
+            "height": 64,
+            "width": 64,
+            "num_frames": 9,
+            "fps": 8,
+            "num_inference_steps": 2,
+            "guidance_scale": 4.0,
+            "seed": 1,
+        }
+        return ManifestTask(
+            task_id=task_id, image=image, parameters=Parameters(**{**values, **changes})
+        )
+
+    def root(self, *tasks: ManifestTask, attempt_id: str = "attempt-1") -> Layout:
+        """A new root with these tasks, their model and an empty folder of references."""
+        self._count += 1
+        layout = Layout(self._folder / f"root-{self._count}")
+        layout.references.mkdir(parents=True)
+        layout.output.mkdir()
+        mode = tasks[0].parameters.mode
+        layout.model.symlink_to(self._models / MODELS["demo"].weights[mode].folder)
+        self.write_manifest(layout, *tasks, attempt_id=attempt_id)
+        return layout
+
+    def write_manifest(self, layout: Layout, *tasks: ManifestTask, attempt_id: str) -> None:
+        mode = tasks[0].parameters.mode
+        manifest = Manifest(attempt_id=attempt_id, model="demo", mode=mode, tasks=tasks)
+        layout.manifest.write_text(manifest.to_json(), encoding="utf-8")
+
+    def rendered(self, *tasks: ManifestTask) -> Layout:
+        layout = self.root(*tasks)
+        worker.render_manifest(layout)
+        return layout
+
+    def result(self, layout: Layout, task_id: str = "bee") -> Rendered | Failed:
+        return Outcome.from_json((layout.task_output(task_id) / RESULT_FILE).read_bytes()).result
+
+    def success(self, layout: Layout, task_id: str = "bee") -> Rendered:
+        result = self.result(layout, task_id)
+        assert isinstance(result, Rendered), result
+        return result
+
+    def failure(self, layout: Layout, task_id: str = "bee") -> Failed:
+        result = self.result(layout, task_id)
+        assert isinstance(result, Failed), result
+        return result
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that holds demo/ and demo-i2v/. Nobody may write into it."""
+    folder = tmp_path_factory.mktemp("models")
+    random_model.write(folder)
+    return folder
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, models: Path) -> Jobs:
+    return Jobs(tmp_path, models)

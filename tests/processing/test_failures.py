@@ -1,0 +1,373 @@
+"""What the worker does when things go wrong: alone where possible, with a name always."""
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from processing import pipelines, video, worker
+from processing.__main__ import main
+from processing.contract.errors import Code, Problem, TaskFailed
+from processing.contract.outcome import POSTER_FILE, RESULT_FILE, VIDEO_FILE
+
+
+def run(layout, message: Path) -> int:
+    return main(["--root", str(layout.root), "--message", str(message)])
+
+
+@pytest.fixture
+def message(tmp_path: Path) -> Path:
+    return tmp_path / "output" / "message"
+
+
+@pytest.fixture
+def own_model(jobs):
+    """A function that gives a root a copy of its model, to be damaged."""
+
+    def copy(layout) -> Path:
+        original = layout.model.resolve()
+        layout.model.unlink()
+        shutil.copytree(original, layout.model)
+        return layout.model
+
+    return copy
+
+
+def test_a_corrupt_image_fails_its_task_alone(jobs, message):
+    layout = jobs.root(
+        jobs.task("good", image="good.png"),
+        jobs.task("poison", image="poison.png"),
+        jobs.task("absent", image="absent.png"),
+    )
+    Image.new("RGB", (64, 64), "red").save(layout.references / "good.png")
+    (layout.references / "poison.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+
+    assert run(layout, message) == 0
+
+    jobs.success(layout, "good")
+    for name in ("poison", "absent"):
+        failed = jobs.failure(layout, name)
+        assert failed.problem.code == Code.REFERENCE_UNREADABLE
+        assert f"{name}.png" in failed.problem.message
+    assert not message.exists()
+
+
+def test_when_no_reference_can_be_used_nothing_is_loaded(jobs, message, monkeypatch):
+    monkeypatch.setattr(pipelines, "load", lambda **_: pytest.fail("loaded for nothing"))
+    layout = jobs.root(jobs.task("absent", image="absent.png"))
+
+    assert run(layout, message) == 0
+
+    assert jobs.failure(layout, "absent").problem.code == Code.REFERENCE_UNREADABLE
+
+
+def test_an_unexpected_error_fails_its_task_alone_and_leaves_its_traceback(
+    jobs, message, monkeypatch
+):
+    layout = jobs.root(jobs.task("first", seed=1), jobs.task("second", seed=2))
+    denoise = pipelines.Pipeline.denoise
+
+    def breaks_for_the_first(self, parameters, image, on_step):
+        if parameters.seed == 1:
+            raise ZeroDivisionError("of all things")
+        return denoise(self, parameters, image, on_step)
+
+    monkeypatch.setattr(pipelines.Pipeline, "denoise", breaks_for_the_first)
+
+    assert run(layout, message) == 0
+
+    failed = jobs.failure(layout, "first")
+    assert failed.problem.code == Code.RENDER_FAILED
+    assert "of all things" in failed.detail
+    assert "breaks_for_the_first" in failed.detail
+    jobs.success(layout, "second")
+
+
+@pytest.mark.parametrize("part", ["denoise", "decode"])
+def test_out_of_memory_once_is_tried_again_in_tiles(jobs, monkeypatch, part):
+    layout = jobs.root(jobs.task())
+    work = getattr(pipelines.Pipeline, part)
+    tiling = []
+
+    def fails_without_tiles(self, *arguments):
+        tiling.append(self._pipe.vae.use_tiling)
+        if not self._pipe.vae.use_tiling:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return work(self, *arguments)
+
+    monkeypatch.setattr(pipelines.Pipeline, part, fails_without_tiles)
+
+    worker.render_manifest(layout)
+
+    jobs.success(layout)
+    assert tiling == [False, True]
+
+
+def test_out_of_memory_in_decoding_does_not_repeat_the_denoising(jobs, monkeypatch, capsys):
+    layout = jobs.root(jobs.task())
+    decode = pipelines.Pipeline.decode
+
+    def fails_without_tiles(self, *arguments):
+        if not self._pipe.vae.use_tiling:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return decode(self, *arguments)
+
+    monkeypatch.setattr(pipelines.Pipeline, "decode", fails_without_tiles)
+
+    worker.render_manifest(layout)
+
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    last_steps = [e for e in events if e["event"] == "progress" and e["step"] == e["of"]]
+    assert len(last_steps) == 1
+
+
+def test_out_of_memory_twice_is_named(jobs, message, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    monkeypatch.setattr(pipelines.Pipeline, "denoise", fails)
+    layout = jobs.root(jobs.task())
+
+    assert run(layout, message) == 0
+
+    assert jobs.failure(layout).problem.code == Code.OUT_OF_MEMORY
+
+
+def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(jobs, message, monkeypatch):
+    def loses_the_device(*_):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure", 719)
+
+    monkeypatch.setattr(pipelines.Pipeline, "denoise", loses_the_device)
+    layout = jobs.root(jobs.task("first"), jobs.task("second"))
+
+    with pytest.raises(torch.AcceleratorError):
+        run(layout, message)
+
+    assert not list(layout.output.rglob(RESULT_FILE))
+    assert "AcceleratorError" in message.read_text(encoding="utf-8")
+
+
+def test_a_full_disk_is_named_and_leaves_no_video(jobs, message, monkeypatch):
+    def fills_the_disk(frames, *, fps, path):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(video, "encode", fills_the_disk)
+    layout = jobs.root(jobs.task())
+
+    assert run(layout, message) == 0
+
+    assert jobs.failure(layout).problem.code == Code.DISK_FULL
+    names = {path.name for path in layout.task_output("bee").iterdir()}
+    assert not {VIDEO_FILE, f".{VIDEO_FILE}.part", POSTER_FILE} & names
+
+
+def test_a_video_that_is_not_what_was_asked_for_is_not_published(jobs, message, monkeypatch):
+    encode = video.encode
+    monkeypatch.setattr(
+        video, "encode", lambda frames, *, fps, path: encode(frames[:-1], fps=fps, path=path)
+    )
+    layout = jobs.root(jobs.task())
+
+    assert run(layout, message) == 0
+
+    assert jobs.failure(layout).problem.code == Code.VIDEO_DAMAGED
+    assert not (layout.task_output("bee") / VIDEO_FILE).exists()
+
+
+def test_a_model_that_makes_other_frames_fails(jobs, message):
+    # 13 frames are not of CogVideoX's 8k + 1: the decoder makes 16.
+    layout = jobs.root(jobs.task("drifts", num_frames=13), jobs.task("bee"))
+
+    assert run(layout, message) == 0
+
+    failed = jobs.failure(layout, "drifts")
+    assert failed.problem.code == Code.RENDER_FAILED
+    assert "16 frames" in failed.problem.message
+    jobs.success(layout)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transformer/diffusion_pytorch_model.safetensors",
+        "text_encoder/model.safetensors",
+        "vae/config.json",
+    ],
+)
+def test_a_cut_file_of_the_model_is_named(jobs, message, own_model, name):
+    layout = jobs.root(jobs.task("one"), jobs.task("two"))
+    file = own_model(layout) / name
+    file.write_bytes(file.read_bytes()[:-100])
+
+    assert run(layout, message) == 1
+
+    line = message.read_text(encoding="utf-8")
+    assert line.startswith(f"weights-damaged: {name}")
+    assert "\n" not in line
+    for task_id in ("one", "two"):
+        assert jobs.failure(layout, task_id).problem.code == Code.WEIGHTS_DAMAGED
+
+
+def test_a_tensor_that_is_not_there_is_not_replaced_by_chance(jobs, message, own_model):
+    from safetensors.numpy import load_file, save_file
+
+    for part in ("transformer/diffusion_pytorch_model", "text_encoder/model"):
+        layout = jobs.root(jobs.task())
+        file = own_model(layout) / f"{part}.safetensors"
+        tensors = load_file(file)
+        name = next(name for name in sorted(tensors) if "norm" in name)
+        del tensors[name]
+        save_file(tensors, file, metadata={"format": "pt"})
+
+        assert run(layout, message) == 1
+
+        assert jobs.failure(layout).problem.code == Code.WEIGHTS_DAMAGED
+        assert name in jobs.failure(layout).problem.message
+
+
+def test_weights_of_other_sizes_than_their_configuration_are_named(jobs, message, own_model):
+    layout = jobs.root(jobs.task())
+    config = own_model(layout) / "vae" / "config.json"
+    config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 6'))
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert (problem.code, problem.message[:3]) == (Code.WEIGHTS_DAMAGED, "vae")
+
+
+def test_missing_weights_are_named(jobs, message, own_model):
+    layout = jobs.root(jobs.task())
+    model = own_model(layout)
+    (model / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    (model / "tokenizer" / "tokenizer.json").unlink()
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.WEIGHTS_MISSING
+    assert "vae/diffusion_pytorch_model.safetensors" in problem.message
+    assert "tokenizer/spiece.model" in problem.message
+
+
+def test_weights_for_another_mode_are_refused(jobs, message, models):
+    layout = jobs.root(jobs.task())
+    layout.model.unlink()
+    layout.model.symlink_to(models / "demo-i2v")
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.WEIGHTS_MISSING
+    assert "CogVideoXImageToVideoPipeline" in problem.message
+
+
+def test_a_missing_package_for_the_tokenizer_is_not_blamed_on_the_weights(
+    jobs, message, own_model, monkeypatch
+):
+    layout = jobs.root(jobs.task())
+    tokenizer = own_model(layout) / "tokenizer"
+    (tokenizer / "tokenizer.json").rename(tokenizer / "spiece.model")
+    find_spec = pipelines.importlib.util.find_spec
+    monkeypatch.setattr(
+        pipelines.importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "sentencepiece" else find_spec(name, *rest),
+    )
+
+    with pytest.raises(ModuleNotFoundError, match="sentencepiece"):
+        run(layout, message)
+
+    assert "sentencepiece" in message.read_text(encoding="utf-8")
+
+
+def test_results_that_are_there_survive_a_later_failure_of_all(jobs, message, own_model):
+    layout = jobs.rendered(jobs.task("done"), jobs.task("lost"))
+    (layout.task_output("lost") / RESULT_FILE).unlink()
+    (own_model(layout) / "vae" / "config.json").unlink()
+
+    assert run(layout, message) == 1
+
+    jobs.success(layout, "done")
+    assert (layout.task_output("done") / VIDEO_FILE).exists()
+    assert jobs.failure(layout, "lost").problem.code == Code.WEIGHTS_MISSING
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("", "text"),
+        ("{", "text"),
+        ('{"version": 1}', "attempt_id"),
+        (
+            '{"attempt_id": "a", "model": "demo", "mode": "text-to-video", "tasks": '
+            '[{"task_id": "../up", "parameters": {}}]}',
+            "tasks.0.task_id",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(jobs, message, text, place):
+    layout = jobs.root(jobs.task())
+    layout.manifest.write_text(text)
+
+    assert run(layout, message) == 1
+
+    line = message.read_text(encoding="utf-8")
+    assert line.startswith("manifest-invalid: ")
+    assert place in line
+    assert not list(layout.output.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"model": "sora"}, "sora"),
+        ({"model": "cogvideox-2b", "mode": "image-to-video"}, "cannot do"),
+        ({"mode": "image-to-video"}, "is not"),
+        ({"image": "bee.png"}, "image"),
+        ({"twice": True}, "same id"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_fails_every_task(jobs, message, changes, what):
+    layout = jobs.root(jobs.task())
+    manifest = json.loads(layout.manifest.read_text())
+    if changes.pop("twice", False):
+        manifest["tasks"] *= 2
+    if "image" in changes:
+        manifest["tasks"][0]["image"] = changes.pop("image")
+    layout.manifest.write_text(json.dumps(manifest | changes))
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.MANIFEST_INVALID
+    assert what in problem.message
+
+
+def test_an_absent_manifest_is_named(tmp_path, message):
+    assert main(["--root", str(tmp_path / "nothing"), "--message", str(message)]) == 1
+
+    assert message.read_text(encoding="utf-8").startswith("manifest-invalid: ")
+
+
+def test_the_message_fits_its_place_and_is_not_needed(jobs, message, monkeypatch, tmp_path):
+    problem = Problem(code=Code.WEIGHTS_DAMAGED, message="ä\n" * 2000, hint="")
+
+    def fails(_layout):
+        raise TaskFailed(problem)
+
+    monkeypatch.setattr(worker, "render_manifest", fails)
+    layout = jobs.root(jobs.task())
+
+    assert run(layout, message) == 1
+    assert 1000 < len(message.read_bytes()) <= 1024
+    assert "\n" not in message.read_text(encoding="utf-8")
+
+    (tmp_path / "file").write_text("")
+    assert run(layout, tmp_path / "file" / "message") == 1

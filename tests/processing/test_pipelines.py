@@ -1,0 +1,104 @@
+"""Our splitting of the pipelines into parts changes nothing in the video."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from processing import pipelines
+from processing.contract.catalogue import MODELS, Mode
+
+
+def plain_diffusers(folder, mode, parameters, image) -> np.ndarray:
+    """The same video as diffusers' documentation would make it."""
+    import diffusers
+    import torch
+
+    pipe = getattr(diffusers, pipelines.PIPELINE_CLASSES[mode]).from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.scheduler = getattr(diffusers, MODELS["demo"].scheduler).from_config(
+        pipe.scheduler.config, timestep_spacing="trailing"
+    )
+    frames = pipe(
+        **({} if image is None else {"image": image}),
+        prompt=parameters.prompt,
+        negative_prompt=parameters.negative_prompt,
+        height=parameters.height,
+        width=parameters.width,
+        num_frames=parameters.num_frames,
+        num_inference_steps=parameters.num_inference_steps,
+        guidance_scale=parameters.guidance_scale,
+        generator=torch.Generator().manual_seed(parameters.seed),
+        max_sequence_length=64,
+        output_type="np",
+    ).frames[0]
+    return (frames * 255).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("patch_size_t", [None, 2], ids=["1.0", "1.5"])
+@pytest.mark.parametrize("mode", list(Mode))
+def test_frames_are_those_of_plain_diffusers(jobs, models, tmp_path, mode, patch_size_t):
+    folder = models / MODELS["demo"].weights[mode].folder
+    if patch_size_t is not None:
+        # CogVideoX 1.5 patches time as well, and pads: 17 frames are 5 latent ones, then 6.
+        folder = with_temporal_patches(folder, tmp_path / "patched")
+    image = None
+    if mode == Mode.IMAGE_TO_VIDEO:
+        image = Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB")
+    parameters = jobs.task(
+        image=image and "bee.png", height=64, width=96, num_frames=17, negative_prompt="dark"
+    ).parameters
+    steps = []
+
+    pipeline = pipelines.load(
+        model=MODELS["demo"], mode=mode, folder=folder, texts=pipelines.texts_of(parameters)
+    )
+    latents = pipeline.denoise(parameters, image, lambda *step: steps.append(step))
+    frames = pipeline.decode(latents, parameters)
+
+    assert frames.dtype == np.uint8
+    assert np.array_equal(frames, plain_diffusers(folder, mode, parameters, image))
+    assert steps == [(1, 2), (2, 2)]
+
+
+def with_temporal_patches(original, folder):
+    import torch
+    from diffusers import CogVideoXTransformer3DModel
+
+    shutil.copytree(original, folder)
+    config = json.loads((folder / "transformer" / "config.json").read_text())
+    torch.manual_seed(1)
+    CogVideoXTransformer3DModel.from_config(config, patch_size_t=2).save_pretrained(
+        folder / "transformer"
+    )
+    return folder
+
+
+def test_every_model_of_the_catalogue_names_classes_that_exist():
+    import diffusers
+    import torch
+
+    for model in MODELS.values():
+        assert hasattr(diffusers, model.scheduler), model.name
+        assert isinstance(getattr(torch, model.dtype), torch.dtype), model.name
+
+
+def test_a_scheduler_of_another_class_reads_the_same_folder(jobs, models):
+    # The 5b models come with a DDIM configuration and run with the DPM scheduler.
+    model = MODELS["demo"].model_copy(
+        update={"scheduler": "CogVideoXDPMScheduler", "use_dynamic_cfg": True}
+    )
+    parameters = jobs.task(num_inference_steps=3).parameters
+
+    pipeline = pipelines.load(
+        model=model,
+        mode=Mode.TEXT_TO_VIDEO,
+        folder=models / "demo",
+        texts=pipelines.texts_of(parameters),
+    )
+    frames = pipeline.decode(pipeline.denoise(parameters, None, lambda *_: None), parameters)
+
+    assert frames.shape == (9, 64, 64, 3)
+    assert frames.std() > 10

@@ -1,0 +1,100 @@
+"""The worker as a process: what it imports, and that it needs nothing of AWS."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+# As if these packages were not installed. (Where boto3 is, accelerate imports it by itself.)
+WITHOUT_AWS = """
+import importlib.machinery, runpy, sys
+
+class WithoutAws(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name.partition(".")[0] in {"boto3", "botocore", "aws_lambda_powertools", "functions"}:
+            return None
+        return super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutAws
+try:
+    import boto3
+except ModuleNotFoundError:
+    sys.argv[0] = "processing"
+    runpy.run_module("processing", run_name="__main__")
+"""
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_it_renders_where_no_aws_library_is(jobs, tmp_path):
+    layout = jobs.root(jobs.task())
+
+    done = python("-c", WITHOUT_AWS, "--root", str(layout.root), "--message", str(tmp_path / "m"))
+
+    assert done.returncode == 0, done.stderr
+    jobs.success(layout)
+    # Stdout is for events only, and stderr for errors only.
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()][-1] == "task-succeeded"
+    assert done.stderr == ""
+
+
+def modules_after(*names: str) -> set[str]:
+    imports = "; ".join(f"import {name}" for name in names)
+    done = python("-c", f"import sys; {imports}; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_any_module_of_the_room_imports_no_torch():
+    names = [
+        f"processing.{path.stem}"
+        for path in (REPOSITORY / "processing").glob("*.py")
+        if path.stem != "__init__"
+    ]
+    assert len(names) > 5
+
+    loaded = modules_after(*names)
+
+    assert not loaded & {"torch", "diffusers", "transformers", "boto3", "botocore"}
+
+
+@pytest.mark.parametrize("package", ["processing.contract", "processing.__main__"])
+def test_contract_and_entry_import_next_to_nothing(package):
+    modules = [package]
+    if package == "processing.contract":
+        modules += [
+            f"processing.contract.{path.stem}"
+            for path in (REPOSITORY / "processing" / "contract").glob("*.py")
+        ]
+
+    loaded = modules_after(*modules)
+
+    assert not loaded & {"torch", "diffusers", "transformers", "numpy", "PIL", "av", "yaml"}
+
+
+def test_help_is_answered_without_torch():
+    done = python("-X", "importtime", "-m", "processing", "--help")
+
+    assert done.returncode == 0
+    assert "--root" in done.stdout
+    assert "torch" not in done.stderr
+
+
+def test_an_unknown_option_is_refused():
+    assert python("-m", "processing", "--rot", "x", "--nope").returncode == 2

@@ -1,0 +1,45 @@
+"""What is expected to be left of a task, and how often it is told."""
+
+import json
+
+import pytest
+
+from processing import progress
+from processing.contract.manifest import Layout
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr(progress.time, "monotonic", lambda: Clock.now)
+    return Clock
+
+
+def steps(clock, tmp_path, durations, *, seconds_after=0.0):
+    reporter = progress.StepReporter(
+        Layout(tmp_path), attempt_id="a", task_id="bee", seconds_after=seconds_after
+    )
+    for step, seconds in enumerate(durations, start=1):
+        clock.now += seconds
+        reporter.step(step, len(durations))
+
+
+def lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_slow_first_step_is_not_taken_for_the_pace(clock, tmp_path, capsys):
+    steps(clock, tmp_path, [30.0, 2.0, 2.0, 2.0, 2.0], seconds_after=5.0)
+
+    left = [event["expected_seconds_left"] for event in lines(capsys)]
+
+    assert left == [4 * 30 + 5, 3 * 2 + 5, 2 * 2 + 5, 2 + 5, 5]
+
+
+def test_quick_steps_make_a_line_a_second_and_one_at_the_end(clock, tmp_path, capsys):
+    steps(clock, tmp_path, [0.25] * 10)
+
+    assert [event["step"] for event in lines(capsys)] == [1, 5, 9, 10]
+    assert len(list((tmp_path / "output" / "bee").glob("progress-*.json"))) == 9

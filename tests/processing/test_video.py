@@ -1,0 +1,124 @@
+"""MP4: written as players want it, read back honestly."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from processing import video
+from processing.contract.errors import Code, TaskFailed
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """A bright square that moves over a gradient: (12, 64, 96, 3)."""
+    y, x = np.mgrid[0:64, 0:96]
+    frames = np.stack([np.stack([x * 2, y * 3, 255 - x], axis=-1)] * 12).astype(np.uint8)
+    for index, frame in enumerate(frames):
+        frame[20:40, index * 4 : index * 4 + 20] = (250, 240, 30)
+    return frames
+
+
+@pytest.fixture
+def path(tmp_path, frames):
+    video.encode(frames, fps=8, path=tmp_path / "video.mp4")
+    return tmp_path / "video.mp4"
+
+
+def boxes(data: bytes) -> list[bytes]:
+    names, at = [], 0
+    while at < len(data):
+        names.append(data[at + 4 : at + 8])
+        at += int.from_bytes(data[at : at + 4], "big")
+    return names
+
+
+def test_it_starts_while_it_loads_and_plays_everywhere(path, frames):
+    names = boxes(path.read_bytes())
+    assert names.index(b"moov") < names.index(b"mdat")
+
+    facts = video.probe(path)
+
+    assert (facts.codec, facts.pixel_format) == ("h264", "yuv420p")
+    assert (facts.num_frames, facts.height, facts.width, facts.fps) == (12, 64, 96, 8.0)
+    assert facts.duration_seconds == 1.5
+    assert facts.size_bytes == path.stat().st_size
+
+
+def test_it_says_its_colours_and_means_what_it_says(path, frames):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0].codec_context
+        tags = (stream.colorspace, stream.color_primaries, stream.color_trc, stream.color_range)
+        planes = np.stack([frame.to_ndarray() for frame in container.decode(video=0)])
+    assert tags == (1, 1, 1, 1)  # BT.709, limited range
+    # The planes themselves, because a player's way back to RGB has errors of its own.
+    red, green, blue = np.moveaxis(frames.astype(float), -1, 0)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    expected = [
+        16 + luma * 219 / 255,
+        128 + (blue - luma) / 1.8556 * 224 / 255,
+        128 + (red - luma) / 1.5748 * 224 / 255,
+    ]
+    written = [planes[:, :64], planes[:, 64:80], planes[:, 80:96]]
+    for plane, exact in zip(written, expected, strict=True):
+        assert plane.mean() == pytest.approx(exact.mean(), abs=0.5)
+    assert np.abs(written[0] - expected[0]).mean() < 1.5
+
+
+def test_it_carries_no_title_or_comment(path):
+    with av.open(str(path)) as container:
+        assert not {"title", "comment", "description"} & set(container.metadata)
+
+
+@pytest.mark.parametrize("fps", [0.5, 7.5, 24000 / 1001, 16, 60])
+def test_fractional_rates_are_kept(tmp_path, frames, fps):
+    video.encode(frames, fps=fps, path=tmp_path / "video.mp4")
+
+    facts = video.probe(tmp_path / "video.mp4")
+
+    assert facts.fps == pytest.approx(fps, rel=1e-6)
+    assert facts.duration_seconds == pytest.approx(12 / fps, rel=1e-3)
+
+
+def test_damage_is_found(path):
+    data = path.read_bytes()
+    for damaged in (b"", data[:200], data[:-2000] + bytes(2000), b"no video" * 100):
+        path.write_bytes(damaged)
+        with pytest.raises(TaskFailed) as failure:
+            video.probe(path)
+        assert failure.value.problems[0].code == Code.VIDEO_DAMAGED
+
+
+def test_a_video_that_is_cut_short_has_fewer_frames_or_cannot_be_read(path):
+    path.write_bytes(path.read_bytes()[:-1000])
+    try:
+        assert video.probe(path).num_frames < 12
+    except TaskFailed as failure:
+        assert failure.problems[0].code == Code.VIDEO_DAMAGED
+
+
+def test_the_poster_is_the_middle_frame(frames):
+    poster = np.asarray(Image.open(io.BytesIO(video.poster(frames)))).astype(int)
+
+    distances = [np.abs(poster - frame).mean() for frame in frames.astype(int)]
+
+    assert int(np.argmin(distances)) == 6
+
+
+def test_quality_tells_black_flat_and_frozen_from_a_picture(frames):
+    black = video.quality(np.zeros((5, 16, 16, 3), np.uint8))
+    assert (black.brightness, black.contrast, black.motion) == (0, 0, 0)
+
+    frozen = video.quality(np.stack([frames[0]] * 5))
+    assert frozen.contrast > 10
+    assert frozen.motion == 0
+
+    moving = video.quality(frames)
+    assert moving.brightness == pytest.approx(frames.mean(), abs=0.01)
+    assert moving.contrast == pytest.approx(frames.std(), abs=0.01)
+    change = np.abs(np.diff(frames.astype(int), axis=0)).mean()
+    assert moving.motion == pytest.approx(change, abs=0.01)
+
+    assert video.quality(frames[:1]).motion == 0

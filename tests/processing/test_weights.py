@@ -1,0 +1,76 @@
+"""The fingerprint of a model folder, and the check of what must be in it."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from processing import weights
+from processing.contract.catalogue import Mode
+from processing.contract.errors import Code, TaskFailed
+
+
+@pytest.fixture
+def folder(tmp_path, models):
+    return shutil.copytree(models / "demo", tmp_path / "demo")
+
+
+def test_a_fingerprint_changes_with_bytes_and_names_and_with_nothing_else(folder):
+    before = weights.fingerprint(folder)
+    assert len(before) == 64
+    assert weights.fingerprint(folder) == before
+
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "download.lock").write_text("")
+    (folder / "vae" / "config.json").touch()
+    assert weights.fingerprint(folder) == before
+
+    file = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    changed = weights.fingerprint(folder)
+    assert changed != before
+
+    (folder / "README.md").rename(folder / "READMe.md")
+    assert weights.fingerprint(folder) not in (before, changed)
+
+
+def test_a_fingerprint_can_be_checked_by_hand(folder):
+    command = "find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    by_hand = subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True
+    )
+
+    assert by_hand.stdout.split()[0] == weights.fingerprint(folder)
+
+
+def test_a_complete_folder_passes_in_its_own_mode_only(folder, models):
+    weights.check(folder, Mode.TEXT_TO_VIDEO)
+    weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+
+    with pytest.raises(TaskFailed, match="CogVideoXPipeline"):
+        weights.check(folder, Mode.IMAGE_TO_VIDEO)
+
+
+def test_weights_in_several_files_must_all_be_there(folder):
+    part = folder / "transformer"
+    whole = part / "diffusion_pytorch_model.safetensors"
+    shards = [f"diffusion_pytorch_model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    shutil.copy(whole, part / shards[0])
+    whole.rename(part / shards[1])
+    index = {"weight_map": {"a": shards[0], "b": shards[1], "c": shards[0]}}
+    (part / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    weights.check(folder, Mode.TEXT_TO_VIDEO)
+
+    (part / shards[0]).unlink()
+    with pytest.raises(TaskFailed, match=f"transformer/{shards[0]}") as failure:
+        weights.check(folder, Mode.TEXT_TO_VIDEO)
+    assert failure.value.problems[0].code == Code.WEIGHTS_MISSING
+
+
+def test_an_absent_folder_lacks_everything(tmp_path):
+    with pytest.raises(TaskFailed, match="model_index") as failure:
+        weights.check(tmp_path / "nothing", Mode.TEXT_TO_VIDEO)
+    assert failure.value.problems[0].code == Code.WEIGHTS_MISSING

@@ -1,0 +1,177 @@
+"""What would be deployed: the right shape, and nothing that could harm."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from moto.events.models import EventPattern
+
+from functions import keys, routes
+from functions.settings import Settings
+from stacks.worker import IMAGE
+
+
+def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def rules(template: dict[str, Any]) -> list[dict[str, Any]]:
+    """Patterns with the buckets' logical ids as their names."""
+    text = json.dumps(
+        [r["EventPattern"] for r in resources(template, "AWS::Events::Rule").values()
+         if "EventPattern" in r]
+    )  # fmt: skip
+    plain: list[dict[str, Any]] = json.loads(text, object_hook=lambda o: o.get("Ref", o))
+    return plain
+
+
+def matching(template: dict[str, Any], event: dict[str, Any]) -> int:
+    return sum(
+        bool(EventPattern(None, pattern).matches_event(event)) for pattern in rules(template)
+    )
+
+
+def created(bucket: str, key: str) -> dict[str, Any]:
+    detail = {"bucket": {"name": bucket}, "object": {"key": key}, "reason": "PutObject"}
+    return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
+
+
+def bucket(template: dict[str, Any], name: str) -> str:
+    (found,) = [r for r in resources(template, "AWS::S3::Bucket") if f"Storage{name}" in r]
+    return found
+
+
+def test_a_drop_is_heard_whatever_its_suffix(template: dict[str, Any]) -> None:
+    source = bucket(template, "Input")
+    for key in ("jobs/bee.yaml", "jobs/a/b.YAML", "jobs/bee.png", "jobs/bee.docx"):
+        assert matching(template, created(source, key)) == 1, key
+    assert matching(template, created(source, "other/bee.yaml")) == 0
+
+
+def test_only_results_and_progress_of_the_worker_are_heard(template: dict[str, Any]) -> None:
+    work = bucket(template, "Work")
+    for name in ("result.json", "progress-40.json"):
+        assert matching(template, created(work, keys.task_file("a-1", "bee-01", name))) == 1
+    for key in (
+        keys.task_file("a-1", "bee-01", "video.mp4"),
+        keys.attempt_manifest("a-1"),
+        keys.kept_reference("bee-1", ".png"),
+        keys.model("demo") + "vae/config.json",
+    ):
+        assert matching(template, created(work, key)) == 0, key
+
+
+def test_nothing_that_we_write_for_people_is_heard(template: dict[str, Any]) -> None:
+    output = bucket(template, "Output")
+    written = [keys.status("bee"), keys.rejected("bee"), *keys.published("bee", 1, 1)]
+    assert [matching(template, created(output, key)) for key in written] == [0] * 5
+    notified = resources(template, "AWS::S3::Bucket")[output]
+    assert "NotificationConfiguration" not in notified
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "heard"),
+    [
+        ("reeldrop-20261121-x", "Completed", 1),
+        ("reeldrop-20261121-x", "Failed", 1),
+        ("reeldrop-20261121-x", "Stopped", 1),
+        ("reeldrop-20261121-x", "InProgress", 0),
+        ("somebody-elses", "Completed", 0),
+    ],
+)
+def test_the_end_of_our_processing_jobs_is_heard(
+    template: dict[str, Any], name: str, status: str, heard: int
+) -> None:
+    detail = {"ProcessingJobName": name, "ProcessingJobStatus": status}
+    event = {"source": "aws.sagemaker", "detail-type": routes.PROCESSING_CHANGED, "detail": detail}
+    assert matching(template, event) == heard
+
+
+def test_every_queue_has_a_dead_letter_queue_an_alarm_and_a_visibility_that_outlasts_its_function(
+    template: dict[str, Any],
+) -> None:
+    queues = resources(template, "AWS::SQS::Queue")
+    redriving = {name: q for name, q in queues.items() if "RedrivePolicy" in q}
+    dead = {q["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for q in redriving.values()}
+    assert len(redriving) == 3 and dead == set(queues) - set(redriving)
+    alarms = resources(template, "AWS::CloudWatch::Alarm").values()
+    watched = {a["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for a in alarms}
+    assert watched == dead and all(a["AlarmActions"] for a in alarms)
+    functions = resources(template, "AWS::Lambda::Function")
+    mappings = resources(template, "AWS::Lambda::EventSourceMapping").values()
+    assert len(mappings) == 3
+    for mapping in mappings:
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        queue = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+        function = functions[mapping["FunctionName"]["Ref"]]
+        assert queue["VisibilityTimeout"] > function["Timeout"]
+
+
+def test_every_rule_that_feeds_a_queue_has_a_dead_letter_queue_and_may_write_to_both(
+    template: dict[str, Any],
+) -> None:
+    policies = json.dumps(resources(template, "AWS::SQS::QueuePolicy"))
+    for name, rule in resources(template, "AWS::Events::Rule").items():
+        if "EventPattern" not in rule:
+            continue
+        (target,) = rule["Targets"]
+        assert target["DeadLetterConfig"]["Arn"]
+        assert policies.count(f'"Fn::GetAtt": ["{name}", "Arn"]') == 2
+
+
+def test_buckets_are_closed_encrypted_and_speak_tls_only(template: dict[str, Any]) -> None:
+    buckets = resources(template, "AWS::S3::Bucket")
+    assert len(buckets) == 4
+    for name, properties in buckets.items():
+        assert all(properties["PublicAccessBlockConfiguration"].values()), name
+        assert properties["BucketEncryption"], name
+    policies = resources(template, "AWS::S3::BucketPolicy").values()
+    denied = [
+        p["Bucket"]["Ref"]
+        for p in policies
+        if any(s["Effect"] == "Deny" for s in p["PolicyDocument"]["Statement"])
+    ]
+    assert set(denied) == set(buckets)
+    versioned = {name for name, p in buckets.items() if "VersioningConfiguration" in p}
+    assert versioned == {bucket(template, "Input"), bucket(template, "Output")}
+
+
+def test_no_function_may_do_anything_to_everything(template: dict[str, Any]) -> None:
+    for name, policy in resources(template, "AWS::IAM::Policy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            actions = statement["Action"]
+            actions = [actions] if isinstance(actions, str) else actions
+            assert not any(action.endswith("*") for action in actions), name
+            if statement["Resource"] == "*":
+                assert all(a.startswith(("ecr:", "cloudwatch:")) for a in actions), name
+
+
+def test_functions_get_every_setting(template: dict[str, Any]) -> None:
+    functions = resources(template, "AWS::Lambda::Function").values()
+    assert len(functions) == 4
+    for function in functions:
+        variables = {
+            name: value if isinstance(value, str) else "text"
+            for name, value in function["Environment"]["Variables"].items()
+        }
+        Settings.from_environment(variables)
+
+
+def test_the_image_is_what_sagemakers_own_sdk_names() -> None:
+    """In a process of its own: the SDK takes seconds and prints what it likes."""
+    program = (
+        "from sagemaker.core import image_uris as i;"
+        "print(i.retrieve('huggingface','us-east-1',version='5.3.0',"
+        "base_framework_version='pytorch2.9.0',instance_type='ml.g6e.xlarge',"
+        "image_scope='training'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().endswith(f".dkr.ecr.us-east-1.amazonaws.com/{IMAGE}")
