@@ -32,7 +32,7 @@ check: $(VENV)/.dev ## lint, format, types, import rules
 	$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.first_drop
 
 lock: $(VENV)/.dev ## write the hash-pinned locks anew from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" locks/lock.sh

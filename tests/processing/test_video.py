@@ -91,6 +91,30 @@ def test_damage_is_found(path):
         assert failure.value.problems[0].code == Code.VIDEO_DAMAGED
 
 
+def test_damage_that_a_player_would_conceal_is_found(tmp_path):
+    path = tmp_path / "video.mp4"
+    random = np.random.default_rng(1)
+    video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path)
+    whole = path.read_bytes()
+    concealed = found = 0
+    # Within the pictures, behind x264's own note at the start of the data.
+    for at in range(whole.index(b"mdat") + 1000, len(whole) - 100, len(whole) // 30):
+        path.write_bytes(whole[:at] + random.bytes(30) + whole[at + 30 :])
+        try:
+            with av.open(str(path)) as container:
+                concealed += sum(1 for _ in container.decode(video=0)) == 9
+        except av.FFmpegError:
+            continue
+        try:
+            video.probe(path)
+        except TaskFailed:
+            found += 1
+
+    # Not all of it can be seen: some bytes are as good as others.
+    assert concealed > 20
+    assert found > concealed / 4
+
+
 def test_a_video_that_is_cut_short_has_fewer_frames_or_cannot_be_read(path):
     path.write_bytes(path.read_bytes()[:-1000])
     try:

@@ -1,0 +1,1 @@
+"""What we claim about speed and cost, as programs. Results go to bench/results/."""

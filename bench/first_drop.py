@@ -1,0 +1,107 @@
+"""How long a drop on the idle, warm embedded cloud takes: to the queue, to the processing job, to
+the mail.
+
+The times are those of the outside: the upload's beginning on our clock, the processing job's
+CreationTime from SageMaker's answer, the mail's arrival as a file.
+"""
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.results import spread, write
+from functions import keys
+from functions.job import State
+from functions.replies import Status
+from local.assembly import ROOT
+from local.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.process import EmbeddedCloud
+
+DROPS = 10
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Seconds from the beginning of the upload."""
+
+    answered: float
+    """First status in the bucket."""
+    created: float
+    """Processing job created."""
+    mailed: float
+    """Mail in the inbox; includes the rendering of 9 frames in 2 steps."""
+
+
+def main() -> None:
+    """Measure and write bench/results/first_drop.json."""
+    home = ROOT / ".reeldrop"
+    make_ready(home)
+    with tempfile.TemporaryDirectory() as state, EmbeddedCloud(Path(state)) as cloud:
+        folder = open_drop_folder(home, cloud)
+        _drop(cloud, folder, "warm-up")
+        drops = []
+        for number in range(DROPS):
+            drops.append(_drop(cloud, folder, f"drop-{number}"))
+            print(f"{number + 1}/{DROPS}  {drops[-1]}", flush=True)
+    rows = [
+        {"from": "upload begins", "to": to, "drops": DROPS, "seconds": spread(seconds)}
+        for to, seconds in (
+            ("first status", [d.answered for d in drops]),
+            ("processing job created", [d.created for d in drops]),
+            ("mail", [d.mailed for d in drops]),
+        )
+    ]
+    what = "One drop at a time on the idle, warm embedded cloud; 9 frames, 2 steps, demo model"
+    print(write("first_drop", what, rows).read_text())
+
+
+def _drop(cloud: EmbeddedCloud, folder: DropFolder, name: str) -> Drop:
+    s3, sagemaker = cloud.client("s3"), cloud.client("sagemaker")
+    known = {job["ProcessingJobName"] for job in _jobs(sagemaker)}
+    mails = set((cloud.state / "outbox").glob("*"))
+    body = json.dumps({"prompt": "a bee", "num_frames": 9, "num_inference_steps": 2}).encode()
+    began = time.time()
+    s3.put_object(Bucket=folder.input_bucket, Key=f"{keys.JOBS_PREFIX}{name}.json", Body=body)
+    answered = created = mailed = 0.0
+    while not mailed:
+        now = time.time() - began
+        if not answered and _status(s3, folder, name):
+            answered = now
+        elif not created:
+            new = [job for job in _jobs(sagemaker) if job["ProcessingJobName"] not in known]
+            if new:
+                created = new[0]["CreationTime"].timestamp() - began
+        elif any(set((cloud.state / "outbox").glob("*.eml")) - mails):
+            mailed = now
+        time.sleep(_POLL_SECONDS if not created else 0.05)
+    final = _status(s3, folder, name)
+    if final is None or final.state != State.SUCCEEDED:
+        raise RuntimeError(f"{name} did not succeed: {final}")
+    # The next drop is to find an idle system.
+    while any(job["ProcessingJobStatus"] == "InProgress" for job in _jobs(sagemaker)):
+        time.sleep(0.1)
+    time.sleep(0.5)
+    return Drop(answered, created, mailed)
+
+
+def _jobs(sagemaker: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = sagemaker.list_processing_jobs(MaxResults=100)[
+        "ProcessingJobSummaries"
+    ]
+    return found
+
+
+def _status(s3: Any, folder: DropFolder, name: str) -> Status | None:
+    try:
+        answer = s3.get_object(Bucket=folder.output_bucket, Key=keys.status(name))
+    except s3.exceptions.NoSuchKey:
+        return None
+    return Status.from_json(answer["Body"].read())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Where figures are written, with the machine that they were taken on."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Minimum, median and maximum: machines are noisy, one figure says little."""
+    return {
+        "min": round(min(values), 3),
+        "median": round(statistics.median(values), 3),
+        "max": round(max(values), 3),
+    }
+
+
+def write(name: str, what: str, rows: object) -> Path:
+    """Write `bench/results/<name>.json`."""
+    FOLDER.mkdir(exist_ok=True)
+    file = FOLDER / f"{name}.json"
+    document = {
+        "what": what,
+        "measured_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "machine": {
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "python": platform.python_version(),
+        },
+        "rows": rows,
+    }
+    file.write_text(json.dumps(document, indent=2) + "\n")
+    return file

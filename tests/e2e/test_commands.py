@@ -1,0 +1,235 @@
+"""`make demo` and `make up` as commands: what they leave, what they return, and being killed."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from local.assembly import ROOT
+from tests.e2e.test_drop import decoded
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+
+
+@pytest.fixture
+def own_home(home: Path, tmp_path: Path) -> Path:
+    """A home of its own with all that setting up makes, so that processes can be told apart."""
+    folder = tmp_path / "home"
+    shutil.copytree(home / "models", folder / "models")
+    (assembly,) = home.glob("assembly-*")
+    shutil.copytree(assembly, folder / assembly.name)
+    return folder
+
+
+def command(own_home: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "local", "--home", str(own_home), *arguments]
+
+
+@pytest.fixture
+def started(own_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command in a process group of its own, as a terminal does."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command(own_home, *arguments),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def processes_of(own_home: Path) -> list[str]:
+    """Command lines of processes that name this home in their arguments or environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) == os.getpid():
+            continue
+        try:
+            text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile, or is not ours
+        if str(own_home).encode() in text:
+            found.append((folder / "cmdline").read_text().replace("\0", " "))
+    return found
+
+
+def gone(own_home: Path, seconds: float = 20) -> None:
+    """Wait until no process of this home is left."""
+    deadline = time.monotonic() + seconds
+    while left := processes_of(own_home):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def test_demo_carries_the_reference_along(own_home: Path, tmp_path: Path) -> None:
+    """A copy of a sample under a name with a space and an umlaut, and an image beside it."""
+    shutil.copy(ROOT / "samples" / "bee.png", tmp_path)
+    spec = tmp_path / "schöne Biene.yaml"
+    spec.write_text((ROOT / "samples" / "bee-from-a-picture.yaml").read_text())
+    done = subprocess.run(
+        command(own_home, "demo", str(spec), "--out", str(tmp_path / "out")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {f"schöne Biene.{suffix}" for suffix in ("mp4", "json", "jpg", "eml")}
+    sidecar = json.loads((tmp_path / "out" / "schöne Biene.json").read_text())
+    video = sidecar["video"]
+    assert decoded((tmp_path / "out" / "schöne Biene.mp4").read_bytes(), tmp_path) == (
+        video["num_frames"],
+        video["height"],
+        video["width"],
+        video["fps"],
+    )
+    assert sidecar["spec"]["image"] == "bee.png"
+    gone(own_home)
+    assert not list((own_home / "demo").iterdir())
+
+
+def test_demo_of_a_broken_spec_says_what_is_wrong_and_fails(own_home: Path, tmp_path: Path) -> None:
+    spec = tmp_path / "bad.yaml"
+    spec.write_text("prompt: a bee: on a flower\n")
+    done = subprocess.run(
+        command(own_home, "demo", str(spec), "--out", str(tmp_path / "out")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "mapping values are not allowed here" in done.stdout
+    assert "line 1, column 14" in done.stdout
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"bad.txt", "bad.eml"}
+
+
+def test_demo_of_no_file_says_so(own_home: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(own_home, "demo", str(tmp_path / "no.yaml")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "There is no file" in done.stdout
+
+
+@pytest.mark.parametrize("after_seconds", [0.2, 1.2, 2.5, 5.0])
+def test_ctrl_c_leaves_nothing(
+    own_home: Path,
+    tmp_path: Path,
+    started: Callable[..., subprocess.Popen[str]],
+    after_seconds: float,
+) -> None:
+    process = started("demo", "samples/bee.yaml", "--out", str(tmp_path / "out"))
+    time.sleep(after_seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode in {130, -signal.SIGINT}, output
+    assert "Traceback" not in output or after_seconds < 1, output
+    gone(own_home)
+    folder = own_home / "demo"
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_sigkill_leaves_no_process_and_the_next_demo_cleans_up(
+    own_home: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = started("demo", "samples/bee.yaml", "--out", str(tmp_path / "out"))
+    deadline = time.monotonic() + 60
+    while not list((own_home / "demo").glob("*/jobs/*")):  # a processing job runs
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    gone(own_home)
+    spec = tmp_path / "quick.yaml"
+    spec.write_text("prompt: a bee\nnum_frames: 9\nnum_inference_steps: 2\n")
+    again = started("demo", str(spec), "--out", str(tmp_path / "out"))
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert not list((own_home / "demo").iterdir())
+
+
+def test_up_serves_any_client_and_keeps_what_is_in_it(
+    own_home: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    def opened() -> dict[str, str]:
+        file = own_home / "outputs.json"
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.1)
+        return dict(json.loads(file.read_text()))
+
+    def videos(outputs: dict[str, str]) -> dict[str, str]:
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=outputs["Endpoint"],
+            region_name="us-east-1",
+            aws_access_key_id="me",
+            aws_secret_access_key="me",
+        )
+        found = s3.list_objects_v2(Bucket=outputs["OutputBucket"], Prefix="videos/")
+        return {item["Key"]: item["ETag"] for item in found.get("Contents", [])}
+
+    process = started("up")
+    outputs = opened()
+    assert set(outputs) == {
+        "Endpoint", "InputBucket", "OutputBucket", "WorkBucket", "LogBucket", "TopicArn",
+        "TableName",
+    }  # fmt: skip
+    spec = tmp_path / "kept.yaml"
+    spec.write_text("prompt: a bee\nnum_frames: 9\nnum_inference_steps: 2\n")
+    aws = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", outputs["Endpoint"], "s3"]
+    environment = {
+        "PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "me",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    target = f"s3://{outputs['InputBucket']}/jobs/"
+    subprocess.run([*aws, "cp", str(spec), target], env=environment, check=True)
+    deadline = time.monotonic() + 60
+    while len(videos(outputs)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    before = videos(outputs)
+
+    second = started("up")
+    output, _ = second.communicate(timeout=30)
+    assert second.returncode == 1 and re.search("open already", output)
+
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    gone(own_home)
+    assert not (own_home / "outputs.json").exists()
+
+    process = started("up")
+    again = opened()
+    assert again["InputBucket"] == outputs["InputBucket"]
+    assert videos(again) == before
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    gone(own_home)
