@@ -47,18 +47,14 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
     try:
         with console.status("Making the stacks and the demo model (kept for the next time)"):
             make_ready(home)
-        with console.status("Starting the embedded cloud and deploying the stacks"):
-            cloud = EmbeddedCloud(state)
-            cloud.start()
-        try:
+        with EmbeddedCloud(state) as cloud:
             with console.status("Deploying the stacks"):
                 folder = open_drop_folder(home, cloud)
             console.print(f"The embedded cloud answers at {folder.endpoint}", highlight=False)
             return _run(spec, out, cloud, folder, console)
-        finally:
-            cloud.stop()
     finally:
-        shutil.rmtree(state, ignore_errors=True)
+        if state.exists():
+            shutil.rmtree(state)
 
 
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:

@@ -84,11 +84,18 @@ class EmbeddedCloud:
         return self._clients[service]
 
     def start(self) -> None:
-        """Start the server and wait until it answers.
+        """Start the server and wait until it answers. Nothing is left when that does not succeed.
 
         Raises:
             CloudFailed: it ended, or did not answer in time; with the end of its log.
         """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
         ready = self.state / READY_FILE
         ready.unlink(missing_ok=True)
@@ -109,7 +116,6 @@ class EmbeddedCloud:
             if self._process.poll() is not None:
                 raise CloudFailed(f"the embedded cloud ended at once\n{self.log_tail()}")
             if time.monotonic() > deadline:
-                self.stop()
                 waited = f"{self._start_deadline_seconds:g} s"
                 raise CloudFailed(
                     f"the embedded cloud did not start in {waited}\n{self.log_tail()}"

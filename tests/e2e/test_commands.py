@@ -163,6 +163,7 @@ def test_sigkill_leaves_no_process_and_the_next_demo_cleans_up(
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.kill()
+    process.wait()
     gone(own_home)
     spec = tmp_path / "quick.yaml"
     spec.write_text("prompt: a bee\nnum_frames: 9\nnum_inference_steps: 2\n")
