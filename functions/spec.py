@@ -21,24 +21,52 @@ Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 
 
 class JobSpec(Document):
-    """A job as a person writes it. Only `prompt` is needed, and with an image not even that."""
+    """A job as a person writes it. Only `prompt` is needed, and with an image not even that.
 
-    prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
-    negative_prompt: Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)] = ""
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """File name of the first frame, relative to the spec."""
-    model: str | None = None
-    height: int | None = None
-    width: int | None = None
-    num_frames: int | None = None
-    fps: Annotated[int, Field(ge=1, le=60)] | None = None
-    num_inference_steps: Annotated[int, Field(ge=2, le=100)] | None = None
-    guidance_scale: Annotated[float, Field(ge=1, le=20)] | None = None
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
-    enhance: bool = True
-    """Let a language model turn the prompt into the kind of caption the video model knows."""
-    priority: Priority = "normal"
-    tags: Annotated[tuple[Tag, ...], Field(max_length=10)] = ()
+    Descriptions and limits go into the guide and the published schema (`make docs`).
+    """
+
+    prompt: Annotated[
+        str,
+        Field(max_length=MAX_PROMPT_CHARACTERS, description="What the video shows."),
+    ] = ""
+    negative_prompt: Annotated[
+        str,
+        Field(max_length=MAX_PROMPT_CHARACTERS, description="What it should not show."),
+    ] = ""
+    image: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=512,
+            description="File name of the first frame, beside the spec.",
+        ),
+    ] = None
+    model: Annotated[str | None, Field(description="A name from the list of models.")] = None
+    height: Annotated[int | None, Field(description="Pixels; a size that the model has.")] = None
+    width: Annotated[int | None, Field(description="Pixels; a size that the model has.")] = None
+    num_frames: Annotated[int | None, Field(description="A count that the model has.")] = None
+    fps: Annotated[int | None, Field(ge=1, le=60, description="Frames shown a second.")] = None
+    num_inference_steps: Annotated[
+        int | None, Field(ge=2, le=100, description="Denoising steps: more is slower and finer.")
+    ] = None
+    guidance_scale: Annotated[
+        float | None, Field(ge=1, le=20, description="How closely the prompt is followed.")
+    ] = None
+    seed: Annotated[
+        int | None,
+        Field(ge=0, le=2**32 - 1, description="The same seed and spec make the same video again."),
+    ] = None
+    enhance: Annotated[
+        bool, Field(description="Let a language model rewrite the prompt for the video model.")
+    ] = True
+    priority: Annotated[
+        Priority, Field(description="Place in the queue: by priority, then age.")
+    ] = "normal"
+    tags: Annotated[
+        tuple[Tag, ...],
+        Field(max_length=10, description="Words that the notification carries, to filter by."),
+    ] = ()
 
 
 class Resolved(Document):

@@ -1,0 +1,127 @@
+"""Writes what the documents say of fields, models and codes from the code itself: `make docs`.
+
+    docs/guide.md              the parts between `<!-- name:begin ... -->` and `<!-- name:end -->`
+    samples/job.schema.json    JSON Schema of a spec, for editors
+
+`--check` writes nothing and fails when something is out of date.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from functions.spec import JobSpec
+from processing.contract.catalogue import MODELS, Model
+from processing.contract.errors import MEANINGS
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> int:
+    """Write, or with `--check` compare. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = [f for f, text in _documents() if not f.exists() or f.read_text() != text]
+    for file, text in _documents():
+        if not check:
+            file.write_text(text)
+    if check and stale:
+        names = ", ".join(str(file.relative_to(_ROOT)) for file in stale)
+        print(f"out of date: {names}; run `make docs`")
+        return 1
+    return 0
+
+
+def _documents() -> Iterable[tuple[Path, str]]:
+    guide = _ROOT / "docs" / "guide.md"
+    text = guide.read_text()
+    for name, part in (("spec", _fields()), ("models", _models()), ("codes", _codes())):
+        pattern = rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)"
+        text = re.sub(pattern, lambda m, part=part: m[1] + part + m[2], text, flags=re.S)  # type: ignore[misc]
+    yield guide, text
+    schema = JobSpec.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "reeldrop job spec"
+    yield _ROOT / "samples" / "job.schema.json", json.dumps(schema, indent=2) + "\n"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), ["---"] * len(list(head)), *(list(row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _fields() -> str:
+    properties: dict[str, dict[str, Any]] = JobSpec.model_json_schema()["properties"]
+    return _table(
+        ("field", "what it is", "values", "default"),
+        (
+            (f"`{name}`", field["description"], _values(field), _default(name, field["default"]))
+            for name, field in properties.items()
+        ),
+    )
+
+
+def _values(field: dict[str, Any]) -> str:
+    kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
+    (kind,) = kinds
+    if "enum" in kind:
+        return ", ".join(f"`{value}`" for value in kind["enum"])
+    word = {
+        "string": "text", "integer": "whole number", "number": "number", "boolean": "true, false",
+        "array": "list of words",
+    }[kind["type"]]  # fmt: skip
+    limits = {**field, **kind}
+    if "minimum" in limits:
+        word += f", {limits['minimum']} to {limits['maximum']}"
+    if "maxLength" in limits:
+        word += f", at most {limits['maxLength']:,} characters"
+    if "maxItems" in limits:
+        word += f", at most {limits['maxItems']}"
+    return word
+
+
+def _default(name: str, default: object) -> str:
+    if default is None:
+        others = {"image": "", "model": "the deployment's", "seed": "follows from the job's id"}
+        return others.get(name, "the model's")
+    return f"`{json.dumps(default)}`" if default not in ("", []) else ""
+
+
+def _models() -> str:
+    return _table(
+        ("model", "makes videos from", "sizes (height x width)", "frames", "fps", "licence"),
+        (
+            (
+                f"`{model.name}`",
+                ", ".join(str(mode).removesuffix("-to-video") for mode in model.weights),
+                "; ".join(dict.fromkeys(_sizes(model))),
+                ", ".join(str(n) for n in sorted(model.num_frames)),
+                str(model.fps),
+                model.licence,
+            )
+            for model in MODELS.values()
+        ),
+    )
+
+
+def _sizes(model: Model) -> Iterable[str]:
+    for weights in model.weights.values():
+        sizes = [str(size) for size in weights.sizes]
+        if len(sizes) <= 4:
+            yield ", ".join(sizes)
+        else:
+            long = f"{weights.sizes[-1].height} to {weights.sizes[0].width}"
+            yield f"from an image: one side {weights.sizes[0].height}, the other {long} by 16"
+
+
+def _codes() -> str:
+    return _table(("code", "meaning"), ((f"`{c}`", meaning) for c, meaning in MEANINGS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
