@@ -17,8 +17,9 @@ from functions.ports import (
     letter_key,
 )
 
-# A Lambda lives 15 minutes at most, so whoever claimed a letter longer ago is dead.
-LETTER_CLAIM = timedelta(minutes=15)
+# No function of ours may run for longer than five minutes (stacks/reeldrop.py), so whoever claimed
+# a letter longer ago is dead.
+LETTER_CLAIM = timedelta(minutes=6)
 
 
 def settle(ports: Ports, job_id: str) -> None:

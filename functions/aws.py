@@ -55,7 +55,7 @@ _CONFIG = Config(
 )
 # A language model takes seconds; a person waits, so two tries.
 _BEDROCK_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=25
+    retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=20
 )
 
 _TRANSIENT = {

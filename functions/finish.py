@@ -84,8 +84,11 @@ def _progressed(ports: Ports, key: str) -> None:
     answers.publish_status(ports, task.job_id)
 
 
-def task_ended(ports: Ports, attempt_id: str, task_id: str) -> None:
+def task_ended(ports: Ports, attempt_id: str, task_id: str, *, job_has_ended: bool = False) -> None:
     """Publish a task's result, once.
+
+    Args:
+        job_has_ended: nothing more will be uploaded, so a file that is not there never comes.
 
     Raises:
         Transient: the result is there but its video is not yet, or the table is being fought over.
@@ -105,7 +108,7 @@ def task_ended(ports: Ports, attempt_id: str, task_id: str) -> None:
             break
         try:
             try:
-                rendered = _verified(ports, task, attempt_id)
+                rendered = _verified(ports, task, attempt_id, job_has_ended)
                 _publish(ports, record, rendered)
                 _close(ports, record, State.SUCCEEDED, None)
             except TaskFailed as failure:
@@ -118,7 +121,7 @@ def task_ended(ports: Ports, attempt_id: str, task_id: str) -> None:
     answers.settle(ports, ref.job_id)
 
 
-def _verified(ports: Ports, task: Task, attempt_id: str) -> Rendered:
+def _verified(ports: Ports, task: Task, attempt_id: str, job_has_ended: bool) -> Rendered:
     """The worker's result, once its files are in S3 as the worker wrote them.
 
     Raises:
@@ -148,11 +151,13 @@ def _verified(ports: Ports, task: Task, attempt_id: str) -> Rendered:
         (POSTER_FILE, outcome.poster_sha256),
     ):
         key = keys.task_file(attempt_id, task.task_id, file_name)
+        found = None
         try:
             found = ports.files.sha256(work, key)
         except Missing:
-            # The order in which SageMaker uploads files is not promised.
-            raise Transient(f"{key} is not there yet") from None
+            if not job_has_ended:
+                # The order in which SageMaker uploads files is not promised.
+                raise Transient(f"{key} is not there yet") from None
         if found != sha256:
             raise TaskFailed(
                 Problem(
@@ -261,7 +266,7 @@ def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
         except Missing:
             _without_result(ports, task, reason)
         else:
-            task_ended(ports, attempt.attempt_id, task.document.task_id)
+            task_ended(ports, attempt.attempt_id, task.document.task_id, job_has_ended=True)
     dispatch.end(ports, attempt.attempt_id)
     ports.tell("attempt-ended", {"attempt_id": attempt.attempt_id, "reason": reason})
     ports.wake()

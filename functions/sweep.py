@@ -4,7 +4,9 @@ Events are hints. This compares the inbox, SageMaker, the results and the letter
 and calls the same use cases that the events would have called.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import TypeVar
 
 from functions import answers, finish, keys, submit
 from functions.job import Attempt, Letter, QueueEntry, State, Waiting
@@ -13,6 +15,7 @@ from functions.ports import (
     OUTBOX,
     QUEUE,
     WAITING,
+    Listed,
     Missing,
     Ports,
     Record,
@@ -20,6 +23,8 @@ from functions.ports import (
     task_key,
 )
 from processing.contract.errors import Code, Place, Problem
+
+T = TypeVar("T")
 
 # Younger drops are still on their way; older ones were looked at by earlier sweeps.
 INBOX_FROM = timedelta(hours=6)
@@ -29,20 +34,32 @@ UNKNOWN_AFTER = timedelta(minutes=10)
 
 
 def sweep(ports: Ports) -> None:
-    """Look at everything once.
+    """Look at everything once. What goes wrong with one thing does not keep the others from it.
 
     Raises:
-        Transient: something is unavailable; the next sweep goes on.
+        ExceptionGroup: of all that went wrong.
     """
-    for letter in ports.ledger.query(OUTBOX, Letter):
-        answers.deliver(ports, letter.document.job_id)
-    for attempt in ports.ledger.query(OPEN_ATTEMPTS, Attempt):
-        _attempt(ports, attempt)
-    for waiting in ports.ledger.query(WAITING, Waiting):
-        _waiting(ports, waiting)
-    _inbox(ports)
+    errors: list[Exception] = []
+
+    def each(look: Callable[[Ports, T], None], items: Iterable[T]) -> None:
+        for item in items:
+            try:
+                look(ports, item)
+            except Exception as error:
+                errors.append(error)
+
+    each(_letter, ports.ledger.query(OUTBOX, Letter))
+    each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))
+    each(_waiting, ports.ledger.query(WAITING, Waiting))
+    each(_dropped, ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX))
     if ports.ledger.query(QUEUE, QueueEntry, limit=1):
         ports.wake()
+    if errors:
+        raise ExceptionGroup("the sweep went wrong in places", errors)
+
+
+def _letter(ports: Ports, letter: Record[Letter]) -> None:
+    answers.deliver(ports, letter.document.job_id)
 
 
 def _attempt(ports: Ports, record: Record[Attempt]) -> None:
@@ -106,19 +123,17 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
     answers.settle(ports, job.document.job_id)
 
 
-def _inbox(ports: Ports) -> None:
+def _dropped(ports: Ports, listed: Listed) -> None:
     bucket = ports.settings.input_bucket
-    now = ports.now()
-    for listed in ports.files.listed(bucket, keys.JOBS_PREFIX):
-        if not INBOX_TO < now - listed.modified_at < INBOX_FROM:
-            continue
-        if keys.kind_of(listed.key) not in {keys.Kind.SPEC, keys.Kind.UNKNOWN}:
-            continue
-        try:
-            facts = ports.files.facts(bucket, listed.key)
-        except Missing:
-            continue
-        job_id = keys.job_id(bucket, listed.key, facts.version)
-        if ports.ledger.get(job_key(job_id)) is None:
-            ports.tell("drop-without-event", {"key": listed.key})
-            submit.submit(ports, bucket, listed.key, facts.version if facts.versioned else None)
+    if not INBOX_TO < ports.now() - listed.modified_at < INBOX_FROM:
+        return
+    if keys.kind_of(listed.key) not in {keys.Kind.SPEC, keys.Kind.UNKNOWN}:
+        return
+    try:
+        facts = ports.files.facts(bucket, listed.key)
+    except Missing:
+        return
+    job_id = keys.job_id(bucket, listed.key, facts.version)
+    if ports.ledger.get(job_key(job_id)) is None:
+        ports.tell("drop-without-event", {"key": listed.key})
+        submit.submit(ports, bucket, listed.key, facts.version if facts.versioned else None)

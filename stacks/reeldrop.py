@@ -139,7 +139,8 @@ class Reeldrop(cdk.Stack):
                 timeout=cdk.Duration.minutes(5),
                 statements=[*everywhere, *take_in, *publish, *tell],
             )
-        submit.feed(drops.queue, batch_size=5, max_concurrency=20)
+        # One at a time: most of it is waiting for the language model.
+        submit.feed(drops.queue, batch_size=1, max_concurrency=50)
         # One dispatch serves all wake-ups that have come together.
         dispatch.feed(wakes.queue, batch_size=10, max_concurrency=2)
         finish.feed(results.queue, batch_size=5, max_concurrency=20)

@@ -99,6 +99,16 @@ def test_a_damaged_video_fails_with_its_name_and_is_not_published(
     assert world.post.sent[0].subject == "reeldrop: bee failed"
 
 
+def test_completed_without_its_video_fails_with_its_name(world: World, attempt: str) -> None:
+    (task,) = world.manifest(attempt).tasks
+    world.write_result(attempt, task)
+    del world.files.objects[("work", keys.task_file(attempt, task.task_id, "video.mp4"))]
+    world.renderer.end(attempt, "Completed")
+    attempt_ended(world.ports, attempt)
+    problem = tasks(world)[0].problem
+    assert problem and problem.code == "video-damaged"
+
+
 def test_an_unreadable_result_fails_with_its_name(world: World, attempt: str) -> None:
     world.files.write("work", result_key(world, attempt), b"{", "application/json")
     file_written(world.ports, result_key(world, attempt))
@@ -196,6 +206,20 @@ def test_mail_is_owed_until_it_is_sent(world: World, attempt: str) -> None:
     sweep(world.ports)
     sweep(world.ports)
     assert len(world.post.sent) == 1 and not world.ledger.query(OUTBOX, Letter)
+
+
+def test_a_sweep_goes_on_where_one_thing_goes_wrong(world: World) -> None:
+    world.post.broken = True
+    with pytest.raises(ConnectionError):
+        world.drop("jobs/bad.yaml", "prompt: [")
+    world.drop("jobs/lost.yaml", event=False)
+    world.clock.move(minutes=7)
+    with pytest.raises(ExceptionGroup):
+        sweep(world.ports)
+    assert {job.path: job.state for job in jobs(world)} == {
+        "bad": State.REJECTED,
+        "lost": State.QUEUED,
+    }
 
 
 @pytest.mark.parametrize("name", ["a\r\nBcc: x@y.z", "ä" * 200, "日本語", "x" * 300])
