@@ -45,12 +45,13 @@ lock: $(VENV)/.dev ## write the hash-pinned locks anew from pyproject.toml
 # (docs/decisions/0001-locks-and-torch.md). Everything else by hash.
 $(VENV)/.local: locks/local.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV) (once; a few minutes)"
+	@echo "Setting up $(VENV), once. 1 of 2: torch"
 	@$(BIN)/pip install --quiet torch==2.13.0
+	@echo "Setting up $(VENV), once. 2 of 2: $$(grep -c == locks/local.txt) packages (one or two minutes)"
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/local.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.local locks/dev.txt
-	@echo "Adding the tools for development"
+	@echo "Setting up $(VENV): the tools for development (about a minute)"
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/dev.txt
 	@touch $@

@@ -23,7 +23,7 @@ from functions.ports import (
     task_key,
 )
 from processing.contract.catalogue import MODELS
-from processing.contract.errors import Code, Problem, TaskFailed, Transient
+from processing.contract.errors import Code, Notice, Problem, TaskFailed, Transient
 from processing.contract.outcome import (
     POSTER_FILE,
     RESULT_FILE,
@@ -110,9 +110,9 @@ def task_ended(ports: Ports, attempt_id: str, task_id: str, *, job_has_ended: bo
             try:
                 rendered = _verified(ports, task, attempt_id, job_has_ended)
                 _publish(ports, record, rendered)
-                _close(ports, record, State.SUCCEEDED, None)
+                _close(ports, record, State.SUCCEEDED, warnings=rendered.warnings)
             except TaskFailed as failure:
-                _close(ports, record, State.FAILED, failure.problems[0])
+                _close(ports, record, State.FAILED, problem=failure.problems[0])
             break
         except Conflict:
             continue
@@ -195,8 +195,17 @@ def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
     )
 
 
-def _close(ports: Ports, record: Record[Task], state: State, problem: Problem | None) -> None:
+def _close(
+    ports: Ports,
+    record: Record[Task],
+    state: State,
+    *,
+    problem: Problem | None = None,
+    warnings: tuple[Notice, ...] = (),
+) -> None:
     """Make a task terminal; with the last one its job too, and the mail is owed.
+
+    The job takes over what the worker warned of.
 
     Raises:
         Conflict: the task or its job changed meanwhile.
@@ -216,7 +225,12 @@ def _close(ports: Ports, record: Record[Task], state: State, problem: Problem | 
     left = job.document.open_tasks - 1
     failed = job.document.failed_tasks + (state == State.FAILED)
     moved = job.document.model_copy(
-        update={"open_tasks": left, "failed_tasks": failed, "updated_at": now}
+        update={
+            "open_tasks": left,
+            "failed_tasks": failed,
+            "warnings": tuple(dict.fromkeys((*job.document.warnings, *warnings))),
+            "updated_at": now,
+        }
     )
     changes: list[Change] = []
     if left == 0:
@@ -283,7 +297,7 @@ def _without_result(ports: Ports, record: Record[Task], reason: str) -> None:
         ports,
         record,
         State.FAILED,
-        Problem(
+        problem=Problem(
             code=Code.WORKER_STOPPED,
             message=f"Rendering was tried {task.attempts} times and stopped each time; "
             f"the last time {reason[:400]}.",

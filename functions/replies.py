@@ -185,7 +185,7 @@ def sidecar(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: s
         video=rendered.video,
         poster_file=f"s3://{bucket}/{at.poster}",
         quality=rendered.quality,
-        warnings=(*job.warnings, *rendered.warnings),
+        warnings=tuple(dict.fromkeys((*job.warnings, *rendered.warnings))),
     )
 
 

@@ -226,11 +226,11 @@ def _problem(error: ErrorDetails, parsed: Parsed) -> Problem:
     kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
     place = parsed.place(*path)
     if kind == "extra_forbidden":
-        near = difflib.get_close_matches(field.lower(), JobSpec.model_fields, n=1, cutoff=0.6)
+        near = _nearest_field(field.lower())
         return Problem(
             code=Code.FIELD_UNKNOWN,
             message=f"There is no field called {_quoted(field)}.",
-            hint=f"Did you mean {near[0]}?" if near else f"Fields: {_list(JobSpec.model_fields)}.",
+            hint=f"Did you mean {near}?" if near else f"Fields: {_list(JobSpec.model_fields)}.",
             place=place,
         )
     if value is None and kind in _TYPE_NAMES:
@@ -278,6 +278,13 @@ def _problem(error: ErrorDetails, parsed: Parsed) -> Problem:
         hint="See the guide for the values it takes.",
         place=place,
     )
+
+
+def _nearest_field(name: str) -> str | None:
+    """The field that was probably meant: `steps` is a part of one, `promt` is spelled like one."""
+    parts = [field for field in JobSpec.model_fields if len(name) >= 3 and name in field]
+    close = difflib.get_close_matches(name, JobSpec.model_fields, n=1, cutoff=0.6)
+    return next(iter([*parts, *close]), None)
 
 
 def _quoted(value: object) -> str:

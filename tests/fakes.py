@@ -34,7 +34,7 @@ from functions.ports import (
 from functions.settings import Settings
 from functions.submit import submit
 from local.sagemaker_limits import violations
-from processing.contract.errors import Code, Problem
+from processing.contract.errors import Code, Notice, Problem
 from processing.contract.manifest import Manifest, ManifestTask
 from processing.contract.outcome import (
     POSTER_FILE,
@@ -395,6 +395,7 @@ class World:
                 ),
                 poster_sha256=hashlib.sha256(b"jpg").hexdigest(),
                 quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
+                warnings=(Notice(code="model-notice", message="It is a fake."),),
             )
             for name, body in ((VIDEO_FILE, video), (POSTER_FILE, b"jpg")):
                 key = keys.task_file(attempt_id, task.task_id, name)

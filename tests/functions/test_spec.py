@@ -118,6 +118,7 @@ def test_json_is_refused_as_clearly(body: str, code: str, line: int | None) -> N
 
 def test_the_nearest_name_and_the_nearest_value_are_told() -> None:
     assert "num_inference_steps" in refusal("prompt: x\nnum_inferense_steps: 5").hint
+    assert "num_inference_steps" in refusal("prompt: x\nsteps: 5").hint
     assert "cogvideox-5b" in refusal("prompt: x\nmodel: cogvideo-5b").hint
     assert "height: 64, width: 96" in refusal("prompt: x\nheight: 60\nwidth: 90").hint
     assert "Nearest: 17" in refusal("prompt: x\nnum_frames: 20").hint
