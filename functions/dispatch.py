@@ -12,7 +12,7 @@ import posixpath
 from datetime import timedelta
 
 from functions import answers, keys
-from functions.job import Attempt, Capacity, Job, QueueEntry, State, Task
+from functions.job import Attempt, Capacity, Job, QueueEntry, State, Task, TaskRef
 from functions.ports import (
     OPEN_ATTEMPTS,
     QUEUE,
@@ -32,8 +32,9 @@ from functions.ports import (
     queue_key,
     task_key,
 )
-from functions.submit import entry_of
+from functions.submit import entry_of, ref_of
 from processing.contract.catalogue import MODELS
+from processing.contract.errors import Transient
 from processing.contract.manifest import Manifest, ManifestTask
 
 # A dispatch takes seconds; an attempt that has not moved for this long has lost its handler.
@@ -81,7 +82,7 @@ def _open(ports: Ports) -> Record[Attempt] | None:
             ports.tell("no-lease", {"queued_at_least": len(entries), "held": len(leases)})
             return None
         first = entries[0].document
-        candidates = [
+        tasks = [
             entry.document.task
             for entry in entries
             if (entry.document.model, entry.document.mode) == (first.model, first.mode)
@@ -92,7 +93,7 @@ def _open(ports: Ports) -> Record[Attempt] | None:
             state="claiming",
             model=first.model,
             mode=first.mode,
-            candidates=tuple(candidates),
+            tasks=tuple(tasks),
             instance_type=settings.instance_type,
             created_at=now,
             updated_at=now,
@@ -115,10 +116,15 @@ def _open(ports: Ports) -> Record[Attempt] | None:
 def _launch(ports: Ports, record: Record[Attempt]) -> bool:
     """Bring an attempt from wherever it is to `started`. False: no capacity, stop for now."""
     attempt = record.document
-    tasks = _claim(ports, attempt)
-    if not tasks:
-        end(ports, attempt.attempt_id)
-        return True
+    if attempt.state == "claiming":
+        tasks = _claim(ports, attempt)
+        if not tasks:
+            end(ports, attempt.attempt_id)
+            return True
+    else:
+        # The create call may have been made: the manifest must be the same to the letter, also
+        # when some of its tasks are done by now.
+        tasks = _tasks(ports, attempt)
     manifest = Manifest(
         attempt_id=attempt.attempt_id,
         model=attempt.model,
@@ -134,7 +140,7 @@ def _launch(ports: Ports, record: Record[Attempt]) -> bool:
     )
     body = manifest.to_json().encode()
     digest = hashlib.sha256(body).hexdigest()
-    record = _move(ports, record, "starting", digest)
+    record = _move(ports, record, "starting", digest, tasks)
 
     settings = ports.settings
     work = settings.work_bucket
@@ -153,18 +159,21 @@ def _launch(ports: Ports, record: Record[Attempt]) -> bool:
     )
     try:
         ports.renderer.start(job)
-    except NameTaken:
-        # The create call of an earlier handler arrived, its acknowledgement did not.
+    except (NameTaken, NoCapacity) as refusal:
+        # Perhaps the create call of an earlier handler arrived and its answer did not: then the
+        # name is taken, or that very job uses up the quota.
         status = ports.renderer.status(attempt.attempt_id)
-        if status is None or status.manifest_sha256 != digest:
-            raise RuntimeError(f"{attempt.attempt_id} exists with another manifest") from None
+        if status is None and isinstance(refusal, NoCapacity):
+            give_back(ports, attempt, str(refusal))
+            end(ports, attempt.attempt_id)
+            ports.tell("no-capacity", {"attempt_id": attempt.attempt_id, "reason": str(refusal)})
+            return False
+        if status is None:
+            raise Transient(f"{attempt.attempt_id} is taken and not yet described") from refusal
+        if status.manifest_sha256 != digest:
+            raise RuntimeError(f"{attempt.attempt_id} exists with another manifest") from refusal
         ports.tell("adopted", {"attempt_id": attempt.attempt_id})
-    except NoCapacity as full:
-        give_back(ports, attempt, str(full))
-        end(ports, attempt.attempt_id)
-        ports.tell("no-capacity", {"attempt_id": attempt.attempt_id, "reason": str(full)})
-        return False
-    _move(ports, record, "started", digest)
+    _move(ports, record, "started", digest, tasks)
     ports.tell("started", {"attempt_id": attempt.attempt_id, "tasks": len(tasks)})
     for job_id in dict.fromkeys(task.job_id for task in tasks):
         answers.publish_status(ports, job_id)
@@ -176,54 +185,69 @@ def _file_name(task: Task) -> str:
     return f"{task.task_id}-image{posixpath.splitext(task.image)[1]}"
 
 
-def _move(ports: Ports, record: Record[Attempt], state: str, digest: str) -> Record[Attempt]:
+def _move(
+    ports: Ports, record: Record[Attempt], state: str, digest: str, tasks: list[Task]
+) -> Record[Attempt]:
     moved = record.document.model_copy(
-        update={"state": state, "manifest_sha256": digest, "updated_at": ports.now()}
+        update={
+            "state": state,
+            "manifest_sha256": digest,
+            "tasks": tuple(ref_of(task) for task in tasks),
+            "updated_at": ports.now(),
+        }
     )
     ports.ledger.commit(Put(record.key, moved, record.revision))
     return Record(record.key, moved, record.revision + 1)
 
 
+def _tasks(ports: Ports, attempt: Attempt) -> list[Task]:
+    records = [ports.ledger.get(task_key(ref)) for ref in attempt.tasks]
+    return [record.document for record in records if record is not None]
+
+
 def _claim(ports: Ports, attempt: Attempt) -> list[Task]:
     """The tasks that this attempt owns, after taking those that it still may take."""
-    owned: list[Task] = []
-    for ref in attempt.candidates:
+    claims = [_claim_one(ports, attempt, ref) for ref in attempt.tasks]
+    return [task for task in claims if task is not None]
+
+
+def _claim_one(ports: Ports, attempt: Attempt, ref: TaskRef) -> Task | None:
+    for _ in range(_RETRIES):
         record = ports.ledger.get(task_key(ref))
         if record is None:
-            continue
+            return None
         task = record.document
         if task.state == State.RUNNING and task.attempt_id == attempt.attempt_id:
-            owned.append(task)
-        elif task.state == State.QUEUED and attempt.state == "claiming":
-            taken = task.model_copy(
-                update={
-                    "state": State.RUNNING,
-                    "attempts": task.attempts + 1,
-                    "attempt_id": attempt.attempt_id,
-                    "percent": 0,
-                    "waiting_reason": None,
-                    "started_at": ports.now(),
-                }
+            return task
+        entry = ports.ledger.get(queue_key(task))
+        job = ports.ledger.get(job_key(task.job_id))
+        if task.state != State.QUEUED or entry is None or job is None:
+            return None
+        taken = task.model_copy(
+            update={
+                "state": State.RUNNING,
+                "attempts": task.attempts + 1,
+                "attempt_id": attempt.attempt_id,
+                "percent": 0,
+                "waiting_reason": None,
+                "started_at": ports.now(),
+            }
+        )
+        try:
+            ports.ledger.commit(
+                Put(record.key, taken, record.revision),
+                Remove(entry.key, entry.revision),
+                *_job_state(ports, job, State.RUNNING),
             )
-            entry = ports.ledger.get(queue_key(task))
-            job = ports.ledger.get(job_key(task.job_id))
-            if entry is None or job is None:
-                continue
-            try:
-                ports.ledger.commit(
-                    Put(record.key, taken, record.revision),
-                    Remove(entry.key, entry.revision),
-                    *_job_state(ports, job, State.RUNNING),
-                )
-            except Conflict:
-                continue  # somebody else has it; if nobody has, it is still in the queue
-            owned.append(taken)
-    return owned
+        except Conflict:
+            continue  # perhaps it was ours: a handler that was taken over may still be claiming
+        return taken
+    return None
 
 
 def give_back(ports: Ports, attempt: Attempt, reason: str) -> None:
     """Return the attempt's tasks to their places in the queue, the attempt unspent."""
-    for ref in attempt.candidates:
+    for ref in attempt.tasks:
         for _ in range(_RETRIES):
             record = ports.ledger.get(task_key(ref))
             if record is None or record.document.attempt_id != attempt.attempt_id:

@@ -268,7 +268,7 @@ def attempt_ended(ports: Ports, attempt_id: str) -> None:
 def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
     """Publish or give a new attempt to each task of an ended processing job, then end it."""
     attempt = record.document
-    for ref in attempt.candidates:
+    for ref in attempt.tasks:
         task = ports.ledger.get(task_key(ref))
         if task is None or task.document.attempt_id != attempt.attempt_id:
             continue

@@ -135,7 +135,8 @@ class Attempt(Document):
     state: Literal["claiming", "starting", "started", "ended"]
     model: str
     mode: Mode
-    candidates: tuple[TaskRef, ...]
+    tasks: tuple[TaskRef, ...]
+    """While claiming, those to take; from `starting` on, those of the manifest, for good."""
     instance_type: str
     created_at: datetime
     updated_at: datetime

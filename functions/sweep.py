@@ -77,7 +77,7 @@ def _attempt(ports: Ports, record: Record[Attempt]) -> None:
     if status.ended:
         finish.attempt_ended(ports, attempt.attempt_id)
         return
-    for ref in attempt.candidates:
+    for ref in attempt.tasks:
         task = ports.ledger.get(task_key(ref))
         if task is None or task.document.attempt_id != attempt.attempt_id:
             continue

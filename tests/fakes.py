@@ -5,6 +5,8 @@ tests/contract runs the same checks against these and against the embedded cloud
 
 import hashlib
 import itertools
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -79,6 +81,7 @@ class FakeLedger:
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], tuple[int, str]] = {}
+        self._sorts: defaultdict[str, list[str]] = defaultdict(list)
         self.commits = 0
 
     def get(self, key: RecordKey[D]) -> Record[D] | None:
@@ -88,15 +91,14 @@ class FakeLedger:
     def query(
         self, partition: str, kind: type[D], *, prefix: str = "", limit: int | None = None
     ) -> list[Record[D]]:
-        found = sorted(
-            (sort, item)
-            for (of, sort), item in self.items.items()
-            if of == partition and sort.startswith(prefix)
-        )
-        return [
-            Record(RecordKey(partition, sort, kind), kind.from_json(body), revision)
-            for sort, (revision, body) in found[:limit]
-        ]
+        sorts = self._sorts[partition]
+        found: list[Record[D]] = []
+        for sort in sorts[bisect_left(sorts, prefix) :]:
+            if not sort.startswith(prefix) or len(found) == limit:
+                break
+            revision, body = self.items[(partition, sort)]
+            found.append(Record(RecordKey(partition, sort, kind), kind.from_json(body), revision))
+        return found
 
     def commit(self, *changes: Change) -> None:
         places = [(change.key.partition, change.key.sort) for change in changes]
@@ -109,9 +111,12 @@ class FakeLedger:
             if isinstance(change, Put):
                 body = change.document.model_dump_json()
                 assert len(body.encode()) < 400_000, "DynamoDB takes items of at most 400 KB"
+                if place not in self.items:
+                    insort(self._sorts[place[0]], place[1])
                 self.items[place] = (change.revision + 1, body)
             else:
                 del self.items[place]
+                self._sorts[place[0]].remove(place[1])
         self.commits += 1
 
 

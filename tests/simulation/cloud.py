@@ -1,0 +1,504 @@
+"""An AWS in memory with a clock of its own, in which handlers interleave, die and are run again.
+
+Every call of a port is a point where another handler may go on, where the handler may be killed
+(before the call, or after it and before its answer arrives), and where AWS may ask to try again
+later. Which of these happens is decided by one seed. The use cases are the real ones.
+"""
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from functions import keys
+from functions.dispatch import dispatch
+from functions.finish import attempt_ended, file_written
+from functions.job import Attempt, Capacity, Job, Letter, QueueEntry, State, Task, Waiting
+from functions.ports import (
+    OPEN_ATTEMPTS,
+    OUTBOX,
+    QUEUE,
+    WAITING,
+    Answer,
+    Change,
+    LanguageModelUnavailable,
+    NoCapacity,
+    Ports,
+    ProcessingJob,
+    Put,
+)
+from functions.replies import Sidecar
+from functions.submit import submit
+from functions.sweep import sweep
+from processing.contract.errors import Transient
+from tests.fakes import SETTINGS, FakeLedger, FakeRenderer, World
+
+SWEEP_EVERY_SECONDS = 300
+VISIBILITY_SECONDS = 70
+MAX_RECEIVES = 10
+
+
+class Killed(BaseException):
+    """The machine under a handler is gone."""
+
+
+class Violated(AssertionError):
+    """Something happened that must never happen."""
+
+
+@dataclass
+class Faults:
+    """How likely each thing is, from 0 to 1. They happen until `until_seconds`."""
+
+    duplicate_event: float = 0
+    lose_event: float = 0
+    late_event: float = 0
+    kill: float = 0
+    """For each handler: that it dies, at any of its calls."""
+    throttle: float = 0
+    """For each call of a port."""
+    lose_acknowledgement: float = 0
+    no_quota: float = 0
+    """For each create call."""
+    worker_dies: float = 0
+    """For each task of a processing job: that the job ends before it."""
+    capacity_error: float = 0
+    """For each processing job: that it fails before it begins."""
+    task_fails: float = 0
+    video_missing: float = 0
+    video_cut: float = 0
+    result_before_video: float = 0
+    result_garbage: float = 0
+    early_ending: float = 0
+    language_model: float = 0
+    post: float = 0
+    until_seconds: float = 3600
+
+    @classmethod
+    def some(cls, rng: random.Random) -> "Faults":
+        """A few of them, of any strength."""
+        chosen = rng.sample(_KINDS, rng.randint(0, 6))
+        return cls(**{name: rng.choice((0.05, 0.2, 0.5)) for name in chosen})
+
+
+_KINDS = [f.name for f in fields(Faults) if f.name != "until_seconds"]
+
+
+class WatchedLedger(FakeLedger):
+    """Refuses what the states do not allow."""
+
+    def commit(self, *changes: Change) -> None:
+        before = {
+            (change.key.partition, change.key.sort): self.get(change.key) for change in changes
+        }
+        super().commit(*changes)
+        for change in changes:
+            old = before[(change.key.partition, change.key.sort)]
+            if old is None or not isinstance(old.document, Job | Task):
+                continue
+            if not isinstance(change, Put):
+                raise Violated(f"{change.key} was removed")
+            new = change.document
+            assert isinstance(new, Job | Task)
+            if old.document.state.terminal and new.state != old.document.state:
+                raise Violated(f"{change.key}: {old.document.state} became {new.state}")
+
+
+class WatchedRenderer(FakeRenderer):
+    """Refuses two processing jobs with the same task, and more of them than there are leases."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        super().__init__()
+        self._simulation = simulation
+
+    def start(self, job: ProcessingJob) -> None:
+        simulation = self._simulation
+        if simulation.happens("no_quota"):
+            raise NoCapacity("the account's quota for ml.g6e.xlarge processing jobs is used up")
+        super().start(job)
+        mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
+        running = simulation.running()
+        for other in running:
+            if other != job.attempt_id:
+                theirs = {task.task_id for task in simulation.manifest(other).tasks}
+                if mine & theirs:
+                    raise Violated(f"{mine & theirs} run in {other} and {job.attempt_id}")
+        if len(running) > simulation.settings.max_processing_jobs:
+            raise Violated(f"{len(running)} processing jobs run")
+        simulation.accepted[job.attempt_id] += 1
+        simulation.work(job.attempt_id)
+        if simulation.happens("lose_acknowledgement"):
+            raise Transient("the acknowledgement was lost")
+
+
+@dataclass
+class Handler:
+    """A run of a function."""
+
+    name: str
+    work: Callable[[Ports], None]
+    receives: int = 0
+
+
+@dataclass
+class Simulation(World):
+    """The cloud. `seed` decides everything; `kill_at` kills at that call of a port instead."""
+
+    seed: int = 0
+    faults: Faults = field(default_factory=Faults)
+    kill_at: int | None = None
+    startup_seconds: float = 240
+    render_seconds: float = 90
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.rng = random.Random(self.seed)
+        self.ledger = WatchedLedger()
+        self.renderer = WatchedRenderer(self)
+        self.accepted: Counter[str] = Counter()
+        self.published: dict[str, set[str]] = {}
+        """Task id to the attempts whose sidecar was written."""
+        self.mails: Counter[str] = Counter()
+        self.doubtful_mails: set[str] = set()
+        """Jobs whose mail was sent by a handler that did not live to note it."""
+        self.dead_letters: list[str] = []
+        self.dropped: list[tuple[str, str]] = []
+        """(key, version) of every drop."""
+        self.calls = 0
+        self.commits_by_handler: Counter[str] = Counter()
+        self._start = self.clock()
+        self._heap: list[tuple[float, int, Handler]] = []
+        self._order = itertools.count()
+        self._plain = super().ports
+        self._hub: greenlet | None = None
+        self.at(SWEEP_EVERY_SECONDS, Handler("sweep", self._sweep))
+
+    # time
+
+    @property
+    def now_seconds(self) -> float:
+        """Seconds since the simulation began."""
+        return (self.clock() - self._start).total_seconds()
+
+    def at(self, seconds: float, handler: Handler) -> None:
+        """Run a handler at that time."""
+        heapq.heappush(self._heap, (seconds, next(self._order), handler))
+
+    def soon(self, name: str, work: Callable[[Ports], None], after_seconds: float = 0.2) -> None:
+        """A message: delivered at least once, with luck in order."""
+        copies = 1 + (self.rng.randint(1, 4) if self.happens("duplicate_event") else 0)
+        for _ in range(copies):
+            late = self.rng.uniform(0, 900) if self.happens("late_event") else 0
+            self.at(self.now_seconds + after_seconds + late, Handler(name, work))
+
+    def event(self, name: str, work: Callable[[Ports], None], after_seconds: float = 0.5) -> None:
+        """A message that may also never come."""
+        if not self.happens("lose_event"):
+            self.soon(name, work, after_seconds)
+
+    def happens(self, fault: str) -> bool:
+        """Whether a fault happens now."""
+        likely: float = getattr(self.faults, fault)
+        if not likely or self.now_seconds > self.faults.until_seconds:
+            return False
+        return self.rng.random() < likely
+
+    # what people do
+
+    def person_drops(self, key: str, body: bytes | str = "prompt: a bee\n") -> None:
+        """Upload, with the event that follows."""
+        self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
+        version = self.files.facts("input", key).version
+        if keys.kind_of(key) == keys.Kind.SPEC:
+            self.dropped.append((key, version))
+        self.event("submit", lambda ports: submit(ports, "input", key, version))
+
+    # what the worker does
+
+    def work(self, attempt_id: str) -> None:
+        """Plan what a processing job that was accepted will do."""
+        at = self.now_seconds + self.startup_seconds * self.rng.uniform(0.8, 1.2)
+        if self.happens("capacity_error"):
+            self._plan_end(attempt_id, at, "Failed", "CapacityError: no instances")
+            return
+        for task in self.manifest(attempt_id).tasks:
+            at += self.render_seconds * self.rng.uniform(0.8, 1.2)
+            if self.happens("worker_dies"):
+                self._plan_end(attempt_id, at, "Failed", "the machine went away")
+                return
+            self._at_plain(at, lambda task=task: self._task_done(attempt_id, task))  # type: ignore[misc]
+        if self.happens("early_ending"):
+            self.at(at - 10, Handler("finish", lambda ports: attempt_ended(ports, attempt_id)))
+        self._plan_end(attempt_id, at + 5, "Completed", "")
+
+    def _at_plain(self, seconds: float, action: Callable[[], None]) -> None:
+        """Something that is not ours happens: nobody kills it."""
+        self.at(seconds, Handler("world", lambda _ports: action()))
+
+    def _task_done(self, attempt_id: str, task: Any) -> None:
+        key = keys.task_result(attempt_id, task.task_id)
+        video = keys.task_file(attempt_id, task.task_id, "video.mp4")
+        self.write_result(attempt_id, task, fail=self.happens("task_fails"))
+        if self.happens("result_garbage"):
+            self.files.write("work", key, b"{", "application/json")
+        elif ("work", video) in self.files.objects:
+            if self.happens("video_missing"):
+                del self.files.objects[("work", video)]
+            elif self.happens("video_cut"):
+                self.files.write("work", video, b"m", "video/mp4")
+            elif self.happens("result_before_video"):
+                body = self.files.objects.pop(("work", video))
+                self._at_plain(
+                    self.now_seconds + 4,
+                    lambda: self.files.objects.__setitem__(("work", video), body),
+                )
+        self.event("finish", lambda ports: file_written(ports, key))
+
+    def _plan_end(self, attempt_id: str, at: float, status: str, reason: str) -> None:
+        def end() -> None:
+            self.renderer.end(attempt_id, status, reason)
+            self.event("finish", lambda ports: attempt_ended(ports, attempt_id))
+
+        self._at_plain(at, end)
+
+    # the functions
+
+    def _sweep(self, ports: Ports) -> None:
+        self.at(self.now_seconds + SWEEP_EVERY_SECONDS, Handler("sweep", self._sweep))
+        sweep(ports)
+
+    def _wake_up(self) -> None:
+        self.wakes += 1
+        self.soon("dispatch", dispatch)
+
+    def run(self, horizon_seconds: float = 86_400) -> None:
+        """Run until nothing but sweeps is left to do, or until the horizon."""
+        idle_sweeps = 0
+        while self._heap and self.now_seconds < horizon_seconds:
+            # Whatever is due within the same quarter of a second runs at once, interleaved.
+            first = self._heap[0][0]
+            due: list[Handler] = []
+            while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
+                due.append(heapq.heappop(self._heap)[2])
+            self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
+            self._together(due)
+            only_sweeps = all(handler.name == "sweep" for _, _, handler in self._heap)
+            idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
+            # A reference that never comes keeps a job waiting for its whole deadline.
+            patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
+            if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:
+                return
+
+    def _together(self, due: list[Handler]) -> None:
+        """Run handlers interleaved at the calls of their ports."""
+        self._hub = getcurrent()
+        running: list[tuple[greenlet, Handler]] = []
+        for handler in due:
+            dies_at = self.rng.randint(1, 60) if self.happens("kill") else None
+            ports = self._watched_ports(handler, dies_at)
+            running.append((greenlet(handler.work), handler))
+            running[-1][0].ports = ports  # type: ignore[attr-defined]
+        started: set[int] = set()
+        while running:
+            index = self.rng.randrange(len(running))
+            runner, handler = running[index]
+            try:
+                if id(runner) in started:
+                    runner.switch()
+                else:
+                    started.add(id(runner))
+                    runner.switch(runner.ports)  # type: ignore[attr-defined]
+            except Killed:
+                self._again(handler)
+            except Violated:
+                raise
+            except (Transient, ConnectionError, ExceptionGroup):
+                self._again(handler)
+            if runner.dead:
+                running.pop(index)
+
+    def _again(self, handler: Handler) -> None:
+        if handler.name in {"sweep", "world"}:
+            return
+        handler.receives += 1
+        if handler.receives >= MAX_RECEIVES:
+            self.dead_letters.append(handler.name)
+        else:
+            self.at(self.now_seconds + VISIBILITY_SECONDS, handler)
+
+    def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
+        """The ports, with a point before and after each call."""
+        if handler.name == "world":
+            return self._plain
+        calls = 0
+
+        def point(what: str) -> None:
+            nonlocal calls
+            calls += 1
+            self.calls += 1
+            if calls == dies_at or self.calls == self.kill_at:
+                raise Killed(what)
+            assert self._hub is not None
+            if getcurrent() is not self._hub:
+                self._hub.switch()
+
+        def watched(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                point(f"before {what}")
+                if self.happens("throttle"):
+                    raise Transient(f"{what} was throttled")
+                answer = call(*args, **kwargs)
+                if what == "post.send":
+                    self._mailed(*args)
+                    job_id = str(args[2]["job_id"])
+                    self.doubtful_mails.add(job_id)
+                    point(f"after {what}")
+                    return answer
+                point(f"after {what}")
+                return answer
+
+            return wrapped
+
+        def watch(name: str, port: object) -> Any:
+            methods = {
+                method: watched(f"{name}.{method}", getattr(port, method))
+                for method in dir(port)
+                if not method.startswith("_") and callable(getattr(port, method))
+            }
+            return type(f"Watched{name}", (), {m: staticmethod(f) for m, f in methods.items()})()
+
+        return Ports(
+            settings=self.settings,
+            region="us-east-1",
+            ledger=watch("ledger", self.ledger),
+            files=watch("files", self._files_of_a_function()),
+            renderer=watch("renderer", self.renderer),
+            language_model=watch("language_model", self),
+            post=watch("post", self._post()),
+            wake=watched("wake", self._wake_up),
+            now=self.clock,
+            new_suffix=self._plain.new_suffix,
+            tell=lambda event, facts: None,
+        )
+
+    # ports with faults of their own
+
+    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
+        """Bedrock."""
+        if self.happens("language_model"):
+            raise LanguageModelUnavailable("ThrottlingException")
+        return self.language_model.converse(system, user, max_tokens)
+
+    def _post(self) -> object:
+        simulation = self
+
+        class Post:
+            def send(self, subject: str, body: str, attributes: Any) -> None:
+                if simulation.happens("post"):
+                    raise Transient("SNS is away")
+                simulation.post.send(subject, body, attributes)
+
+        return Post()
+
+    def _mailed(self, _subject: str, _body: str, attributes: Any) -> None:
+        self.mails[str(attributes["job_id"])] += 1
+
+    def _files_of_a_function(self) -> object:
+        simulation = self
+        files = self.files
+
+        class Files:
+            facts, read, copy = files.facts, files.read, files.copy
+            remove, sha256, link = files.remove, files.sha256, files.link
+
+            @staticmethod
+            def listed(bucket: str, prefix: str) -> list[Any]:
+                return list(files.listed(bucket, prefix))
+
+            @staticmethod
+            def write(bucket: str, key: str, body: bytes, content_type: str) -> None:
+                if key.startswith(keys.VIDEOS_PREFIX):
+                    written = Sidecar.from_json(body)
+                    simulation.published.setdefault(written.task_id, set()).add(written.attempt_id)
+                files.write(bucket, key, body, content_type)
+
+        return Files
+
+    # what must hold
+
+    def documents(self, kind: type[Any]) -> list[Any]:
+        """All documents of a kind."""
+        prefix = {Job: "JOB", Task: "TASK#"}[kind]
+        return [
+            kind.from_json(body)
+            for (_, sort), (_, body) in self.ledger.items.items()
+            if sort.startswith(prefix)
+        ]
+
+    def check(self) -> None:
+        """Nothing lost, nothing twice, nothing left over.
+
+        Raises:
+            Violated: with what is wrong.
+        """
+        jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
+        for key, version in self.dropped:
+            job = jobs.get(keys.job_id("input", key, version))
+            if job is None:
+                # Overwritten before its event came, and the event was lost: the newer one counts.
+                newest = self.files.facts("input", key).version
+                if version == newest:
+                    raise Violated(f"{key} ({version}) was lost")
+                continue
+            if not job.state.terminal:
+                raise Violated(f"{job.job_id} is still {job.state}")
+        for job_id, job in jobs.items():
+            # A mail may be sent again only when its sender died before it could note it.
+            most = 2 if job_id in self.doubtful_mails and self.kills_possible else 1
+            if not 1 <= self.mails[job_id] <= max(most, 1) and not self._resent(job_id):
+                raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
+        for task in self.documents(Task):
+            attempts = self.published.get(task.task_id, set())
+            if len(attempts) > 1:
+                raise Violated(f"{task.task_id} was published by {attempts}")
+            if task.state == State.SUCCEEDED:
+                self._check_video(jobs[task.job_id], task)
+        for name, count in self.accepted.items():
+            if count > 1:
+                raise Violated(f"{name} was created {count} times")
+        for partition, kind in (
+            (QUEUE, QueueEntry), (WAITING, Waiting), (OPEN_ATTEMPTS, Attempt), (OUTBOX, Letter),
+        ):  # fmt: skip
+            left = self.ledger.query(partition, kind)  # type: ignore[type-var]
+            if left:
+                raise Violated(f"left in {partition}: {[record.key.sort for record in left]}")
+        for record in self.ledger.query("CAPACITY", Capacity):
+            if record.document.leases:
+                raise Violated(f"leases left: {record.document.leases}")
+
+    @property
+    def kills_possible(self) -> bool:
+        """Whether handlers died in this run."""
+        return bool(self.faults.kill or self.faults.throttle or self.kill_at)
+
+    def _resent(self, job_id: str) -> bool:
+        return self.kills_possible and self.mails[job_id] >= 1
+
+    def _check_video(self, job: Job, task: Task) -> None:
+        at = keys.published(job.path, task.number, job.task_count)
+        sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
+        if sidecar.job_id != job.job_id:
+            return  # a newer version of the same key was published there since
+        if self.files.sha256("output", at.video) != sidecar.video.sha256:
+            raise Violated(f"{at.video} is not what its sidecar says")
+
+
+def settings_for(**changed: Any) -> Any:
+    """Settings of a simulation."""
+    return SETTINGS.model_copy(update=changed)
