@@ -15,6 +15,7 @@ from functions.ports import (
     Remove,
     job_key,
     letter_key,
+    newest_key,
 )
 
 # No function of ours may run for longer than five minutes (stacks/reeldrop.py), so whoever claimed
@@ -29,14 +30,16 @@ def settle(ports: Ports, job_id: str) -> None:
         return
     job = record.document
     output = ports.settings.output_bucket
-    if job.state == State.REJECTED:
+    if not _is_newest(ports, job):
+        pass  # refusal and status at this path speak of a newer drop
+    elif job.state == State.REJECTED:
         ports.files.write(
             output,
             keys.rejected(job.path),
             replies.refusal(job).encode(),
             "text/plain; charset=utf-8",
         )
-    elif job.state in {State.WAITING, State.QUEUED}:
+    else:
         # The refusal of an earlier version of this spec is out of date.
         ports.files.remove(output, keys.rejected(job.path))
     publish_status(ports, job_id)
@@ -45,15 +48,20 @@ def settle(ports: Ports, job_id: str) -> None:
     deliver(ports, job_id)
 
 
+def _is_newest(ports: Ports, job: Job) -> bool:
+    newest = ports.ledger.get(newest_key(job.path))
+    return newest is None or newest.document.job_id == job.job_id
+
+
 def publish_status(ports: Ports, job_id: str) -> None:
-    """Write status/<path>.json.
+    """Write status/<path>.json, unless a newer drop has taken the path.
 
     Two handlers may do this at once, and the one that read first may write last. So each reads
     again after writing and repeats while the table has moved on: the last write is always fresh.
     """
     for _ in range(5):
         job = ports.ledger.get(job_key(job_id))
-        if job is None:
+        if job is None or not _is_newest(ports, job.document):
             return
         tasks = ports.ledger.query(job.key.partition, Task, prefix=TASKS)
         document = replies.status(job.document, [task.document for task in tasks])

@@ -34,6 +34,7 @@ from functions.ports import (
     Put,
     Record,
     RecordKey,
+    Refused,
 )
 from functions.settings import Settings
 from processing.contract.errors import Transient
@@ -49,14 +50,20 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-# Client-side retries with jitter and a limit; what is left after them is for the queue to repeat.
+# Client-side retries with jitter; what is left after them is for the queue to repeat. All tries of
+# one call fit into the shortest function's 60 seconds, or it would die before it can say so.
 _CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 5}, connect_timeout=3, read_timeout=20
+    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10
 )
-# A language model takes seconds; a person waits, so two tries.
+# A language model takes seconds, and a person waits.
 _BEDROCK_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 2}, connect_timeout=3, read_timeout=20
+    retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=3, read_timeout=15
 )
+# After a time-out SNS may have sent the mail all the same: no second try at once.
+_SNS_CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=15)
+# Virtual style: then botocore names the region's own host also in signed links, which work nowhere
+# else in regions that are newer than the global one. (A loopback endpoint stays in path style.)
+_S3_CONFIG = _CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
 _TRANSIENT = {
     "InternalError",
@@ -200,7 +207,7 @@ class S3Files:
 
     @cached_property
     def _client(self) -> "S3Client":
-        return boto3.client("s3", config=_CONFIG.merge(Config(signature_version="s3v4")))
+        return boto3.client("s3", config=_S3_CONFIG)
 
     def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
         """See `Files.facts`."""
@@ -212,6 +219,7 @@ class S3Files:
             version=found if found and versioned else answer["ETag"].strip('"'),
             versioned=versioned,
             size_bytes=answer["ContentLength"],
+            modified_at=answer["LastModified"],
         )
 
     def read(
@@ -243,6 +251,8 @@ class S3Files:
                 CopySource=copied,
                 ContentType=content_type,
                 MetadataDirective="REPLACE",
+                # Copying tags would need rights that nothing else needs.
+                TaggingDirective="REPLACE",
             )
 
     def remove(self, bucket: str, key: str) -> None:
@@ -311,7 +321,7 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
         },
         "Environment": {
             _MANIFEST_SHA256: job.manifest_sha256,
-            MACHINE_VARIABLE: settings.instance_type,
+            MACHINE_VARIABLE: job.instance_type,
         },
         "ProcessingInputs": [
             channel("code", settings.code_uri),
@@ -333,7 +343,7 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
         "ProcessingResources": {
             "ClusterConfig": {
                 "InstanceCount": 1,
-                "InstanceType": settings.instance_type,
+                "InstanceType": job.instance_type,
                 "VolumeSizeInGB": settings.volume_gb,
             }
         },
@@ -362,9 +372,10 @@ class SageMakerRenderer:
                 raise NameTaken(job.attempt_id) from error
             if _code(error) == "ResourceLimitExceeded":
                 raise NoCapacity(
-                    "the account's quota for "
-                    f"{self._settings.instance_type} processing jobs is used up"
+                    f"the account's quota for {job.instance_type} processing jobs is used up"
                 ) from error
+            if _code(error) == "ValidationException":
+                raise Refused(_message(error)) from error
             raise
 
     def status(self, attempt_id: str) -> ProcessingStatus | None:
@@ -428,7 +439,7 @@ class SnsPost:
 
     @cached_property
     def _client(self) -> "SNSClient":
-        return boto3.client("sns", config=_CONFIG)
+        return boto3.client("sns", config=_SNS_CONFIG)
 
     def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
         """See `Post.send`. A list becomes a String.Array, so that filters match each entry."""

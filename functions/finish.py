@@ -8,10 +8,9 @@ by whoever comes next.
 
 from pydantic import ValidationError
 
-from functions import answers, dispatch, keys, replies
-from functions.job import Attempt, Letter, State, Task, TaskRef
+from functions import answers, dispatch, keys, replies, transitions
+from functions.job import Attempt, State, Task, TaskRef
 from functions.ports import (
-    Change,
     Conflict,
     Missing,
     Ports,
@@ -19,11 +18,10 @@ from functions.ports import (
     Record,
     attempt_key,
     job_key,
-    letter_key,
     task_key,
 )
 from processing.contract.catalogue import MODELS
-from processing.contract.errors import Code, Notice, Problem, TaskFailed, Transient
+from processing.contract.errors import Code, Problem, TaskFailed, Transient
 from processing.contract.outcome import (
     POSTER_FILE,
     RESULT_FILE,
@@ -32,8 +30,6 @@ from processing.contract.outcome import (
     Progress,
     Rendered,
 )
-
-_RETRIES = 8
 
 
 def file_written(ports: Ports, key: str) -> None:
@@ -69,7 +65,7 @@ def _progressed(ports: Ports, key: str) -> None:
     task = record.document
     if task.attempt_id != progress.attempt_id or task.state != State.RUNNING:
         return
-    if progress.percent <= task.percent:
+    if progress.percent < task.percent:
         return  # an event that was overtaken
     moved = task.model_copy(
         update={
@@ -78,7 +74,8 @@ def _progressed(ports: Ports, key: str) -> None:
         }
     )
     try:
-        ports.ledger.commit(Put(record.key, moved, record.revision))
+        if progress.percent > task.percent:
+            ports.ledger.commit(Put(record.key, moved, record.revision))
     except Conflict:
         return  # progress is a courtesy: the next one will do
     answers.publish_status(ports, task.job_id)
@@ -97,7 +94,7 @@ def task_ended(ports: Ports, attempt_id: str, task_id: str, *, job_has_ended: bo
     if ref is None:
         ports.tell("result-of-no-task", {"task_id": task_id})
         return
-    for _ in range(_RETRIES):
+    for _ in range(transitions.RETRIES):
         record = ports.ledger.get(task_key(ref))
         if record is None:
             ports.tell("result-of-no-task", {"task_id": task_id})
@@ -110,9 +107,9 @@ def task_ended(ports: Ports, attempt_id: str, task_id: str, *, job_has_ended: bo
             try:
                 rendered = _verified(ports, task, attempt_id, job_has_ended)
                 _publish(ports, record, rendered)
-                _close(ports, record, State.SUCCEEDED, warnings=rendered.warnings)
+                transitions.close(ports, record, State.SUCCEEDED, warnings=rendered.warnings)
             except TaskFailed as failure:
-                _close(ports, record, State.FAILED, problem=failure.problems[0])
+                transitions.close(ports, record, State.FAILED, problem=failure.problems[0])
             break
         except Conflict:
             continue
@@ -195,54 +192,6 @@ def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
     )
 
 
-def _close(
-    ports: Ports,
-    record: Record[Task],
-    state: State,
-    *,
-    problem: Problem | None = None,
-    warnings: tuple[Notice, ...] = (),
-) -> None:
-    """Make a task terminal; with the last one its job too, and the mail is owed.
-
-    The job takes over what the worker warned of.
-
-    Raises:
-        Conflict: the task or its job changed meanwhile.
-    """
-    now = ports.now()
-    task = record.document.model_copy(
-        update={
-            "state": state,
-            "problem": problem,
-            "finished_at": now,
-            "expected_seconds_left": None,
-            "percent": 100 if state == State.SUCCEEDED else record.document.percent,
-        }
-    )
-    job = ports.ledger.get(job_key(task.job_id))
-    assert job is not None  # tasks are committed together with their job
-    left = job.document.open_tasks - 1
-    failed = job.document.failed_tasks + (state == State.FAILED)
-    moved = job.document.model_copy(
-        update={
-            "open_tasks": left,
-            "failed_tasks": failed,
-            "warnings": tuple(dict.fromkeys((*job.document.warnings, *warnings))),
-            "updated_at": now,
-        }
-    )
-    changes: list[Change] = []
-    if left == 0:
-        ending = State.FAILED if failed else State.SUCCEEDED
-        moved = moved.model_copy(update={"state": ending})
-        changes.append(Put(letter_key(task.job_id), Letter(job_id=task.job_id)))
-    ports.ledger.commit(
-        Put(record.key, task, record.revision), Put(job.key, moved, job.revision), *changes
-    )
-    ports.tell(state.value, {"task_id": task.task_id, "attempt_id": task.attempt_id})
-
-
 def attempt_ended(ports: Ports, attempt_id: str) -> None:
     """Act on a processing job that is said to have ended.
 
@@ -266,42 +215,66 @@ def attempt_ended(ports: Ports, attempt_id: str) -> None:
 
 
 def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
-    """Publish or give a new attempt to each task of an ended processing job, then end it."""
+    """Publish or give a new attempt to each task of an ended processing job, then end it.
+
+    The worker takes its tasks in order, so the first one without a result is the one that was
+    being rendered: only that one's attempt counts. None counts when no machine was to be had.
+    """
     attempt = record.document
+    in_work = None if "CapacityError" in reason else _in_work(ports, attempt)
     for ref in attempt.tasks:
-        task = ports.ledger.get(task_key(ref))
-        if task is None or task.document.attempt_id != attempt.attempt_id:
+        task = transitions.owned(ports, attempt, ref)
+        if task is None:
             continue
-        if task.document.state != State.RUNNING:
-            continue
-        key = keys.task_result(attempt.attempt_id, task.document.task_id)
-        try:
-            ports.files.facts(ports.settings.work_bucket, key)
-        except Missing:
-            _without_result(ports, task, reason)
-        else:
+        if _has_result(ports, attempt, task.document):
             task_ended(ports, attempt.attempt_id, task.document.task_id, job_has_ended=True)
+        elif ref == in_work and task.document.attempts >= ports.settings.max_attempts:
+            _give_up(ports, attempt, task.document, reason)
+        else:
+            charge = ref == in_work
+            transitions.requeue(ports, attempt, ref, charge=charge, reason=f"new attempt: {reason}")
+            ports.tell("new-attempt", {"task_id": task.document.task_id, "reason": reason})
+        answers.settle(ports, ref.job_id)
     dispatch.end(ports, attempt.attempt_id)
     ports.tell("attempt-ended", {"attempt_id": attempt.attempt_id, "reason": reason})
     ports.wake()
 
 
-def _without_result(ports: Ports, record: Record[Task], reason: str) -> None:
-    task = record.document
-    if task.attempts < ports.settings.max_attempts:
-        dispatch.requeue(ports, record, attempts=task.attempts, reason=f"new attempt: {reason}")
-        ports.tell("new-attempt", {"task_id": task.task_id, "reason": reason})
-        answers.publish_status(ports, task.job_id)
-        return
-    _close(
-        ports,
-        record,
-        State.FAILED,
-        problem=Problem(
-            code=Code.WORKER_STOPPED,
-            message=f"Rendering was tried {task.attempts} times and stopped each time; "
-            f"the last time {reason[:400]}.",
-            hint="Drop the file again later; whoever runs this reeldrop finds more in the log.",
-        ),
+def results_waiting(ports: Ports, attempt: Attempt) -> None:
+    """Publish the results of a running processing job whose events did not come.
+
+    Raises:
+        Transient: try again later.
+    """
+    for ref in attempt.tasks:
+        task = transitions.owned(ports, attempt, ref)
+        if task is not None and _has_result(ports, attempt, task.document):
+            task_ended(ports, attempt.attempt_id, task.document.task_id)
+
+
+def _has_result(ports: Ports, attempt: Attempt, task: Task) -> bool:
+    key = keys.task_result(attempt.attempt_id, task.task_id)
+    try:
+        ports.files.facts(ports.settings.work_bucket, key)
+    except Missing:
+        return False
+    return True
+
+
+def _in_work(ports: Ports, attempt: Attempt) -> TaskRef | None:
+    """The first task without a result; the same one whenever this is asked again."""
+    for ref in attempt.tasks:
+        record = ports.ledger.get(task_key(ref))
+        if record is not None and not _has_result(ports, attempt, record.document):
+            return ref
+    return None
+
+
+def _give_up(ports: Ports, attempt: Attempt, task: Task, reason: str) -> None:
+    problem = Problem(
+        code=Code.WORKER_STOPPED,
+        message=f"Rendering was tried {task.attempts} times and stopped each time; "
+        f"the last time {reason[:400]}.",
+        hint="Drop the file again later; whoever runs this reeldrop finds more in the log.",
     )
-    answers.settle(ports, task.job_id)
+    transitions.fail(ports, attempt, transitions.ref_of(task), problem)

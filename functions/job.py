@@ -128,11 +128,12 @@ class Attempt(Document):
     """One processing job: from the claim of its tasks to its end.
 
     `claiming`: tasks are being taken; `starting`: the manifest is fixed, the create call may have
-    been made; `started`: SageMaker has it; `ended`.
+    been made; `started`: SageMaker has it; `returning`: there is no capacity, and the tasks go back
+    to the queue. An attempt that has ended is removed.
     """
 
     attempt_id: str
-    state: Literal["claiming", "starting", "started", "ended"]
+    state: Literal["claiming", "starting", "started", "returning"]
     model: str
     mode: Mode
     tasks: tuple[TaskRef, ...]
@@ -141,12 +142,21 @@ class Attempt(Document):
     created_at: datetime
     updated_at: datetime
     manifest_sha256: str = ""
+    reason: str = ""
+    """Why it is returning."""
 
 
 class Capacity(Document):
     """Who holds the instances of one type: at most as many attempts as are allowed."""
 
     leases: tuple[str, ...] = ()
+
+
+class Newest(Document):
+    """The newest job of a path. Status and refusal at that path are this job's."""
+
+    job_id: str
+    modified_at: datetime
 
 
 class Letter(Document):

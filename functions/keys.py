@@ -35,6 +35,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 DEFAULTS_FILE = "_defaults.yaml"
 # S3 allows 1,024 bytes. The longest that we put around a path is "rejected/" and "-00.json".
 _MAX_PATH_BYTES = 1_000
+# A sort key of the table has 1,024 bytes too; those of waiting jobs also hold a job id.
+_MAX_REFERENCE_BYTES = 950
 
 
 class Kind(StrEnum):
@@ -105,13 +107,16 @@ def task_id(of_job: str, number: int) -> str:
 def reference_key(spec_key: str, value: str) -> str | None:
     """The key that a reference named in a spec means, or None if it lies outside of jobs/.
 
-    A name is relative to the spec's folder; one that begins with a slash, to jobs/.
+    A name is relative to the spec's folder; one that begins with a slash, to jobs/. A key longer
+    than S3 allows (less what the table adds to it) cannot be there either.
     """
     if value.startswith("/"):
         joined = posixpath.normpath(JOBS_PREFIX + value.lstrip("/"))
     else:
         joined = posixpath.normpath(posixpath.join(posixpath.dirname(spec_key), value))
     if not joined.startswith(JOBS_PREFIX) or joined == spec_key or value.endswith("/"):
+        return None
+    if len(joined.encode()) > _MAX_REFERENCE_BYTES:
         return None
     return joined
 
@@ -167,13 +172,13 @@ def attempt_reference(attempt_id: str, file_name: str) -> str:
 
 
 def attempt_output(attempt_id: str) -> str:
-    """The prefix that a processing job writes."""
-    return f"{ATTEMPTS_PREFIX}{attempt_id}/output/"
+    """The prefix that a processing job writes; without a slash, which SageMaker adds."""
+    return f"{ATTEMPTS_PREFIX}{attempt_id}/output"
 
 
 def task_file(attempt_id: str, of_task: str, file_name: str) -> str:
     """A file that the worker wrote for a task."""
-    return f"{attempt_output(attempt_id)}{of_task}/{file_name}"
+    return f"{attempt_output(attempt_id)}/{of_task}/{file_name}"
 
 
 def task_result(attempt_id: str, of_task: str) -> str:

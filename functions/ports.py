@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from functions.job import Attempt, Capacity, Job, Letter, QueueEntry, Task, TaskRef, Waiting
+from functions.job import Attempt, Capacity, Job, Letter, Newest, QueueEntry, Task, TaskRef, Waiting
 from functions.settings import Settings
 from processing.contract.document import Document
 from processing.contract.errors import Transient
@@ -122,6 +122,11 @@ def capacity_key(instance_type: str) -> RecordKey[Capacity]:
     return RecordKey("CAPACITY", instance_type, Capacity)
 
 
+def newest_key(path: str) -> RecordKey[Newest]:
+    """The newest job of a path."""
+    return RecordKey(f"PATH#{path}", "NEWEST", Newest)
+
+
 def letter_key(job_id: str) -> RecordKey[Letter]:
     """A notification that is owed."""
     return RecordKey(OUTBOX, job_id, Letter)
@@ -137,6 +142,7 @@ class FileFacts:
     version: str
     versioned: bool
     size_bytes: int
+    modified_at: datetime
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,7 @@ class ProcessingJob:
     """What we ask of SageMaker."""
 
     attempt_id: str
+    instance_type: str
     manifest_sha256: str
     input_uri: str
     model_uri: str
@@ -218,6 +225,10 @@ class NoCapacity(Exception):
     """The quota does not allow another processing job now. Means waiting, never failing."""
 
 
+class Refused(Exception):
+    """The processing job cannot be created as it is, now and later; the message says why."""
+
+
 class NameTaken(Exception):
     """A processing job of this name exists already."""
 
@@ -226,7 +237,7 @@ class Renderer(Protocol):
     """SageMaker processing."""
 
     def start(self, job: ProcessingJob) -> None:
-        """Create the processing job. Raises NoCapacity, NameTaken."""
+        """Create the processing job. Raises NoCapacity, NameTaken, Refused."""
 
     def status(self, attempt_id: str) -> ProcessingStatus | None:
         """Its status, or None if there is no such job."""

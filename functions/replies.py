@@ -89,7 +89,13 @@ def _status_message(job: Job, tasks: Sequence[Task]) -> str:
         return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
     if job.state == State.SUCCEEDED:
         return "Ready."
-    return "; ".join(problem.sentence() for problem in job.problems) or job.state.value.capitalize()
+    sentences = [problem.sentence() for problem in _problems(job, tasks)]
+    return " ".join(sentences) or job.state.value.capitalize()
+
+
+def _problems(job: Job, tasks: Sequence[Task]) -> list[Problem]:
+    """What is wrong with a job and its tasks, each thing once."""
+    return list(dict.fromkeys([*job.problems, *(task.problem for task in tasks if task.problem)]))
 
 
 def refusal(job: Job) -> str:
@@ -240,8 +246,7 @@ def mail(
             f"Prompt: {p.prompt}",
             "",
         ]
-    problems = [*job.problems, *(task.problem for task in tasks if task.problem)]
-    for problem in dict.fromkeys(problems):
+    for problem in _problems(job, tasks):
         line = f" (line {problem.place.line})" if problem.place.line is not None else ""
         lines += [f"{problem.message}{line}", f"{problem.hint}  [{problem.code}]", ""]
     lines += [f"Note: {warning.message}" for warning in job.warnings]

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions import keys
 
-SPEC_CREATED = "Object Created"
+OBJECT_CREATED = "Object Created"
 PROCESSING_CHANGED = "SageMaker Processing Job State Change"
 
 
@@ -18,7 +18,7 @@ def drops(input_bucket: str) -> dict[str, Any]:
     """Pattern: anything created under jobs/ of the input bucket."""
     return {
         "source": ["aws.s3"],
-        "detail-type": [SPEC_CREATED],
+        "detail-type": [OBJECT_CREATED],
         "detail": {
             "bucket": {"name": [input_bucket]},
             "object": {"key": [{"prefix": keys.JOBS_PREFIX}]},
@@ -30,7 +30,7 @@ def results(work_bucket: str) -> dict[str, Any]:
     """Pattern: progress and results that a worker wrote."""
     return {
         "source": ["aws.s3"],
-        "detail-type": [SPEC_CREATED],
+        "detail-type": [OBJECT_CREATED],
         "detail": {
             "bucket": {"name": [work_bucket]},
             "object": {"key": [{"wildcard": f"{keys.ATTEMPTS_PREFIX}*/output/*/*.json"}]},

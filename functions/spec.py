@@ -15,6 +15,8 @@ from processing.contract.errors import Code, JobRejected, Notice, Problem
 from processing.contract.manifest import Parameters
 
 MAX_PROMPT_CHARACTERS = 2_000
+# Enough to mend a spec by; thousands would fit into no mail and no record.
+MAX_PROBLEMS = 20
 
 Priority = Literal["high", "normal", "low"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
@@ -87,7 +89,8 @@ def parse(parsed: Parsed) -> JobSpec:
     try:
         return JobSpec.model_validate_json(parsed.as_json())
     except ValidationError as error:
-        problems = [_problem(item, parsed) for item in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)
+        problems = [_problem(item, parsed) for item in errors[:MAX_PROBLEMS]]
         raise JobRejected(*problems) from None
 
 

@@ -81,7 +81,10 @@ def parse(body: bytes, key: str) -> Parsed:
 
 
 def _check_strings(parsed: Parsed, value: Value, path: Path) -> None:
-    """Escapes such as "\\u0000" bring in what the text itself may not have."""
+    """Escapes such as "\\u0000" bring in what the text itself may not have. JSON's depth, too, is
+    looked at here: how deep its parser goes depends on the version of Python."""
+    if len(path) > MAX_DEPTH:
+        raise _too_deep(None, None)
     if isinstance(value, dict):
         for name, item in value.items():
             _check_strings(parsed, name, (*path, name))

@@ -7,18 +7,8 @@ handler that is killed anywhere is simply run again.
 import posixpath
 from datetime import timedelta
 
-from functions import answers, enhance, keys, spec, spec_text
-from functions.job import (
-    Enhancement,
-    Job,
-    Letter,
-    QueueEntry,
-    Source,
-    State,
-    Task,
-    TaskRef,
-    Waiting,
-)
+from functions import answers, enhance, keys, spec, spec_text, transitions
+from functions.job import Enhancement, Job, Letter, Newest, Source, State, Task, Waiting
 from functions.ports import (
     WAITING,
     Change,
@@ -31,6 +21,7 @@ from functions.ports import (
     Remove,
     job_key,
     letter_key,
+    newest_key,
     queue_key,
     task_key,
     waiting_key,
@@ -64,13 +55,17 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
         ports.tell("drop-gone", {"key": key, "version": version})
         return
     job_id = keys.job_id(bucket, key, facts.version)
-    record = ports.ledger.get(job_key(job_id))
-    if record is None or record.document.state == State.WAITING:
+    for _ in range(transitions.RETRIES):
+        record = ports.ledger.get(job_key(job_id))
+        if record is not None and record.document.state != State.WAITING:
+            break
         try:
             _take_in(ports, bucket, key, facts, record)
+            break
         except Conflict:
-            # Somebody else takes in the same drop; what they committed is settled below.
-            ports.tell("taken-in-elsewhere", {"job_id": job_id})
+            continue  # somebody else took in the same drop, or another one of the same path
+    else:
+        raise Conflict(f"{job_id} is being fought over")
     answers.settle(ports, job_id)
 
 
@@ -118,7 +113,8 @@ def _take_in(
             try:
                 image = _keep_reference(ports, bucket, reference, job_id)
             except Missing:
-                _wait(ports, job, reference, record)
+                waiting = job.model_copy(update={"resolved": resolved})
+                _wait(ports, waiting, facts, reference, record)
                 return
         else:
             image = None
@@ -131,6 +127,7 @@ def _take_in(
             Put(job_key(job_id), _rejected(job, ports, rejection.problems), revision),
             Put(letter_key(job_id), Letter(job_id=job_id)),
             *stop_waiting,
+            *_own_path(ports, job, facts),
         )
         ports.tell("rejected", {"job_id": job_id, "codes": [p.code for p in rejection.problems]})
         return
@@ -157,23 +154,12 @@ def _take_in(
     )
     ports.ledger.commit(
         Put(job_key(job_id), job, revision),
-        Put(task_key(ref_of(task)), task),
-        Put(queue_key(task), entry_of(task)),
+        Put(task_key(transitions.ref_of(task)), task),
+        Put(queue_key(task), transitions.entry_of(task)),
         *stop_waiting,
+        *_own_path(ports, job, facts),
     )
     ports.tell("queued", {"job_id": job_id, "key": key, "model": resolved.model})
-
-
-def ref_of(task: Task) -> TaskRef:
-    """The name of a task."""
-    return TaskRef(job_id=task.job_id, number=task.number)
-
-
-def entry_of(task: Task) -> QueueEntry:
-    """A task's entry in the queue."""
-    return QueueEntry(
-        task=ref_of(task), task_id=task.task_id, model=task.model, mode=task.parameters.mode
-    )
 
 
 def _read(ports: Ports, job: Job, facts: FileFacts) -> Resolved:
@@ -274,7 +260,9 @@ def _keep_reference(ports: Ports, bucket: str, reference: str, job_id: str) -> s
     return kept
 
 
-def _wait(ports: Ports, job: Job, reference: str, record: Record[Job] | None) -> None:
+def _wait(
+    ports: Ports, job: Job, facts: FileFacts, reference: str, record: Record[Job] | None
+) -> None:
     bucket = job.source.bucket
     if record is None:
         deadline = ports.now() + timedelta(seconds=ports.settings.reference_deadline_seconds)
@@ -282,16 +270,26 @@ def _wait(ports: Ports, job: Job, reference: str, record: Record[Job] | None) ->
         ports.ledger.commit(
             Put(job_key(job.job_id), waiting),
             Put(waiting_key(reference, job.job_id), Waiting(job_id=job.job_id, deadline=deadline)),
+            *_own_path(ports, job, facts),
         )
         ports.tell("waiting", {"job_id": job.job_id, "reference": reference})
     # It may have come between our look and our note, and then nobody would wake us.
     try:
-        facts = ports.files.facts(bucket, reference)
+        ports.files.facts(bucket, reference)
     except Missing:
         return
-    ports.tell("reference-came-meanwhile", {"job_id": job.job_id, "version": facts.version})
+    ports.tell("reference-came-meanwhile", {"job_id": job.job_id})
     source = job.source
     submit(ports, bucket, source.key, source.version if source.versioned else None)
+
+
+def _own_path(ports: Ports, job: Job, facts: FileFacts) -> list[Change]:
+    """Make this job the newest of its path, unless a newer drop is known."""
+    newest = ports.ledger.get(newest_key(job.path))
+    if newest is not None and newest.document.modified_at > facts.modified_at:
+        return []
+    mine = Newest(job_id=job.job_id, modified_at=facts.modified_at)
+    return [Put(newest_key(job.path), mine, newest.revision if newest else 0)]
 
 
 def _stop_waiting(ports: Ports, job: Job) -> list[Change]:

@@ -20,7 +20,6 @@ from functions.ports import (
     Ports,
     Record,
     job_key,
-    task_key,
 )
 from processing.contract.errors import Code, Place, Problem
 
@@ -51,20 +50,22 @@ def sweep(ports: Ports) -> None:
     each(_letter, ports.ledger.query(OUTBOX, Letter))
     each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))
     each(_waiting, ports.ledger.query(WAITING, Waiting))
-    each(_dropped, ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX))
     if ports.ledger.query(QUEUE, QueueEntry, limit=1):
         ports.wake()
+    # Last, because it grows with the inbox, and may run into the function's limit.
+    each(_dropped, ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX))
     if errors:
         raise ExceptionGroup("the sweep went wrong in places", errors)
 
 
 def _letter(ports: Ports, letter: Record[Letter]) -> None:
-    answers.deliver(ports, letter.document.job_id)
+    # Status and refusal come before the mail, so a letter that is left may mean that they are too.
+    answers.settle(ports, letter.document.job_id)
 
 
 def _attempt(ports: Ports, record: Record[Attempt]) -> None:
     attempt = record.document
-    if attempt.state == "claiming":
+    if attempt.state in {"claiming", "returning"}:
         ports.wake()  # a dispatch takes it over when it is old enough
         return
     status = ports.renderer.status(attempt.attempt_id)
@@ -77,35 +78,26 @@ def _attempt(ports: Ports, record: Record[Attempt]) -> None:
     if status.ended:
         finish.attempt_ended(ports, attempt.attempt_id)
         return
-    for ref in attempt.tasks:
-        task = ports.ledger.get(task_key(ref))
-        if task is None or task.document.attempt_id != attempt.attempt_id:
-            continue
-        if task.document.state != State.RUNNING:
-            continue
-        key = keys.task_result(attempt.attempt_id, task.document.task_id)
-        try:
-            ports.files.facts(ports.settings.work_bucket, key)
-        except Missing:
-            continue
-        finish.task_ended(ports, attempt.attempt_id, task.document.task_id)
+    finish.results_waiting(ports, attempt)
 
 
 def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
-    job = ports.ledger.get(job_key(waiting.document.job_id))
-    assert job is not None  # committed together
-    source = job.document.source
-    reference = job.document.waiting_for
-    assert reference is not None
+    job_id = waiting.document.job_id
+    job = ports.ledger.get(job_key(job_id))
+    if job is None or job.document.state != State.WAITING:
+        return  # taken in meanwhile
+    source, reference = job.document.source, job.document.waiting_for
     try:
-        ports.files.facts(source.bucket, reference)
+        ports.files.facts(source.bucket, reference or "")
     except Missing:
         pass
     else:
         submit.submit(
             ports, source.bucket, source.key, source.version if source.versioned else None
         )
-        return
+        job = ports.ledger.get(job_key(job_id))
+        if job is None or job.document.state != State.WAITING:
+            return
     if ports.now() < waiting.document.deadline:
         return
     minutes = ports.settings.reference_deadline_seconds // 60
@@ -120,7 +112,7 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
             place=Place(field="image"),
         ),
     )
-    answers.settle(ports, job.document.job_id)
+    answers.settle(ports, job_id)
 
 
 def _dropped(ports: Ports, listed: Listed) -> None:

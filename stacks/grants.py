@@ -65,6 +65,7 @@ def keep_references(bucket: s3.Bucket) -> Statements:
 def write_attempts(bucket: s3.Bucket) -> Statements:
     """Write what a processing job will read."""
     return [
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.REFERENCES_PREFIX}*")),
         _allow(["s3:PutObject"], bucket.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*")),
     ]
@@ -88,11 +89,16 @@ def notify(topic: sns.Topic) -> Statements:
     return [_allow(["sns:Publish"], topic.topic_arn)]
 
 
+# What a cross-region inference profile's id begins with, before the model's own.
+_GEOGRAPHIES = {"us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"}
+
+
 def enhance(model_id: str) -> Statements:
     """Ask the language model: its inference profile, and the models behind that in any region."""
     bedrock = "arn:${AWS::Partition}:bedrock"
     profile = f"{bedrock}:${{AWS::Region}}:${{AWS::AccountId}}:inference-profile/{model_id}"
-    foundation = model_id.split(".", 1)[1] if model_id.count(".") > 1 else model_id
+    geography, _, rest = model_id.partition(".")
+    foundation = rest if geography in _GEOGRAPHIES else model_id
     return [
         _allow(
             ["bedrock:InvokeModel"],

@@ -76,7 +76,12 @@ class Inbox(Construct):
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
-        alarm.add_alarm_action(actions.SnsAction(alarms))
+        ring(alarms, alarm)
+
+
+def ring(topic: sns.Topic, alarm: cloudwatch.Alarm) -> None:
+    """Let an alarm be told to a topic."""
+    alarm.add_alarm_action(actions.SnsAction(topic))
 
 
 def _let_rule_send(queue: sqs.Queue, rule_arn: str) -> None:

@@ -5,8 +5,10 @@ work bucket, SageMaker → Results → Finish → output bucket, topic        Sw
 """
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -17,7 +19,7 @@ from functions.settings import Settings
 from stacks import grants
 from stacks.code import functions_code
 from stacks.config import Config
-from stacks.inbox import Inbox
+from stacks.inbox import Inbox, ring
 from stacks.step import Step
 from stacks.storage import Storage
 from stacks.worker import Worker
@@ -39,6 +41,15 @@ class Reeldrop(cdk.Stack):
         alarms = sns.Topic(self, "Alarms", display_name="reeldrop alarms", enforce_ssl=True)
         if config.alarm_email:
             alarms.add_subscription(subscriptions.EmailSubscription(config.alarm_email))
+        # The policy that enforces TLS replaces the one by which CloudWatch might publish.
+        alarms.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sns:Publish"],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                resources=[alarms.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
         worker = Worker(self, "Worker", config=config, work=storage.work)
 
         # A queue's visibility must outlast its function. It is not made longer than that, because
@@ -149,6 +160,38 @@ class Reeldrop(cdk.Stack):
             "Schedule",
             schedule=events.Schedule.rate(cdk.Duration.minutes(SWEEP_EVERY_MINUTES)),
             targets=[targets.LambdaFunction(sweep.function)],
+        )
+
+        ring(
+            alarms,
+            cloudwatch.Alarm(
+                self,
+                "SweepFails",
+                alarm_description="The sweep ends with errors: see docs/operations.md.",
+                metric=sweep.function.metric_errors(period=cdk.Duration.minutes(15)),
+                threshold=2,
+                evaluation_periods=1,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            ),
+        )
+        ring(
+            alarms,
+            cloudwatch.Alarm(
+                self,
+                "NoCapacity",
+                alarm_description="Jobs wait for quota: see docs/operations.md.",
+                metric=cloudwatch.Metric(
+                    namespace="reeldrop",
+                    metric_name="no-capacity",
+                    dimensions_map={"service": "reeldrop"},
+                    period=cdk.Duration.minutes(15),
+                    statistic="Sum",
+                ),
+                threshold=1,
+                evaluation_periods=4,
+                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            ),
         )
 
         for name, value in {

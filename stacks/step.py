@@ -55,7 +55,6 @@ class Step(Construct):
             environment={
                 **settings.to_environment(),
                 "POWERTOOLS_LOG_LEVEL": "INFO",
-                "AWS_STS_REGIONAL_ENDPOINTS": "regional",
             },
         )
 

@@ -28,7 +28,7 @@ class Storage(Construct):
         self.output = self._bucket("Output", versioned=True, events=False)
         self.work = self._bucket("Work", versioned=False, events=True)
         # What an attempt read and wrote is worth something only while it may be looked into.
-        # Weights and code lie under other prefixes and do not expire.
+        # Weights lie under another prefix and do not expire.
         for prefix in (keys.ATTEMPTS_PREFIX, keys.REFERENCES_PREFIX):
             self.work.add_lifecycle_rule(prefix=prefix, expiration=cdk.Duration.days(30))
         self.table = dynamodb.Table(

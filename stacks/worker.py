@@ -1,6 +1,6 @@
 """What a processing job is run with: its code, its image and its role. No job runs here."""
 
-from aws_cdk import Aws, Fn, Stack, region_info
+from aws_cdk import ArnFormat, Aws, Fn, Stack, region_info
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
@@ -70,7 +70,10 @@ class Worker(Construct):
                 ],
                 resources=[
                     Stack.of(self).format_arn(
-                        service="logs", resource="log-group", resource_name="/aws/sagemaker/*"
+                        service="logs",
+                        resource="log-group",
+                        resource_name="/aws/sagemaker/*",
+                        arn_format=ArnFormat.COLON_RESOURCE_NAME,
                     )
                 ],
             ),

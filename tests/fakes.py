@@ -32,6 +32,7 @@ from functions.ports import (
     Put,
     Record,
     RecordKey,
+    Refused,
 )
 from functions.settings import Settings
 from functions.submit import submit
@@ -102,6 +103,7 @@ class FakeLedger:
 
     def commit(self, *changes: Change) -> None:
         places = [(change.key.partition, change.key.sort) for change in changes]
+        assert all(len(p.encode()) <= 2048 and len(s.encode()) <= 1024 for p, s in places)
         assert 1 <= len(changes) <= 100, "DynamoDB takes 1 to 100 items in a transaction"
         assert len(set(places)) == len(places), "DynamoDB takes an item once in a transaction"
         for change, place in zip(changes, places, strict=True):
@@ -137,6 +139,7 @@ class FakeFiles:
         self.objects: dict[tuple[str, str], list[_Version]] = {}
 
     def _find(self, bucket: str, key: str, version: str | None) -> _Version:
+        assert 1 <= len(key.encode()) <= 1024, "S3 answers 400 to longer keys"
         versions = self.objects.get((bucket, key), [])
         for found in reversed(versions):
             if version in {None, found.version}:
@@ -146,9 +149,9 @@ class FakeFiles:
     def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
         found = self._find(bucket, key, version)
         if bucket == SETTINGS.input_bucket:
-            return FileFacts(found.version, versioned=True, size_bytes=len(found.body))
+            return FileFacts(found.version, True, len(found.body), found.at)
         etag = hashlib.md5(found.body).hexdigest()
-        return FileFacts(etag, versioned=False, size_bytes=len(found.body))
+        return FileFacts(etag, False, len(found.body), found.at)
 
     def read(
         self, bucket: str, key: str, version: str | None = None, first_bytes: int | None = None
@@ -194,12 +197,16 @@ class FakeRenderer:
         self.jobs: dict[str, tuple[ProcessingJob, str, str]] = {}
         self.quota = 100
         self.lose_next_acknowledgement = False
+        self.refuses: set[str] = set()
+        """URIs of models that SageMaker finds nothing at."""
 
     def start(self, job: ProcessingJob) -> None:
         found = violations("CreateProcessingJob", processing_request(job, SETTINGS))
         assert not found, found
         if job.attempt_id in self.jobs:
             raise NameTaken(job.attempt_id)
+        if job.model_uri in self.refuses:
+            raise Refused(f"No S3 objects found under S3 URL {job.model_uri}")
         running = [1 for _, status, _ in self.jobs.values() if status == "InProgress"]
         if len(running) >= self.quota:
             raise NoCapacity("the account's quota for ml.g6e.xlarge processing jobs is used up")

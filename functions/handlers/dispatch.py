@@ -11,12 +11,16 @@ from functions.ports import Ports
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda entry point."""
-    done = False
+    outcome: list[Exception | None] = []
 
     def once(ports: Ports, _body: str) -> None:
-        nonlocal done
-        if not done:
-            dispatch(ports)
-            done = True
+        if not outcome:
+            try:
+                dispatch(ports)
+                outcome.append(None)
+            except Exception as error:
+                outcome.append(error)
+        if outcome[0] is not None:
+            raise outcome[0]
 
     return entry.batch(event, context, once)

@@ -213,10 +213,11 @@ def test_a_link_downloads_what_it_names(embedded: Services, partition: str) -> N
 def processing_job(name: str) -> ProcessingJob:
     return ProcessingJob(
         attempt_id=f"reeldrop-{name}",
+        instance_type="ml.g6e.xlarge",
         manifest_sha256="0" * 64,
         input_uri="s3://work/attempts/x/input/",
         model_uri="s3://work/models/demo/",
-        output_uri=f"s3://work/attempts/{name}/output/",
+        output_uri=f"s3://work/attempts/{name}/output",
     )
 
 

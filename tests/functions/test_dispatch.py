@@ -96,6 +96,29 @@ def test_no_quota_is_waiting_and_spends_nothing(world: World) -> None:
     assert jobs(world)[0].state == State.SUCCEEDED
 
 
+def test_a_refused_job_fails_by_name_and_keeps_nobody_else_from_starting(world: World) -> None:
+    world.renderer.refuses.add("s3://work/models/cogvideox-2b/")
+    world.drop("jobs/a.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: high\n")
+    world.drop("jobs/b.yaml", "prompt: x\n")
+    (attempt,) = world.dispatch()
+    assert [t.task_id[0] for t in world.manifest(attempt).tasks] == ["b"]
+    problem = next(task.problem for task in tasks(world) if task.task_id.startswith("a"))
+    assert problem and problem.code == "start-refused"
+    assert "No S3 objects found" in status(world, "a").message
+    assert "No S3 objects found" in world.post.sent[0].body
+    assert leases(world) == (attempt,)
+
+
+def test_a_kept_reference_that_is_gone_fails_by_name(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/bee.yaml", "image: bee.png\n")
+    image = tasks(world)[0].image
+    assert image is not None
+    world.files.remove("work", image)
+    assert world.dispatch() == []
+    assert jobs(world)[0].state == State.FAILED and leases(world) == ()
+
+
 def test_a_create_call_whose_acknowledgement_is_lost_is_adopted(world: World) -> None:
     world.drop("jobs/bee.yaml")
     world.renderer.lose_next_acknowledgement = True

@@ -166,6 +166,31 @@ def test_attempts_end_and_the_reason_is_told(world: World, attempt: str) -> None
     assert "the machine went away" in world.post.sent[0].body
 
 
+def test_only_the_task_in_work_is_charged_for_an_attempt(world: World) -> None:
+    """A job that stops after every second task must not use up the attempts of those behind."""
+    for number in range(4):
+        world.clock.move(seconds=1)
+        world.drop(f"jobs/{number}.yaml")
+    for _ in range(4):
+        for attempt in world.dispatch():
+            first, *_rest = world.manifest(attempt).tasks
+            world.write_result(attempt, first)
+            world.renderer.end(attempt, "Stopped", "MaxRuntimeExceeded")
+            attempt_ended(world.ports, attempt)
+    assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 4
+
+
+def test_no_machine_for_a_while_uses_up_no_attempt(world: World, attempt: str) -> None:
+    for _ in range(5):
+        (running,) = world.running()
+        world.renderer.end(running, "Failed", "CapacityError: no instances")
+        attempt_ended(world.ports, running)
+        assert "CapacityError" in status(world, "a/bee").message
+        world.dispatch()
+    world.render(world.running()[0])
+    assert jobs(world)[0].state == State.SUCCEEDED
+
+
 def test_progress_is_shown_and_never_goes_back(world: World, attempt: str) -> None:
     (task,) = world.manifest(attempt).tasks
     late = world.write_progress(attempt, task, 10)

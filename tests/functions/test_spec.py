@@ -105,6 +105,7 @@ def test_refusals_say_where(
         ('{"prompt": "x",\n "seed": NaN}', "field-type", None),
         ('{"prompt": "x",\n "seed": -1}', "field-range", 2),
         ("[" * 10_000, "yaml-too-deep", None),
+        ('{"tags": ' + "[" * 400 + "]" * 400 + "}", "yaml-too-deep", None),
         ('{"seed": ' + "9" * 5000 + "}", "field-range", None),
         ("[]", "spec-not-a-mapping", 1),
         ('{"prompt": "a\\u0000b"}', "text-character", 1),
@@ -128,6 +129,13 @@ def test_every_wrong_field_is_told_at_once() -> None:
     with pytest.raises(JobRejected) as caught:
         read("prompt: 1\nseed: x\nfoo: 2\n")
     assert [p.code for p in caught.value.problems] == ["field-type", "field-type", "field-unknown"]
+
+
+@pytest.mark.parametrize("key", ["jobs/a.yaml", "jobs/a.json"])
+def test_thousands_of_mistakes_are_answered_with_the_first_ones(key: str) -> None:
+    with pytest.raises(JobRejected) as caught:
+        read(json.dumps({f"field{n}": n for n in range(900)}), key)
+    assert len(caught.value.problems) == spec.MAX_PROBLEMS
 
 
 def test_a_comment_that_cuts_the_prompt_is_warned_of() -> None:

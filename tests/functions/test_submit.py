@@ -225,6 +225,27 @@ def test_a_reference_that_never_comes_is_answered_after_the_deadline(world: Worl
     assert len(world.post.sent) == 1 and not world.ledger.query(WAITING, Waiting)
 
 
+def test_a_spec_deleted_while_it_waits_is_answered_at_its_deadline(world: World) -> None:
+    world.drop("jobs/bee.yaml", "image: bee.png\ntags: [spring]\n")
+    del world.files.objects[("input", "jobs/bee.yaml")]
+    world.drop("jobs/bee.png", PNG)
+    assert jobs(world)[0].state == State.WAITING
+    world.clock.move(minutes=61)
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.REJECTED
+    assert world.post.sent[0].attributes["tags"] == ("spring",)
+
+
+def test_a_late_event_of_an_older_version_changes_no_reply(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: [")
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: a bee\n")
+    submit(world.ports, "input", "jobs/bee.yaml", "v1")
+    assert status(world, "bee").state == State.QUEUED
+    assert "rejected/bee.txt" not in world.files.keys("output")
+    assert len(world.post.sent) == 1
+
+
 @pytest.mark.parametrize(
     ("value", "code"),
     [
@@ -234,6 +255,7 @@ def test_a_reference_that_never_comes_is_answered_after_the_deadline(world: Worl
         ("file:///etc/passwd.png", "reference-place"),
         ("folder/", "reference-place"),
         ("bee.yaml", "reference-place"),
+        ("\U0001f41d" * 250 + ".png", "reference-place"),
         ("other.yaml", "reference-kind"),
         ("bee.gif", "reference-kind"),
         ("text.png", "reference-kind"),
@@ -243,7 +265,7 @@ def test_a_reference_that_never_comes_is_answered_after_the_deadline(world: Worl
 def test_references_of_the_wrong_place_or_kind(world: World, value: str, code: str) -> None:
     world.drop("jobs/text.png", b"I am a text")
     world.drop("jobs/empty.png", b"")
-    world.drop("jobs/bee.yaml", json.dumps({"image": value}))
+    world.drop("jobs/bee.yaml", json.dumps({"image": value}, ensure_ascii=False))
     (job,) = jobs(world)
     assert [p.code for p in job.problems] == [code]
 

@@ -32,12 +32,13 @@ from functions.ports import (
     Ports,
     ProcessingJob,
     Put,
+    newest_key,
 )
-from functions.replies import Sidecar
+from functions.replies import Sidecar, Status
 from functions.submit import submit
 from functions.sweep import sweep
 from processing.contract.errors import Transient
-from tests.fakes import SETTINGS, FakeLedger, FakeRenderer, World
+from tests.fakes import FakeLedger, FakeRenderer, World
 
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
@@ -137,6 +138,15 @@ class WatchedRenderer(FakeRenderer):
             raise Transient("the acknowledgement was lost")
 
 
+def _not_a_violation(error: BaseException) -> None:
+    """A use case may gather errors, but none of these."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            _not_a_violation(inner)
+    elif not isinstance(error, Transient | ConnectionError):
+        raise error
+
+
 @dataclass
 class Handler:
     """A run of a function."""
@@ -144,6 +154,8 @@ class Handler:
     name: str
     work: Callable[[Ports], None]
     receives: int = 0
+    sent: set[str] = field(default_factory=set)
+    """Jobs whose mail this run has sent and not yet noted."""
 
 
 @dataclass
@@ -165,13 +177,13 @@ class Simulation(World):
         self.published: dict[str, set[str]] = {}
         """Task id to the attempts whose sidecar was written."""
         self.mails: Counter[str] = Counter()
-        self.doubtful_mails: set[str] = set()
-        """Jobs whose mail was sent by a handler that did not live to note it."""
+        self.unnoted_mails: Counter[str] = Counter()
+        """By job: handlers that sent its mail and did not live to note it. SNS cannot send once,
+        so each of them allows one more mail."""
         self.dead_letters: list[str] = []
         self.dropped: list[tuple[str, str]] = []
         """(key, version) of every drop."""
         self.calls = 0
-        self.commits_by_handler: Counter[str] = Counter()
         self._start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
         self._order = itertools.count()
@@ -318,12 +330,15 @@ class Simulation(World):
                 self._again(handler)
             except Violated:
                 raise
-            except (Transient, ConnectionError, ExceptionGroup):
+            except (Transient, ConnectionError, ExceptionGroup) as error:
+                _not_a_violation(error)
                 self._again(handler)
             if runner.dead:
                 running.pop(index)
 
     def _again(self, handler: Handler) -> None:
+        self.unnoted_mails.update(handler.sent)
+        handler.sent = set()
         if handler.name in {"sweep", "world"}:
             return
         handler.receives += 1
@@ -355,11 +370,11 @@ class Simulation(World):
                     raise Transient(f"{what} was throttled")
                 answer = call(*args, **kwargs)
                 if what == "post.send":
-                    self._mailed(*args)
                     job_id = str(args[2]["job_id"])
-                    self.doubtful_mails.add(job_id)
-                    point(f"after {what}")
-                    return answer
+                    self.mails[job_id] += 1
+                    handler.sent.add(job_id)
+                if what == "ledger.commit":
+                    handler.sent -= {change.key.sort for change in args}
                 point(f"after {what}")
                 return answer
 
@@ -384,7 +399,7 @@ class Simulation(World):
             wake=watched("wake", self._wake_up),
             now=self.clock,
             new_suffix=self._plain.new_suffix,
-            tell=lambda event, facts: None,
+            tell=lambda _event, _facts: None,
         )
 
     # ports with faults of their own
@@ -405,9 +420,6 @@ class Simulation(World):
                 simulation.post.send(subject, body, attributes)
 
         return Post()
-
-    def _mailed(self, _subject: str, _body: str, attributes: Any) -> None:
-        self.mails[str(attributes["job_id"])] += 1
 
     def _files_of_a_function(self) -> object:
         simulation = self
@@ -448,6 +460,11 @@ class Simulation(World):
             Violated: with what is wrong.
         """
         jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
+        self._check_drops(jobs)
+        self._check_once(jobs)
+        self._check_nothing_left()
+
+    def _check_drops(self, jobs: dict[str, Job]) -> None:
         for key, version in self.dropped:
             job = jobs.get(keys.job_id("input", key, version))
             if job is None:
@@ -458,10 +475,22 @@ class Simulation(World):
                 continue
             if not job.state.terminal:
                 raise Violated(f"{job.job_id} is still {job.state}")
+            self._check_status(job)
+
+    def _check_status(self, job: Job) -> None:
+        newest = self.ledger.get(newest_key(job.path))
+        if newest is None or newest.document.job_id != job.job_id:
+            return
+        status = Status.from_json(self.files.read("output", keys.status(job.path)))
+        if (status.job_id, status.state) != (job.job_id, job.state):
+            raise Violated(f"the status of {job.path} says {status.state}, it is {job.state}")
+        refused = ("output", keys.rejected(job.path)) in self.files.objects
+        if refused != (job.state == State.REJECTED):
+            raise Violated(f"{job.path} is {job.state}, and its refusal is there: {refused}")
+
+    def _check_once(self, jobs: dict[str, Job]) -> None:
         for job_id, job in jobs.items():
-            # A mail may be sent again only when its sender died before it could note it.
-            most = 2 if job_id in self.doubtful_mails and self.kills_possible else 1
-            if not 1 <= self.mails[job_id] <= max(most, 1) and not self._resent(job_id):
+            if not 1 <= self.mails[job_id] <= 1 + self.unnoted_mails[job_id]:
                 raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
         for task in self.documents(Task):
             attempts = self.published.get(task.task_id, set())
@@ -472,6 +501,8 @@ class Simulation(World):
         for name, count in self.accepted.items():
             if count > 1:
                 raise Violated(f"{name} was created {count} times")
+
+    def _check_nothing_left(self) -> None:
         for partition, kind in (
             (QUEUE, QueueEntry), (WAITING, Waiting), (OPEN_ATTEMPTS, Attempt), (OUTBOX, Letter),
         ):  # fmt: skip
@@ -482,14 +513,6 @@ class Simulation(World):
             if record.document.leases:
                 raise Violated(f"leases left: {record.document.leases}")
 
-    @property
-    def kills_possible(self) -> bool:
-        """Whether handlers died in this run."""
-        return bool(self.faults.kill or self.faults.throttle or self.kill_at)
-
-    def _resent(self, job_id: str) -> bool:
-        return self.kills_possible and self.mails[job_id] >= 1
-
     def _check_video(self, job: Job, task: Task) -> None:
         at = keys.published(job.path, task.number, job.task_count)
         sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
@@ -497,8 +520,3 @@ class Simulation(World):
             return  # a newer version of the same key was published there since
         if self.files.sha256("output", at.video) != sidecar.video.sha256:
             raise Violated(f"{at.video} is not what its sidecar says")
-
-
-def settings_for(**changed: Any) -> Any:
-    """Settings of a simulation."""
-    return SETTINGS.model_copy(update=changed)

@@ -101,7 +101,8 @@ def test_every_queue_has_a_dead_letter_queue_an_alarm_and_a_visibility_that_outl
     dead = {q["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for q in redriving.values()}
     assert len(redriving) == 3 and dead == set(queues) - set(redriving)
     alarms = resources(template, "AWS::CloudWatch::Alarm").values()
-    watched = {a["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for a in alarms}
+    queues_watched = [a for a in alarms if a.get("Namespace") == "AWS/SQS"]
+    watched = {a["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for a in queues_watched}
     assert watched == dead and all(a["AlarmActions"] for a in alarms)
     functions = resources(template, "AWS::Lambda::Function")
     mappings = resources(template, "AWS::Lambda::EventSourceMapping").values()
@@ -123,6 +124,23 @@ def test_every_rule_that_feeds_a_queue_has_a_dead_letter_queue_and_may_write_to_
         (target,) = rule["Targets"]
         assert target["DeadLetterConfig"]["Arn"]
         assert policies.count(f'"Fn::GetAtt": ["{name}", "Arn"]') == 2
+
+
+def test_alarms_may_be_told_and_nobody_else_may_publish(template: dict[str, Any]) -> None:
+    (topic,) = [t for t in resources(template, "AWS::SNS::Topic") if t.startswith("Alarms")]
+    statements = [
+        statement
+        for policy in resources(template, "AWS::SNS::TopicPolicy").values()
+        if policy["Topics"] == [{"Ref": topic}]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    assert [s["Principal"] for s in statements] == [{"Service": "cloudwatch.amazonaws.com"}]
+
+
+def test_the_worker_may_write_its_logs(template: dict[str, Any]) -> None:
+    text = json.dumps(resources(template, "AWS::IAM::Policy"))
+    assert ":log-group:/aws/sagemaker/*" in text
 
 
 def test_buckets_are_closed_encrypted_and_speak_tls_only(template: dict[str, Any]) -> None:

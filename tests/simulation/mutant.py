@@ -1,0 +1,71 @@
+"""Run the simulation with one guard taken out: `python -m tests.simulation.mutant MODULE OLD NEW`.
+
+Prints the first violation and exits 1, or exits 0 when nothing was noticed.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+SEEDS = 60
+
+
+class Mutator(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Loads one module with some of its text replaced."""
+
+    def __init__(self, module: str, old: str, new: str) -> None:
+        self._module, self._old, self._new = module, old, new
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Ours is found here, all others elsewhere."""
+        if name != self._module:
+            return None
+        return importlib.util.spec_from_loader(name, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the changed text."""
+        spec = importlib.machinery.PathFinder.find_spec(
+            self._module, sys.modules[self._module.rpartition(".")[0]].__path__
+        )
+        assert spec is not None and spec.origin is not None
+        text = Path(spec.origin).read_text()
+        assert text.count(self._old) == 1, f"{self._old!r} stands {text.count(self._old)} times"
+        exec(compile(text.replace(self._old, self._new), spec.origin, "exec"), module.__dict__)
+
+
+def main() -> int:
+    """Look for a violation. Returns the exit status."""
+    sys.meta_path.insert(0, Mutator(*sys.argv[1:4]))
+    from tests.simulation.cloud import Faults, Simulation
+    from tests.simulation.stories import FAULTS, any_schedule
+
+    simulations = []
+    for name, (story, faults) in FAULTS.items():
+        for seed in range(3):
+            simulations.append((f"{name}, seed {seed}", seed, story, faults))
+    for what, seed, story, faults in simulations:
+        simulation = Simulation(seed=seed, faults=Faults(**vars(faults)))
+        story(simulation)
+        if seen(what, simulation):
+            return 1
+    return int(any(seen(f"seed {seed}", any_schedule(seed)) for seed in range(SEEDS)))
+
+
+def seen(what: str, simulation: object) -> bool:
+    """Whether something goes wrong in a simulation."""
+    try:
+        simulation.run(horizon_seconds=86_400)  # type: ignore[attr-defined]
+        simulation.check()  # type: ignore[attr-defined]
+    except Exception as error:
+        print(f"{what}: {error!r}"[:300])
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

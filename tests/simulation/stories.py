@@ -1,0 +1,78 @@
+"""What people do in a simulation, and the faults of shared experience, each as a story."""
+
+import random
+from collections.abc import Callable
+
+from tests.simulation.cloud import Faults, Handler, Simulation
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
+Story = Callable[[Simulation], None]
+
+
+def at(simulation: Simulation, seconds: float, act: Callable[[], None]) -> None:
+    """Let a person act at that time."""
+    simulation.at(seconds, Handler("world", lambda _ports: act()))
+
+
+def busy_hour(s: Simulation) -> None:
+    """Drops before, while and after others run; references early, late and never; a bad spec."""
+    s.person_drops("jobs/one.yaml")
+    at(s, 0, lambda: s.person_drops("jobs/early.png", PNG))
+    at(s, 20, lambda: s.person_drops("jobs/a/early.yaml", "image: /early.png\n"))
+    at(s, 30, lambda: s.person_drops("jobs/a/late.yaml", "image: late.png\npriority: high\n"))
+    at(s, 31, lambda: s.person_drops("jobs/never.yaml", "image: never.png\n"))
+    at(s, 60, lambda: s.person_drops("jobs/a/late.png", PNG))
+    at(s, 70, lambda: s.person_drops("jobs/bad.yaml", "prompt: ["))
+    at(s, 75, lambda: s.person_drops("jobs/bad.yaml", "prompt: a bee\n"))
+    for number in range(5):
+        at(s, 400, lambda n=number: s.person_drops(f"jobs/batch/{n}.yaml"))  # type: ignore[misc]
+
+
+def few(s: Simulation) -> None:
+    """Short, for kills at every call: a job, one that waits for its picture, a refusal."""
+    s.person_drops("jobs/one.yaml")
+    s.person_drops("jobs/pic.yaml", "image: pic.png\n")
+    s.person_drops("jobs/bad.yaml", "prompt: [")
+    at(s, 5, lambda: s.person_drops("jobs/pic.png", PNG))
+
+
+def overwritten(s: Simulation) -> None:
+    """The same key again, while the first one waits, runs and is done."""
+    for seconds, prompt in ((0, "a"), (1, "b"), (200, "c"), (2000, "d")):
+        at(s, seconds, lambda p=prompt: s.person_drops("jobs/one.yaml", f"prompt: {p}\n"))  # type: ignore[misc]
+
+
+# Numbers are those of the list of faults that the system must survive.
+FAULTS: dict[str, tuple[Story, Faults]] = {
+    "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
+    "01 events 2 to 5 times, late": (few, Faults(duplicate_event=1, late_event=0.5)),
+    "02 one key again and again, out of order": (overwritten, Faults(late_event=0.5)),
+    "03 references before, after, never": (busy_hour, Faults()),
+    "04 every event lost": (few, Faults(lose_event=1)),
+    "05 handlers die": (few, Faults(kill=0.5)),
+    "08 acknowledgements of create lost": (few, Faults(lose_acknowledgement=1)),
+    "10 throttling everywhere": (few, Faults(throttle=0.05, until_seconds=1200)),
+    "11 no quota for a day": (few, Faults(no_quota=1, until_seconds=86_400)),
+    "11 no quota, lost acknowledgements": (few, Faults(no_quota=0.5, lose_acknowledgement=0.5)),
+    "12 no capacity for a while": (few, Faults(capacity_error=0.5)),
+    "13 endings early, twice, late": (
+        few,
+        Faults(early_ending=1, duplicate_event=0.5, late_event=0.3),
+    ),
+    "13 endings lost": (few, Faults(lose_event=0.5)),
+    "14 completed without a video": (few, Faults(video_missing=1)),
+    "14 videos cut short": (few, Faults(video_cut=1)),
+    "14 results before their videos": (few, Faults(result_before_video=1)),
+    "14 results that cannot be read": (few, Faults(result_garbage=1)),
+    "15 the worker dies after some": (busy_hour, Faults(worker_dies=0.3)),
+    "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
+    "18 the language model is away": (few, Faults(language_model=1)),
+    "22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
+}
+
+
+def any_schedule(seed: int) -> Simulation:
+    """A busy hour with a few faults of any strength; the seed decides which."""
+    simulation = Simulation(seed=seed, faults=Faults.some(random.Random(seed)))
+    busy_hour(simulation)
+    return simulation

@@ -1,0 +1,139 @@
+"""The harness is worth something only if it notices when a guard is missing: each is taken out."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from local.assembly import ROOT
+
+# name: (module, text of the guard, text without it)
+MUTANTS = {
+    "a task is published by whoever claims to": (
+        "functions.finish",
+        "if task.state != State.RUNNING or task.attempt_id != attempt_id:",
+        "if task.state != State.RUNNING:",
+    ),
+    "a video is not compared with its hash": (
+        "functions.finish",
+        "        if found != sha256:",
+        "        if False:",
+    ),
+    "a video that never comes is waited for": (
+        "functions.finish",
+        "            if not job_has_ended:",
+        "            if True:",
+    ),
+    "an ending is believed without asking SageMaker": (
+        "functions.finish",
+        "    if status is None or not status.ended:",
+        "    if status is None:",
+    ),
+    "tasks without a result are forgotten when their job ends": (
+        "functions.finish",
+        "            charge = ref == in_work\n            transitions.requeue(\n"
+        '                ports, attempt, ref, charge=charge, reason=f"new attempt: {reason}"\n'
+        "            )\n",
+        "",
+    ),
+    "attempts are not counted": (
+        "functions.finish",
+        "task.document.attempts >= ports.settings.max_attempts:",
+        "False:",
+    ),
+    "a lease is not given back": (
+        "functions.dispatch",
+        "changes.append(Put(capacity.key, Capacity(leases=leases), capacity.revision))",
+        "pass",
+    ),
+    "leases are not counted": (
+        "functions.dispatch",
+        "        if len(leases) >= settings.max_processing_jobs:",
+        "        if False:",
+    ),
+    "an abandoned attempt is not taken over": (
+        "functions.dispatch",
+        "    return moving and ports.now() - attempt.updated_at > TAKE_OVER_AFTER",
+        "    return False",
+    ),
+    "an attempt that was accepted unheard starts with what is left": (
+        "functions.dispatch",
+        '    if attempt.state == "claiming":\n        claims',
+        "    if True:\n        claims",
+    ),
+    "no quota is believed without asking whether the job exists": (
+        "functions.dispatch",
+        "        status = ports.renderer.status(attempt.attempt_id)\n"
+        "        if status is None and isinstance(refusal, NameTaken):",
+        "        status = ports.renderer.status(attempt.attempt_id)\n"
+        "        if isinstance(refusal, NoCapacity):\n            raise\n"
+        "        if status is None and isinstance(refusal, NameTaken):",
+    ),
+    "tasks without capacity are not put back": (
+        "functions.dispatch",
+        "        transitions.requeue(ports, attempt, ref, charge=False, reason=attempt.reason)\n",
+        "        pass\n",
+    ),
+    "a return is not noted before tasks go back": (
+        "functions.dispatch",
+        'record = _move(ports, record, state="returning", reason=str(full))',
+        "record = Record(record.key, attempt, record.revision)",
+    ),
+    "the waiting one does not look again": (
+        "functions.submit",
+        "        ports.files.facts(bucket, reference)\n    except Missing:\n        return\n",
+        "        raise Missing\n    except Missing:\n        return\n",
+    ),
+    "a job that exists is taken in again": (
+        "functions.submit",
+        "        if record is not None and record.document.state != State.WAITING:",
+        "        if record is not None and record.document.state == State.RUNNING:",
+    ),
+    "a letter is sent by whoever sees it": (
+        "functions.answers",
+        "    try:\n        ports.ledger.commit(Put(letter.key, claimed, letter.revision))\n"
+        "    except Conflict:\n        return\n",
+        "",
+    ),
+    "the sweeper does not look at the letters": (
+        "functions.sweep",
+        "    each(_letter, ports.ledger.query(OUTBOX, Letter))\n",
+        "",
+    ),
+    "the sweeper does not look at the inbox": (
+        "functions.sweep",
+        "    each(_dropped,",
+        "    0 and each(_dropped,",
+    ),
+    "the sweeper does not look at the attempts": (
+        "functions.sweep",
+        "    each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))\n",
+        "",
+    ),
+    "the sweeper does not look at what waits": (
+        "functions.sweep",
+        "    each(_waiting, ports.ledger.query(WAITING, Waiting))\n",
+        "",
+    ),
+    "the table does not look at revisions": (
+        "tests.fakes",
+        '            if change.revision != self.items.get(place, (0, ""))[0]:',
+        "            if False:",
+    ),
+}
+# Each costs a process and seconds; a plain run takes a few, `make simulate` all.
+CHOSEN = list(MUTANTS) if os.environ.get("REELDROP_SIMULATE") == "whole" else list(MUTANTS)[::5]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_missing_guard_is_noticed(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation.mutant", *MUTANTS[name]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and done.stdout, f"nothing was noticed\n{done.stderr}"
+    assert "Traceback" not in done.stderr
