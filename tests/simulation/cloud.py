@@ -69,6 +69,8 @@ class Faults:
     """For each create call."""
     worker_dies: float = 0
     """For each task of a processing job: that the job ends before it."""
+    result_after_end: float = 0
+    """For each job that dies: that a result of it comes when a new attempt may run already."""
     capacity_error: float = 0
     """For each processing job: that it fails before it begins."""
     task_fails: float = 0
@@ -125,6 +127,10 @@ class WatchedRenderer(FakeRenderer):
         super().start(job)
         mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
         running = simulation.running()
+        for task in simulation.documents(Task):
+            owned = task.state.terminal or task.attempt_id == job.attempt_id
+            if task.task_id in mine and not owned:
+                raise Violated(f"{task.task_id} is rendered by {job.attempt_id} for nobody")
         for other in running:
             if other != job.attempt_id:
                 theirs = {task.task_id for task in simulation.manifest(other).tasks}
@@ -243,6 +249,9 @@ class Simulation(World):
             at += self.render_seconds * self.rng.uniform(0.8, 1.2)
             if self.happens("worker_dies"):
                 self._plan_end(attempt_id, at, "Failed", "the machine went away")
+                if self.happens("result_after_end"):
+                    late = at + self.rng.uniform(10, 600)
+                    self._at_plain(late, lambda task=task: self._task_done(attempt_id, task))  # type: ignore[misc]
                 return
             self._at_plain(at, lambda task=task: self._task_done(attempt_id, task))  # type: ignore[misc]
         if self.happens("early_ending"):
@@ -496,6 +505,8 @@ class Simulation(World):
             attempts = self.published.get(task.task_id, set())
             if len(attempts) > 1:
                 raise Violated(f"{task.task_id} was published by {attempts}")
+            if task.attempts > self.settings.max_attempts:
+                raise Violated(f"{task.task_id} had {task.attempts} attempts")
             if task.state == State.SUCCEEDED:
                 self._check_video(jobs[task.job_id], task)
         for name, count in self.accepted.items():

@@ -65,6 +65,8 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "14 results before their videos": (few, Faults(result_before_video=1)),
     "14 results that cannot be read": (few, Faults(result_garbage=1)),
     "15 the worker dies after some": (busy_hour, Faults(worker_dies=0.3)),
+    "15 results after the end": (busy_hour, Faults(worker_dies=0.5, result_after_end=1)),
+    "16 handlers die while there is no quota": (busy_hour, Faults(kill=0.3, no_quota=0.6)),
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
     "18 the language model is away": (few, Faults(language_model=1)),
     "22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
