@@ -13,4 +13,4 @@ def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     try:
         sweep(entry.ports())
     finally:
-        entry.metrics().flush_metrics()
+        entry.publish_metrics()
