@@ -49,6 +49,7 @@ class Code(StrEnum):
     # its prompt
     PROMPT_BLOCKED = "prompt-blocked"
     # the run
+    START_REFUSED = "start-refused"
     MANIFEST_INVALID = "manifest-invalid"
     WEIGHTS_MISSING = "weights-missing"
     WEIGHTS_DAMAGED = "weights-damaged"
@@ -88,6 +89,7 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded before the deadline.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail on prompts refused this one.",
+    Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
     Code.MANIFEST_INVALID: "The worker was given a manifest that it cannot read.",
     Code.WEIGHTS_MISSING: "The model's folder lacks files.",
     Code.WEIGHTS_DAMAGED: "The model's files could not be read.",
