@@ -66,7 +66,8 @@ def _install(lock: str, target: Path, python: str, machine: str) -> None:
             "--no-deps", "--require-hashes", "-r", str(ROOT / "locks" / f"{lock}.txt"),
             "--target", str(target), "--python-version", python, "--implementation", "cp",
             # The lock was resolved for the target's Python; pip looks at the one that runs it.
-            "--ignore-requires-python", "--only-binary=:all:", "--no-compile", *(f"--platform={platform}" for platform in platforms),
+            "--ignore-requires-python", "--only-binary=:all:", "--no-compile",
+            *(f"--platform={platform}" for platform in platforms),
         ],
         check=True,
     )  # fmt: skip
