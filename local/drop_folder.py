@@ -43,7 +43,9 @@ def make_ready(home: Path) -> None:
     """Make in `home` what every start needs: the assembly and the model. Kept between starts."""
     assembly(home)
     subprocess.run(
-        [sys.executable, "-m", "processing.random_model", str(home / _MODELS)], cwd=ROOT, check=True
+        [sys.executable, "-m", "processing.demo_model.install", str(home / _MODELS)],
+        cwd=ROOT,
+        check=True,
     )
 
 

@@ -175,7 +175,7 @@ class Pipeline:
     def denoise(
         self, parameters: Parameters, image: Image.Image | None, on_step: StepReport
     ) -> torch.Tensor:
-        """The latents of one video, shape (1, latent frames, channels, height / 8, width / 8).
+        """The latents of one video, shape (1, latent frames, channels, latent height, width).
 
         `image`, for image to video, must already have the video's height and width.
         """

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "README.md", "*.safetensors")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "demo_model")
 
 # The Lambda runtime's and the container's own Python.
 LAMBDA_PYTHON = "3.13"

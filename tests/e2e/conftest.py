@@ -119,9 +119,7 @@ def spec_file(tmp_path: Path) -> Callable[..., Path]:
 
     def write(name: str, **fields: object) -> Path:
         file = tmp_path / name
-        file.write_text(
-            json.dumps({"prompt": "a bee", "num_inference_steps": 2, "num_frames": 9, **fields})
-        )
+        file.write_text(json.dumps({"prompt": "a bee", "num_inference_steps": 2, **fields}))
         return file
 
     return write

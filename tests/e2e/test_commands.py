@@ -83,9 +83,9 @@ def gone(own_home: Path, seconds: float = 20) -> None:
 
 def test_demo_carries_the_reference_along(own_home: Path, tmp_path: Path) -> None:
     """A copy of a sample under a name with a space and an umlaut, and an image beside it."""
-    shutil.copy(ROOT / "samples" / "bee.png", tmp_path)
+    shutil.copy(ROOT / "samples" / "star.png", tmp_path)
     spec = tmp_path / "schöne Biene.yaml"
-    spec.write_text((ROOT / "samples" / "bee-from-a-picture.yaml").read_text())
+    spec.write_text((ROOT / "samples" / "star-from-a-picture.yaml").read_text())
     done = subprocess.run(
         command(own_home, "demo", str(spec), "--out", str(tmp_path / "out")),
         cwd=ROOT,
@@ -104,7 +104,7 @@ def test_demo_carries_the_reference_along(own_home: Path, tmp_path: Path) -> Non
         video["width"],
         video["fps"],
     )
-    assert sidecar["spec"]["image"] == "bee.png"
+    assert sidecar["spec"]["image"] == "star.png"
     gone(own_home)
     assert not list((own_home / "demo").iterdir())
 
@@ -166,7 +166,7 @@ def test_sigkill_leaves_no_process_and_the_next_demo_cleans_up(
     process.wait()
     gone(own_home)
     spec = tmp_path / "quick.yaml"
-    spec.write_text("prompt: a bee\nnum_frames: 9\nnum_inference_steps: 2\n")
+    spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     again = started("demo", str(spec), "--out", str(tmp_path / "out"))
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 0, output
@@ -202,7 +202,7 @@ def test_up_serves_any_client_and_keeps_what_is_in_it(
         "TableName",
     }  # fmt: skip
     spec = tmp_path / "kept.yaml"
-    spec.write_text("prompt: a bee\nnum_frames: 9\nnum_inference_steps: 2\n")
+    spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     aws = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", outputs["Endpoint"], "s3"]
     environment = {
         "PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "me",

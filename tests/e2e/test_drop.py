@@ -41,7 +41,7 @@ def test_the_sample_by_the_aws_cli(person: Person, tmp_path: Path) -> None:
     assert (video.num_frames, video.height, video.width) == (17, 64, 96)
     assert person.read("videos/spring/bee.jpg").startswith(b"\xff\xd8")
     assert sidecar.enhancement.answered_by == "reeldrop-stand-in"
-    assert sidecar.enhancement.original == "a bee lands on a sunflower in a summer garden"
+    assert sidecar.enhancement.original == "a yellow circle moves right on a green background"
     assert "standing in for" in sidecar.machine.name
     mail = person.mail("spring/bee")
     assert mail["Subject"] == "reeldrop: bee is ready"
@@ -53,14 +53,14 @@ def test_an_image_and_a_name_with_a_space_and_an_umlaut_by_boto3(
 ) -> None:
     """The reference comes after the spec."""
     s3 = person.cloud.client("s3")
-    spec = spec_file("schöne Biene.json", image="bee.png", prompt="it flies away")
+    spec = spec_file("schöne Biene.json", image="star.png", prompt="it moves left")
     s3.upload_file(str(spec), person.folder.input_bucket, "jobs/schöne Biene.json")
-    assert "jobs/bee.png" in person.waiting("schöne Biene").message
-    s3.upload_file(str(SAMPLES / "bee.png"), person.folder.input_bucket, "jobs/bee.png")
+    assert "jobs/star.png" in person.waiting("schöne Biene").message
+    s3.upload_file(str(SAMPLES / "star.png"), person.folder.input_bucket, "jobs/star.png")
     assert person.final("schöne Biene").state == State.SUCCEEDED
     sidecar = person.sidecar("schöne Biene")
-    assert sidecar.scheduler and sidecar.spec.image == "bee.png"
-    assert decoded(person.read("videos/schöne Biene.mp4"), tmp_path)[0] == 9
+    assert sidecar.scheduler and sidecar.spec.image == "star.png"
+    assert decoded(person.read("videos/schöne Biene.mp4"), tmp_path)[0] == 17
     assert person.mail("schöne Biene")["Subject"] == "reeldrop: sch?ne Biene is ready"
 
 
@@ -111,7 +111,7 @@ def test_a_damaged_reference_fails_its_task_alone(
     person: Person, spec_file: Callable[..., Path]
 ) -> None:
     s3 = person.cloud.client("s3")
-    png = (SAMPLES / "bee.png").read_bytes()
+    png = (SAMPLES / "star.png").read_bytes()
     s3.put_object(Bucket=person.folder.input_bucket, Key="jobs/cut.png", Body=png[:600])
     spec = spec_file("cut.json", image="cut.png")
     s3.upload_file(str(spec), person.folder.input_bucket, "jobs/cut.json")

@@ -145,7 +145,7 @@ def test_a_comment_that_cuts_the_prompt_is_warned_of() -> None:
 
 
 def test_one_of_height_and_width_is_enough() -> None:
-    assert read("prompt: x\nheight: 96").spec.width == 64
+    assert read("prompt: x\nwidth: 96").spec.height == 64
 
 
 @given(

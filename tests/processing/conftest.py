@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from processing import random_model, worker
+from processing import worker
 from processing.contract.catalogue import MODELS, Mode
 from processing.contract.manifest import Layout, Manifest, ManifestTask, Parameters
 from processing.contract.outcome import RESULT_FILE, Failed, Outcome, Rendered
+from tests import random_model
 
 
 class Jobs:

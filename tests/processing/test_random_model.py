@@ -1,7 +1,8 @@
 """The stand-in model: small, the same each time, written once, and honest about what it is."""
 
-from processing import random_model, weights
+from processing import weights
 from processing.contract.catalogue import Mode
+from tests import random_model
 
 
 def test_it_is_small_and_says_what_it_is(models):

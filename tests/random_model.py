@@ -1,6 +1,6 @@
-"""`python -m processing.random_model OUT_DIR`: small models with random weights, made offline.
+"""`python -m tests.random_model OUT_DIR`: small models with random weights, made offline.
 
-A stand-in until a trained small model exists. The folders have diffusers' layout and CogVideoX's
+For tests of the worker: at any size, and made in seconds. The folders have diffusers' layout and CogVideoX's
 real classes, so that everything around the model (loading, prompts, steps, decoding, files,
 failures) is the real thing, in seconds on a CPU. Their picture is noise.
 
@@ -53,7 +53,7 @@ _ENDINGS = ("s", "es", "ed", "ing", "er", "ly", "y", "en", "al", "tion", "est", 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write both folders. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m processing.random_model", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.random_model", description=__doc__)
     parser.add_argument("folder", metavar="OUT_DIR", type=Path)
     write(parser.parse_args(arguments).folder)
     return 0
@@ -81,9 +81,9 @@ def _is_current(folder: Path, mode: Mode) -> bool:
 def _write_model(folder: Path, mode: Mode) -> None:
     # Heavy, and not needed when the folders are current.
     os.environ["HF_HUB_OFFLINE"] = "1"
-    import diffusers  # noqa: PLC0415
-    import torch  # noqa: PLC0415
-    import transformers  # noqa: PLC0415
+    import diffusers
+    import torch
+    import transformers
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -110,7 +110,7 @@ def _write_model(folder: Path, mode: Mode) -> None:
 
 
 def _tokenizer() -> Any:
-    from transformers import T5Tokenizer  # noqa: PLC0415
+    from transformers import T5Tokenizer
 
     # Unigram takes the segmentation with the largest sum of scores: a whole word beats its
     # letters. "▁" stands for the space before a word; the order of the first three is T5's.
@@ -122,7 +122,7 @@ def _tokenizer() -> Any:
 
 
 def _text_encoder(vocab_size: int) -> Any:
-    from transformers import T5Config, T5EncoderModel  # noqa: PLC0415
+    from transformers import T5Config, T5EncoderModel
 
     return T5EncoderModel(
         T5Config(
@@ -138,7 +138,7 @@ def _text_encoder(vocab_size: int) -> Any:
 
 
 def _transformer(mode: Mode) -> Any:
-    from diffusers import CogVideoXTransformer3DModel  # noqa: PLC0415
+    from diffusers import CogVideoXTransformer3DModel
 
     # The latents of the image go in beside those of the video.
     inputs = 2 if mode == Mode.IMAGE_TO_VIDEO else 1
@@ -161,8 +161,8 @@ def _transformer(mode: Mode) -> Any:
 
 
 def _vae() -> Any:
-    import torch  # noqa: PLC0415
-    from diffusers import AutoencoderKLCogVideoX  # noqa: PLC0415
+    import torch
+    from diffusers import AutoencoderKLCogVideoX
 
     vae = AutoencoderKLCogVideoX(
         # Four blocks make a spatial compression of 8, which the pipelines' arithmetic expects.
@@ -182,7 +182,7 @@ def _vae() -> Any:
 
 
 def _scheduler() -> Any:
-    from diffusers import CogVideoXDDIMScheduler  # noqa: PLC0415
+    from diffusers import CogVideoXDDIMScheduler
 
     # Those of CogVideoX-2b: v-prediction with zero terminal SNR.
     return CogVideoXDDIMScheduler(
@@ -207,7 +207,7 @@ pipeline_tag: {mode}
 
 # reeldrop demo model, {mode}
 
-Random weights (seed {SEED}, version {VERSION}), written by `python -m processing.random_model`.
+Random weights (seed {SEED}, version {VERSION}), written by `python -m tests.random_model`.
 Nobody trained this model, and its videos are noise. It is a stand-in: it has the classes and the
 layout of CogVideoX, so that the whole way from a dropped file to a finished video can run within
 seconds on a CPU, until a small trained model takes its place.

@@ -1,0 +1,1 @@
+"""A small CogVideoX of our own: its world, training, evaluation and weights."""

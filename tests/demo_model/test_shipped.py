@@ -1,0 +1,89 @@
+"""The weights in the repository: what the evaluation scored, small enough, and they work."""
+
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from processing import pipelines, weights
+from processing.contract.catalogue import MODELS, Mode
+from processing.contract.manifest import Parameters
+from processing.demo_model import install, world
+from processing.demo_model.measure import measure
+
+ROOM = install.SHIPPED.parent
+CARD = (ROOM / "MODEL_CARD.md").read_text(encoding="utf-8")
+FIGURES = json.loads((ROOM / "figures.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    install.write(folder)
+    return folder
+
+
+def test_the_card_names_every_weight_file_with_its_hash() -> None:
+    files = sorted(install.SHIPPED.rglob("*.safetensors"))
+    assert len(files) == 3
+    for file in files:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert f"| `{file.relative_to(ROOM).as_posix()}` | `{digest}` |" in CARD
+
+
+def test_the_evaluation_scored_exactly_these_weights(models: Path) -> None:
+    for folder, fingerprint in FIGURES["fingerprints"].items():
+        assert weights.fingerprint(models / folder) == fingerprint
+        assert fingerprint in CARD
+
+
+def test_all_weights_together_have_at_most_20_megabytes() -> None:
+    assert sum(file.stat().st_size for file in ROOM.rglob("*") if file.is_file()) <= 20_000_000
+
+
+def test_both_folders_are_whole_and_written_once(models: Path) -> None:
+    before = (models / "demo" / "model_index.json").stat().st_mtime_ns
+    install.write(models)
+    assert (models / "demo" / "model_index.json").stat().st_mtime_ns == before
+    weights.check(models / "demo", Mode.TEXT_TO_VIDEO)
+    weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+
+
+def test_a_few_prompts_come_true(models: Path) -> None:
+    scenes = [
+        world.Scene(shape=shape, colour=colour, background=ground, size="medium", motion=motion)
+        for shape, colour, ground, motion in (
+            ("circle", "red", "blue", "right"),
+            ("square", "green", "white", "left"),
+            ("star", "yellow", "black", "up"),
+        )
+    ]
+    prompts = [
+        world.fill(random.Random(0), scene, world.PATTERNS[0], plain=True) for scene in scenes
+    ]
+    pipeline = pipelines.load(
+        model=MODELS["demo"],
+        mode=Mode.TEXT_TO_VIDEO,
+        folder=models / "demo",
+        texts={*prompts, ""},
+    )
+    right = 0
+    for scene, prompt in zip(scenes, prompts, strict=True):
+        parameters = Parameters(
+            mode=Mode.TEXT_TO_VIDEO,
+            prompt=prompt,
+            height=world.HEIGHT,
+            width=world.WIDTH,
+            num_frames=world.FRAMES,
+            fps=8,
+            num_inference_steps=10,
+            guidance_scale=4.0,
+            seed=1,
+        )
+        latents = pipeline.denoise(parameters, None, lambda _done, _steps: None)
+        seen = measure(pipeline.decode(latents, parameters))
+        right += (seen.background == scene.background) + (seen.colour == scene.colour)
+        right += seen.motion == scene.motion
+    assert right >= 7  # of 9

@@ -1,0 +1,58 @@
+"""A reduced training shows all three losses falling, and ends in a model the worker accepts."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from processing import weights
+from processing.contract.catalogue import Mode
+from processing.demo_model import install, train
+
+# Where each loss must be after the reduced training; they start at about 2, 8 and 1.9.
+BELOW = {"vae": 1.0, "text": 5.0, "transformer": 1.75}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("training")
+    assert train.main(["--out", str(out), "--reduced"]) == 0
+    return out
+
+
+def losses(folder: Path, stage: str) -> list[float]:
+    lines = (folder / f"{stage}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
+
+
+@pytest.mark.parametrize("stage", train.STAGES)
+def test_the_loss_falls(trained: Path, stage: str) -> None:
+    logged = losses(trained, stage)
+    assert logged[-1] < BELOW[stage]
+    assert logged[-1] < logged[0]
+
+
+def test_it_leaves_curves_strips_and_checkpoints(trained: Path) -> None:
+    for name in (
+        "vae.png",
+        "text.png",
+        "transformer.png",
+        "vae.strip.png",
+        "transformer.strip.png",
+    ):
+        assert (trained / name).stat().st_size > 0
+    for stage in train.STAGES:
+        assert (trained / f"{stage}.pt").is_file()
+
+
+def test_the_worker_accepts_both_models(trained: Path, tmp_path: Path) -> None:
+    install.write(tmp_path, shipped=trained / "demo-i2v")
+    weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)
+    weights.check(tmp_path / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+
+
+def test_training_resumes_where_it_stopped(trained: Path) -> None:
+    before = (trained / "text.jsonl").read_text(encoding="utf-8")
+    assert train.main(["--out", str(trained), "--stage", "text", "--steps", "300", "--resume"]) == 0
+    added = (trained / "text.jsonl").read_text(encoding="utf-8").removeprefix(before)
+    assert json.loads(added.splitlines()[0])["step"] == 300
