@@ -1,8 +1,8 @@
 """`python -m tests.random_model OUT_DIR`: small models with random weights, made offline.
 
-For tests of the worker: at any size, and made in seconds. The folders have diffusers' layout and CogVideoX's
-real classes, so that everything around the model (loading, prompts, steps, decoding, files,
-failures) is the real thing, in seconds on a CPU. Their picture is noise.
+For tests of the worker: of any size, made and run in seconds on a CPU. The folders have diffusers'
+layout and CogVideoX's real classes, so everything around the model (loading, prompts, steps,
+decoding, files, failures) is the real thing. Their picture is noise.
 
     OUT_DIR/demo        text to video
     OUT_DIR/demo-i2v    image to video
