@@ -24,7 +24,6 @@ class DropFolder:
     log_bucket: str
     topic_arn: str
     table_name: str
-    sweep_function: str
 
     def as_outputs(self) -> dict[str, str]:
         """The names as the stack's outputs have them, with the endpoint."""
@@ -64,7 +63,6 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         log_bucket=outputs["LogBucket"],
         topic_arn=outputs["TopicArn"],
         table_name=outputs["TableName"],
-        sweep_function=outputs["SweepFunction"],
     )
     subscribe_mail(cloud.endpoint, folder.topic_arn)
     _upload_models(home / _MODELS, cloud, folder.work_bucket)

@@ -201,6 +201,5 @@ class Reeldrop(cdk.Stack):
             "LogBucket": storage.logs.bucket_name,
             "TopicArn": topic.topic_arn,
             "TableName": storage.table.table_name,
-            "SweepFunction": sweep.function.function_name,
         }.items():
             cdk.CfnOutput(self, name, value=value)

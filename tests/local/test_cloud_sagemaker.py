@@ -325,6 +325,12 @@ def test_jobs_run_at_the_same_time(jobs: Any, unique: str, eventually: Any) -> N
     assert time.monotonic() - began < 4.4
 
 
-def test_nothing_of_a_job_stays_on_the_disk(cloud: EmbeddedCloud, eventually: Any) -> None:
-    folder: Path = cloud.state / "jobs"
-    eventually(lambda: not folder.exists() or not list(folder.iterdir()))
+def test_nothing_of_a_job_stays_on_the_disk(
+    cloud: EmbeddedCloud, jobs: Any, unique: str, eventually: Any
+) -> None:
+    jobs.start(unique, "import time; time.sleep(1)")
+    folder: Path = cloud.state / "jobs" / unique
+    eventually(folder.exists)
+    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: not folder.exists())
+    assert not folder.exists()
