@@ -52,6 +52,8 @@ $(VENV)/.local: locks/local.txt
 	@$(BIN)/pip install --quiet torch==2.13.0
 	@echo "Setting up $(VENV), once. 2 of 2: $$(grep -c == locks/local.txt) packages (one or two minutes)"
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/local.txt
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m local "$$@"\n' "$(CURDIR)" "$(abspath $(BIN))/python" > $(BIN)/reeldrop
+	@chmod +x $(BIN)/reeldrop
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.local locks/dev.txt

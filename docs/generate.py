@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from functions.spec import JobSpec
+from functions.spec import FolderDefaults, JobSpec
 from processing.contract.catalogue import MODELS, Model
 from processing.contract.errors import MEANINGS
 
@@ -56,28 +56,40 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _fields() -> str:
-    properties: dict[str, dict[str, Any]] = JobSpec.model_json_schema()["properties"]
+    schema = FolderDefaults.model_json_schema()
+    properties: dict[str, dict[str, Any]] = schema["properties"]
     return _table(
         ("field", "what it is", "values", "default"),
         (
-            (f"`{name}`", field["description"], _values(field), _default(name, field["default"]))
+            (
+                f"`{name}`",
+                field["description"],
+                _values(field, schema.get("$defs", {})),
+                _default(name, field["default"]),
+            )
             for name, field in properties.items()
         ),
     )
 
 
-def _values(field: dict[str, Any]) -> str:
+def _values(field: dict[str, Any], definitions: dict[str, Any]) -> str:
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     (kind,) = kinds
+    if "$ref" in kind:
+        kind = definitions[kind["$ref"].rpartition("/")[2]]
     if "enum" in kind:
-        return ", ".join(f"`{value}`" for value in kind["enum"])
+        return _choices(kind["enum"])
+    if "enum" in kind.get("items", {}):
+        return "list of " + _choices(kind["items"]["enum"])
     word = {
         "string": "text", "integer": "whole number", "number": "number", "boolean": "true, false",
-        "array": "list of words",
+        "array": "list of words", "object": "fields with lists",
     }[kind["type"]]  # fmt: skip
     limits = {**field, **kind}
     if "minimum" in limits:
-        word += f", {limits['minimum']} to {limits['maximum']}"
+        word += f", {limits['minimum']:,} to {limits['maximum']:,}"
+    if "exclusiveMinimum" in limits:
+        word += f", above {limits['exclusiveMinimum']} to {limits['maximum']}"
     if "maxLength" in limits:
         word += f", at most {limits['maxLength']:,} characters"
     if "maxItems" in limits:
@@ -85,9 +97,19 @@ def _values(field: dict[str, Any]) -> str:
     return word
 
 
+def _choices(values: list[Any]) -> str:
+    return ", ".join(
+        f"`{value if isinstance(value, str) else json.dumps(value)}`" for value in values
+    )
+
+
 def _default(name: str, default: object) -> str:
+    others = {
+        "image": "", "video": "", "aspect": "", "duration_seconds": "", "matrix": "",
+        "model": "the deployment's", "seed": "follows from the job's id", "strength": "`0.8`",
+        "fit": "`crop`", "preset": "`standard`",
+    }  # fmt: skip
     if default is None:
-        others = {"image": "", "model": "the deployment's", "seed": "follows from the job's id"}
         return others.get(name, "the model's")
     return f"`{json.dumps(default)}`" if default not in ("", []) else ""
 

@@ -6,21 +6,26 @@ Everything here is made from the table alone and may run any number of times.
 from datetime import timedelta
 
 from functions import keys, replies
-from functions.job import Job, State, Task
+from functions.job import Job, QueueEntry, State, Task
 from functions.ports import (
+    QUEUE,
     TASKS,
     Conflict,
+    Missing,
     Ports,
     Put,
     Remove,
     job_key,
     letter_key,
     newest_key,
+    queue_key,
 )
 
 # No function of ours may run for longer than five minutes (stacks/reeldrop.py), so whoever claimed
 # a letter longer ago is dead.
 LETTER_CLAIM = timedelta(minutes=6)
+# Of the queue, for a task's position in it.
+_LOOKED_AT = 50
 
 
 def settle(ports: Ports, job_id: str) -> None:
@@ -42,6 +47,16 @@ def settle(ports: Ports, job_id: str) -> None:
     else:
         # The refusal of an earlier version of this spec is out of date.
         ports.files.remove(output, keys.rejected(job.path))
+    tasks = [t.document for t in ports.ledger.query(record.key.partition, Task, prefix=TASKS)]
+    if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
+        ports.files.write(
+            output,
+            keys.review(job.path),
+            replies.review(job, tasks).encode(),
+            "text/yaml; charset=utf-8",
+        )
+    if job.state.terminal and is_live(ports, job):
+        _publish_contact_sheet(ports, job, tasks)
     publish_status(ports, job_id)
     if job.state == State.QUEUED:
         ports.wake()
@@ -51,6 +66,42 @@ def settle(ports: Ports, job_id: str) -> None:
 def _is_newest(ports: Ports, job: Job) -> bool:
     newest = ports.ledger.get(newest_key(job.path))
     return newest is None or newest.document.job_id == job.job_id
+
+
+def is_live(ports: Ports, job: Job) -> bool:
+    """Whether what is published at the job's path is this job's."""
+    newest = ports.ledger.get(newest_key(job.path))
+    return newest is None or newest.document.live in {None, job.job_id}
+
+
+def _publish_contact_sheet(ports: Ports, job: Job, tasks: list[Task]) -> None:
+    """Put the posters of all videos of a job into one picture, when there are several."""
+    done = [task for task in tasks if task.state == State.SUCCEEDED]
+    if len(done) < 2:
+        return
+    output = ports.settings.output_bucket
+    try:
+        posters = [
+            (
+                f"{task.number:02d}  seed {task.spec.seed}",
+                ports.files.read(output, keys.published(job.path, task.number, len(tasks)).poster),
+            )
+            for task in done
+        ]
+    except Missing:
+        return  # somebody has deleted one
+    sheet = ports.reader.contact_sheet(posters)
+    ports.files.write(output, keys.contact_sheet(job.path), sheet, "image/jpeg")
+
+
+def _ahead(ports: Ports, tasks: list[Task]) -> int | None:
+    """How many tasks stand before these in the queue; None: too many, or none of these does."""
+    places = [queue_key(task).sort for task in tasks if task.state == State.QUEUED]
+    if not places:
+        return None
+    entries = ports.ledger.query(QUEUE, QueueEntry, limit=_LOOKED_AT)
+    before = sum(entry.key.sort < min(places) for entry in entries)
+    return before if before < _LOOKED_AT else None
 
 
 def publish_status(ports: Ports, job_id: str) -> None:
@@ -64,7 +115,8 @@ def publish_status(ports: Ports, job_id: str) -> None:
         if job is None or not _is_newest(ports, job.document):
             return
         tasks = ports.ledger.query(job.key.partition, Task, prefix=TASKS)
-        document = replies.status(job.document, [task.document for task in tasks])
+        documents = [task.document for task in tasks]
+        document = replies.status(job.document, documents, ahead=_ahead(ports, documents))
         ports.files.write(
             ports.settings.output_bucket,
             keys.status(job.document.path),

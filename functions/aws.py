@@ -36,6 +36,7 @@ from functions.ports import (
     RecordKey,
     Refused,
 )
+from functions.reading.reader import ChildReader
 from functions.settings import Settings
 from processing.contract.errors import Transient
 from processing.contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
@@ -43,6 +44,7 @@ from processing.contract.outcome import MACHINE_VARIABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
+    from mypy_boto3_bedrock_runtime.type_defs import ContentBlockTypeDef
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CopySourceTypeDef
@@ -378,6 +380,18 @@ class SageMakerRenderer:
                 raise Refused(_message(error)) from error
             raise
 
+    def stop(self, attempt_id: str) -> None:
+        """See `Renderer.stop`."""
+        try:
+            with _errors():
+                self._client.stop_processing_job(ProcessingJobName=attempt_id)
+        except Missing:
+            return
+        except ClientError as error:
+            # Not there, or it has ended already.
+            if _code(error) not in {"ResourceNotFound", "ValidationException"}:
+                raise
+
     def status(self, attempt_id: str) -> ProcessingStatus | None:
         """See `Renderer.status`."""
         try:
@@ -408,24 +422,29 @@ class BedrockLanguageModel:
     def _client(self) -> "BedrockRuntimeClient":
         return boto3.client("bedrock-runtime", config=_BEDROCK_CONFIG)
 
-    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
+    def converse(
+        self, system: str, user: str, max_tokens: int, image: bytes | None = None
+    ) -> Answer:
         """See `LanguageModel.converse`. Low temperature: a caption, not a story."""
+        content: list[ContentBlockTypeDef] = [{"text": user}]
+        if image is not None:
+            content.insert(0, {"image": {"format": "jpeg", "source": {"bytes": image}}})
         try:
             answer = self._client.converse(
                 modelId=self._model_id,
                 system=[{"text": system}],
-                messages=[{"role": "user", "content": [{"text": user}]}],
+                messages=[{"role": "user", "content": content}],
                 inferenceConfig={"maxTokens": max_tokens, "temperature": 0.2},
             )
         except ClientError as error:
             raise LanguageModelUnavailable(f"{_code(error)}: {_message(error)}"[:300]) from error
         except BotoCoreError as error:
             raise LanguageModelUnavailable(str(error)[:300]) from error
-        content = answer["output"].get("message", {}).get("content", [])
+        blocks = answer["output"].get("message", {}).get("content", [])
         # Behind a router another model may answer than the one that was asked.
         router = answer.get("trace", {}).get("promptRouter", {})
         return Answer(
-            text=" ".join(block["text"] for block in content if "text" in block),
+            text=" ".join(block["text"] for block in blocks if "text" in block),
             stop_reason=answer["stopReason"],
             answered_by=router.get("invokedModelId") or self._model_id,
         )
@@ -484,6 +503,7 @@ def connect(
         ledger=DynamoLedger(settings.table_name),
         files=S3Files(),
         renderer=SageMakerRenderer(settings),
+        reader=ChildReader(),
         language_model=BedrockLanguageModel(settings.enhancer_model_id),
         post=SnsPost(settings.topic_arn),
         wake=_waker(settings.dispatch_queue_url),

@@ -11,7 +11,7 @@ import hashlib
 import posixpath
 from datetime import timedelta
 
-from functions import answers, keys, transitions
+from functions import answers, cancel, keys, transitions
 from functions.job import Attempt, Capacity, QueueEntry, Task
 from functions.ports import (
     OPEN_ATTEMPTS,
@@ -156,7 +156,8 @@ def _launch(ports: Ports, record: Record[Attempt]) -> bool:
     except Refused as refusal:
         _fail(ports, record.document, str(refusal))
         return True
-    _move(ports, record, state="started")
+    record = _move(ports, record, state="started")
+    cancel.stop_if_idle(ports, record.document)
     ports.tell("started", {"attempt_id": attempt.attempt_id, "tasks": len(tasks)})
     for job_id in dict.fromkeys(task.job_id for task in tasks):
         answers.publish_status(ports, job_id)
@@ -172,7 +173,8 @@ def _manifest(attempt: Attempt, tasks: list[Task]) -> Manifest:
             ManifestTask(
                 task_id=task.task_id,
                 parameters=task.parameters,
-                image=_file_name(task) if task.image else None,
+                **_reference(task),
+                gif="gif" in task.spec.outputs,
             )
             for task in tasks
         ),
@@ -189,10 +191,10 @@ def _create(ports: Ports, attempt: Attempt, tasks: list[Task], body: bytes) -> N
     work = ports.settings.work_bucket
     try:
         for task in tasks:
-            if task.image:
+            if task.reference:
                 target = keys.attempt_reference(attempt.attempt_id, _file_name(task))
                 ports.files.copy(
-                    (work, task.image, None), (work, target), "application/octet-stream"
+                    (work, task.reference, None), (work, target), "application/octet-stream"
                 )
     except Missing as gone:
         raise Refused(f"a reference that was kept is gone: {gone}") from gone
@@ -222,9 +224,16 @@ def _create(ports: Ports, attempt: Attempt, tasks: list[Task], body: bytes) -> N
         ports.tell("adopted", {"attempt_id": attempt.attempt_id})
 
 
+def _reference(task: Task) -> dict[str, str]:
+    """The reference as the manifest names it."""
+    if task.reference is None:
+        return {}
+    return {"video" if task.spec.video is not None else "image": _file_name(task)}
+
+
 def _file_name(task: Task) -> str:
-    assert task.image is not None
-    return f"{task.task_id}-image{posixpath.splitext(task.image)[1]}"
+    assert task.reference is not None
+    return f"{task.task_id}{posixpath.splitext(task.reference)[1]}"
 
 
 def _move(ports: Ports, record: Record[Attempt], **changed: object) -> Record[Attempt]:

@@ -23,6 +23,7 @@ from functions.ports import (
 from processing.contract.catalogue import MODELS
 from processing.contract.errors import Code, Problem, TaskFailed, Transient
 from processing.contract.outcome import (
+    GIF_FILE,
     POSTER_FILE,
     RESULT_FILE,
     VIDEO_FILE,
@@ -143,10 +144,10 @@ def _verified(ports: Ports, task: Task, attempt_id: str, job_has_ended: bool) ->
     if not isinstance(outcome, Rendered):
         ports.tell("task-failed", {"task_id": task.task_id, "detail": outcome.detail})
         raise TaskFailed(outcome.problem)
-    for file_name, sha256 in (
-        (VIDEO_FILE, outcome.video.sha256),
-        (POSTER_FILE, outcome.poster_sha256),
-    ):
+    files = {VIDEO_FILE: outcome.video.sha256, POSTER_FILE: outcome.poster_sha256}
+    if outcome.gif_sha256 is not None:
+        files[GIF_FILE] = outcome.gif_sha256
+    for file_name, sha256 in files.items():
         key = keys.task_file(attempt_id, task.task_id, file_name)
         found = None
         try:
@@ -172,10 +173,10 @@ def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
     assert job is not None  # tasks are committed together with their job
     settings = ports.settings
     at = keys.published(job.document.path, task.number, job.document.task_count)
-    for file_name, key, content_type in (
-        (VIDEO_FILE, at.video, "video/mp4"),
-        (POSTER_FILE, at.poster, "image/jpeg"),
-    ):
+    files = [(VIDEO_FILE, at.video, "video/mp4"), (POSTER_FILE, at.poster, "image/jpeg")]
+    if rendered.gif_sha256 is not None:
+        files.append((GIF_FILE, at.gif, "image/gif"))
+    for file_name, key, content_type in files:
         source = keys.task_file(rendered.attempt_id, task.task_id, file_name)
         ports.files.copy(
             (settings.work_bucket, source, None), (settings.output_bucket, key), content_type

@@ -1,6 +1,6 @@
 """Jobs, tasks and attempts: the records of the table, and the states they go through.
 
-    waiting → queued → running → succeeded | failed        and  rejected, canceled
+    waiting → queued → running → succeeded | failed        and  rejected, planned, canceled
 
 Terminal states never change. A job has the state of its tasks taken together.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from functions.spec import Priority, Resolved
+from functions.spec import JobSpec, parameters_of
 from processing.contract.catalogue import Mode
 from processing.contract.document import Document
 from processing.contract.errors import Notice, Problem
@@ -25,12 +25,14 @@ class State(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REJECTED = "rejected"
+    PLANNED = "planned"
+    """Checked and answered with what would be made; nothing was to be rendered."""
     CANCELED = "canceled"
 
     @property
     def terminal(self) -> bool:
         """Whether this state is final."""
-        return self in {State.SUCCEEDED, State.FAILED, State.REJECTED, State.CANCELED}
+        return self not in {State.WAITING, State.QUEUED, State.RUNNING}
 
 
 class Source(Document):
@@ -65,13 +67,15 @@ class Job(Document):
     state: State
     created_at: datetime
     updated_at: datetime
-    resolved: Resolved | None = None
-    enhancement: Enhancement | None = None
+    spec: JobSpec | None = None
+    """As dropped, over the defaults of its folders."""
     task_count: int = 0
     open_tasks: int = 0
     failed_tasks: int = 0
     waiting_for: str | None = None
-    """Key of the reference that has not come yet."""
+    """Key of the reference that has not come yet; None while waiting: it is being read."""
+    reason: str = ""
+    """Why it was canceled."""
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
 
@@ -83,11 +87,13 @@ class Task(Document):
     job_id: str
     number: int
     state: State
-    model: str
-    parameters: Parameters
-    image: str | None
-    """Key of the kept reference in the work bucket."""
-    priority: Priority
+    spec: JobSpec
+    """Resolved."""
+    enhancement: Enhancement
+    folder: str
+    """Of the drop, from jobs/ on."""
+    reference: str | None
+    """Key of the image or video in the work bucket, as it was kept."""
     queued_at: datetime
     attempts: int = 0
     """Attempts that were started; one that got no capacity does not count."""
@@ -99,6 +105,17 @@ class Task(Document):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     problem: Problem | None = None
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        assert self.spec.model is not None  # resolved
+        return self.spec.model
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the worker is told."""
+        return parameters_of(self.spec)
 
 
 class TaskRef(Document):
@@ -118,7 +135,7 @@ class QueueEntry(Document):
 
 
 class Waiting(Document):
-    """A job that waits for a reference."""
+    """A job that waits for a reference, or is being read, until a deadline."""
 
     job_id: str
     deadline: datetime
@@ -157,6 +174,16 @@ class Newest(Document):
 
     job_id: str
     modified_at: datetime
+    live: str | None = None
+    """The newest job of the path that was accepted: what is published there is its."""
+    superseded: str | None = None
+    """The one that was accepted before it, and is to be canceled."""
+
+
+class Used(Document):
+    """An image served a job as its reference, so it is no job of its own."""
+
+    job_id: str
 
 
 class Letter(Document):

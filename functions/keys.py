@@ -28,10 +28,12 @@ MODELS_PREFIX = "models/"
 VIDEOS_PREFIX = "videos/"
 STATUS_PREFIX = "status/"
 REJECTED_PREFIX = "rejected/"
+REVIEW_PREFIX = "review/"
 REFERENCES_PREFIX = "references/"
 
 SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v")
 DEFAULTS_FILE = "_defaults.yaml"
 # S3 allows 1,024 bytes. The longest that we put around a path is "rejected/" and "-00.json".
 _MAX_PATH_BYTES = 1_000
@@ -44,6 +46,7 @@ class Kind(StrEnum):
 
     SPEC = "spec"
     REFERENCE = "reference"
+    DEFAULTS = "defaults"
     UNKNOWN = "unknown"
     IGNORED = "ignored"
 
@@ -51,20 +54,22 @@ class Kind(StrEnum):
 def kind_of(key: str) -> Kind:
     """What to do about an object with this key in the input bucket.
 
-    Folder markers, hidden files and folder defaults are ignored. A name that is nearly a spec's
-    (`bee.yaml.txt`, `bee.yamll`, `bee`) is UNKNOWN and is answered, not passed over.
+    Folder markers and hidden files are ignored. A name that is nearly a spec's or that of folder
+    defaults (`bee.yaml.txt`, `bee.yamll`, `bee`, `_Defaults.yml`) is UNKNOWN and is answered, not
+    passed over.
     """
-    if not key.startswith(JOBS_PREFIX) or key.endswith("/"):
-        return Kind.IGNORED
     name = posixpath.basename(key).lower()
-    if name.startswith(".") or name == DEFAULTS_FILE:
+    if not key.startswith(JOBS_PREFIX) or not name or name.startswith("."):
         return Kind.IGNORED
+    if posixpath.basename(key) == DEFAULTS_FILE:
+        return Kind.DEFAULTS
     stem, suffix = posixpath.splitext(name)
-    if suffix in IMAGE_SUFFIXES:
+    if stem in {"_defaults", "_default"}:
+        return Kind.UNKNOWN  # nobody would ever read it
+    if suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
         return Kind.REFERENCE
-    if suffix in SPEC_SUFFIXES and posixpath.splitext(stem)[1] not in SPEC_SUFFIXES:
-        return Kind.SPEC
-    return Kind.UNKNOWN
+    spec = suffix in SPEC_SUFFIXES and posixpath.splitext(stem)[1] not in SPEC_SUFFIXES
+    return Kind.SPEC if spec else Kind.UNKNOWN
 
 
 def path_of(key: str) -> str:
@@ -121,6 +126,26 @@ def reference_key(spec_key: str, value: str) -> str | None:
     return joined
 
 
+def defaults_of(key: str) -> list[str]:
+    """The keys at which folder defaults for `key` may be, the nearest folder first."""
+    folder = posixpath.dirname(key) + "/"
+    found = []
+    while folder.startswith(JOBS_PREFIX):
+        found.append(folder + DEFAULTS_FILE)
+        folder = folder[: folder.rstrip("/").rfind("/") + 1]
+    return found
+
+
+def folder_of(key: str) -> str:
+    """The folder of a drop, from jobs/ on; empty for jobs/ itself."""
+    return posixpath.dirname(key.removeprefix(JOBS_PREFIX))
+
+
+def is_image(key: str) -> bool:
+    """Whether a reference's name is that of an image."""
+    return key.lower().endswith(IMAGE_SUFFIXES)
+
+
 # --- output bucket -------------------------------------------------------------------------
 
 
@@ -134,26 +159,42 @@ def rejected(path: str) -> str:
     return f"{REJECTED_PREFIX}{path}.txt"
 
 
+def review(path: str) -> str:
+    """Where a spec lies whose prompt was rewritten and is to be looked at."""
+    return f"{REVIEW_PREFIX}{path}.yaml"
+
+
 class Published(NamedTuple):
     """The keys of one published task."""
 
     video: str
     sidecar: str
     poster: str
+    gif: str
 
 
 def published(path: str, number: int, of_tasks: int) -> Published:
     """Where task `number` of a job with `of_tasks` tasks is published."""
     stem = VIDEOS_PREFIX + (path if of_tasks == 1 else f"{path}-{number:02d}")
-    return Published(f"{stem}.mp4", f"{stem}.json", f"{stem}.jpg")
+    return Published(f"{stem}.mp4", f"{stem}.json", f"{stem}.jpg", f"{stem}.gif")
+
+
+def contact_sheet(path: str) -> str:
+    """Where the pictures of all videos of a job are together."""
+    return f"{VIDEOS_PREFIX}{path}.jpg"
 
 
 # --- work bucket ---------------------------------------------------------------------------
 
 
-def kept_reference(of_job: str, suffix: str) -> str:
-    """Where the image of a job is kept as it was when the job was taken in."""
-    return f"{REFERENCES_PREFIX}{of_job}/image{suffix}"
+def kept_reference(of_job: str, reference: str) -> str:
+    """Where a reference of a job is kept as it was when the job was taken in.
+
+    Images are kept as PNG, whatever they were.
+    """
+    digest = hashlib.sha256(reference.encode()).hexdigest()[:12]
+    suffix = ".png" if is_image(reference) else ".mp4"
+    return f"{REFERENCES_PREFIX}{of_job}/{digest}{suffix}"
 
 
 def attempt_input(attempt_id: str) -> str:

@@ -10,8 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from functions.job import Attempt, Capacity, Job, Letter, Newest, QueueEntry, Task, TaskRef, Waiting
+from functions.job import (
+    Attempt,
+    Capacity,
+    Job,
+    Letter,
+    Newest,
+    QueueEntry,
+    Task,
+    TaskRef,
+    Used,
+    Waiting,
+)
 from functions.settings import Settings
+from functions.spec_text import Parsed
 from processing.contract.document import Document
 from processing.contract.errors import Transient
 
@@ -104,12 +116,20 @@ _PRIORITY = {"high": 0, "normal": 1, "low": 2}
 def queue_key(task: Task) -> RecordKey[QueueEntry]:
     """A task's place in the line: by priority, then by the time it was first queued."""
     at = task.queued_at.strftime("%Y%m%dT%H%M%S.%f")
-    return RecordKey(QUEUE, f"{_PRIORITY[task.priority]}#{at}#{task.task_id}", QueueEntry)
+    return RecordKey(QUEUE, f"{_PRIORITY[task.spec.priority]}#{at}#{task.task_id}", QueueEntry)
 
 
 def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
-    """A job that waits for the object `reference`. A key has no control characters we allow."""
+    """A job that waits for the object `reference`, or, with "", for being read to its end.
+
+    A key has no control characters that we allow.
+    """
     return RecordKey(WAITING, f"{reference}\t{job_id}", Waiting)
+
+
+def used_key(reference: str, version: str) -> RecordKey[Used]:
+    """A version of a reference that a job has used, where an image alone would be a job."""
+    return RecordKey(f"USED#{reference}", version, Used)
 
 
 def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
@@ -242,6 +262,53 @@ class Renderer(Protocol):
     def status(self, attempt_id: str) -> ProcessingStatus | None:
         """Its status, or None if there is no such job."""
 
+    def stop(self, attempt_id: str) -> None:
+        """Ask it to stop; nothing if it does not exist or has ended."""
+
+
+# --- what came from outside ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as it was read: upright, RGB, without its metadata, encoded anew as PNG."""
+
+    height: int
+    width: int
+    png: bytes
+    preview: bytes
+    """JPEG of at most 768 pixels a side, for a language model to look at."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a video is."""
+
+    height: int
+    width: int
+    num_frames: int
+    fps: float
+
+
+class Reader(Protocol):
+    """Reads bytes that came from outside, where a crash or a bomb hurts nothing else.
+
+    Whatever is wrong with them is the sender's to mend, so every method raises JobRejected; what is
+    read too slowly or needs too much memory counts as wrong.
+    """
+
+    def spec(self, body: bytes, key: str) -> Parsed:
+        """A spec or folder defaults, as values with places. The key's suffix says what it is."""
+
+    def image(self, body: bytes, name: str) -> Picture:
+        """An image; `name` is what messages call it."""
+
+    def video(self, body: bytes, name: str) -> Clip:
+        """The facts of a video, found by decoding it."""
+
+    def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
+        """A JPEG with all posters (label, JPEG), each with its label, in a grid."""
+
 
 # --- words and letters ---------------------------------------------------------------------
 
@@ -262,8 +329,10 @@ class LanguageModelUnavailable(Exception):
 class LanguageModel(Protocol):
     """Bedrock Converse."""
 
-    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
-        """One turn. Raises LanguageModelUnavailable."""
+    def converse(
+        self, system: str, user: str, max_tokens: int, image: bytes | None = None
+    ) -> Answer:
+        """One turn, with a JPEG to look at if there is one. Raises LanguageModelUnavailable."""
 
 
 class Post(Protocol):
@@ -285,6 +354,7 @@ class Ports:
     ledger: Ledger
     files: Files
     renderer: Renderer
+    reader: Reader
     language_model: LanguageModel
     post: Post
     wake: Callable[[], None]

@@ -32,6 +32,8 @@ class TaskStatus(Document):
     video: str | None = None
     """Key of the MP4 in the output bucket, once it is there."""
     problem: Problem | None = None
+    spec: JobSpec | None = None
+    """What would be made, when nothing was to be rendered."""
 
 
 class Status(Document):
@@ -43,20 +45,23 @@ class Status(Document):
     message: str
     created_at: datetime
     updated_at: datetime
+    queue_position: int | None = None
+    """Of its first queued video, from 1."""
     tasks: tuple[TaskStatus, ...]
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
 
 
-def status(job: Job, tasks: Sequence[Task]) -> Status:
-    """The live status of a job."""
+def status(job: Job, tasks: Sequence[Task], *, ahead: int | None = None) -> Status:
+    """The live status of a job. `ahead` is how many tasks are before its first in the queue."""
     return Status(
         job_id=job.job_id,
         path=job.path,
         state=job.state,
-        message=_status_message(job, tasks),
+        message=_status_message(job, tasks, ahead),
         created_at=job.created_at,
         updated_at=job.updated_at,
+        queue_position=None if ahead is None else ahead + 1,
         tasks=tuple(
             TaskStatus(
                 task_id=task.task_id,
@@ -69,6 +74,7 @@ def status(job: Job, tasks: Sequence[Task]) -> Status:
                 if task.state == State.SUCCEEDED
                 else None,
                 problem=task.problem,
+                spec=task.spec if task.state == State.PLANNED else None,
             )
             for task in tasks
         ),
@@ -77,20 +83,73 @@ def status(job: Job, tasks: Sequence[Task]) -> Status:
     )
 
 
-def _status_message(job: Job, tasks: Sequence[Task]) -> str:
+def _status_message(job: Job, tasks: Sequence[Task], ahead: int | None) -> str:
     if job.state == State.WAITING:
-        return f"Waiting for {job.waiting_for} to be uploaded."
+        upload = job.waiting_for and f"Waiting for {job.waiting_for} to be uploaded."
+        return upload or "Being read."
     if job.state == State.QUEUED:
         reasons = {task.waiting_reason for task in tasks if task.waiting_reason}
-        return "In the queue." if not reasons else f"In the queue: {'; '.join(sorted(reasons))}."
+        place = "" if not ahead else f" behind {_videos(ahead)}"
+        because = f": {'; '.join(sorted(reasons))}" if reasons else ""
+        return f"In the queue{place}{because}."
     if job.state == State.RUNNING:
         done = sum(task.state == State.SUCCEEDED for task in tasks)
         percent = sum(task.percent for task in tasks) // max(1, len(tasks))
         return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
+    return _ending(job, tasks)
+
+
+def _ending(job: Job, tasks: Sequence[Task]) -> str:
     if job.state == State.SUCCEEDED:
         return "Ready."
+    if job.state == State.PLANNED:
+        return _planned(job, tasks)
+    if job.state == State.CANCELED:
+        done = sum(task.state == State.SUCCEEDED for task in tasks)
+        kept = f" {done} of {_videos(len(tasks))} had been made and stay." if done else ""
+        return f"Canceled: {job.reason}.{kept}"
     sentences = [problem.sentence() for problem in _problems(job, tasks)]
     return " ".join(sentences) or job.state.value.capitalize()
+
+
+def _videos(count: int) -> str:
+    return "1 video" if count == 1 else f"{count} videos"
+
+
+def _planned(job: Job, tasks: Sequence[Task]) -> str:
+    if job.spec is not None and job.spec.enhance == "review":
+        return (
+            f"Nothing was rendered yet: {keys.review(job.path)} has the spec with its prompt "
+            "rewritten. Read it, change it, and drop it."
+        )
+    return f"Dry run: this would make {_videos(len(tasks))}. Nothing was rendered."
+
+
+def review(job: Job, tasks: Sequence[Task]) -> str:
+    """review/<path>.yaml: the spec with its prompts rewritten, to be read, changed and dropped."""
+    import yaml  # noqa: PLC0415  only here, and functions start with every import
+
+    assert job.spec is not None  # it was planned
+    captions = {task.enhancement.original: task.spec.prompt for task in tasks}
+    spec = job.spec.model_dump(mode="json", exclude_defaults=True)
+    spec["prompt"] = captions.get(job.spec.prompt, job.spec.prompt)
+    matrix = spec.get("matrix") or {}
+    for entry in matrix.get("include", ()):
+        if "prompt" in entry:
+            entry["prompt"] = captions.get(entry["prompt"], entry["prompt"])
+    if "prompt" in matrix:
+        matrix["prompt"] = [captions.get(prompt, prompt) for prompt in matrix["prompt"]]
+    spec["enhance"] = False
+    spec = {name: value for name, value in spec.items() if value is not None}
+    originals = [f"#   {original}" for original in captions if original]
+    return "\n".join(
+        [
+            "# The prompt as the language model rewrote it. Change what you like, then drop this",
+            "# file under jobs/, under its old name or another one. You had written:",
+            *originals,
+            yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=88),
+        ]
+    )
 
 
 def _problems(job: Job, tasks: Sequence[Task]) -> list[Problem]:
@@ -103,7 +162,8 @@ def refusal(job: Job) -> str:
     lines = [f"{job.source.key} was not turned into a video.", ""]
     for problem in job.problems:
         place = problem.place
-        where = [f"line {place.line}"] if place.line is not None else []
+        where = [f"file {place.file}"] if place.file is not None else []
+        where += [f"line {place.line}"] if place.line is not None else []
         where += [f"column {place.column}"] if place.column is not None else []
         where += [f"field {place.field}"] if place.field else []
         lines += [
@@ -155,16 +215,14 @@ class Sidecar(Document):
     video_file: str
     video: VideoFacts
     poster_file: str
+    gif_file: str | None
     quality: Quality
     warnings: tuple[Notice, ...]
 
 
 def sidecar(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: str) -> Sidecar:
     """The sidecar of a task that succeeded."""
-    assert job.resolved is not None and job.enhancement is not None  # a task has both
     at = keys.published(job.path, task.number, job.task_count)
-    names = set(JobSpec.model_fields) & set(type(task.parameters).model_fields)
-    spec = job.resolved.spec.model_copy(update=task.parameters.model_dump(include=names))
     return Sidecar(
         job_id=job.job_id,
         task_id=task.task_id,
@@ -172,9 +230,9 @@ def sidecar(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: s
         attempts=task.attempts,
         source=f"s3://{job.source.bucket}/{job.source.key}",
         source_version=job.source.version,
-        spec=spec,
-        prompt=task.parameters.prompt,
-        enhancement=job.enhancement,
+        spec=task.spec,
+        prompt=task.spec.prompt,
+        enhancement=task.enhancement,
         model=rendered.model,
         licence=licence,
         weights_sha256=rendered.weights_sha256,
@@ -190,6 +248,7 @@ def sidecar(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: s
         video_file=f"s3://{bucket}/{at.video}",
         video=rendered.video,
         poster_file=f"s3://{bucket}/{at.poster}",
+        gif_file=f"s3://{bucket}/{at.gif}" if rendered.gif_sha256 else None,
         quality=rendered.quality,
         warnings=tuple(dict.fromkeys((*job.warnings, *rendered.warnings))),
     )
@@ -208,6 +267,7 @@ _OUTCOMES = {
     State.REJECTED: "was refused",
     State.FAILED: "failed",
     State.CANCELED: "was canceled",
+    State.PLANNED: "was planned",
 }
 
 
@@ -246,6 +306,13 @@ def mail(
             f"Prompt: {p.prompt}",
             "",
         ]
+    if len(links) > 1:
+        sheet = keys.contact_sheet(job.path)
+        lines += [f"All together: {_console(output_bucket, region, sheet)}", ""]
+    if job.state in {State.PLANNED, State.CANCELED}:
+        lines += [_ending(job, tasks), ""]
+    if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
+        lines += _how_to_review(job, output_bucket)
     for problem in _problems(job, tasks):
         line = f" (line {problem.place.line})" if problem.place.line is not None else ""
         lines += [f"{problem.message}{line}", f"{problem.hint}  [{problem.code}]", ""]
@@ -254,7 +321,7 @@ def mail(
         lines.append(f"The whole answer: s3://{output_bucket}/{keys.rejected(job.path)}")
     else:
         lines.append(f"Details: s3://{output_bucket}/{keys.status(job.path)}")
-    tags = job.resolved.spec.tags if job.resolved else ()
+    tags = job.spec.tags if job.spec else ()
     return Mail(
         subject=f"reeldrop: {plain[:room]}{ending}",
         body="\n".join(lines) + "\n",
@@ -266,6 +333,20 @@ def mail(
             **({"tags": tags} if tags else {}),
         },
     )
+
+
+def _how_to_review(job: Job, output_bucket: str) -> list[str]:
+    written = f"s3://{output_bucket}/{keys.review(job.path)}"
+    folder = f"s3://{job.source.bucket}/{keys.JOBS_PREFIX}{keys.folder_of(job.source.key)}"
+    name = keys.name_of(job.path) + ".yaml"
+    target = f"{folder.rstrip('/')}/{name}"
+    return [
+        f"Look at it:         aws s3 cp {shlex.quote(written)} -",
+        f"Take it as it is:   aws s3 cp {shlex.quote(written)} {shlex.quote(target)}",
+        f"Or change it first: aws s3 cp {shlex.quote(written)} {shlex.quote(name)}",
+        f"                    aws s3 cp {shlex.quote(name)} {shlex.quote(target)}",
+        "",
+    ]
 
 
 def _console(bucket: str, region: str, key: str) -> str:

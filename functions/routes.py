@@ -11,14 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions import keys
 
 OBJECT_CREATED = "Object Created"
+OBJECT_DELETED = "Object Deleted"
 PROCESSING_CHANGED = "SageMaker Processing Job State Change"
 
 
 def drops(input_bucket: str) -> dict[str, Any]:
-    """Pattern: anything created under jobs/ of the input bucket."""
+    """Pattern: anything created or deleted under jobs/ of the input bucket."""
     return {
         "source": ["aws.s3"],
-        "detail-type": [OBJECT_CREATED],
+        "detail-type": [OBJECT_CREATED, OBJECT_DELETED],
         "detail": {
             "bucket": {"name": [input_bucket]},
             "object": {"key": [{"prefix": keys.JOBS_PREFIX}]},
@@ -74,6 +75,13 @@ class ObjectCreated(_Event):
     """An object was created. Keys are raw here, not URL-encoded."""
 
     detail_type: Literal["Object Created"] = Field(alias="detail-type")
+    detail: _ObjectDetail
+
+
+class ObjectDeleted(_Event):
+    """An object was deleted, or in a bucket with versions got a delete marker."""
+
+    detail_type: Literal["Object Deleted"] = Field(alias="detail-type")
     detail: _ObjectDetail
 
 

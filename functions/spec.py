@@ -1,215 +1,304 @@
-"""The job spec: what a person may write, and how it becomes something a model can run."""
+"""The job spec: what a person may write, and how its text becomes a `JobSpec`.
+
+`defaults.py` puts folder defaults under it, `expand.py` makes one spec a video of it, and
+`resolve.py` fills in what is still open.
+"""
 
 import difflib
-import hashlib
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from functions import keys
 from functions.spec_text import Parsed
-from processing.contract.catalogue import MODELS, Mode, Model, Size
+from processing.contract.catalogue import Mode, Preset
 from processing.contract.document import Document
-from processing.contract.errors import Code, JobRejected, Notice, Problem
-from processing.contract.manifest import Parameters
+from processing.contract.errors import Code, JobRejected, Place, Problem
+from processing.contract.manifest import Fit, Parameters
 
 MAX_PROMPT_CHARACTERS = 2_000
+MAX_VIDEOS = 32
+"""A job and its tasks are committed together, two changes a task, and a commit has at most 100."""
 # Enough to mend a spec by; thousands would fit into no mail and no record.
 MAX_PROBLEMS = 20
 
 Priority = Literal["high", "normal", "low"]
+Aspect = Literal["portrait", "square", "landscape"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 
+_Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
+_File = Annotated[str, Field(min_length=1, max_length=512)]
+# Whether a person writes `preset: draft` or a program builds the model, it is the same value.
+_Preset = Annotated[Preset, Field(strict=False)]
+_Side = Annotated[int, Field(ge=16, le=4096)]
+_Frames = Annotated[int, Field(ge=1, le=1000)]
+_Rate = Annotated[int, Field(ge=1, le=60)]
+_Steps = Annotated[int, Field(ge=2, le=100)]
+_Scale = Annotated[float, Field(ge=1, le=20)]
+_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+_Strength = Annotated[float, Field(gt=0, le=1)]
+_Duration = Annotated[float, Field(gt=0, le=60)]
 
-class JobSpec(Document):
+
+class Video(Document):
+    """The fields that decide what one video looks like. A matrix may vary each of them."""
+
+    prompt: Annotated[_Text, Field(description="What the video shows.")] = ""
+    negative_prompt: Annotated[_Text, Field(description="What it should not show.")] = ""
+    image: Annotated[
+        _File | None, Field(description="File name of the first frame, beside the spec.")
+    ] = None
+    video: Annotated[
+        _File | None, Field(description="File name of an MP4 to remake, beside the spec.")
+    ] = None
+    strength: Annotated[
+        _Strength | None,
+        Field(description="With a video: how far to move away from it, up to 1."),
+    ] = None
+    fit: Annotated[
+        Fit | None,
+        Field(description="A reference of another shape: `crop` its middle, or `pad` with bars."),
+    ] = None
+    model: Annotated[str | None, Field(description="A name from the list of models.")] = None
+    preset: Annotated[
+        _Preset | None, Field(description="How much work: sets the steps, as the model needs.")
+    ] = None
+    aspect: Annotated[Aspect | None, Field(description="A size of this shape.")] = None
+    height: Annotated[_Side | None, Field(description="Pixels; a size that the model has.")] = None
+    width: Annotated[_Side | None, Field(description="Pixels; a size that the model has.")] = None
+    duration_seconds: Annotated[
+        _Duration | None, Field(description="The nearest length that the model has.")
+    ] = None
+    num_frames: Annotated[_Frames | None, Field(description="A count that the model has.")] = None
+    fps: Annotated[_Rate | None, Field(description="Frames shown a second.")] = None
+    num_inference_steps: Annotated[
+        _Steps | None, Field(description="Denoising steps: more is slower and finer.")
+    ] = None
+    guidance_scale: Annotated[
+        _Scale | None, Field(description="How closely the prompt is followed.")
+    ] = None
+    seed: Annotated[
+        _Seed | None, Field(description="The same seed and spec make the same video again.")
+    ] = None
+
+
+class Matrix(Document):
+    """Values to combine: one video for each combination. The names are those of `Video`."""
+
+    prompt: tuple[_Text, ...] = ()
+    negative_prompt: tuple[_Text, ...] = ()
+    image: tuple[_File, ...] = ()
+    video: tuple[_File, ...] = ()
+    strength: tuple[_Strength, ...] = ()
+    fit: tuple[Fit, ...] = ()
+    model: tuple[str, ...] = ()
+    preset: tuple[_Preset, ...] = ()
+    aspect: tuple[Aspect, ...] = ()
+    height: tuple[_Side, ...] = ()
+    width: tuple[_Side, ...] = ()
+    duration_seconds: tuple[_Duration, ...] = ()
+    num_frames: tuple[_Frames, ...] = ()
+    fps: tuple[_Rate, ...] = ()
+    num_inference_steps: tuple[_Steps, ...] = ()
+    guidance_scale: tuple[_Scale, ...] = ()
+    seed: tuple[_Seed, ...] = ()
+    include: Annotated[
+        tuple[Video, ...], Field(description="Further combinations, one video each.")
+    ] = ()
+    exclude: Annotated[
+        tuple[Video, ...], Field(description="Combinations to leave out, by some of their fields.")
+    ] = ()
+
+
+class JobSpec(Video):
     """A job as a person writes it. Only `prompt` is needed, and with an image not even that.
 
     Descriptions and limits go into the guide and the published schema (`make docs`).
     """
 
-    prompt: Annotated[
-        str,
-        Field(max_length=MAX_PROMPT_CHARACTERS, description="What the video shows."),
-    ] = ""
-    negative_prompt: Annotated[
-        str,
-        Field(max_length=MAX_PROMPT_CHARACTERS, description="What it should not show."),
-    ] = ""
-    image: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=512,
-            description="File name of the first frame, beside the spec.",
-        ),
-    ] = None
-    model: Annotated[str | None, Field(description="A name from the list of models.")] = None
-    height: Annotated[int | None, Field(description="Pixels; a size that the model has.")] = None
-    width: Annotated[int | None, Field(description="Pixels; a size that the model has.")] = None
-    num_frames: Annotated[int | None, Field(description="A count that the model has.")] = None
-    fps: Annotated[int | None, Field(ge=1, le=60, description="Frames shown a second.")] = None
-    num_inference_steps: Annotated[
-        int | None, Field(ge=2, le=100, description="Denoising steps: more is slower and finer.")
-    ] = None
-    guidance_scale: Annotated[
-        float | None, Field(ge=1, le=20, description="How closely the prompt is followed.")
-    ] = None
-    seed: Annotated[
-        int | None,
-        Field(ge=0, le=2**32 - 1, description="The same seed and spec make the same video again."),
-    ] = None
     enhance: Annotated[
-        bool, Field(description="Let a language model rewrite the prompt for the video model.")
+        Literal[True, False, "review"],
+        Field(
+            description="Let a language model rewrite the prompt for the video model. With "
+            "`review` nothing is rendered: the rewritten spec is put under review/ to be read, "
+            "changed and dropped."
+        ),
     ] = True
+    variations: Annotated[
+        int, Field(ge=1, le=MAX_VIDEOS, description="So many videos, with seeds that count up.")
+    ] = 1
+    matrix: Annotated[
+        Matrix | None,
+        Field(description="Lists of values for other fields: a video for each combination."),
+    ] = None
+    outputs: Annotated[
+        tuple[Literal["mp4", "gif"], ...],
+        Field(max_length=2, description="What to make. The MP4 is always made."),
+    ] = ("mp4",)
     priority: Annotated[
         Priority, Field(description="Place in the queue: by priority, then age.")
     ] = "normal"
+    notify: Annotated[bool, Field(description="Send a mail when the job has ended.")] = True
     tags: Annotated[
         tuple[Tag, ...],
         Field(max_length=10, description="Words that the notification carries, to filter by."),
     ] = ()
+    dry_run: Annotated[
+        bool,
+        Field(description="Check and answer with the plan and its cost, but render nothing."),
+    ] = False
 
 
-class Resolved(Document):
-    """A spec with every default filled in: itself a valid spec, and what it means to the worker."""
+class FolderDefaults(JobSpec):
+    """What `_defaults.yaml` may have: any field of a spec, for everything below its folder."""
+
+    animate_images: Annotated[
+        bool, Field(description="Make a video of every image that is dropped below this folder.")
+    ] = False
+
+
+def mode_of(spec: Video) -> Mode:
+    """What a video is made from."""
+    if spec.video is not None:
+        return Mode.VIDEO_TO_VIDEO
+    return Mode.TEXT_TO_VIDEO if spec.image is None else Mode.IMAGE_TO_VIDEO
+
+
+def parameters_of(spec: Video) -> Parameters:
+    """What the worker is told of a resolved spec."""
+    names = set(Parameters.model_fields) - {"mode"}
+    return Parameters.model_validate({"mode": mode_of(spec), **spec.model_dump(include=names)})
+
+
+S = TypeVar("S", bound=JobSpec)
+V = TypeVar("V", bound=Video)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One file that says something about a job: the spec itself, or defaults of a folder."""
 
     spec: JobSpec
-    model: str
-    parameters: Parameters
-    warnings: tuple[Notice, ...] = ()
+    """Its references are paths from jobs/ on, with a slash in front."""
+    parsed: Parsed
+    file: str | None = None
+    """Key of the file when it is not the spec itself."""
+
+    @classmethod
+    def read(cls, parsed: Parsed, key: str, kind: type[JobSpec] = JobSpec) -> Self:
+        """Check the fields of the file at `key`.
+
+        Raises:
+            JobRejected: with a problem for each field that is wrong, at its place in the text.
+        """
+        file = key if issubclass(kind, FolderDefaults) else None
+        layer = cls(parse(parsed, kind, file), parsed, file)
+        spec = layer._anchored(layer.spec, key, ())
+        if spec.matrix is not None:
+            matrix = spec.matrix
+            lists = {
+                name: tuple(
+                    layer._anchor(name, value, key, ("matrix", name, index))
+                    for index, value in enumerate(getattr(matrix, name))
+                )
+                for name in _REFERENCES
+                if name in matrix.model_fields_set
+            }
+            include = tuple(
+                layer._anchored(video, key, ("matrix", "include", index))
+                for index, video in enumerate(matrix.include)
+            )
+            # Only what was given may count as given.
+            given = {"include": include} if include else {}
+            matrix = matrix.model_copy(update={**lists, **given})
+            spec = spec.model_copy(update={"matrix": matrix})
+        conflicts = layer._conflicts()
+        if conflicts:
+            raise JobRejected(*conflicts)
+        return cls(spec, parsed, layer.file)
+
+    def place(self, *path: str | int) -> Place:
+        """Where the value at `path` stands in the file."""
+        return self.parsed.place(*path).model_copy(update={"file": self.file})
+
+    def _anchored(self, video: V, key: str, path: tuple[str | int, ...]) -> V:
+        given = {
+            name: self._anchor(name, value, key, (*path, name))
+            for name in _REFERENCES
+            if (value := getattr(video, name)) is not None
+        }
+        # Only what was given may count as given.
+        return video.model_copy(update=given) if given else video
+
+    def _anchor(self, field: str, value: str, key: str, path: tuple[str | int, ...]) -> str:
+        """The reference as a path from jobs/ on."""
+        thing, suffixes, example = _REFERENCES[field]
+        reference = None if "://" in value else keys.reference_key(key, value)
+        if reference is None:
+            raise JobRejected(
+                Problem(
+                    code=Code.REFERENCE_PLACE,
+                    message=f"The {thing} {quoted(value)} is not a file of the drop folder.",
+                    hint=f"Upload the {thing} beside the spec and write its file name, like  "
+                    f"{field}: {example}",
+                    place=self.place(*path),
+                )
+            )
+        if not reference.lower().endswith(suffixes):
+            raise JobRejected(
+                Problem(
+                    code=Code.REFERENCE_KIND,
+                    message=f"{quoted(value)} does not have the name of a {thing} file.",
+                    hint=f"Valid endings: {listed(suffixes)}.",
+                    place=self.place(*path),
+                )
+            )
+        return "/" + reference.removeprefix(keys.JOBS_PREFIX)
+
+    def _conflicts(self) -> list[Problem]:
+        """Fields of this one file that exclude each other."""
+        given = self.spec.model_fields_set
+        return [
+            Problem(
+                code=Code.FIELD_CONFLICT,
+                message=f"{one} and {other} exclude each other.",
+                hint=f"Delete one of the two lines: {why}.",
+                place=self.place(one),
+            )
+            for one, other, why in _CONFLICTS
+            if {one, other} <= given
+            and getattr(self.spec, one) is not None
+            and getattr(self.spec, other) is not None
+        ]
 
 
-def parse(parsed: Parsed) -> JobSpec:
-    """Check the fields of a spec.
+_REFERENCES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
+    "image": ("image", keys.IMAGE_SUFFIXES, "bee.png"),
+    "video": ("video", keys.VIDEO_SUFFIXES, "bee.mp4"),
+}
+_CONFLICTS = (
+    ("video", "image", "a video starts from one reference"),
+    ("aspect", "height", "both choose the size"),
+    ("aspect", "width", "both choose the size"),
+    ("duration_seconds", "num_frames", "both choose the length"),
+)
+
+
+def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
+    """Check the fields of a spec, or of folder defaults when `kind` says so.
 
     Raises:
         JobRejected: with a problem for each field that is wrong, at its place in the text.
     """
     try:
-        return JobSpec.model_validate_json(parsed.as_json())
+        return kind.model_validate_json(parsed.as_json())
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        problems = [_problem(item, parsed) for item in errors[:MAX_PROBLEMS]]
+        problems = [_problem(item, parsed, kind, file) for item in errors[:MAX_PROBLEMS]]
         raise JobRejected(*problems) from None
-
-
-def resolve(spec: JobSpec, parsed: Parsed, *, default_model: str, job_id: str) -> Resolved:
-    """Fill in what the spec leaves open, for the model it names.
-
-    A seed that is not given follows from the job id, so that a second attempt makes the same video.
-
-    Raises:
-        JobRejected: the model does not exist or cannot do what is asked.
-    """
-    problems: list[Problem] = []
-    model = MODELS.get(spec.model or default_model)
-    if model is None:
-        raise JobRejected(_model_unknown(spec.model or default_model, parsed))
-    if not spec.prompt.strip() and spec.image is None:
-        raise JobRejected(
-            Problem(
-                code=Code.PROMPT_EMPTY,
-                message="There is no prompt.",
-                hint='Add a line such as   prompt: "a bee on a flower".',
-                place=parsed.place("prompt"),
-            )
-        )
-    mode = Mode.TEXT_TO_VIDEO if spec.image is None else Mode.IMAGE_TO_VIDEO
-    if mode not in model.weights:
-        raise JobRejected(_mode_unsupported(model, mode, parsed))
-
-    size = _size(spec, model, mode, parsed, problems)
-    num_frames = spec.num_frames or model.num_frames[0]
-    if num_frames not in model.num_frames:
-        problems.append(
-            Problem(
-                code=Code.FRAMES_UNSUPPORTED,
-                message=f"{model.name} cannot make {num_frames} frames.",
-                hint=f"Valid: {_list(sorted(model.num_frames))}. Nearest: "
-                f"{min(model.num_frames, key=lambda n: abs(n - num_frames))}.",
-                place=parsed.place("num_frames"),
-            )
-        )
-    if problems:
-        raise JobRejected(*problems)
-
-    seed = spec.seed
-    if seed is None:
-        seed = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4])
-    full = spec.model_copy(
-        update={
-            "model": model.name,
-            "height": size.height,
-            "width": size.width,
-            "num_frames": num_frames,
-            "fps": spec.fps or model.fps,
-            "num_inference_steps": spec.num_inference_steps or model.num_inference_steps,
-            "guidance_scale": float(spec.guidance_scale or model.guidance_scale),
-            "seed": seed,
-        }
-    )
-    return Resolved(
-        spec=full,
-        model=model.name,
-        parameters=_parameters(full, mode),
-        warnings=parsed.warnings,
-    )
-
-
-def with_prompt(resolved: Resolved, prompt: str) -> Resolved:
-    """The same job with the prompt that is really used; dropped again, it is not enhanced again."""
-    spec = resolved.spec.model_copy(update={"prompt": prompt, "enhance": False})
-    return resolved.model_copy(
-        update={"spec": spec, "parameters": _parameters(spec, resolved.parameters.mode)}
-    )
-
-
-def _parameters(spec: JobSpec, mode: Mode) -> Parameters:
-    names = set(Parameters.model_fields) - {"mode"}
-    return Parameters.model_validate({"mode": mode, **spec.model_dump(include=names)})
-
-
-def _size(spec: JobSpec, model: Model, mode: Mode, parsed: Parsed, problems: list[Problem]) -> Size:
-    sizes = model.weights[mode].sizes
-    # One of the two alone means the first valid size that has it.
-    for size in sizes:
-        if spec.height in {None, size.height} and spec.width in {None, size.width}:
-            return size
-    height, width = spec.height or sizes[0].height, spec.width or sizes[0].width
-    nearest = min(sizes, key=lambda s: abs(s.height - height) + abs(s.width - width))
-    shown = sizes if len(sizes) <= 6 else (*sizes[:5], sizes[-1])
-    problems.append(
-        Problem(
-            code=Code.SIZE_UNSUPPORTED,
-            message=f"{model.name} cannot make videos of height {height} and width {width} "
-            f"in {mode}.",
-            hint=f"Valid (height x width): {_list(shown)}. "
-            f"Nearest: height: {nearest.height}, width: {nearest.width}.",
-            place=parsed.place("height" if spec.height is not None else "width"),
-        )
-    )
-    return nearest
-
-
-def _model_unknown(name: str, parsed: Parsed) -> Problem:
-    near = difflib.get_close_matches(name.lower(), MODELS, n=1, cutoff=0.5)
-    return Problem(
-        code=Code.MODEL_UNKNOWN,
-        message=f"There is no model called {_quoted(name)}.",
-        hint=(f"Did you mean {near[0]}? " if near else "") + f"Models: {_list(MODELS)}.",
-        place=parsed.place("model"),
-    )
-
-
-def _mode_unsupported(model: Model, mode: Mode, parsed: Parsed) -> Problem:
-    able = [name for name, other in MODELS.items() if mode in other.weights]
-    return Problem(
-        code=Code.MODE_UNSUPPORTED,
-        message=f"{model.name} cannot do {mode}.",
-        hint=f"Leave out the image, or use one of: {_list(able)}.",
-        place=parsed.place("image"),
-    )
 
 
 _TYPE_NAMES = {
@@ -217,83 +306,117 @@ _TYPE_NAMES = {
     "int_type": ("a whole number", "Write digits only, without quotes."),
     "int_from_float": ("a whole number", "Write digits only, without a decimal point."),
     "float_type": ("a number", "Write a number without quotes."),
-    "bool_type": ("true or false", "Write true or false, in small letters and without quotes."),
+    "bool_type": (
+        "true or false",
+        "Write true or false, in small letters and without quotes; yes, no, on and off are not "
+        "read as such.",
+    ),
     "tuple_type": ("a list", "Write it as  [first, second]."),
+    "model_type": ("fields with values", "Write it as lines below, indented:  field: [1, 2]."),
+    "model_attributes_type": (
+        "fields with values",
+        "Write it as lines below, indented:  field: [1, 2].",
+    ),
+}
+_LIMITS = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "greater_than": ("more than", "gt"),
 }
 
 
-def _problem(error: ErrorDetails, parsed: Parsed) -> Problem:
+def _problem(error: ErrorDetails, parsed: Parsed, kind: type[JobSpec], file: str | None) -> Problem:
     """A pydantic error as one of ours."""
     path = error["loc"]
-    field = str(path[0]) if path else ""
-    kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
-    place = parsed.place(*path)
-    if kind == "extra_forbidden":
-        near = _nearest_field(field.lower())
-        return Problem(
-            code=Code.FIELD_UNKNOWN,
-            message=f"There is no field called {_quoted(field)}.",
-            hint=f"Did you mean {near}?" if near else f"Fields: {_list(JobSpec.model_fields)}.",
-            place=place,
+    code, message, hint = _words(error, kind)
+    if path and path[0] == "matrix" and code in {Code.FIELD_UNKNOWN, Code.FIELD_TYPE}:
+        code = Code.MATRIX_INVALID
+    place = parsed.place(*path).model_copy(update={"file": file})
+    return Problem(code=code, message=message, hint=hint, place=place)
+
+
+def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
+    """Code, message and hint for a pydantic error."""
+    path = error["loc"]
+    field = ".".join(str(part) for part in path)
+    sort, context, value = error["type"], error.get("ctx", {}), error.get("input")
+    if sort == "extra_forbidden":
+        return _unknown(path, kind)
+    if value is None and (sort in _TYPE_NAMES or sort in {"literal_error", "enum"}):
+        return (
+            Code.FIELD_MISSING,
+            f"{field} has no value.",
+            "Write one behind the colon, or delete the line.",
         )
-    if value is None and kind in _TYPE_NAMES:
-        return Problem(
-            code=Code.FIELD_MISSING,
-            message=f"{field} has no value.",
-            hint="Write one behind the colon, or delete the line.",
-            place=place,
-        )
-    if kind in _TYPE_NAMES:
-        wanted, hint = _TYPE_NAMES[kind]
-        return Problem(
-            code=Code.FIELD_TYPE,
-            message=f"{field} must be {wanted}, but is {_quoted(value)}.",
-            hint=hint,
-            place=place,
-        )
-    limits = {
-        "greater_than_equal": ("at least", "ge"),
-        "less_than_equal": ("at most", "le"),
-    }
-    if kind in limits:
-        words, limit = limits[kind]
-        return Problem(
-            code=Code.FIELD_RANGE,
-            message=f"{field} is {value}, but must be {words} {context[limit]}.",
-            hint=f"Write  {field}: {context[limit]}  or a value on the valid side of it.",
-            place=place,
-        )
+    if sort in _TYPE_NAMES:
+        wanted, hint = _TYPE_NAMES[sort]
+        return Code.FIELD_TYPE, f"{field} must be {wanted}, but is {quoted(value)}.", hint
+    if sort in _LIMITS:
+        words, name = _LIMITS[sort]
+        limit = context[name]
+        nearest = f"Write  {path[-1]}: {limit}  or a value on the valid side of it."
+        if sort == "greater_than":
+            nearest = f"Write a value above {limit}."
+        return Code.FIELD_RANGE, f"{field} is {value}, but must be {words} {limit}.", nearest
+    if sort in {"literal_error", "enum"}:
+        return _no_choice(field, value, str(context["expected"]))
+    return _other(field, error)
+
+
+def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
+    sort, context = error["type"], error.get("ctx", {})
     lengths = {
         "string_too_long": f"{field} has more than {context.get('max_length')} characters.",
         "string_too_short": f"{field} is empty.",
         "too_long": f"{field} has more than {context.get('max_length')} entries.",
     }
-    if kind in lengths:
-        return Problem(
-            code=Code.FIELD_RANGE,
-            message=lengths[kind],
-            hint="Shorten it." if "too_long" in kind else "Fill it in, or leave the line out.",
-            place=place,
-        )
-    return Problem(
-        code=Code.FIELD_RANGE,
-        message=f"{field} cannot be {_quoted(value)}: {str(error['msg']).lower()}.",
-        hint="See the guide for the values it takes.",
-        place=place,
+    if sort in lengths:
+        hint = "Shorten it." if "too_long" in sort else "Fill it in, or leave the line out."
+        return Code.FIELD_RANGE, lengths[sort], hint
+    return (
+        Code.FIELD_RANGE,
+        f"{field} cannot be {quoted(error.get('input'))}: {str(error['msg']).lower()}.",
+        "See the guide for the values it takes.",
     )
 
 
-def _nearest_field(name: str) -> str | None:
-    """The field that was probably meant: `steps` is a part of one, `promt` is spelled like one."""
-    parts = [field for field in JobSpec.model_fields if len(name) >= 3 and name in field]
-    close = difflib.get_close_matches(name, JobSpec.model_fields, n=1, cutoff=0.6)
+def _unknown(path: tuple[str | int, ...], kind: type[JobSpec]) -> tuple[Code, str, str]:
+    name = str(path[-1])
+    within = kind if len(path) == 1 else Matrix if len(path) == 2 else Video
+    near = _nearest(name.lower(), within.model_fields)
+    where = f" in {path[0]}" if len(path) > 1 else ""
+    if path == ("animate_images",):
+        near_hint = "Write it into _defaults.yaml: it is about a folder, not about one job."
+    else:
+        near_hint = f"Did you mean {near}?" if near else f"Fields: {listed(within.model_fields)}."
+    return Code.FIELD_UNKNOWN, f"There is no field called {quoted(name)}{where}.", near_hint
+
+
+def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str]:
+    valid = expected.replace("'", "").replace("True", "true").replace("False", "false")
+    choices = valid.replace(" or ", ", ").split(", ")
+    near = _nearest(str(value).lower(), choices)
+    return (
+        Code.FIELD_RANGE,
+        f"{field} cannot be {quoted(value)}.",
+        (f"Did you mean {near}? " if near else "") + f"Valid: {valid}.",
+    )
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    """What was probably meant: `steps` is a part of one, `promt` is spelled like one."""
+    known = list(known)
+    parts = [field for field in known if len(name) >= 3 and name in field]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return next(iter([*parts, *close]), None)
 
 
-def _quoted(value: object) -> str:
+def quoted(value: object) -> str:
+    """A value in a sentence: in quotes, and not too long."""
     text = str(value)
     return f"'{text if len(text) <= 60 else text[:57] + '...'}'"
 
 
-def _list(items: Iterable[object]) -> str:
+def listed(items: Iterable[Any]) -> str:
+    """Values in a sentence, with commas."""
     return ", ".join(str(item) for item in items)

@@ -4,34 +4,39 @@ A job belongs to one version of one key, so the same event may come any number o
 handler that is killed anywhere is simply run again.
 """
 
-import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from functions import answers, enhance, keys, spec, spec_text, transitions
-from functions.job import Enhancement, Job, Letter, Newest, Source, State, Task, Waiting
+from functions import answers, cancel, enhance, intake, keys, resolve, transitions
+from functions.defaults import Draft
+from functions.expand import Wanted
+from functions.job import Enhancement, Job, Letter, Newest, Source, State, Task, Used, Waiting
 from functions.ports import (
     WAITING,
     Change,
     Conflict,
     FileFacts,
     Missing,
+    Picture,
     Ports,
     Put,
     Record,
-    Remove,
     job_key,
     letter_key,
     newest_key,
     queue_key,
     task_key,
+    used_key,
     waiting_key,
 )
-from functions.spec import Resolved
+from functions.spec import JobSpec
 from processing.contract.catalogue import MODELS
-from processing.contract.errors import Code, JobRejected, Place, Problem
+from processing.contract.errors import JobRejected, Problem
 
-MAX_REFERENCE_BYTES = 20 * 1024 * 1024
-_MAGIC = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}
+# A function that takes a drop in has 60 seconds, and one answer of the language model may take 33.
+READ_WITHIN = timedelta(minutes=2)
+ENHANCE_UNTIL = timedelta(seconds=20)
 
 
 def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> None:
@@ -46,13 +51,22 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
     kind = keys.kind_of(key)
     if kind == keys.Kind.IGNORED:
         return
-    if kind == keys.Kind.REFERENCE:
-        wake_waiting(ports, bucket, key)
+    if kind == keys.Kind.REFERENCE and _only_a_reference(ports, bucket, key):
         return
+    inbox = _S3Inbox(ports, bucket)
     try:
-        facts = ports.files.facts(bucket, key, version)
+        facts = inbox.facts(key)
     except Missing:
         ports.tell("drop-gone", {"key": key, "version": version})
+        return
+    if version is not None and facts.versioned and facts.version != version:
+        # A newer drop has taken its place, or it was taken in long ago.
+        job_id = keys.job_id(bucket, key, version)
+        cancel.if_unread(ports, job_id)
+        answers.settle(ports, job_id)
+        ports.tell("not-the-newest", {"key": key, "version": version})
+        return
+    if kind == keys.Kind.DEFAULTS and _defaults_are_good(ports, inbox, key):
         return
     job_id = keys.job_id(bucket, key, facts.version)
     for _ in range(transitions.RETRIES):
@@ -60,22 +74,37 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
         if record is not None and record.document.state != State.WAITING:
             break
         try:
-            _take_in(ports, bucket, key, facts, record)
+            _take_in(ports, inbox, bucket, key, record)
             break
         except Conflict:
             continue  # somebody else took in the same drop, or another one of the same path
     else:
         raise Conflict(f"{job_id} is being fought over")
+    cancel.superseded(ports, job_id)
     answers.settle(ports, job_id)
 
 
-def wake_waiting(ports: Ports, bucket: str, reference: str) -> None:
-    """Take in the jobs that waited for this reference."""
-    for waiting in ports.ledger.query(WAITING, Waiting, prefix=f"{reference}\t"):
+def _only_a_reference(ports: Ports, bucket: str, key: str) -> bool:
+    """Take in the jobs that waited for a reference. Returns whether it is no job of its own."""
+    inbox = _S3Inbox(ports, bucket)
+    if wake_waiting(ports, bucket, key) or not intake.animates(inbox, ports.reader, key):
+        return True
+    try:
+        version = inbox.facts(key).version
+    except Missing:
+        return True
+    return ports.ledger.get(used_key(key, version)) is not None
+
+
+def wake_waiting(ports: Ports, bucket: str, reference: str) -> bool:
+    """Take in the jobs that waited for this reference. Returns whether any did."""
+    waited = ports.ledger.query(WAITING, Waiting, prefix=f"{reference}\t")
+    for waiting in waited:
         job = ports.ledger.get(job_key(waiting.document.job_id))
         if job is not None:
             source = job.document.source
             submit(ports, bucket, source.key, source.version if source.versioned else None)
+    return bool(waited)
 
 
 def reject(ports: Ports, record: Record[Job], *problems: Problem) -> None:
@@ -83,19 +112,42 @@ def reject(ports: Ports, record: Record[Job], *problems: Problem) -> None:
     job = record.document
     changes: list[Change] = [
         Put(record.key, _rejected(job, ports, problems), record.revision),
-        Put(letter_key(job.job_id), Letter(job_id=job.job_id)),
-        *_stop_waiting(ports, job),
+        *_owed(job),
+        *transitions.stop_waiting(ports, job),
     ]
     ports.ledger.commit(*changes)
     ports.tell("rejected", {"job_id": job.job_id, "codes": [p.code for p in problems]})
 
 
+class _S3Inbox:
+    """The input bucket as it is now, each file looked at once, and the drop in its own version."""
+
+    def __init__(self, ports: Ports, bucket: str) -> None:
+        self._files = ports.files
+        self._bucket = bucket
+        self._facts: dict[str, FileFacts] = {}
+
+    def facts(self, key: str) -> FileFacts:
+        """Size and version. Raises Missing."""
+        if key not in self._facts:
+            self._facts[key] = self._files.facts(self._bucket, key)
+        return self._facts[key]
+
+    def size_bytes(self, key: str) -> int:
+        """See `Inbox.size_bytes`."""
+        return self.facts(key).size_bytes
+
+    def read(self, key: str) -> bytes:
+        """See `Inbox.read`."""
+        facts = self.facts(key)
+        return self._files.read(self._bucket, key, facts.version if facts.versioned else None)
+
+
 def _take_in(
-    ports: Ports, bucket: str, key: str, facts: FileFacts, record: Record[Job] | None
+    ports: Ports, inbox: _S3Inbox, bucket: str, key: str, record: Record[Job] | None
 ) -> None:
-    now = ports.now()
+    facts, now = inbox.facts(key), ports.now()
     job_id = keys.job_id(bucket, key, facts.version)
-    revision = record.revision if record else 0
     job = Job(
         job_id=job_id,
         source=Source(bucket=bucket, key=key, version=facts.version, versioned=facts.versioned),
@@ -104,199 +156,285 @@ def _take_in(
         created_at=record.document.created_at if record else now,
         updated_at=now,
     )
-    stop_waiting = _stop_waiting(ports, record.document) if record else []
+    taking = _Taking(ports, job, inbox, record)
     try:
-        resolved = _read(ports, job, facts)
-        wanted = resolved.spec.image
-        reference = _reference_key(key, wanted) if wanted else None
-        if reference:
-            try:
-                image = _keep_reference(ports, bucket, reference, job_id)
-            except Missing:
-                waiting = job.model_copy(update={"resolved": resolved})
-                _wait(ports, waiting, facts, reference, record)
-                return
-        else:
-            image = None
-        resolved, enhancement = _enhance(ports, resolved)
+        wanted = taking.read()
+        kept = taking.keep_references(wanted)
+        if kept is None:
+            return  # it waits
+        taking.say_that_it_is_read()
+        made = taking.make(wanted, kept)
     except Missing:
         ports.tell("drop-gone", {"key": key, "version": facts.version})
         return
     except JobRejected as rejection:
-        ports.ledger.commit(
-            Put(job_key(job_id), _rejected(job, ports, rejection.problems), revision),
-            Put(letter_key(job_id), Letter(job_id=job_id)),
-            *stop_waiting,
-            *_own_path(ports, job, facts),
-        )
+        rejected = _rejected(taking.job, ports, rejection.problems)
+        taking.commit(rejected, *_owed(rejected))
         ports.tell("rejected", {"job_id": job_id, "codes": [p.code for p in rejection.problems]})
         return
-
-    task = Task(
-        task_id=keys.task_id(job_id, 1),
-        job_id=job_id,
-        number=1,
-        state=State.QUEUED,
-        model=resolved.model,
-        parameters=resolved.parameters,
-        image=image,
-        priority=resolved.spec.priority,
-        queued_at=now,
-    )
-    job = job.model_copy(
-        update={
-            "resolved": resolved,
-            "enhancement": enhancement,
-            "task_count": 1,
-            "open_tasks": 1,
-            "warnings": resolved.warnings,
-        }
-    )
-    ports.ledger.commit(
-        Put(job_key(job_id), job, revision),
-        Put(task_key(transitions.ref_of(task)), task),
-        Put(queue_key(task), transitions.entry_of(task)),
-        *stop_waiting,
-        *_own_path(ports, job, facts),
-    )
-    ports.tell("queued", {"job_id": job_id, "key": key, "model": resolved.model})
+    taking.begin(made)
 
 
-def _read(ports: Ports, job: Job, facts: FileFacts) -> Resolved:
-    key = job.source.key
-    if keys.kind_of(key) == keys.Kind.UNKNOWN:
-        raise JobRejected(
-            Problem(
-                code=Code.KEY_SUFFIX,
-                message=f"'{posixpath.basename(key)}' is not the name of a job spec.",
-                hint="Name it like bee.yaml, bee.json or bee.txt (a bare prompt); "
-                "images like bee.png, bee.jpg or bee.webp.",
+@dataclass(frozen=True)
+class _Kept:
+    """A reference in the work bucket."""
+
+    key: str
+    picture: Picture | None
+    source: str
+    version: str
+    """Where it came from."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The videos of a job, ready to be rendered."""
+
+    specs: tuple[JobSpec, ...]
+    enhancements: tuple[Enhancement, ...]
+    references: tuple[str | None, ...]
+    kept: tuple[_Kept, ...]
+
+
+@dataclass
+class _Taking:
+    """One drop on its way in."""
+
+    ports: Ports
+    job: Job
+    inbox: _S3Inbox
+    record: Record[Job] | None
+    drafted: Draft = field(init=False)
+
+    def read(self) -> tuple[Wanted, ...]:
+        """Every video that the drop asks for.
+
+        Raises:
+            JobRejected: something is wrong that needs no reference to be known.
+            Missing: the drop is gone.
+        """
+        ports = self.ports
+        self.drafted = intake.drafted(self.inbox, ports.reader, self.job.source.key)
+        self.job = self.job.model_copy(
+            update={"spec": self.drafted.spec, "warnings": self.drafted.warnings}
+        )
+        return intake.videos(
+            self.drafted, default_model=ports.settings.default_model, job_id=self.job.job_id
+        )
+
+    def keep_references(self, wanted: tuple[Wanted, ...]) -> Mapping[str, _Kept] | None:
+        """Copy every reference as it is now to where the worker will get it from; None: one of
+        them is not there yet, and the job waits for it.
+
+        Raises:
+            JobRejected: one is not what we take.
+        """
+        kept: dict[str, _Kept] = {}
+        for one, name, key in intake.references(wanted):
+            try:
+                version = self.inbox.facts(key).version
+                found = intake.reference(self.inbox, self.ports.reader, one, name, key)
+            except Missing:
+                self._wait(key)
+                return None
+            target = keys.kept_reference(self.job.job_id, key)
+            self.ports.files.write(
+                self.ports.settings.work_bucket,
+                target,
+                found.body,
+                "video/mp4" if found.picture is None else "image/png",
             )
-        )
-    if facts.size_bytes > spec_text.MAX_SPEC_BYTES:
-        raise spec_text.too_large(facts.size_bytes)
-    version = job.source.version if job.source.versioned else None
-    parsed = spec_text.parse(ports.files.read(job.source.bucket, key, version), key)
-    return spec.resolve(
-        spec.parse(parsed), parsed, default_model=ports.settings.default_model, job_id=job.job_id
-    )
+            kept[getattr(one.spec, name)] = _Kept(target, found.picture, key, version)
+        return kept
 
+    def say_that_it_is_read(self) -> None:
+        """Show the job before the language model is asked: that takes seconds."""
+        spec = self.job.spec
+        assert spec is not None  # it was read
+        if not (spec.enhance and self.ports.settings.enhancer_model_id):
+            return
+        if self.record is not None and self.record.document.waiting_for is None:
+            return  # an earlier try has said so
+        reading = self.job.model_copy(update={"state": State.WAITING})
+        # Should this handler not live to the end, the sweeper begins anew.
+        note = Waiting(job_id=reading.job_id, deadline=self.ports.now() + READ_WITHIN)
+        self.commit(reading, Put(waiting_key("", reading.job_id), note))
+        revision = (self.record.revision if self.record else 0) + 1
+        self.record = Record(job_key(self.job.job_id), reading, revision)
+        answers.publish_status(self.ports, self.job.job_id)
 
-def _enhance(ports: Ports, resolved: Resolved) -> tuple[Resolved, Enhancement]:
-    prompt = resolved.spec.prompt
-    model_id = ports.settings.enhancer_model_id
-    if not (resolved.spec.enhance and model_id and prompt.strip()):
-        return spec.with_prompt(resolved, prompt), enhance.off(prompt)
-    caption, enhancement = enhance.enhance(
-        ports.language_model, model_id, prompt, MODELS[resolved.model].prompt_tokens
-    )
-    return spec.with_prompt(resolved, caption), enhancement
+    def make(self, wanted: tuple[Wanted, ...], kept: Mapping[str, _Kept]) -> _Made:
+        """Resolve every video, and enhance its prompt.
 
-
-def _reference_key(spec_key: str, value: str) -> str:
-    place = Place(field="image")
-    if "://" in value or (reference := keys.reference_key(spec_key, value)) is None:
-        raise JobRejected(
-            Problem(
-                code=Code.REFERENCE_PLACE,
-                message=f"The image '{value[:80]}' is not a file of the drop folder.",
-                hint="Upload the image beside the spec and write its file name, like  "
-                "image: bee.png",
-                place=place,
+        Raises:
+            JobRejected: the guardrail blocked a prompt, or it is far too long.
+        """
+        ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
+        known: dict[tuple[str, int, str | None], tuple[str, Enhancement]] = {}
+        specs, enhancements, references = [], [], []
+        for one in wanted:
+            value = one.spec.image or one.spec.video
+            reference = kept[value] if value else None
+            picture = reference.picture if reference else None
+            spec = resolve.resolve(
+                one,
+                default_model=ports.settings.default_model,
+                job_id=self.job.job_id,
+                picture=picture,
             )
-        )
-    if keys.kind_of(reference) != keys.Kind.REFERENCE:
-        raise JobRejected(
-            Problem(
-                code=Code.REFERENCE_KIND,
-                message=f"'{value[:80]}' does not have the name of an image.",
-                hint="Use a PNG, JPEG or WebP file (.png, .jpg, .jpeg, .webp).",
-                place=place,
+            assert spec.model is not None  # resolved
+            tokens = MODELS[spec.model].prompt_tokens
+            query = (spec.prompt, tokens, spec.image)
+            if query not in known:
+                known[query] = self._caption(spec, tokens, picture, late=ports.now() > until)
+            prompt, enhancement = known[query]
+            spec = spec.model_copy(
+                update={
+                    "prompt": prompt,
+                    "enhance": False,
+                    "matrix": None,
+                    "variations": 1,
+                    "dry_run": False,
+                }
             )
-        )
-    return reference
+            resolve.check_prompt(spec, one)
+            specs.append(spec)
+            enhancements.append(enhancement)
+            references.append(reference.key if reference else None)
+        return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
+    def _caption(
+        self, spec: JobSpec, tokens: int, picture: Picture | None, *, late: bool
+    ) -> tuple[str, Enhancement]:
+        model_id = self.ports.settings.enhancer_model_id
+        if not (spec.enhance and model_id and spec.prompt.strip()):
+            return spec.prompt, enhance.off(spec.prompt)
+        if late:
+            return spec.prompt, enhance.kept(spec.prompt, model_id, "the other prompts took long")
+        preview = picture.preview if picture else None
+        return enhance.enhance(self.ports.language_model, model_id, spec.prompt, tokens, preview)
 
-def _keep_reference(ports: Ports, bucket: str, reference: str, job_id: str) -> str:
-    """Copy the reference as it is now to where the worker will get it from.
-
-    Raises:
-        Missing: it is not there yet.
-        JobRejected: it is not an image that we take.
-    """
-    facts = ports.files.facts(bucket, reference)
-    place = Place(field="image")
-    if facts.size_bytes > MAX_REFERENCE_BYTES:
-        raise JobRejected(
-            Problem(
-                code=Code.REFERENCE_TOO_LARGE,
-                message=f"The image {reference} has {facts.size_bytes:,} bytes; "
-                f"at most {MAX_REFERENCE_BYTES:,} are read.",
-                hint="Save it smaller, for instance as JPEG.",
-                place=place,
+    def begin(self, made: _Made) -> None:
+        """Commit the job with its tasks, or, when nothing is to be rendered, its plan."""
+        assert self.job.spec is not None  # it was read
+        rendering = not (self.job.spec.dry_run or self.job.spec.enhance == "review")
+        state = State.QUEUED if rendering else State.PLANNED
+        tasks = [
+            Task(
+                task_id=keys.task_id(self.job.job_id, number),
+                job_id=self.job.job_id,
+                number=number,
+                state=state,
+                spec=spec,
+                enhancement=enhancement,
+                folder=keys.folder_of(self.job.source.key),
+                reference=reference,
+                queued_at=self.job.updated_at,
             )
-        )
-    version = facts.version if facts.versioned else None
-    head = ports.files.read(bucket, reference, version, first_bytes=16) if facts.size_bytes else b""
-    suffix = next((s for magic, s in _MAGIC.items() if head.startswith(magic)), None)
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        suffix = ".webp"
-    if suffix is None:
-        raise JobRejected(
-            Problem(
-                code=Code.REFERENCE_KIND,
-                message=f"The file {reference} is not a PNG, JPEG or WebP image, "
-                "whatever its name says.",
-                hint="Export it again as PNG or JPEG.",
-                place=place,
+            for number, (spec, enhancement, reference) in enumerate(
+                zip(made.specs, made.enhancements, made.references, strict=True), 1
             )
+        ]
+        job = self.job.model_copy(
+            update={
+                "state": state,
+                "task_count": len(tasks),
+                "open_tasks": len(tasks) if rendering else 0,
+            }
         )
-    kept = keys.kept_reference(job_id, suffix)
-    ports.files.copy(
-        (bucket, reference, version),
-        (ports.settings.work_bucket, kept),
-        {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}[suffix],
-    )
-    return kept
+        changes: list[Change] = [Put(task_key(transitions.ref_of(task)), task) for task in tasks]
+        if rendering:
+            changes += [Put(queue_key(task), transitions.entry_of(task)) for task in tasks]
+        else:
+            changes += _owed(job)
+        if self.drafted.animate_images:
+            changes += self._used(made.kept)
+        self.commit(job, *changes)
+        facts = {"job_id": job.job_id, "key": job.source.key, "tasks": len(tasks)}
+        self.ports.tell(state.value, facts)
+
+    def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
+        """Note which images are references, where an image alone would be a job."""
+        places = [used_key(one.source, one.version) for one in kept if one.picture is not None]
+        used = Used(job_id=self.job.job_id)
+        return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
+
+    def commit(self, job: Job, *changes: Change) -> None:
+        """Write the job over what was there, and all that goes with it."""
+        revision = self.record.revision if self.record else 0
+        waited = self.record.document if self.record else None
+        self.ports.ledger.commit(
+            Put(job_key(job.job_id), job, revision),
+            *changes,
+            *(transitions.stop_waiting(self.ports, waited) if waited else ()),
+            *self._own_path(job),
+        )
+
+    def _own_path(self, job: Job) -> list[Change]:
+        """Make this job the newest of its path, unless a newer drop is known."""
+        record = self.ports.ledger.get(newest_key(job.path))
+        old = record.document if record else None
+        if old is not None and old.modified_at > self.inbox.facts(self.job.source.key).modified_at:
+            return []
+        live = old.live if old else None
+        superseded = old.superseded if old else None
+        if _takes_its_place(job) and live != job.job_id:
+            live, superseded = job.job_id, live
+        mine = Newest(
+            job_id=job.job_id,
+            modified_at=self.inbox.facts(self.job.source.key).modified_at,
+            live=live,
+            superseded=superseded,
+        )
+        if mine == old:
+            return []
+        return [Put(newest_key(job.path), mine, record.revision if record else 0)]
+
+    def _wait(self, reference: str) -> None:
+        job, ports = self.job, self.ports
+        bucket = job.source.bucket
+        before = self.record.document if self.record else None
+        if before is None or before.waiting_for != reference:
+            deadline = job.created_at + timedelta(seconds=ports.settings.reference_deadline_seconds)
+            waiting = job.model_copy(update={"state": State.WAITING, "waiting_for": reference})
+            entry = Waiting(job_id=job.job_id, deadline=deadline)
+            self.commit(waiting, Put(waiting_key(reference, job.job_id), entry))
+            ports.tell("waiting", {"job_id": job.job_id, "reference": reference})
+        # It may have come between our look and our note, and then nobody would wake us.
+        try:
+            ports.files.facts(bucket, reference)
+        except Missing:
+            return
+        ports.tell("reference-came-meanwhile", {"job_id": job.job_id})
+        source = job.source
+        submit(ports, bucket, source.key, source.version if source.versioned else None)
 
 
-def _wait(
-    ports: Ports, job: Job, facts: FileFacts, reference: str, record: Record[Job] | None
-) -> None:
-    bucket = job.source.bucket
-    if record is None:
-        deadline = ports.now() + timedelta(seconds=ports.settings.reference_deadline_seconds)
-        waiting = job.model_copy(update={"state": State.WAITING, "waiting_for": reference})
-        ports.ledger.commit(
-            Put(job_key(job.job_id), waiting),
-            Put(waiting_key(reference, job.job_id), Waiting(job_id=job.job_id, deadline=deadline)),
-            *_own_path(ports, job, facts),
-        )
-        ports.tell("waiting", {"job_id": job.job_id, "reference": reference})
-    # It may have come between our look and our note, and then nobody would wake us.
+def _defaults_are_good(ports: Ports, inbox: _S3Inbox, key: str) -> bool:
+    """Look at folder defaults when they are dropped, not only when a job needs them."""
     try:
-        ports.files.facts(bucket, reference)
+        intake.defaults(inbox, ports.reader, key)
+    except JobRejected:
+        return False  # taken in like a spec, to be refused
     except Missing:
-        return
-    ports.tell("reference-came-meanwhile", {"job_id": job.job_id})
-    source = job.source
-    submit(ports, bucket, source.key, source.version if source.versioned else None)
+        pass
+    ports.files.remove(ports.settings.output_bucket, keys.rejected(keys.path_of(key)))
+    return True
 
 
-def _own_path(ports: Ports, job: Job, facts: FileFacts) -> list[Change]:
-    """Make this job the newest of its path, unless a newer drop is known."""
-    newest = ports.ledger.get(newest_key(job.path))
-    if newest is not None and newest.document.modified_at > facts.modified_at:
+def _takes_its_place(job: Job) -> bool:
+    """Whether a job ends the one that was dropped at its path before. What is refused, only to be
+    planned, or still being read does not."""
+    if job.spec is None or job.spec.dry_run or job.spec.enhance == "review":
+        return False
+    return job.state == State.QUEUED or job.waiting_for is not None
+
+
+def _owed(job: Job) -> list[Change]:
+    """The mail about the end of a job, unless it asked for none."""
+    if job.spec is not None and not job.spec.notify:
         return []
-    mine = Newest(job_id=job.job_id, modified_at=facts.modified_at)
-    return [Put(newest_key(job.path), mine, newest.revision if newest else 0)]
-
-
-def _stop_waiting(ports: Ports, job: Job) -> list[Change]:
-    if job.waiting_for is None:
-        return []
-    waiting = ports.ledger.get(waiting_key(job.waiting_for, job.job_id))
-    return [Remove(waiting.key, waiting.revision)] if waiting else []
+    return [Put(letter_key(job.job_id), Letter(job_id=job.job_id))]
 
 
 def _rejected(job: Job, ports: Ports, problems: tuple[Problem, ...]) -> Job:

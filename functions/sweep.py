@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar
 
-from functions import answers, finish, keys, submit
-from functions.job import Attempt, Letter, QueueEntry, State, Waiting
+from functions import answers, cancel, finish, keys, submit
+from functions.job import Attempt, Job, Letter, QueueEntry, State, Waiting
 from functions.ports import (
     OPEN_ATTEMPTS,
     OUTBOX,
@@ -24,6 +24,9 @@ from functions.ports import (
 from processing.contract.errors import Code, Place, Problem
 
 T = TypeVar("T")
+
+# So many places of the queue are looked at in a sweep; the others have time.
+QUEUE_HEAD = 100
 
 # Younger drops are still on their way; older ones were looked at by earlier sweeps.
 INBOX_FROM = timedelta(hours=6)
@@ -50,8 +53,10 @@ def sweep(ports: Ports) -> None:
     each(_letter, ports.ledger.query(OUTBOX, Letter))
     each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))
     each(_waiting, ports.ledger.query(WAITING, Waiting))
-    if ports.ledger.query(QUEUE, QueueEntry, limit=1):
+    queued = ports.ledger.query(QUEUE, QueueEntry, limit=QUEUE_HEAD)
+    if queued:
         ports.wake()
+    each(_queued, {entry.document.task.job_id: entry for entry in queued}.values())
     # Last, because it grows with the inbox, and may run into the function's limit.
     each(_dropped, ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX))
     if errors:
@@ -68,6 +73,8 @@ def _attempt(ports: Ports, record: Record[Attempt]) -> None:
     if attempt.state in {"claiming", "returning"}:
         ports.wake()  # a dispatch takes it over when it is old enough
         return
+    for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
+        _still_wanted(ports, job_id)
     status = ports.renderer.status(attempt.attempt_id)
     if status is None:
         if attempt.state == "starting":
@@ -79,6 +86,21 @@ def _attempt(ports: Ports, record: Record[Attempt]) -> None:
         finish.attempt_ended(ports, attempt.attempt_id)
         return
     finish.results_waiting(ports, attempt)
+    cancel.stop_if_idle(ports, attempt)
+
+
+def _still_wanted(ports: Ports, job_id: str) -> bool:
+    """Cancel a job whose spec was deleted without our hearing of it."""
+    job = ports.ledger.get(job_key(job_id))
+    if job is None or job.document.state.terminal:
+        return False
+    return not cancel.if_gone(ports, job.document)
+
+
+def _queued(ports: Ports, entry: Record[QueueEntry]) -> None:
+    job_id = entry.document.task.job_id
+    if _still_wanted(ports, job_id):
+        answers.publish_status(ports, job_id)  # others have left the queue meanwhile
 
 
 def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
@@ -86,15 +108,19 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state != State.WAITING:
         return  # taken in meanwhile
+    if cancel.if_gone(ports, job.document):
+        return
+    if job.document.waiting_for is None:
+        if ports.now() > waiting.document.deadline:
+            _submit_again(ports, job.document)
+        return
     source, reference = job.document.source, job.document.waiting_for
     try:
         ports.files.facts(source.bucket, reference or "")
     except Missing:
         pass
     else:
-        submit.submit(
-            ports, source.bucket, source.key, source.version if source.versioned else None
-        )
+        _submit_again(ports, job.document)
         job = ports.ledger.get(job_key(job_id))
         if job is None or job.document.state != State.WAITING:
             return
@@ -106,10 +132,10 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
         job,
         Problem(
             code=Code.REFERENCE_NEVER_CAME,
-            message=f"The image {reference} was not uploaded within {minutes} minutes.",
+            message=f"The reference {reference} was not uploaded within {minutes} minutes.",
             hint="Check its name (upper and lower case count), upload it, and then this file "
             "again.",
-            place=Place(field="image"),
+            place=Place(field="image" if keys.is_image(reference or "") else "video"),
         ),
     )
     answers.settle(ports, job_id)
@@ -125,7 +151,11 @@ def _dropped(ports: Ports, listed: Listed) -> None:
         facts = ports.files.facts(bucket, listed.key)
     except Missing:
         return
-    job_id = keys.job_id(bucket, listed.key, facts.version)
-    if ports.ledger.get(job_key(job_id)) is None:
+    if ports.ledger.get(job_key(keys.job_id(bucket, listed.key, facts.version))) is None:
         ports.tell("drop-without-event", {"key": listed.key})
         submit.submit(ports, bucket, listed.key, facts.version if facts.versioned else None)
+
+
+def _submit_again(ports: Ports, job: Job) -> None:
+    source = job.source
+    submit.submit(ports, source.bucket, source.key, source.version if source.versioned else None)

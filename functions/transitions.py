@@ -18,6 +18,7 @@ from functions.ports import (
     letter_key,
     queue_key,
     task_key,
+    waiting_key,
 )
 from processing.contract.errors import Notice, Problem
 
@@ -35,6 +36,14 @@ def entry_of(task: Task) -> QueueEntry:
     return QueueEntry(
         task=ref_of(task), task_id=task.task_id, model=task.model, mode=task.parameters.mode
     )
+
+
+def stop_waiting(ports: Ports, job: Job) -> list[Change]:
+    """What removes the note that a job waits: for a reference, or for being read."""
+    if job.state != State.WAITING:
+        return []
+    waiting = ports.ledger.get(waiting_key(job.waiting_for or "", job.job_id))
+    return [Remove(waiting.key, waiting.revision)] if waiting else []
 
 
 def owned(ports: Ports, attempt: Attempt, ref: TaskRef) -> Record[Task] | None:
@@ -162,7 +171,8 @@ def close(
     if left == 0:
         ending = State.FAILED if failed else State.SUCCEEDED
         moved = moved.model_copy(update={"state": ending})
-        changes.append(Put(letter_key(task.job_id), Letter(job_id=task.job_id)))
+        if moved.spec is None or moved.spec.notify:
+            changes.append(Put(letter_key(task.job_id), Letter(job_id=task.job_id)))
     ports.ledger.commit(
         Put(record.key, task, record.revision), Put(job.key, moved, job.revision), *changes
     )

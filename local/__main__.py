@@ -1,6 +1,7 @@
-"""The reeldrop command: `python -m local demo|up`. `make demo` and `make up` call it."""
+"""The reeldrop command: `.venv/bin/reeldrop demo|up|validate`. `make demo` and `make up` call it."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from local.demo import DemoFailed, demo
 from local.deploy import DeployFailed
 from local.process import CloudFailed
 from local.up import AlreadyUp, up
+from local.validate import show, validate
+from processing.contract.catalogue import MODELS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,9 +29,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo_parser.add_argument("--out", type=Path, default=Path("out/demo"))
     up_parser = commands.add_parser("up", help="keep a drop folder open on this machine")
     up_parser.add_argument("--port", type=int, default=0, help="0: the last one, or any free one")
+    validate_parser = commands.add_parser(
+        "validate", help="say what the bucket would answer to specs; ends with 1 if any is refused"
+    )
+    validate_parser.add_argument("files", metavar="FILE", type=Path, nargs="+")
+    validate_parser.add_argument("--json", action="store_true", help="answer for programs")
+    validate_parser.add_argument(
+        "--model", choices=MODELS, default="demo", help="the deployment's default (%(default)s)"
+    )
     chosen = parser.parse_args(arguments)
     console = Console(soft_wrap=True)
     try:
+        if chosen.command == "validate":
+            verdicts = validate(chosen.files, default_model=chosen.model)
+            if chosen.json:
+                print(json.dumps([verdict.as_plain() for verdict in verdicts], indent=2))
+            else:
+                show(verdicts, console)
+            return 0 if all(verdict.ok for verdict in verdicts) else 1
         if chosen.command == "demo":
             return demo(chosen.home.resolve(), chosen.spec, chosen.out, console)
         up(chosen.home.resolve(), chosen.port, console)

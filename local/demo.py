@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from email import policy
 from email.parser import BytesParser
 from pathlib import Path
@@ -14,11 +16,15 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from functions import keys, spec_text
+from functions import intake, keys
+from functions.expand import expand
 from functions.job import State
+from functions.ports import Missing
+from functions.reading.reader import ChildReader
 from functions.replies import Status
 from local.clients import REGION
 from local.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.inbox import FolderInbox
 from local.process import EmbeddedCloud
 from processing.contract.errors import JobRejected
 
@@ -58,8 +64,9 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
 
 
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
-    key = f"{keys.JOBS_PREFIX}{spec.name}"
-    for file, target in (*_references(spec, key), (spec, key)):
+    inbox = FolderInbox.around(spec)
+    key = inbox.key(spec)
+    for file, target in (*_belongings(inbox, key), (spec, key)):
         _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
     status = _follow(cloud, folder, keys.path_of(key), console)
     out.mkdir(parents=True, exist_ok=True)
@@ -73,34 +80,45 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
         return 1
     if status.state != State.SUCCEEDED:
         console.print(f"{status.state}: {status.message}", markup=False, highlight=False)
+        with suppress(ClientError):
+            review = _fetch(cloud, folder, keys.review(status.path), out / f"{spec.stem}.yaml")
+            console.print(f"review   {review}", markup=False, highlight=False)
         console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
-        return 1
+        return 0 if status.state == State.PLANNED else 1
     for number, _task in enumerate(status.tasks, 1):
         published = keys.published(status.path, number, len(status.tasks))
         for name, published_key in (
             ("video", published.video),
             ("sidecar", published.sidecar),
             ("poster", published.poster),
+            ("gif", published.gif),
         ):
-            file = _fetch(cloud, folder, published_key, out / keys.name_of(published_key))
-            console.print(f"{name:<8} {file}", markup=False, highlight=False)
+            with suppress(ClientError):  # a GIF is there only when it was asked for
+                file = _fetch(cloud, folder, published_key, out / keys.name_of(published_key))
+                console.print(f"{name:<8} {file}", markup=False, highlight=False)
+    if len(status.tasks) > 1:
+        sheet = keys.contact_sheet(status.path)
+        file = _fetch(cloud, folder, sheet, out / keys.name_of(sheet))
+        console.print(f"all      {file}", markup=False, highlight=False)
     console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
     for warning in dict.fromkeys(w.message for w in status.warnings):
         console.print(f"note     {warning}", markup=False, highlight=False)
     return 0
 
 
-def _references(spec: Path, key: str) -> list[tuple[Path, str]]:
-    """The files that a spec names and that lie beside it, with their keys. Whatever is wrong with
-    the spec is not said here: the bucket answers."""
+def _belongings(inbox: FolderInbox, key: str) -> Iterator[tuple[Path, str]]:
+    """The folder defaults and references of a spec that lie where it says, with their keys.
+    Whatever is wrong with the spec is not said here: the bucket answers."""
+    for place in keys.defaults_of(key):
+        with suppress(Missing):
+            yield inbox.file(place), place
     try:
-        image = spec_text.parse(spec.read_bytes(), key).values.get("image")
+        wanted = expand(intake.drafted(inbox, ChildReader(), key))
     except JobRejected:
-        return []
-    if not isinstance(image, str) or (target := keys.reference_key(key, image)) is None:
-        return []
-    file = spec.parent / image
-    return [(file, target)] if file.is_file() else []
+        return
+    for _, _, reference in intake.references(wanted):
+        with suppress(Missing):
+            yield inbox.file(reference), reference
 
 
 def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None:

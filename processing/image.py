@@ -1,4 +1,4 @@
-"""Opens a reference image, which came from outside, and fits it to the size of the video."""
+"""Opens a reference image, which came from outside; fits pictures to the size of the video."""
 
 import warnings
 from pathlib import Path
@@ -7,15 +7,16 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from processing.contract.errors import Code, Problem, TaskFailed
+from processing.contract.manifest import Fit
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 50_000_000
 
 
-def load_reference(path: Path, *, height: int, width: int) -> Image.Image:
+def load_reference(path: Path, *, height: int, width: int, fit: Fit) -> Image.Image:
     """The first frame of the image at `path` as RGB, upright, exactly `height` x `width` pixels.
 
-    The image is scaled and its centre cut out, never distorted. What is transparent becomes white.
+    See `fitted` for what `fit` does. What is transparent becomes white.
 
     Raises:
         TaskFailed: `reference-unreadable`; the file is absent, damaged, of another format or has
@@ -33,7 +34,8 @@ def load_reference(path: Path, *, height: int, width: int) -> Image.Image:
                         f"has {image.width} x {image.height} pixels, more than 50 million",
                         "Upload a smaller one.",
                     )
-                return _fit(_to_rgb(ImageOps.exif_transpose(image)), height=height, width=width)
+                upright = _to_rgb(ImageOps.exif_transpose(image))
+                return fitted(upright, height=height, width=width, fit=fit)
     except TaskFailed:
         raise
     except FileNotFoundError as error:
@@ -54,6 +56,25 @@ def load_reference(path: Path, *, height: int, width: int) -> Image.Image:
         ) from error
 
 
+def fitted(image: Image.Image, *, height: int, width: int, fit: Fit) -> Image.Image:
+    """`image`, which is RGB, as exactly `height` x `width` pixels, never distorted.
+
+    `crop` scales it until it covers them and cuts out its middle; `pad` scales it until all of it
+    fits and puts black bars around it.
+    """
+    if fit == "crop":
+        return ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)
+    scale = min(height / image.height, width / image.width)
+    # A picture that is nearly a line would be rounded away.
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    padded = Image.new("RGB", (width, height))
+    padded.paste(
+        image.resize(size, Image.Resampling.LANCZOS),
+        ((width - size[0]) // 2, (height - size[1]) // 2),
+    )
+    return padded
+
+
 def _unreadable(path: Path, what: str, hint: str) -> TaskFailed:
     return TaskFailed(
         Problem(code=Code.REFERENCE_UNREADABLE, message=f"The image {path.name} {what}.", hint=hint)
@@ -70,7 +91,3 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", with_alpha.size, "white")
         return Image.alpha_composite(white, with_alpha).convert("RGB")
     return image.convert("RGB")
-
-
-def _fit(image: Image.Image, *, height: int, width: int) -> Image.Image:
-    return ImageOps.fit(image, (width, height), method=Image.Resampling.LANCZOS)

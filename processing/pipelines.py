@@ -38,6 +38,10 @@ _CUT_TEXT_CHARACTERS = 80
 StepReport = Callable[[int, int], None]
 """Called with (steps done, steps in all) after each denoising step."""
 
+Reference = Image.Image | NDArray[np.uint8]
+"""What a video starts from, at the video's height and width: an image, or frames of the shape
+(num_frames, height, width, 3), RGB."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedPrompt:
@@ -173,34 +177,33 @@ class Pipeline:
         _free_memory()
 
     def denoise(
-        self, parameters: Parameters, image: Image.Image | None, on_step: StepReport
+        self, parameters: Parameters, reference: Reference | None, on_step: StepReport
     ) -> torch.Tensor:
         """The latents of one video, shape (1, latent frames, channels, latent height, width).
 
-        `image`, for image to video, must already have the video's height and width.
+        `reference` is the image of image to video, the frames of video to video, or None.
         """
         import torch  # noqa: PLC0415
 
         device = self._pipe._execution_device
-        steps = parameters.num_inference_steps
         prompt, *negative = (self._encoded[text].embeds.to(device) for text in texts_of(parameters))
 
         def step_done(
-            _pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]
+            pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]
         ) -> dict[str, Any]:
             # Kernels are queued: without waiting, all steps would be reported at once.
             _clock(device)
-            on_step(index + 1, steps)
+            # Video to video leaves out the first steps, which would make all of it anew.
+            on_step(index + 1, pipe.num_timesteps)
             return tensors
 
         latents = self._pipe(
-            **({} if image is None else {"image": image}),
+            **_inputs(parameters, reference),
             prompt_embeds=prompt,
             negative_prompt_embeds=negative[0] if negative else None,
             height=parameters.height,
             width=parameters.width,
-            num_frames=parameters.num_frames,
-            num_inference_steps=steps,
+            num_inference_steps=parameters.num_inference_steps,
             guidance_scale=parameters.guidance_scale,
             use_dynamic_cfg=self._model.use_dynamic_cfg,
             # Drawn on the CPU, so that a seed means the same noise on every device.
@@ -252,6 +255,19 @@ class Pipeline:
                 )
             )
         return frames
+
+
+def _inputs(parameters: Parameters, reference: Reference | None) -> dict[str, Any]:
+    """The arguments that the modes do not share."""
+    if isinstance(reference, np.ndarray):
+        # The pipeline takes the number of frames from the video.
+        return {
+            "video": [Image.fromarray(frame) for frame in reference],
+            "strength": parameters.strength,
+        }
+    if reference is not None:
+        return {"image": reference, "num_frames": parameters.num_frames}
+    return {"num_frames": parameters.num_frames}
 
 
 def texts_of(parameters: Parameters) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -38,11 +39,12 @@ _RANGE = ColorRange.MPEG
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
-def encode(frames: NDArray[np.uint8], *, fps: float, path: Path) -> None:
+def encode(frames: NDArray[np.uint8], *, fps: float, path: Path, tags: Mapping[str, str]) -> None:
     """Write `frames`, shape (num_frames, height, width, 3), RGB, as H.264 MP4 to `path`.
 
     yuv420p in BT.709, `moov` before `mdat` so that playing starts while it loads. `height` and
-    `width` must be even.
+    `width` must be even. `tags` go into the file, under the names that players know: title,
+    comment.
 
     Raises:
         OSError: the file cannot be written.
@@ -51,6 +53,7 @@ def encode(frames: NDArray[np.uint8], *, fps: float, path: Path) -> None:
     _, height, width, _ = frames.shape
     # The name may end in .part, so the format is said and not guessed.
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        container.metadata.update(tags)
         stream = container.add_stream(
             CODEC,
             rate=Fraction(fps).limit_denominator(1001),

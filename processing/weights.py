@@ -15,8 +15,15 @@ from processing.contract.errors import Code, Problem, TaskFailed
 PIPELINE_CLASSES: dict[Mode, str] = {
     Mode.TEXT_TO_VIDEO: "CogVideoXPipeline",
     Mode.IMAGE_TO_VIDEO: "CogVideoXImageToVideoPipeline",
+    Mode.VIDEO_TO_VIDEO: "CogVideoXVideoToVideoPipeline",
 }
-"""The class of diffusers that serves a mode, which is also what model_index.json must name."""
+"""The class of diffusers that serves a mode."""
+
+# Video to video has no weights of its own: it starts in the middle of what text to video does.
+_WEIGHTS_CLASSES = PIPELINE_CLASSES | {
+    Mode.VIDEO_TO_VIDEO: PIPELINE_CLASSES[Mode.TEXT_TO_VIDEO],
+}
+"""What model_index.json must name."""
 
 _PLAIN_FILES = (
     "model_index.json",
@@ -64,14 +71,14 @@ def check(folder: Path, mode: Mode) -> None:
     for shard in shards:
         _check_header(folder, shard)
     made_for = _read_json(folder, "model_index.json").get("_class_name")
-    if made_for != PIPELINE_CLASSES[mode]:
+    if made_for != _WEIGHTS_CLASSES[mode]:
         # Loaded all the same, they would fail on a tensor's shape, deep inside the transformer.
         raise TaskFailed(
             Problem(
                 code=Code.WEIGHTS_MISSING,
                 message=(
                     f"The model folder holds weights for {made_for}, "
-                    f"and {mode} needs {PIPELINE_CLASSES[mode]}."
+                    f"and {mode} needs {_WEIGHTS_CLASSES[mode]}."
                 ),
                 hint="Upload the folder of the model for this mode.",
             )

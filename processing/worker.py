@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import sys
 import time
 import traceback
@@ -18,14 +19,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from PIL import Image
 from pydantic import ValidationError
 
-from processing import files, pipelines, progress, video, weights
+from processing import files, gif, pipelines, progress, video, weights
+from processing.clip import load_clip
 from processing.contract.catalogue import MODELS, Mode, Model
 from processing.contract.errors import Code, Failure, Notice, Problem, TaskFailed
 from processing.contract.manifest import Layout, Manifest, ManifestTask, Parameters
 from processing.contract.outcome import (
+    GIF_FILE,
     POSTER_FILE,
     RESULT_FILE,
     VIDEO_FILE,
@@ -125,7 +127,8 @@ class _Ready:
     """A task whose inputs are all there."""
 
     task: ManifestTask
-    image: Image.Image | None
+    reference: pipelines.Reference | None
+    notices: tuple[Notice, ...]
 
 
 class _Rendering:
@@ -179,7 +182,7 @@ class _Rendering:
         )
         began = time.perf_counter()
         latents = self._with_less_memory_if_needed(
-            lambda: self._pipeline.denoise(parameters, item.image, steps.step)
+            lambda: self._pipeline.denoise(parameters, item.reference, steps.step)
         )
         denoised = time.perf_counter()
         progress.emit("decoding", task_id=task.task_id)
@@ -190,10 +193,13 @@ class _Rendering:
         progress.emit("encoding", task_id=task.task_id)
         target = folder / VIDEO_FILE
         part = files.part_of(target)
-        video.encode(frames, fps=parameters.fps, path=part)
+        video.encode(frames, fps=parameters.fps, path=part, tags=self._tags(parameters))
         facts = video.probe(part)
         _check_facts(facts, parameters)
         poster = video.poster(frames)
+        gif_target = folder / GIF_FILE
+        if task.gif:
+            gif.encode(frames, fps=parameters.fps, path=files.part_of(gif_target))
         quality = video.quality(frames)
         encoded = time.perf_counter()
         self._seconds_after_steps = encoded - denoised
@@ -201,6 +207,8 @@ class _Rendering:
 
         files.publish(target)
         files.write(folder / POSTER_FILE, poster)
+        if task.gif:
+            files.publish(gif_target)
         return Rendered(
             attempt_id=self._manifest.attempt_id,
             task_id=task.task_id,
@@ -220,12 +228,23 @@ class _Rendering:
             machine=self._pipeline.machine,
             video=facts,
             poster_sha256=hashlib.sha256(poster).hexdigest(),
+            gif_sha256=hashlib.sha256(gif_target.read_bytes()).hexdigest() if task.gif else None,
             quality=quality,
-            warnings=self._warnings(parameters),
+            warnings=self._warnings(item),
         )
 
-    def _warnings(self, parameters: Parameters) -> tuple[Notice, ...]:
-        notices = self._pipeline.notices(parameters)
+    def _tags(self, parameters: Parameters) -> dict[str, str]:
+        """What tells where a video came from once its sidecar is lost.
+
+        Nothing that two renderings of the same task do not share: their files are the same.
+        """
+        return {
+            "title": parameters.prompt,
+            "comment": f"reeldrop, model {self._manifest.model}, seed {parameters.seed}",
+        }
+
+    def _warnings(self, item: _Ready) -> tuple[Notice, ...]:
+        notices = item.notices + self._pipeline.notices(item.task.parameters)
         if self._model.notice is not None:
             notices += (Notice(code="model-notice", message=self._model.notice),)
         return notices
@@ -276,8 +295,17 @@ def _check(manifest: Manifest) -> Model:
     for task in manifest.tasks:
         if task.parameters.mode != manifest.mode:
             raise _invalid(f"is for {manifest.mode}, and {task.task_id} is not")
-        if (task.image is not None) != (manifest.mode == Mode.IMAGE_TO_VIDEO):
-            raise _invalid(f"is for {manifest.mode}, and the image of {task.task_id} does not fit")
+        for kind, given, mode in (
+            ("image", task.image, Mode.IMAGE_TO_VIDEO),
+            ("video", task.video, Mode.VIDEO_TO_VIDEO),
+            ("strength", task.parameters.strength, Mode.VIDEO_TO_VIDEO),
+        ):
+            if (given is not None) != (manifest.mode == mode):
+                raise _invalid(
+                    f"is for {manifest.mode}, and the {kind} of {task.task_id} does not fit"
+                )
+        if not 0 < (task.parameters.strength or 1) <= 1:
+            raise _invalid(f"gives {task.task_id} a strength that is not between 0 and 1")
     return model
 
 
@@ -292,21 +320,62 @@ def _invalid(what: str) -> TaskFailed:
 
 
 def _open_references(layout: Layout, manifest: Manifest, tasks: list[ManifestTask]) -> list[_Ready]:
-    """The tasks whose image can be used. The others get their failed result here."""
+    """The tasks whose inputs can be used. The others get their failed result here."""
     ready = []
     for task in tasks:
         started_at = _now()
         try:
-            image = task.image and load_reference(
-                layout.references / task.image,
-                height=task.parameters.height,
-                width=task.parameters.width,
-            )
+            _check_strength(task.parameters)
+            ready.append(_open_reference(layout, task))
         except Exception as error:
             _write_failure(layout, manifest, task, started_at=started_at, error=error)
-        else:
-            ready.append(_Ready(task=task, image=image or None))
     return ready
+
+
+def _check_strength(parameters: Parameters) -> None:
+    """Check that a video to video task has a step to do.
+
+    Raises:
+        TaskFailed: `field-range`; diffusers would fail without one, in words of its own.
+    """
+    strength = parameters.strength
+    steps = parameters.num_inference_steps
+    if strength is not None and int(steps * strength) < 1:
+        raise TaskFailed(
+            Problem(
+                code=Code.FIELD_RANGE,
+                message=f"A strength of {strength:g} leaves none of {steps} steps.",
+                hint=f"Write at least  strength: {math.ceil(100 / steps) / 100:g}",
+            )
+        )
+
+
+def _open_reference(layout: Layout, task: ManifestTask) -> _Ready:
+    """`task` with its image or video, at the size of what it is to make.
+
+    Raises:
+        TaskFailed: `reference-unreadable`.
+    """
+    parameters = task.parameters
+    if task.image is not None:
+        image = load_reference(
+            layout.references / task.image,
+            height=parameters.height,
+            width=parameters.width,
+            fit=parameters.fit,
+        )
+        return _Ready(task=task, reference=image, notices=())
+    if task.video is not None:
+        clip = load_clip(
+            layout.references / task.video,
+            height=parameters.height,
+            width=parameters.width,
+            num_frames=parameters.num_frames,
+            fps=parameters.fps,
+            fit=parameters.fit,
+        )
+        return _Ready(task=task, reference=clip.frames, notices=clip.notices)
+    return _Ready(task=task, reference=None, notices=())
 
 
 def _has_result(layout: Layout, manifest: Manifest, task: ManifestTask) -> bool:
@@ -362,7 +431,7 @@ def _write_failure(
     folder = layout.task_output(task.task_id)
     # A failed task has no video; and on a full disk the result needs the room.
     files.remove_parts(folder)
-    for name in (VIDEO_FILE, POSTER_FILE):
+    for name in (VIDEO_FILE, POSTER_FILE, GIF_FILE):
         (folder / name).unlink(missing_ok=True)
     problem = _problem(error)
     detail = "".join(traceback.format_exception(error))

@@ -35,7 +35,7 @@ def functions_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
         shutil.copytree(
             ROOT / "processing" / "contract", folder / "processing" / "contract", ignore=_IGNORED
         )
-        _compile(folder, LAMBDA_PYTHON)
+        _compile(folder, LAMBDA_PYTHON if code == "aws" else None)
         yield str(folder)
 
 
@@ -73,9 +73,12 @@ def _install(lock: str, target: Path, python: str, machine: str) -> None:
     )  # fmt: skip
 
 
-def _compile(folder: Path, python: str) -> None:
-    """Add .pyc files: imports take half as long. Only those of the same minor version count."""
-    if sys.version_info[:2] == tuple(int(part) for part in python.split(".")):
+def _compile(folder: Path, python: str | None) -> None:
+    """Add .pyc files: imports take half as long, and processes that read drops write none.
+
+    Only those of the minor version that will run it count; None is the one that runs now.
+    """
+    if python in {None, f"{sys.version_info.major}.{sys.version_info.minor}"}:
         compileall.compile_dir(
             folder, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
         )

@@ -46,6 +46,7 @@ def answer(bucket: s3.Bucket) -> Statements:
             ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
             bucket.arn_for_objects(f"{keys.STATUS_PREFIX}*"),
             bucket.arn_for_objects(f"{keys.REJECTED_PREFIX}*"),
+            bucket.arn_for_objects(f"{keys.REVIEW_PREFIX}*"),
         ),
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.VIDEOS_PREFIX}*")),
         _allow(["s3:ListBucket"], bucket.bucket_arn),
@@ -133,3 +134,8 @@ def start_processing(stack: Stack, job_prefix: str, role: iam.Role) -> Statement
 def watch_processing(stack: Stack, job_prefix: str) -> Statements:
     """Look at processing jobs of ours."""
     return [_allow(["sagemaker:DescribeProcessingJob"], processing_arn(stack, job_prefix))]
+
+
+def stop_processing(stack: Stack, job_prefix: str) -> Statements:
+    """Stop processing jobs of ours that nobody wants any more."""
+    return [_allow(["sagemaker:StopProcessingJob"], processing_arn(stack, job_prefix))]

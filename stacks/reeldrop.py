@@ -102,6 +102,9 @@ class Reeldrop(cdk.Stack):
             everywhere = [
                 *grants.use_table(storage.table),
                 *grants.answer(storage.output),
+                # Who puts a job to its end also puts its contact sheet together.
+                *grants.publish(storage.output),
+                *grants.stop_processing(self, config.stack_name),
             ]
             take_in = [
                 *grants.read_drops(storage.input),
@@ -110,7 +113,6 @@ class Reeldrop(cdk.Stack):
             ]
             publish = [
                 *grants.read_attempts(storage.work),
-                *grants.publish(storage.output),
                 *grants.watch_processing(self, config.stack_name),
             ]
             tell = [*grants.wake(wakes.queue), *grants.notify(topic)]

@@ -4,15 +4,20 @@ tests/contract runs the same checks against these and against the embedded cloud
 """
 
 import hashlib
+import io
 import itertools
+import json
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from PIL import Image
+
 from functions import keys
 from functions.aws import processing_request
+from functions.cancel import deleted
 from functions.dispatch import dispatch
 from functions.finish import attempt_ended, file_written
 from functions.ports import (
@@ -34,12 +39,15 @@ from functions.ports import (
     RecordKey,
     Refused,
 )
+from functions.reading import child
+from functions.reading.reader import ChildReader, Request
 from functions.settings import Settings
 from functions.submit import submit
 from local.sagemaker_limits import violations
 from processing.contract.errors import Code, Notice, Problem
 from processing.contract.manifest import Manifest, ManifestTask
 from processing.contract.outcome import (
+    GIF_FILE,
     POSTER_FILE,
     VIDEO_FILE,
     Failed,
@@ -52,6 +60,17 @@ from processing.contract.outcome import (
     VideoFacts,
     progress_file,
 )
+
+
+def picture(kind: str, size: tuple[int, int] = (96, 64), colour: str = "red") -> bytes:
+    """An image file of one colour; `size` is width, height."""
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, kind)
+    return file.getvalue()
+
+
+PNG = picture("PNG")
+POSTER = picture("JPEG")
 
 SETTINGS = Settings(
     input_bucket="input",
@@ -221,9 +240,21 @@ class FakeRenderer:
         job, status, reason = self.jobs[attempt_id]
         return ProcessingStatus(status, reason, job.manifest_sha256)
 
+    def stop(self, attempt_id: str) -> None:
+        if attempt_id in self.jobs and self.jobs[attempt_id][1] == "InProgress":
+            self.end(attempt_id, "Stopped")
+
     def end(self, attempt_id: str, status: str, reason: str = "") -> None:
         """Let a processing job end."""
         self.jobs[attempt_id] = (self.jobs[attempt_id][0], status, reason)
+
+
+class InProcessReader(ChildReader):
+    """The same checks without a process, so that thousands of them take no time."""
+
+    def _answer(self, request: Request) -> tuple[bytes, bytes]:
+        found, blob = child.answer(*request[:2], request.labels, request.blobs)
+        return json.dumps(found).encode(), blob
 
 
 class FakeLanguageModel:
@@ -234,9 +265,13 @@ class FakeLanguageModel:
             "A bee lands. It is warm.", "end_turn", "fake"
         )
         self.asked: list[tuple[str, str]] = []
+        self.shown: list[bytes | None] = []
 
-    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
+    def converse(
+        self, system: str, user: str, max_tokens: int, image: bytes | None = None
+    ) -> Answer:
         self.asked.append((system, user))
+        self.shown.append(image)
         if isinstance(self.answer, LanguageModelUnavailable):
             raise self.answer
         return self.answer
@@ -289,6 +324,7 @@ class World:
         self.ledger = FakeLedger()
         self.files = FakeFiles(self.clock)
         self.renderer = FakeRenderer()
+        self.reader: ChildReader = InProcessReader()
         self.language_model = FakeLanguageModel()
         self.post = FakePost()
         self.wakes = 0
@@ -303,6 +339,7 @@ class World:
             ledger=self.ledger,
             files=self.files,
             renderer=self.renderer,
+            reader=self.reader,
             language_model=self.language_model,
             post=self.post,
             wake=self._wake,
@@ -325,6 +362,12 @@ class World:
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
         if event:
             submit(self.ports, "input", key, self.files.facts("input", key).version)
+
+    def delete(self, key: str, *, event: bool = True) -> None:
+        """Delete from the input bucket, and tell of it."""
+        self.files.remove("input", key)
+        if event:
+            deleted(self.ports, "input", key)
 
     # what SageMaker and the worker do
 
@@ -405,11 +448,17 @@ class World:
                     size_bytes=len(video),
                     sha256=hashlib.sha256(video).hexdigest(),
                 ),
-                poster_sha256=hashlib.sha256(b"jpg").hexdigest(),
+                poster_sha256=hashlib.sha256(POSTER).hexdigest(),
+                gif_sha256=hashlib.sha256(b"gif").hexdigest() if task.gif else None,
                 quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
                 warnings=(Notice(code="model-notice", message="It is a fake."),),
             )
-            for name, body in ((VIDEO_FILE, video), (POSTER_FILE, b"jpg")):
+            files = {
+                VIDEO_FILE: video,
+                POSTER_FILE: POSTER,
+                **({GIF_FILE: b"gif"} if task.gif else {}),
+            }
+            for name, body in files.items():
                 key = keys.task_file(attempt_id, task.task_id, name)
                 self.files.write("work", key, body, "application/octet-stream")
         self.files.write(

@@ -4,7 +4,7 @@ For tests of the worker: of any size, made and run in seconds on a CPU. The fold
 layout and CogVideoX's real classes, so everything around the model (loading, prompts, steps,
 decoding, files, failures) is the real thing. Their picture is noise.
 
-    OUT_DIR/demo        text to video
+    OUT_DIR/demo        text to video, and video to video
     OUT_DIR/demo-i2v    image to video
 """
 
@@ -64,8 +64,8 @@ def write(folder: Path) -> None:
 
     The same version of this file and of the libraries writes the same bytes.
     """
-    for mode, weights_of_mode in MODELS["demo"].weights.items():
-        target = folder / weights_of_mode.folder
+    for mode in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
+        target = folder / MODELS["demo"].weights[mode].folder
         if not _is_current(target, mode):
             _write_model(target, mode)
 

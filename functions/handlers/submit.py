@@ -1,20 +1,30 @@
-"""Object Created in the input bucket, through its queue: take the drop in."""
+"""A drop that came or went, through its queue: take it in, or cancel it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import Field, TypeAdapter
 
+from functions.cancel import deleted
 from functions.handlers import entry
 from functions.ports import Ports
-from functions.routes import ObjectCreated
+from functions.routes import ObjectCreated, ObjectDeleted
 from functions.submit import submit
+
+_EVENT: TypeAdapter[ObjectCreated | ObjectDeleted] = TypeAdapter(
+    Annotated[ObjectCreated | ObjectDeleted, Field(discriminator="detail_type")]
+)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda entry point."""
-    return entry.batch(event, context, _created)
+    return entry.batch(event, context, _happened)
 
 
-def _created(ports: Ports, body: str) -> None:
-    detail = ObjectCreated.model_validate_json(body).detail
-    submit(ports, detail.bucket.name, detail.object.key, detail.object.version_id)
+def _happened(ports: Ports, body: str) -> None:
+    happened = _EVENT.validate_json(body)
+    detail = happened.detail
+    if isinstance(happened, ObjectDeleted):
+        deleted(ports, detail.bucket.name, detail.object.key)
+    else:
+        submit(ports, detail.bucket.name, detail.object.key, detail.object.version_id)

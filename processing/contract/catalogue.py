@@ -14,6 +14,15 @@ class Mode(StrEnum):
 
     TEXT_TO_VIDEO = "text-to-video"
     IMAGE_TO_VIDEO = "image-to-video"
+    VIDEO_TO_VIDEO = "video-to-video"
+
+
+class Preset(StrEnum):
+    """How much work goes into a video."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    BEST = "best"
 
 
 class Size(Document):
@@ -54,7 +63,8 @@ class Model(Document):
     scheduler: str
     """A scheduler class of diffusers."""
     use_dynamic_cfg: bool
-    num_inference_steps: int
+    num_inference_steps: dict[Preset, int]
+    """By preset. `standard` is what the model's authors use, and the default."""
     guidance_scale: float
     notice: str | None = None
     """What a person should know before relying on the model."""
@@ -62,6 +72,10 @@ class Model(Document):
 
 def _size(height: int, width: int) -> Size:
     return Size(height=height, width=width)
+
+
+def _steps(draft: int, standard: int, best: int) -> dict[Preset, int]:
+    return {Preset.DRAFT: draft, Preset.STANDARD: standard, Preset.BEST: best}
 
 
 _COGVIDEOX_LICENCE = "CogVideoX License (commercial use needs registration and has limits)"
@@ -86,13 +100,16 @@ MODELS: dict[str, Model] = {
                 Mode.IMAGE_TO_VIDEO: Weights(
                     folder="demo-i2v", repository=None, sizes=(_size(64, 96),)
                 ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="demo", repository=None, sizes=(_size(64, 96),)
+                ),
             },
             num_frames=(17,),
             fps=8,
             prompt_tokens=64,
             scheduler="CogVideoXDDIMScheduler",
             use_dynamic_cfg=False,
-            num_inference_steps=25,
+            num_inference_steps=_steps(12, 25, 50),
             guidance_scale=4.0,
             notice=(
                 "The demo model knows circles, squares, triangles and stars, colours, plain "
@@ -109,13 +126,18 @@ MODELS: dict[str, Model] = {
                     repository="zai-org/CogVideoX-2b",
                     sizes=(_size(480, 720),),
                 ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="cogvideox-2b",
+                    repository="zai-org/CogVideoX-2b",
+                    sizes=(_size(480, 720),),
+                ),
             },
             num_frames=_FRAMES_1_0,
             fps=8,
             prompt_tokens=226,
             scheduler="CogVideoXDDIMScheduler",
             use_dynamic_cfg=False,
-            num_inference_steps=50,
+            num_inference_steps=_steps(25, 50, 80),
             guidance_scale=6.0,
         ),
         Model(
@@ -133,13 +155,18 @@ MODELS: dict[str, Model] = {
                     repository="zai-org/CogVideoX-5b-I2V",
                     sizes=(_size(480, 720),),
                 ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="cogvideox-5b",
+                    repository="zai-org/CogVideoX-5b",
+                    sizes=(_size(480, 720),),
+                ),
             },
             num_frames=_FRAMES_1_0,
             fps=8,
             prompt_tokens=226,
             scheduler="CogVideoXDPMScheduler",
             use_dynamic_cfg=True,
-            num_inference_steps=50,
+            num_inference_steps=_steps(25, 50, 80),
             guidance_scale=6.0,
         ),
         Model(
@@ -163,7 +190,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=224,
             scheduler="CogVideoXDPMScheduler",
             use_dynamic_cfg=True,
-            num_inference_steps=50,
+            num_inference_steps=_steps(25, 50, 80),
             guidance_scale=6.0,
         ),
     )

@@ -18,6 +18,7 @@ class Code(StrEnum):
 
     # the drop
     KEY_SUFFIX = "key-suffix"
+    KEY_TOO_DEEP = "key-too-deep"
     # the text of a spec
     SPEC_TOO_LARGE = "spec-too-large"
     SPEC_EMPTY = "spec-empty"
@@ -30,20 +31,28 @@ class Code(StrEnum):
     YAML_DUPLICATE_KEY = "yaml-duplicate-key"
     YAML_TOO_DEEP = "yaml-too-deep"
     YAML_TOO_MANY_VALUES = "yaml-too-many-values"
+    SPEC_UNREADABLE = "spec-unreadable"
     # its fields
     FIELD_MISSING = "field-missing"
     FIELD_UNKNOWN = "field-unknown"
     FIELD_TYPE = "field-type"
     FIELD_RANGE = "field-range"
+    FIELD_CONFLICT = "field-conflict"
     PROMPT_EMPTY = "prompt-empty"
+    PROMPT_TOO_LONG = "prompt-too-long"
     MODEL_UNKNOWN = "model-unknown"
     MODE_UNSUPPORTED = "mode-unsupported"
     SIZE_UNSUPPORTED = "size-unsupported"
     FRAMES_UNSUPPORTED = "frames-unsupported"
+    ASPECT_UNSUPPORTED = "aspect-unsupported"
+    DURATION_UNSUPPORTED = "duration-unsupported"
+    MATRIX_INVALID = "matrix-invalid"
+    TOO_MANY_VIDEOS = "too-many-videos"
     # its references
     REFERENCE_PLACE = "reference-place"
     REFERENCE_KIND = "reference-kind"
     REFERENCE_TOO_LARGE = "reference-too-large"
+    REFERENCE_PIXELS = "reference-pixels"
     REFERENCE_NEVER_CAME = "reference-never-came"
     REFERENCE_UNREADABLE = "reference-unreadable"
     # its prompt
@@ -63,6 +72,7 @@ class Code(StrEnum):
 
 MEANINGS: dict[Code, str] = {
     Code.KEY_SUFFIX: "The file under jobs/ has a name that is not quite that of a job spec.",
+    Code.KEY_TOO_DEEP: "The file lies more than 16 folders deep.",
     Code.SPEC_TOO_LARGE: "The spec is larger than 64 KiB.",
     Code.SPEC_EMPTY: "The spec has no content.",
     Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value, not fields with values.",
@@ -74,18 +84,26 @@ MEANINGS: dict[Code, str] = {
     Code.YAML_DUPLICATE_KEY: "The same field stands twice.",
     Code.YAML_TOO_DEEP: "Values are nested more than 8 levels deep.",
     Code.YAML_TOO_MANY_VALUES: "The spec has more than 2,000 values.",
+    Code.SPEC_UNREADABLE: "Reading the spec took more time or memory than any spec needs.",
     Code.FIELD_MISSING: "A field that must be there is not.",
     Code.FIELD_UNKNOWN: "A field has a name that no spec knows.",
     Code.FIELD_TYPE: "A field has a value of the wrong type.",
     Code.FIELD_RANGE: "A field has a value outside of what is possible.",
+    Code.FIELD_CONFLICT: "Two fields say the same thing in different ways, or exclude each other.",
     Code.PROMPT_EMPTY: "There is no prompt, and no image that could stand for one.",
+    Code.PROMPT_TOO_LONG: "The prompt has more words than the model reads tokens.",
     Code.MODEL_UNKNOWN: "No model of this name is in the catalogue.",
     Code.MODE_UNSUPPORTED: "The model cannot do this mode (text, image or video to video).",
     Code.SIZE_UNSUPPORTED: "The model cannot make videos of this height and width.",
     Code.FRAMES_UNSUPPORTED: "The model cannot make videos of this many frames.",
+    Code.ASPECT_UNSUPPORTED: "The model has no size of this shape.",
+    Code.DURATION_UNSUPPORTED: "The model cannot make videos of this length.",
+    Code.MATRIX_INVALID: "The matrix names a field or has a value that no matrix can have.",
+    Code.TOO_MANY_VIDEOS: "The job would make more than 32 videos, or none.",
     Code.REFERENCE_PLACE: "A reference lies outside of the drop folder, or is no file name.",
-    Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image.",
-    Code.REFERENCE_TOO_LARGE: "A reference is larger than 20 MiB.",
+    Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image, or not an MP4 video.",
+    Code.REFERENCE_TOO_LARGE: "A reference is larger than 20 MiB (images) or 50 MiB (videos).",
+    Code.REFERENCE_PIXELS: "A reference has far too many pixels, or too few.",
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded before the deadline.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail on prompts refused this one.",
@@ -105,6 +123,8 @@ MEANINGS: dict[Code, str] = {
 class Place(Document):
     """Where something is wrong. Lines and columns count from 1."""
 
+    file: str | None = None
+    """Key of the file, where it is not the spec itself: folder defaults."""
     field: str | None = None
     line: int | None = None
     column: int | None = None

@@ -1,7 +1,7 @@
 """What the worker is asked to do: manifest.json, and where files lie under its root.
 
     ROOT/input/manifest.json            this document
-    ROOT/input/references/<file>        reference images
+    ROOT/input/references/<file>        references
     ROOT/model/                         weights, one folder in diffusers' layout
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
 
@@ -26,6 +26,10 @@ TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN)]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,80}\.[a-z0-9]{1,5}$")]
 
 
+Fit = Literal["crop", "pad"]
+"""How a reference of another shape becomes the video's: its middle cut out, or bars around it."""
+
+
 class Parameters(Document):
     """Everything that decides what a video looks like, under diffusers' names."""
 
@@ -39,14 +43,23 @@ class Parameters(Document):
     num_inference_steps: int
     guidance_scale: float
     seed: int
+    strength: float | None = None
+    """How far a video may move away from its reference, 0 to 1; video to video only."""
+    fit: Fit = "crop"
 
 
 class ManifestTask(Document):
-    """One video to make. `image` is a file name under input/references, for image to video."""
+    """One video to make.
+
+    `image` and `video` are file names under input/references, for image to video and video to
+    video. `gif` asks for an animated GIF as well.
+    """
 
     task_id: TaskId
     parameters: Parameters
     image: FileName | None = None
+    video: FileName | None = None
+    gif: bool = False
 
 
 class Manifest(Document):

@@ -1,6 +1,6 @@
 """What the worker answers: the files of one task's folder.
 
-video.mp4, poster.jpg       of a task that succeeded
+video.mp4, poster.jpg       of a task that succeeded, and video.gif when it was asked for
 progress-<percent>.json     while it runs
 result.json                 last; its upload is the completion event
 """
@@ -16,6 +16,7 @@ from processing.contract.manifest import Parameters
 
 VIDEO_FILE = "video.mp4"
 POSTER_FILE = "poster.jpg"
+GIF_FILE = "video.gif"
 RESULT_FILE = "result.json"
 
 MACHINE_VARIABLE = "REELDROP_MACHINE"
@@ -102,6 +103,8 @@ class Rendered(Document):
     machine: Machine
     video: VideoFacts
     poster_sha256: str
+    gif_sha256: str | None = None
+    """Of video.gif, when one was asked for."""
     quality: Quality
     warnings: tuple[Notice, ...] = ()
 

@@ -2,7 +2,8 @@
 
 Three stages, each with its own checkpoint, log, loss curve and pictures in DIR: the autoencoder
 (`vae`), the text encoder (`text`) and the transformer. `--resume` goes on where a stage stopped,
-and with more `--minutes` where it ended. The finished model lies in DIR/demo-i2v, in diffusers'
+and with more `--minutes` where it ended. `--start MODEL` takes the first two stages from a finished
+model and trains its transformer further, when its checkpoint is gone. The finished model lies in DIR/demo-i2v, in diffusers'
 layout and half precision; `processing.demo_model.install` makes the text model of it.
 
     DIR/vae.png, DIR/vae.strip.png, DIR/vae.jsonl, DIR/vae.pt    and so for text, transformer
@@ -49,7 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     budget.add_argument("--steps", type=int, help="for each stage, earlier runs included")
     budget.add_argument("--reduced", action="store_true", help="a few steps, to see losses fall")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoints in DIR")
+    parser.add_argument(
+        "--start", metavar="MODEL", type=Path, help="a finished model to train further"
+    )
     options = parser.parse_args(arguments)
+    if options.start is not None:
+        options.stage = "transformer"
+        for part in ("vae", "tokenizer", "text_encoder"):
+            shutil.copytree(options.start / part, options.out / part, dirs_exist_ok=True)
     for stage in STAGES if options.stage == "all" else (options.stage,):
         if options.reduced:
             stage_budget = Budget(steps=_REDUCED_STEPS[stage])
@@ -57,12 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stage_budget = Budget(steps=options.steps)
         else:
             stage_budget = Budget(seconds=60 * (options.minutes or _MINUTES[stage]))
-        train_stage(options.out, stage, stage_budget, resume=options.resume)
+        train_stage(options.out, stage, stage_budget, resume=options.resume, start=options.start)
     return 0
 
 
-def train_stage(out: Path, stage: str, budget: Budget, *, resume: bool = False) -> None:
-    """Train one stage in `out`. The transformer needs the other two there."""
+def train_stage(
+    out: Path, stage: str, budget: Budget, *, resume: bool = False, start: Path | None = None
+) -> None:
+    """Train one stage in `out`. The transformer needs the other two there.
+
+    Without a checkpoint to resume, the transformer begins with the weights of the model in `start`.
+    """
     # Heavy, and not needed to say what the arguments mean.
     os.environ["HF_HUB_OFFLINE"] = "1"
     from processing.demo_model import train_text, train_transformer, train_vae  # noqa: PLC0415
@@ -76,19 +89,24 @@ def train_stage(out: Path, stage: str, budget: Budget, *, resume: bool = False) 
         text_encoder.save_pretrained(out / "text_encoder")
     else:
         parts = load_parts(out)
-        transformer = train_transformer.train(log, budget, seed=_SEED + 2, resume=resume, **parts)
+        transformer = train_transformer.train(
+            log, budget, seed=_SEED + 2, resume=resume, start=start, **parts
+        )
         export(out / "demo-i2v", transformer=transformer, **parts)
 
 
 def load_parts(out: Path) -> dict[str, Any]:
     """The trained `vae`, `tokenizer` and `text_encoder` in `out`."""
     from diffusers import AutoencoderKLCogVideoX  # noqa: PLC0415
+    from torch import float32  # noqa: PLC0415
     from transformers import T5EncoderModel, T5Tokenizer  # noqa: PLC0415
 
     return {
-        "vae": AutoencoderKLCogVideoX.from_pretrained(out / "vae").eval(),
+        "vae": AutoencoderKLCogVideoX.from_pretrained(out / "vae", torch_dtype=float32).eval(),
         "tokenizer": T5Tokenizer.from_pretrained(out / "tokenizer"),
-        "text_encoder": T5EncoderModel.from_pretrained(out / "text_encoder").eval(),
+        "text_encoder": T5EncoderModel.from_pretrained(
+            out / "text_encoder", torch_dtype=float32
+        ).eval(),
     }
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from processing.demo_model import models, world
-from processing.demo_model.cores import Cores, device
+from processing.demo_model.cores import Cores, device, mixed_precision
 from processing.demo_model.training_log import Budget, Log, learning_rate_factor
 
 _LEARNING_RATE = 1.5e-3
@@ -69,7 +69,7 @@ def train(log: Log, budget: Budget, *, seed: int, resume: bool) -> tuple[Any, An
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * learning_rate_factor(done, step, warmup_steps=100)
         with cores.step():
-            with torch.autocast(device().type, torch.bfloat16):
+            with mixed_precision():
                 # (batch, 64, 128)
                 output = encoder(token_ids(tokenizer, texts).to(device()))[0]
             output = output.float()

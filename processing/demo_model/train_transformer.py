@@ -11,27 +11,32 @@ from __future__ import annotations
 import copy
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from processing.demo_model import models, world
-from processing.demo_model.cores import Cores, device
+from processing.demo_model.cores import Cores, device, has_bfloat16, mixed_precision
 from processing.demo_model.train_text import token_ids
 from processing.demo_model.train_vae import single_frames, to_pixels
 from processing.demo_model.training_log import Budget, Log, learning_rate_factor, write_strips
 
 _LEARNING_RATE = 1e-3
 _MUON_LEARNING_RATE = 3e-3
+_MUON_MOMENTUM = 0.95
+_MUON_WEIGHT_DECAY = 0.01
 _BATCH = 8
 _ACCELERATOR_BATCH = 64
 _FIRST_CLIPS = 800
 _MOST_CLIPS = 6000
 _TEXT_DROPPED = 0.1
 _OBJECT_WEIGHT = 5.0
+_FIRST_FRAME_WEIGHT = 4.0
 _TOWARDS_NOISE = 0.65
 _EMA = 0.998
 _REPORT_STEPS = 20
@@ -71,7 +76,7 @@ class Clips:
             # (frames, 3, 1, height, width): each by itself, as the pipelines encode a picture.
             pixels = to_pixels([world.render(scene)])[0].transpose(0, 1)[:, :, None]
             pixels = pixels.to(device())
-            with single_frames(self._vae), torch.autocast(device().type, torch.bfloat16):
+            with single_frames(self._vae), mixed_precision():
                 latents = self._vae.encode(pixels).latent_dist.mode()[:, :, 0]
             self._videos[at] = latents.float() * self._vae.config.scaling_factor
             self._weights[at] = _weights(scene)
@@ -99,15 +104,23 @@ def train(
     *,
     seed: int,
     resume: bool,
+    start: Path | None = None,
     vae: Any,
     tokenizer: Any,
     text_encoder: Any,
 ) -> Any:
-    """Train, write checkpoints, and return the transformer with its weights averaged (EMA)."""
+    """Train, write checkpoints, and return the transformer with its weights averaged (EMA).
+
+    `start` is a finished model whose transformer's weights are the first ones.
+    """
     torch.manual_seed(seed)
     transformer = models.transformer(image=True).to(device())
     vae, text_encoder = vae.to(device()), text_encoder.to(device())
     _start_as_identity(transformer)
+    if start is not None:
+        transformer.load_state_dict(
+            load_file(start / "transformer" / "diffusion_pytorch_model.safetensors")
+        )
     for block in transformer.transformer_blocks:
         block.attn1.set_processor(_TrainingAttention())
     average = copy.deepcopy(transformer).requires_grad_(False)
@@ -201,7 +214,7 @@ class _Lessons:
         noise = torch.randn_like(videos)
         noisy = alpha.sqrt() * videos + (1 - alpha).sqrt() * noise
         target = alpha.sqrt() * noise - (1 - alpha).sqrt() * videos
-        with torch.autocast(device().type, torch.bfloat16):
+        with mixed_precision():
             output = transformer(
                 hidden_states=torch.cat([noisy, images], dim=2),
                 encoder_hidden_states=embeds,
@@ -209,6 +222,9 @@ class _Lessons:
                 image_rotary_emb=self._rotary,
                 return_dict=False,
             )[0]
+        # The picture that was given is to be kept: its frame counts more, and is only one of 17.
+        weights = weights.clone()
+        weights[:, 0] *= 1 + _FIRST_FRAME_WEIGHT * with_image.view(-1, 1, 1, 1)
         loss: Tensor = (weights * (output.float() - target) ** 2).mean()
         return loss
 
@@ -273,18 +289,47 @@ def _optimizers(transformer: Any) -> list[torch.optim.Optimizer]:
     for name, parameter in transformer.named_parameters():
         inner = name.startswith("transformer_blocks") and (".attn1.to_" in name or ".ff." in name)
         (matrices if inner and parameter.dim() == 2 else others).append(parameter)
-    muon = torch.optim.Muon(
-        matrices,
-        lr=_MUON_LEARNING_RATE,
-        weight_decay=0.01,
-        ns_steps=4,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    muon = _Muon(matrices)
     adamw = torch.optim.AdamW(others, lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
     for optimizer in (muon, adamw):
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
     return [muon, adamw]
+
+
+class _Muon(torch.optim.Optimizer):
+    """Muon as in torch.optim, but for its arithmetic: torch orthogonalises in bfloat16, which a
+    processor without it only imitates, and then that is most of a step.
+    """
+
+    def __init__(self, matrices: list[Tensor]) -> None:
+        super().__init__(matrices, {"lr": _MUON_LEARNING_RATE})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
+        """One step: Nesterov's momentum, made orthogonal, as long as AdamW's would be."""
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                state = self.state[matrix]
+                if not state:
+                    state["momentum"] = torch.zeros_like(matrix)
+                momentum = state["momentum"].lerp_(matrix.grad, 1 - _MUON_MOMENTUM)
+                update = _orthogonal(matrix.grad.lerp(momentum, _MUON_MOMENTUM))
+                matrix.mul_(1 - group["lr"] * _MUON_WEIGHT_DECAY)
+                matrix.add_(update, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+
+
+def _orthogonal(update: Tensor) -> Tensor:
+    """`update` with all singular values near 1: Newton-Schulz, Keller Jordan's coefficients."""
+    wide = update if update.shape[0] <= update.shape[1] else update.T
+    wide = wide / wide.norm().clamp(min=1e-7)
+    if has_bfloat16():
+        wide = wide.bfloat16()
+    for _ in range(4):
+        gram = wide @ wide.T
+        wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
+    orthogonal: Tensor = (wide if update.shape[0] <= update.shape[1] else wide.T).to(update.dtype)
+    return orthogonal
 
 
 def _follow(average: Any, transformer: Any, keep: float) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from processing.demo_model import models, world
-from processing.demo_model.cores import Cores, device
+from processing.demo_model.cores import Cores, device, mixed_precision
 from processing.demo_model.training_log import Budget, Log, learning_rate_factor, write_strips
 
 _LEARNING_RATE = 2e-3
@@ -75,7 +75,7 @@ def train(log: Log, budget: Budget, *, seed: int, resume: bool) -> Any:
         for group in optimizer.param_groups:
             group["lr"] = _LEARNING_RATE * learning_rate_factor(done, step, warmup_steps=50)
         with cores.step(), single_frames(vae):
-            with torch.autocast(device().type, torch.bfloat16):
+            with mixed_precision():
                 posterior = vae.encode(pixels).latent_dist
                 rebuilt = vae.decode(posterior.sample()).sample
             difference = rebuilt.float() - pixels

@@ -7,7 +7,8 @@ from functions.job import Attempt, Capacity, State
 from functions.ports import OPEN_ATTEMPTS, QUEUE, QueueEntry, capacity_key
 from functions.sweep import sweep
 from tests.fakes import World
-from tests.functions.test_submit import PNG, jobs, status, tasks
+from tests.fakes import PNG
+from tests.functions.test_submit import jobs, status, tasks
 
 
 def leases(world: World) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def test_what_queues_while_one_runs_goes_into_one_job_when_it_ends(world: World)
         world.clock.move(seconds=1)
         world.drop(f"jobs/{number}.yaml")
     assert world.dispatch() == [first], "no second lease"
-    assert status(world, "3").message == "In the queue."
+    assert status(world, "3").message == "In the queue behind 1 video."
     world.render(first)
     (second,) = world.dispatch()
     assert [t.task_id[0] for t in world.manifest(second).tasks] == ["2", "3", "4", "5"]
@@ -64,7 +65,8 @@ def test_only_the_same_model_and_mode_share_a_job(world: World) -> None:
     ]
     i2v = next(m for m in manifests if m.mode == "image-to-video")
     image = f"attempts/{i2v.attempt_id}/input/references/{i2v.tasks[0].image}"
-    assert world.files.read("work", image) == PNG
+    kept = next(task.reference for task in tasks(world) if task.reference)
+    assert world.files.read("work", image) == world.files.read("work", kept)
 
 
 def test_priority_then_age(world: World) -> None:
@@ -112,7 +114,7 @@ def test_a_refused_job_fails_by_name_and_keeps_nobody_else_from_starting(world: 
 def test_a_kept_reference_that_is_gone_fails_by_name(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/bee.yaml", "image: bee.png\n")
-    image = tasks(world)[0].image
+    image = tasks(world)[0].reference
     assert image is not None
     world.files.remove("work", image)
     assert world.dispatch() == []

@@ -1,20 +1,61 @@
 """What a person may type: it works, or the answer says what, where and how to mend it."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions import spec, spec_text
+from functions import intake, resolve, spec
+from functions.defaults import Draft
+from functions.ports import Missing, Picture
+from functions.spec import JobSpec, parameters_of
 from processing.contract.catalogue import MODELS
 from processing.contract.errors import JobRejected, Problem
+from tests.fakes import InProcessReader
 
 
-def read(body: bytes | str, key: str = "jobs/a.yaml") -> spec.Resolved:
-    data = body if isinstance(body, bytes) else body.encode()
-    parsed = spec_text.parse(data, key)
-    return spec.resolve(spec.parse(parsed), parsed, default_model="demo", job_id="job")
+class Folder:
+    """An inbox in memory."""
+
+    def __init__(self, files: dict[str, bytes | str]) -> None:
+        self.files = files
+
+    def read(self, key: str) -> bytes:
+        if key not in self.files:
+            raise Missing(key)
+        body = self.files[key]
+        return body if isinstance(body, bytes) else body.encode()
+
+    def size_bytes(self, key: str) -> int:
+        return len(self.read(key))
+
+
+def draft(body: bytes | str, key: str = "jobs/a.yaml", **others: bytes | str) -> Draft:
+    files = {f"jobs/{name}": text for name, text in others.items()}
+    return intake.drafted(Folder({key: body, **files}), InProcessReader(), key)
+
+
+def read_all(
+    body: bytes | str,
+    key: str = "jobs/a.yaml",
+    picture: Picture | None = None,
+    **others: bytes | str,
+) -> list[JobSpec]:
+    """Every video's resolved spec. `others` are further files under jobs/."""
+    found = draft(body, key, **others)
+    return [
+        resolve.resolve(one, default_model="demo", job_id="job", picture=picture).model_copy(
+            update={"matrix": None, "variations": 1}
+        )
+        for one in intake.videos(found, default_model="demo", job_id="job")
+    ]
+
+
+def read(body: bytes | str, key: str = "jobs/a.yaml", **others: bytes | str) -> JobSpec:
+    (resolved,) = read_all(body, key, **others)
+    return resolved
 
 
 def refusal(body: bytes | str, key: str = "jobs/a.yaml") -> Problem:
@@ -35,12 +76,12 @@ def refusal(body: bytes | str, key: str = "jobs/a.yaml") -> Problem:
     ],
 )
 def test_spellings_that_work(body: bytes | str) -> None:
-    assert read(body).parameters.prompt.strip() == "a bee"
+    assert read(body).prompt.strip() == "a bee"
 
 
 @pytest.mark.parametrize("value", ["no", "16:9", "010", "1e3", "2024-13-45", "on", "0x10", ".inf"])
 def test_yaml_guesses_nothing(value: str) -> None:
-    assert read(f"prompt: {value}\n").parameters.prompt == value
+    assert read(f"prompt: {value}\n").prompt == value
 
 
 @pytest.mark.parametrize(
@@ -62,7 +103,7 @@ def test_yaml_guesses_nothing(value: str) -> None:
         ("tags: [" + "1," * 3000 + "]", "yaml-too-many-values", None, None),
         ("\tprompt: x", "yaml-syntax", 1, 1),
         ("a: 1\n---\nb: 1", "yaml-syntax", 2, 1),
-        ("%YAML 2.0\n---\nprompt: x", "yaml-syntax", None, None),
+        ("%YAML 2.0\n---\nprompt: x", "yaml-tag", None, None),
         (b"prompt: \xfcber", "text-encoding", 1, None),
         ("prompt: a\x00b", "text-character", 1, 10),
         ("prompt: a\u202eb", "text-character", 1, 10),
@@ -70,7 +111,7 @@ def test_yaml_guesses_nothing(value: str) -> None:
         ("prompt: x\npromt: y", "field-unknown", 2, 1),
         ("prompt:", "field-missing", 1, 1),
         ("prompt: 12", "field-type", 1, 1),
-        ("prompt: x\nenhance: no", "field-type", 2, 1),
+        ("prompt: x\nenhance: no", "field-range", 2, 1),
         ("prompt: x\nseed: 1.5", "field-type", 2, 1),
         ("prompt: x\nseed: '5'", "field-type", 2, 1),
         ("prompt: x\nseed: " + "9" * 5000, "field-type", 2, 1),
@@ -81,6 +122,7 @@ def test_yaml_guesses_nothing(value: str) -> None:
         ("seed: 1", "prompt-empty", None, None),
         ("prompt: " + "😀" * 10_000, "field-range", 1, 1),
         ("prompt: x\nmodel: cogvideox5b", "model-unknown", 2, 1),
+        ("prompt: x\nheight: 5", "field-range", 2, 1),
         ("prompt: x\nheight: 70", "size-unsupported", 2, 1),
         ("prompt: x\nnum_frames: 20", "frames-unsupported", 2, 1),
     ],
@@ -139,41 +181,250 @@ def test_thousands_of_mistakes_are_answered_with_the_first_ones(key: str) -> Non
 
 
 def test_a_comment_that_cuts_the_prompt_is_warned_of() -> None:
-    resolved = read("prompt: cat #1 wins\n")
-    assert resolved.parameters.prompt == "cat"
-    assert [w.code for w in resolved.warnings] == ["comment-cut"]
+    found = draft("prompt: cat #1 wins\n")
+    assert found.spec.prompt == "cat"
+    assert [w.code for w in found.warnings] == ["comment-cut"]
 
 
 def test_one_of_height_and_width_is_enough() -> None:
-    assert read("prompt: x\nwidth: 96").spec.height == 64
+    assert read("prompt: x\nwidth: 96").height == 64
+
+
+def some(values: Any) -> Any:
+    """A few values that are right, wrong, or not there."""
+    return st.sampled_from(values)
+
+
+VIDEO_FIELDS = {
+    "image": some(["a.png", "/b/c.JPG", "http://x/a.png", "a.mp4"]),
+    "video": some(["a.mp4", "a.mov", "a.png"]),
+    "strength": st.floats(0, 1.1),
+    "fit": some(["crop", "pad", "stretch"]),
+    "model": some([*sorted(MODELS), "other"]),
+    "preset": some(["draft", "standard", "best", "fast"]),
+    "aspect": some(["portrait", "square", "landscape", "wide"]),
+    "height": some([64, 96, 480, 768, 100]),
+    "width": some([64, 96, 720, 768, 1360]),
+    "duration_seconds": st.floats(0, 12),
+    "num_frames": some([9, 17, 49, 81, 50]),
+    "fps": st.integers(-1, 70),
+    "num_inference_steps": st.integers(0, 110),
+    "guidance_scale": st.floats(0, 25),
+    "seed": st.integers(-1, 2**33),
+}
+JOB_FIELDS = {
+    "enhance": some([True, False, "review", "no"]),
+    "variations": st.integers(0, 40),
+    "outputs": st.lists(some(["mp4", "gif", "webm"]), max_size=3),
+    "notify": st.booleans(),
+    "tags": st.lists(some(["a", "b c"]), max_size=3),
+    "matrix": st.fixed_dictionaries(
+        {},
+        optional={
+            "seed": st.lists(st.integers(-1, 9), max_size=4),
+            "model": st.lists(some(sorted(MODELS)), max_size=3),
+            "preset": st.lists(some(["draft", "best"]), max_size=2),
+            "aspect": st.lists(some(["portrait", "landscape"]), max_size=2),
+            "include": st.lists(st.just({"seed": 7}), max_size=2),
+            "exclude": st.lists(some([{"seed": 1}, {"fps": 8}]), max_size=2),
+        },
+    ),
+}
 
 
 @given(
     st.fixed_dictionaries(
-        {"prompt": st.text(min_size=1, max_size=50)},
-        optional={
-            "model": st.sampled_from(sorted(MODELS)),
-            "height": st.sampled_from([64, 96, 480, 768, 100]),
-            "width": st.sampled_from([64, 96, 720, 1360]),
-            "num_frames": st.sampled_from([9, 17, 49, 81, 50]),
-            "fps": st.integers(-1, 70),
-            "num_inference_steps": st.integers(0, 110),
-            "guidance_scale": st.floats(0, 25),
-            "seed": st.integers(-1, 2**33),
-            "enhance": st.booleans(),
-            "tags": st.lists(st.sampled_from(["a", "b c"]), max_size=3),
-        },
-    )
+        {"prompt": st.text(min_size=1, max_size=50)}, optional={**VIDEO_FIELDS, **JOB_FIELDS}
+    ),
+    some([None, Picture(height=900, width=600, png=b"", preview=b"")]),
 )
-def test_a_spec_resolves_to_what_its_model_can_do_or_is_refused(values: dict[str, object]) -> None:
+def test_a_spec_resolves_to_what_its_model_can_do_or_is_refused(
+    values: dict[str, object], picture: Picture | None
+) -> None:
     try:
-        resolved = read(json.dumps(values), "jobs/a.json")
+        resolved = read_all(json.dumps(values), "jobs/a.json", picture)
     except JobRejected as rejection:
         assert all(p.code and p.hint for p in rejection.problems)
         return
-    p = resolved.parameters
-    model = MODELS[resolved.model]
-    assert (p.height, p.width) in {(s.height, s.width) for s in model.weights[p.mode].sizes}
-    assert p.num_frames in model.num_frames
-    again = read(resolved.spec.to_json(), "jobs/a.json")
-    assert again.spec == resolved.spec and again.parameters == resolved.parameters
+    assert 1 <= len(resolved) <= spec.MAX_VIDEOS
+    for one in resolved:
+        p = parameters_of(one)
+        assert one.model is not None
+        model = MODELS[one.model]
+        assert (p.height, p.width) in {(s.height, s.width) for s in model.weights[p.mode].sizes}
+        assert p.num_frames in model.num_frames
+        assert p.strength is None or p.strength * p.num_inference_steps >= 1
+        (again,) = read_all(one.to_json(), "jobs/b/c.json", picture)
+        assert again == one, "dropped again, anywhere, it is the same"
+
+
+# --- presets, shapes, lengths ----------------------------------------------------------------
+
+
+def test_presets_set_the_steps_that_the_model_needs() -> None:
+    draft_steps, standard, best = (
+        read(f"prompt: x\npreset: {preset}\n").num_inference_steps
+        for preset in ("draft", "standard", "best")
+    )
+    assert draft_steps and standard and best
+    assert draft_steps < standard < best
+    assert read("prompt: x\npreset: draft\nnum_inference_steps: 33\n").num_inference_steps == 33
+
+
+def test_an_aspect_is_a_size_of_that_shape() -> None:
+    model = "model: cogvideox1.5-5b\nimage: a.png\n"
+    portrait = read(model + "aspect: portrait\n")
+    assert portrait.height and portrait.width and portrait.height > portrait.width
+    square = read(model + "aspect: square\n")
+    assert square.height == square.width
+    problem = refusal("prompt: x\naspect: portrait\n")
+    assert problem.code == "aspect-unsupported" and problem.place.line == 2
+    assert "landscape" in problem.hint
+
+
+def test_a_size_that_is_left_open_follows_the_picture() -> None:
+    tall = Picture(height=4000, width=3000, png=b"", preview=b"")
+    (spec_,) = read_all("image: a.png\nmodel: cogvideox1.5-5b\n", picture=tall)
+    assert spec_.width == 768 and spec_.height == 1024
+
+
+def test_a_duration_is_the_nearest_number_of_frames() -> None:
+    assert read("prompt: x\nmodel: cogvideox-5b\nduration_seconds: 6\n").num_frames == 49
+    assert read("prompt: x\nmodel: cogvideox-5b\nduration_seconds: 3.0\n").num_frames == 25
+    problem = refusal("prompt: x\nmodel: cogvideox-5b\nduration_seconds: 20.0\n")
+    assert problem.code == "duration-unsupported" and "Nearest: 6.1" in problem.hint
+
+
+def test_a_prompt_with_more_words_than_tokens_is_refused() -> None:
+    found = draft("prompt: " + "bee " * 200)
+    (one,) = intake.videos(found, default_model="demo", job_id="job")
+    resolved = resolve.resolve(one, default_model="demo", job_id="job")
+    with pytest.raises(JobRejected) as caught:
+        resolve.check_prompt(resolved, one)
+    assert caught.value.problems[0].code == "prompt-too-long"
+
+
+# --- fields that exclude each other ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("image: a.png\nvideo: a.mp4\n", 2),
+        ("prompt: x\naspect: square\nheight: 64\n", 2),
+        ("prompt: x\nduration_seconds: 2.0\nnum_frames: 17\n", 2),
+        ("prompt: x\nstrength: 0.5\n", 2),
+    ],
+)
+def test_fields_that_exclude_each_other(body: str, line: int) -> None:
+    problem = refusal(body)
+    assert problem.code == "field-conflict" and problem.place.line == line
+
+
+def test_too_little_strength_leaves_no_step() -> None:
+    body = "prompt: x\nvideo: a.mp4\nnum_inference_steps: 10\nstrength: {}\n"
+    problem = refusal(body.format(0.05))
+    assert problem.code == "field-range" and "strength: 0.1" in problem.hint
+    assert read(body.format(0.1)).strength == 0.1
+
+
+# --- variations and matrix -------------------------------------------------------------------
+
+
+def test_variations_count_the_seed_up() -> None:
+    seeds = [one.seed for one in read_all("prompt: x\nseed: 7\nvariations: 3\n")]
+    assert seeds == [7, 8, 9]
+
+
+def test_a_matrix_combines_includes_and_excludes() -> None:
+    found = read_all(
+        "prompt: x\nmatrix:\n  seed: [1, 2, 3]\n  guidance_scale: [4, 6]\n"
+        "  exclude: [{seed: 2, guidance_scale: 6.0}]\n"
+        "  include: [{prompt: y, seed: 9}]\n"
+    )
+    assert [(one.seed, one.guidance_scale, one.prompt) for one in found] == [
+        (1, 4, "x"), (2, 4, "x"), (3, 4, "x"), (1, 6, "x"), (3, 6, "x"), (9, 4, "y"),
+    ]  # fmt: skip
+
+
+def test_a_matrix_replaces_what_chooses_the_same() -> None:
+    found = read_all("prompt: x\nnum_inference_steps: 9\nmatrix: {preset: [draft, best]}\n")
+    assert [one.num_inference_steps for one in found] == [12, 50]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "code", "line"),
+    [
+        ("{seed: 3}", "matrix-invalid", 2),
+        ("{seeds: [3]}", "matrix-invalid", 2),
+        ("{seed: []}", "matrix-invalid", 2),
+        ("{}", "matrix-invalid", 2),
+        ("[1]", "matrix-invalid", 2),
+        ("{seed: [1, -1]}", "field-range", 2),
+        ("{seed: [1], exclude: [{fps: 8}]}", "matrix-invalid", 2),
+        ("{seed: [1], exclude: [{seed: 1}]}", "too-many-videos", 2),
+        ("{seed: [1, 2, 3, 4, 5, 6], fps: [1, 2, 3, 4, 5, 6]}", "too-many-videos", 2),
+        ("{height: [64], aspect: [square]}", "matrix-invalid", 2),
+        ("{model: [demo, nothing]}", "model-unknown", 2),
+        ("{image: [../../a.png]}", "reference-place", 2),
+    ],
+)
+def test_a_wrong_matrix_says_where(matrix: str, code: str, line: int) -> None:
+    problem = refusal(f"prompt: x\nmatrix: {matrix}\n")
+    assert (problem.code, problem.place.line) == (code, line), problem
+
+
+def test_a_huge_matrix_is_counted_and_not_made() -> None:
+    lists = ", ".join(f"{name}: [{', '.join(map(str, range(2, 60)))}]" for name in ("seed", "fps"))
+    lists += ", num_inference_steps: [" + ", ".join(map(str, range(2, 90))) + "]"
+    problem = refusal(f"prompt: x\nvariations: 32\nmatrix: {{{lists}}}\n")
+    assert problem.code == "too-many-videos" and f"{58 * 58 * 88 * 32:,}" in problem.message
+
+
+def test_a_value_of_a_matrix_is_named_by_its_own_place() -> None:
+    problem = refusal("prompt: x\nmatrix:\n  num_frames:\n    - 17\n    - 18\n")
+    assert (problem.code, problem.place.line) == ("frames-unsupported", 5)
+
+
+# --- folder defaults -------------------------------------------------------------------------
+
+
+def test_defaults_are_merged_from_the_root_down() -> None:
+    found = read(
+        "prompt: x\nfps: 12\n",
+        "jobs/a/b/c.yaml",
+        **{
+            "_defaults.yaml": "fps: 10\nseed: 1\npriority: low\n",
+            "a/_defaults.yaml": "seed: 2\ntags: [team-a]\n",
+            "b/_defaults.yaml": "seed: 3\n",
+        },
+    )
+    assert (found.fps, found.seed, found.priority, found.tags) == (12, 2, "low", ("team-a",))
+
+
+def test_a_spec_replaces_what_a_folder_chose_in_another_way() -> None:
+    found = read("prompt: x\npreset: best\n", **{"_defaults.yaml": "num_inference_steps: 3\n"})
+    assert found.num_inference_steps == 50
+    found = read("prompt: x\n", **{"_defaults.yaml": "strength: 0.5\n"})
+    assert found.strength is None, "a folder may be meant for its videos only"
+
+
+def test_references_of_defaults_are_beside_the_defaults() -> None:
+    found = read("prompt: x\n", "jobs/a/b.yaml", **{"_defaults.yaml": "image: logo.png\n"})
+    assert found.image == "/logo.png"
+    assert read("image: bee.png\n", "jobs/a/b.yaml").image == "/a/bee.png"
+
+
+def test_wrong_defaults_are_blamed_by_name() -> None:
+    with pytest.raises(JobRejected) as caught:
+        read("prompt: x\n", "jobs/a/b.yaml", **{"_defaults.yaml": "fps: 8\nseeds: 3\n"})
+    place = caught.value.problems[0].place
+    assert (place.file, place.line) == ("jobs/_defaults.yaml", 2)
+    with pytest.raises(JobRejected) as caught:
+        read("prompt: x\n", "jobs/a/b.yaml", **{"_defaults.yaml": "num_frames: 18\n"})
+    assert caught.value.problems[0].place.file == "jobs/_defaults.yaml"
+
+
+def test_what_is_about_folders_is_refused_in_a_spec() -> None:
+    problem = refusal("prompt: x\nanimate_images: true\n")
+    assert problem.code == "field-unknown" and "_defaults.yaml" in problem.hint

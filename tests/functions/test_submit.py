@@ -1,9 +1,11 @@
 """Taking a drop in: one job per version of a spec, references in any order, refusals answered."""
 
+import io
 import json
 from datetime import timedelta
 
 import pytest
+from PIL import Image
 
 from functions import keys
 from functions.job import Job, State, Task
@@ -18,9 +20,7 @@ from functions.ports import (
 from functions.replies import Status
 from functions.submit import submit
 from functions.sweep import sweep
-from tests.fakes import World
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+from tests.fakes import PNG, World
 
 
 def jobs(world: World) -> list[Job]:
@@ -63,13 +63,20 @@ def test_the_same_text_dropped_again_is_a_new_job(world: World) -> None:
     assert len(jobs(world)) == 2
 
 
-def test_the_event_names_the_version_and_that_version_is_read(world: World) -> None:
+def test_the_event_names_the_version_that_is_read(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: first\n", event=False)
     version = world.files.facts("input", "jobs/bee.yaml").version
-    world.drop("jobs/bee.yaml", "prompt: second\n", event=False)
     submit(world.ports, "input", "jobs/bee.yaml", version)
-    (job,) = jobs(world)
-    assert job.enhancement is not None and job.enhancement.original == "first"
+    assert tasks(world)[0].enhancement.original == "first"
+
+
+def test_a_version_that_was_overwritten_before_it_was_read_is_not_made(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: first\n", event=False)
+    version = world.files.facts("input", "jobs/bee.yaml").version
+    world.drop("jobs/bee.yaml", "prompt: second\n")
+    submit(world.ports, "input", "jobs/bee.yaml", version)
+    (task,) = tasks(world)
+    assert task.enhancement.original == "second"
 
 
 def test_a_refusal_is_answered_in_the_bucket_and_by_mail_once(world: World) -> None:
@@ -95,7 +102,8 @@ def test_a_corrected_spec_clears_the_old_refusal(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["jobs/bee.yaml.txt", "jobs/bee.yamll", "jobs/bee", "jobs/bee.docx", "jobs/bee.mp4"]
+    "key",
+    ["jobs/bee.yaml.txt", "jobs/bee.yamll", "jobs/bee", "jobs/bee.docx", "jobs/_Defaults.yml"],
 )
 def test_a_name_that_is_not_quite_right_is_answered(world: World, key: str) -> None:
     world.drop(key)
@@ -118,7 +126,7 @@ def test_every_kind_of_spec(world: World, suffix: str) -> None:
     world.drop(f"jobs/bee.{suffix}", body)
     (job,) = jobs(world)
     assert job.state == State.QUEUED and job.path == "bee"
-    assert job.enhancement is not None and job.enhancement.original == "a bee"
+    assert tasks(world)[0].enhancement.original == "a bee"
 
 
 @pytest.mark.parametrize(
@@ -138,11 +146,10 @@ def test_any_key_goes_its_way_to_the_video(world: World, name: str) -> None:
 
 def test_the_prompt_is_enhanced_and_the_original_kept(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: eine <b>Biene</b>\n")
-    (job,), (task,) = jobs(world), tasks(world)
+    (task,) = tasks(world)
     assert task.parameters.prompt == "A bee lands. It is warm."
-    assert job.enhancement is not None
-    assert (job.enhancement.status, job.enhancement.original) == ("enhanced", "eine <b>Biene</b>")
-    assert job.enhancement.answered_by == "fake"
+    assert (task.enhancement.status, task.enhancement.original) == ("enhanced", "eine <b>Biene</b>")
+    assert task.enhancement.answered_by == "fake"
     system, user = world.language_model.asked[0]
     assert user == "<prompt>\neine &lt;b&gt;Biene&lt;/b&gt;\n</prompt>"
     assert "<role>" in system and "<task>" in system
@@ -162,10 +169,10 @@ def test_without_an_answer_the_prompt_is_kept_and_the_reason_recorded(
 ) -> None:
     world.language_model.answer = answer
     world.drop("jobs/bee.yaml", "prompt: a bee\n")
-    (job,), (task,) = jobs(world), tasks(world)
+    (task,) = tasks(world)
     assert task.parameters.prompt == "a bee"
-    assert job.enhancement is not None and job.enhancement.status == "kept"
-    assert reason in job.enhancement.reason
+    assert task.enhancement.status == "kept"
+    assert reason in task.enhancement.reason
 
 
 def test_a_guardrail_refuses(world: World) -> None:
@@ -194,7 +201,9 @@ def test_a_reference_may_come_before_or_after(world: World, reference_first: boo
     (job,), (task,) = jobs(world), tasks(world)
     assert job.state == State.QUEUED and not world.ledger.query(WAITING, Waiting)
     assert task.parameters.mode == "image-to-video"
-    assert task.image is not None and world.files.read("work", task.image) == PNG
+    assert task.reference is not None
+    with Image.open(io.BytesIO(world.files.read("work", task.reference))) as kept:
+        assert kept.size == (96, 64)
 
 
 def test_a_reference_that_comes_between_look_and_note_is_seen(world: World) -> None:
@@ -225,14 +234,13 @@ def test_a_reference_that_never_comes_is_answered_after_the_deadline(world: Worl
     assert len(world.post.sent) == 1 and not world.ledger.query(WAITING, Waiting)
 
 
-def test_a_spec_deleted_while_it_waits_is_answered_at_its_deadline(world: World) -> None:
+def test_a_spec_deleted_while_it_waits_is_canceled_by_the_next_sweep(world: World) -> None:
     world.drop("jobs/bee.yaml", "image: bee.png\ntags: [spring]\n")
     del world.files.objects[("input", "jobs/bee.yaml")]
     world.drop("jobs/bee.png", PNG)
     assert jobs(world)[0].state == State.WAITING
-    world.clock.move(minutes=61)
     sweep(world.ports)
-    assert jobs(world)[0].state == State.REJECTED
+    assert jobs(world)[0].state == State.CANCELED
     assert world.post.sent[0].attributes["tags"] == ("spring",)
 
 

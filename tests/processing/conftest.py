@@ -20,9 +20,22 @@ class Jobs:
         self._models = models
         self._count = 0
 
-    def task(self, task_id: str = "bee", image: str | None = None, **changes: Any) -> ManifestTask:
+    def task(
+        self,
+        task_id: str = "bee",
+        image: str | None = None,
+        video: str | None = None,
+        gif: bool = False,
+        **changes: Any,
+    ) -> ManifestTask:
+        mode = Mode.TEXT_TO_VIDEO
+        if image is not None:
+            mode = Mode.IMAGE_TO_VIDEO
+        if video is not None:
+            mode = Mode.VIDEO_TO_VIDEO
+            changes = {"strength": 0.5, **changes}
         values: dict[str, Any] = {
-            "mode": Mode.TEXT_TO_VIDEO if image is None else Mode.IMAGE_TO_VIDEO,
+            "mode": mode,
             "prompt": "a bee on a flower",
             "height": 64,
             "width": 64,
@@ -33,7 +46,11 @@ class Jobs:
             "seed": 1,
         }
         return ManifestTask(
-            task_id=task_id, image=image, parameters=Parameters(**{**values, **changes})
+            task_id=task_id,
+            image=image,
+            video=video,
+            gif=gif,
+            parameters=Parameters(**{**values, **changes}),
         )
 
     def root(self, *tasks: ManifestTask, attempt_id: str = "attempt-1") -> Layout:

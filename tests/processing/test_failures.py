@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from processing import pipelines, video, worker
+from processing import files, gif, pipelines, video, worker
 from processing.__main__ import main
 from processing.contract.errors import Code, Problem, TaskFailed
-from processing.contract.outcome import POSTER_FILE, RESULT_FILE, VIDEO_FILE
+from processing.contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
 
 
 def run(layout, message: Path) -> int:
@@ -72,10 +72,10 @@ def test_an_unexpected_error_fails_its_task_alone_and_leaves_its_traceback(
     layout = jobs.root(jobs.task("first", seed=1), jobs.task("second", seed=2))
     denoise = pipelines.Pipeline.denoise
 
-    def breaks_for_the_first(self, parameters, image, on_step):
+    def breaks_for_the_first(self, parameters, reference, on_step):
         if parameters.seed == 1:
             raise ZeroDivisionError("of all things")
-        return denoise(self, parameters, image, on_step)
+        return denoise(self, parameters, reference, on_step)
 
     monkeypatch.setattr(pipelines.Pipeline, "denoise", breaks_for_the_first)
 
@@ -153,7 +153,7 @@ def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(jobs, me
 
 
 def test_a_full_disk_is_named_and_leaves_no_video(jobs, message, monkeypatch):
-    def fills_the_disk(frames, *, fps, path):
+    def fills_the_disk(frames, *, fps, path, tags):
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -167,11 +167,35 @@ def test_a_full_disk_is_named_and_leaves_no_video(jobs, message, monkeypatch):
     assert not {VIDEO_FILE, f".{VIDEO_FILE}.part", POSTER_FILE} & names
 
 
+@pytest.mark.parametrize("broken", ["encode", "publish"])
+def test_a_gif_that_fails_leaves_nothing_behind(jobs, message, monkeypatch, broken):
+    publish = files.publish
+
+    def breaks_in_encoding(frames, *, fps, path):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def breaks_once_it_is_there(path):
+        publish(path)
+        if path.name == GIF_FILE:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    if broken == "encode":
+        monkeypatch.setattr(gif, "encode", breaks_in_encoding)
+    else:
+        monkeypatch.setattr(files, "publish", breaks_once_it_is_there)
+    layout = jobs.root(jobs.task(gif=True))
+
+    assert run(layout, message) == 0
+
+    jobs.failure(layout)
+    left = [path.name for path in layout.task_output("bee").iterdir()]
+    assert not [name for name in left if "video" in name or "poster" in name]
+
+
 def test_a_video_that_is_not_what_was_asked_for_is_not_published(jobs, message, monkeypatch):
     encode = video.encode
-    monkeypatch.setattr(
-        video, "encode", lambda frames, *, fps, path: encode(frames[:-1], fps=fps, path=path)
-    )
+    monkeypatch.setattr(video, "encode", lambda frames, **options: encode(frames[:-1], **options))
     layout = jobs.root(jobs.task())
 
     assert run(layout, message) == 0
@@ -331,6 +355,8 @@ def test_a_manifest_that_is_none_is_refused(jobs, message, text, place):
         ({"model": "cogvideox-2b", "mode": "image-to-video"}, "cannot do"),
         ({"mode": "image-to-video"}, "is not"),
         ({"image": "bee.png"}, "image"),
+        ({"video": "bee.mp4"}, "video"),
+        ({"strength": 0.5}, "strength"),
         ({"twice": True}, "same id"),
     ],
 )
@@ -339,9 +365,39 @@ def test_a_manifest_that_contradicts_itself_fails_every_task(jobs, message, chan
     manifest = json.loads(layout.manifest.read_text())
     if changes.pop("twice", False):
         manifest["tasks"] *= 2
-    if "image" in changes:
-        manifest["tasks"][0]["image"] = changes.pop("image")
+    for name in ("image", "video"):
+        if name in changes:
+            manifest["tasks"][0][name] = changes.pop(name)
+    if "strength" in changes:
+        manifest["tasks"][0]["parameters"]["strength"] = changes.pop("strength")
     layout.manifest.write_text(json.dumps(manifest | changes))
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.MANIFEST_INVALID
+    assert what in problem.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"video": None}, "video"),
+        ({"image": "bee.png"}, "image"),
+        ({"strength": None}, "strength"),
+        ({"strength": 1.5}, "between 0 and 1"),
+        ({"strength": -0.5}, "between 0 and 1"),
+    ],
+)
+def test_a_manifest_for_video_to_video_has_a_video_a_strength_and_no_image(
+    jobs, message, changes, what
+):
+    layout = jobs.root(jobs.task(video="bee.mp4"))
+    manifest = json.loads(layout.manifest.read_text())
+    task = manifest["tasks"][0]
+    for name, value in changes.items():
+        (task["parameters"] if name == "strength" else task)[name] = value
+    layout.manifest.write_text(json.dumps(manifest))
 
     assert run(layout, message) == 1
 

@@ -20,7 +20,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 def refused(path: Path) -> str:
     with pytest.raises(TaskFailed) as failure:
-        load_reference(path, height=64, width=96)
+        load_reference(path, height=64, width=96, fit="crop")
     (problem,) = failure.value.problems
     assert problem.code == Code.REFERENCE_UNREADABLE
     assert path.name in problem.message
@@ -33,7 +33,10 @@ def test_the_middle_is_cut_out_and_nothing_is_distorted(tmp_path):
     circle = (((y - 120) ** 2 + (x - 400) ** 2) < 100**2).astype(np.uint8) * 255
     Image.fromarray(circle).save(tmp_path / "circle.png")
 
-    image = pixels(load_reference(tmp_path / "circle.png", height=64, width=96))[..., 0] > 127
+    image = (
+        pixels(load_reference(tmp_path / "circle.png", height=64, width=96, fit="crop"))[..., 0]
+        > 127
+    )
 
     assert image.shape == (64, 96)
     rows, columns = np.nonzero(image)
@@ -41,6 +44,23 @@ def test_the_middle_is_cut_out_and_nothing_is_distorted(tmp_path):
     assert abs(height - 200 * 64 / 240) <= 2
     assert abs(height - width) <= 1
     assert abs(columns.mean() - 47.5) < 1
+
+
+def test_padding_keeps_the_whole_picture_between_black_bars(tmp_path):
+    for name, size, box in (
+        ("wide", (800, 200), (0, 20, 96, 24)),
+        ("tall", (100, 200), (32, 0, 32, 64)),
+        ("line", (3000, 1), (0, 31, 96, 1)),
+        ("same", (192, 128), (0, 0, 96, 64)),
+    ):
+        Image.new("RGB", size, "white").save(tmp_path / f"{name}.png")
+
+        image = load_reference(tmp_path / f"{name}.png", height=64, width=96, fit="pad")
+
+        left, top, width, height = box
+        expected = np.zeros((64, 96, 3), int)
+        expected[top : top + height, left : left + width] = 255
+        assert np.array_equal(pixels(image), expected), name
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -61,7 +81,7 @@ def test_every_exif_orientation_ends_upright(tmp_path, orientation):
     exif[0x0112] = orientation
     stored.save(tmp_path / "photo.jpg", exif=exif, quality=100, subsampling=0)
 
-    image = pixels(load_reference(tmp_path / "photo.jpg", height=64, width=96))
+    image = pixels(load_reference(tmp_path / "photo.jpg", height=64, width=96, fit="crop"))
 
     assert np.abs(image - pixels(upright)).mean() < 4
 
@@ -74,8 +94,8 @@ def test_what_is_transparent_becomes_white(tmp_path):
     Image.new("RGBA", (64, 64), (255, 0, 0, 128)).save(tmp_path / "half.webp", lossless=True)
 
     for name in ("clear.png", "grey.png", "palette.png"):
-        assert pixels(load_reference(tmp_path / name, height=64, width=64)).min() == 255
-    half = pixels(load_reference(tmp_path / "half.webp", height=64, width=64))
+        assert pixels(load_reference(tmp_path / name, height=64, width=64, fit="crop")).min() == 255
+    half = pixels(load_reference(tmp_path / "half.webp", height=64, width=64, fit="crop"))
     assert np.abs(half - [255, 127, 127]).max() <= 2
 
 
@@ -84,7 +104,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     suffix = "jpg" if mode == "CMYK" else "png"
     Image.new("RGB", (80, 80), "white").convert(mode).save(tmp_path / f"image.{suffix}")
 
-    image = load_reference(tmp_path / f"image.{suffix}", height=64, width=64)
+    image = load_reference(tmp_path / f"image.{suffix}", height=64, width=64, fit="crop")
 
     assert pixels(image).min() > 250
 
@@ -92,7 +112,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
 def test_sixteen_bits_keep_their_brightness(tmp_path):
     Image.fromarray(np.full((64, 64), 0x4000, np.uint16)).save(tmp_path / "deep.png")
 
-    image = pixels(load_reference(tmp_path / "deep.png", height=64, width=64))
+    image = pixels(load_reference(tmp_path / "deep.png", height=64, width=64, fit="crop"))
 
     assert image.max() == image.min() == 0x40
 
@@ -101,7 +121,7 @@ def test_of_an_animation_the_first_frame_counts(tmp_path):
     first, second = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
     first.save(tmp_path / "moving.webp", save_all=True, append_images=[second], lossless=True)
 
-    image = pixels(load_reference(tmp_path / "moving.webp", height=64, width=64))
+    image = pixels(load_reference(tmp_path / "moving.webp", height=64, width=64, fit="crop"))
 
     assert image[0, 0, 0] > 200
 

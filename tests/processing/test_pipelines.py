@@ -11,7 +11,7 @@ from processing import pipelines
 from processing.contract.catalogue import MODELS, Mode
 
 
-def plain_diffusers(folder, mode, parameters, image) -> np.ndarray:
+def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:
     """The same video as diffusers' documentation would make it."""
     import diffusers
     import torch
@@ -22,12 +22,11 @@ def plain_diffusers(folder, mode, parameters, image) -> np.ndarray:
         pipe.scheduler.config, timestep_spacing="trailing"
     )
     frames = pipe(
-        **({} if image is None else {"image": image}),
+        **inputs,
         prompt=parameters.prompt,
         negative_prompt=parameters.negative_prompt,
         height=parameters.height,
         width=parameters.width,
-        num_frames=parameters.num_frames,
         num_inference_steps=parameters.num_inference_steps,
         guidance_scale=parameters.guidance_scale,
         generator=torch.Generator().manual_seed(parameters.seed),
@@ -37,30 +36,66 @@ def plain_diffusers(folder, mode, parameters, image) -> np.ndarray:
     return (frames * 255).round().astype(np.uint8)
 
 
+@pytest.fixture
+def picture() -> Image.Image:
+    return Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB")
+
+
 @pytest.mark.parametrize("patch_size_t", [None, 2], ids=["1.0", "1.5"])
-@pytest.mark.parametrize("mode", list(Mode))
-def test_frames_are_those_of_plain_diffusers(jobs, models, tmp_path, mode, patch_size_t):
+@pytest.mark.parametrize("mode", [Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO])
+def test_frames_are_those_of_plain_diffusers(jobs, models, tmp_path, picture, mode, patch_size_t):
     folder = models / MODELS["demo"].weights[mode].folder
     if patch_size_t is not None:
         # CogVideoX 1.5 patches time as well, and pads: 17 frames are 5 latent ones, then 6.
         folder = with_temporal_patches(folder, tmp_path / "patched")
-    image = None
-    if mode == Mode.IMAGE_TO_VIDEO:
-        image = Image.effect_mandelbrot((96, 64), (-2, -1, 1, 1), 50).convert("RGB")
+    image = picture if mode == Mode.IMAGE_TO_VIDEO else None
     parameters = jobs.task(
         image=image and "bee.png", height=64, width=96, num_frames=17, negative_prompt="dark"
     ).parameters
-    steps = []
 
+    frames, steps = in_parts(folder, mode, parameters, image)
+
+    inputs = {"num_frames": 17} | ({} if image is None else {"image": image})
+    assert np.array_equal(frames, plain_diffusers(folder, mode, parameters, inputs))
+    assert steps == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "strength", "steps"), [(9, 1.0, 4), (17, 0.5, 2), (49, 0.3, 1)]
+)
+def test_frames_of_video_to_video_are_those_of_plain_diffusers(
+    jobs, models, picture, num_frames, strength, steps
+):
+    clip = [picture.rotate(5 * index) for index in range(num_frames)]
+    parameters = jobs.task(
+        video="bee.mp4",
+        height=64,
+        width=96,
+        num_frames=num_frames,
+        num_inference_steps=4,
+        strength=strength,
+    ).parameters
+    reference = np.stack([np.asarray(frame) for frame in clip])
+
+    frames, reported = in_parts(models / "demo", Mode.VIDEO_TO_VIDEO, parameters, reference)
+
+    inputs = {"video": clip, "strength": strength}
+    plain = plain_diffusers(models / "demo", Mode.VIDEO_TO_VIDEO, parameters, inputs)
+    assert np.array_equal(frames, plain)
+    # What is left out at the start is not counted.
+    assert reported == [(step + 1, steps) for step in range(steps)]
+
+
+def in_parts(folder, mode, parameters, reference) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """The same video as the worker makes it, and the steps that were reported."""
+    steps = []
     pipeline = pipelines.load(
         model=MODELS["demo"], mode=mode, folder=folder, texts=pipelines.texts_of(parameters)
     )
-    latents = pipeline.denoise(parameters, image, lambda *step: steps.append(step))
+    latents = pipeline.denoise(parameters, reference, lambda *step: steps.append(step))
     frames = pipeline.decode(latents, parameters)
-
     assert frames.dtype == np.uint8
-    assert np.array_equal(frames, plain_diffusers(folder, mode, parameters, image))
-    assert steps == [(1, 2), (2, 2)]
+    return frames, steps
 
 
 def with_temporal_patches(original, folder):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processing import video, weights, worker
-from processing.contract.outcome import POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress
+from processing.contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress
 
 
 def decoded(path: Path) -> NDArray[np.uint8]:
@@ -82,7 +82,7 @@ def test_the_same_frames_are_the_same_file_each_time(jobs, tmp_path):
     files = set()
 
     for _ in range(60):
-        video.encode(frames, fps=8, path=tmp_path / "video.mp4")
+        video.encode(frames, fps=8, path=tmp_path / "video.mp4", tags={})
         files.add((tmp_path / "video.mp4").read_bytes())
 
     assert len(files) == 1
@@ -198,3 +198,27 @@ def test_a_result_of_an_earlier_attempt_or_half_of_one_does_not_count(jobs):
 
     assert jobs.success(layout, "bee").attempt_id == "attempt-2"
     assert jobs.success(layout, "train").attempt_id == "attempt-2"
+
+
+def test_a_gif_comes_where_it_is_asked_for(jobs):
+    layout = jobs.rendered(jobs.task("with", gif=True, num_frames=17), jobs.task("without"))
+
+    asked = layout.task_output("with")
+    data = (asked / GIF_FILE).read_bytes()
+    assert jobs.success(layout, "with").gif_sha256 == hashlib.sha256(data).hexdigest()
+    with Image.open(asked / GIF_FILE) as image:
+        assert (image.format, image.n_frames, image.size) == ("GIF", 17, (64, 64))
+    newest = max(asked.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    assert newest.name == RESULT_FILE
+    assert not list(asked.glob(".*"))
+    assert jobs.success(layout, "without").gif_sha256 is None
+    assert not (layout.task_output("without") / GIF_FILE).exists()
+
+
+def test_a_downloaded_video_says_what_it_was_made_from(jobs):
+    layout = jobs.rendered(jobs.task(prompt="a bee, “slowly” = 🐝", seed=7))
+
+    with av.open(str(layout.task_output("bee") / VIDEO_FILE)) as container:
+        tags = container.metadata
+    assert tags["title"] == "a bee, “slowly” = 🐝"
+    assert tags["comment"] == "reeldrop, model demo, seed 7"

@@ -23,7 +23,7 @@ def frames() -> np.ndarray:
 
 @pytest.fixture
 def path(tmp_path, frames):
-    video.encode(frames, fps=8, path=tmp_path / "video.mp4")
+    video.encode(frames, fps=8, path=tmp_path / "video.mp4", tags={})
     return tmp_path / "video.mp4"
 
 
@@ -67,14 +67,21 @@ def test_it_says_its_colours_and_means_what_it_says(path, frames):
     assert np.abs(written[0] - expected[0]).mean() < 1.5
 
 
-def test_it_carries_no_title_or_comment(path):
+def test_it_carries_its_tags_and_no_others(path, frames):
     with av.open(str(path)) as container:
         assert not {"title", "comment", "description"} & set(container.metadata)
+
+    tags = {"title": "a bee; ünï“côdé” = 🐝 " + "very " * 400, "comment": "seed 7"}
+    video.encode(frames, fps=8, path=path, tags=tags)
+
+    with av.open(str(path)) as container:
+        assert {name: container.metadata[name] for name in tags} == tags
+    assert video.probe(path).num_frames == 12
 
 
 @pytest.mark.parametrize("fps", [0.5, 7.5, 24000 / 1001, 16, 60])
 def test_fractional_rates_are_kept(tmp_path, frames, fps):
-    video.encode(frames, fps=fps, path=tmp_path / "video.mp4")
+    video.encode(frames, fps=fps, path=tmp_path / "video.mp4", tags={})
 
     facts = video.probe(tmp_path / "video.mp4")
 
@@ -94,7 +101,7 @@ def test_damage_is_found(path):
 def test_damage_that_a_player_would_conceal_is_found(tmp_path):
     path = tmp_path / "video.mp4"
     random = np.random.default_rng(1)
-    video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path)
+    video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path, tags={})
     whole = path.read_bytes()
     concealed = found = 0
     # Within the pictures, behind x264's own note at the start of the data.

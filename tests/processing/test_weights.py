@@ -54,6 +54,13 @@ def test_a_complete_folder_passes_in_its_own_mode_only(folder, models):
         weights.check(folder, Mode.IMAGE_TO_VIDEO)
 
 
+def test_video_to_video_has_the_weights_of_text_to_video(folder, models):
+    weights.check(folder, Mode.VIDEO_TO_VIDEO)
+
+    with pytest.raises(TaskFailed, match="needs CogVideoXPipeline"):
+        weights.check(models / "demo-i2v", Mode.VIDEO_TO_VIDEO)
+
+
 def test_weights_in_several_files_must_all_be_there(folder):
     part = folder / "transformer"
     whole = part / "diffusion_pytorch_model.safetensors"

@@ -17,6 +17,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from functions import keys
+from functions.cancel import SUPERSEDED, deleted
 from functions.dispatch import dispatch
 from functions.finish import attempt_ended, file_written
 from functions.job import Attempt, Capacity, Job, Letter, QueueEntry, State, Task, Waiting
@@ -120,6 +121,13 @@ class WatchedRenderer(FakeRenderer):
         super().__init__()
         self._simulation = simulation
 
+    def stop(self, attempt_id: str) -> None:
+        running = self.status(attempt_id)
+        super().stop(attempt_id)
+        if running is not None and not running.ended:
+            simulation = self._simulation
+            simulation.event("finish", lambda ports: attempt_ended(ports, attempt_id))
+
     def start(self, job: ProcessingJob) -> None:
         simulation = self._simulation
         if simulation.happens("no_quota"):
@@ -189,6 +197,7 @@ class Simulation(World):
         self.dead_letters: list[str] = []
         self.dropped: list[tuple[str, str]] = []
         """(key, version) of every drop."""
+        self.deleted: set[str] = set()
         self.calls = 0
         self._start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
@@ -237,6 +246,12 @@ class Simulation(World):
             self.dropped.append((key, version))
         self.event("submit", lambda ports: submit(ports, "input", key, version))
 
+    def person_deletes(self, key: str) -> None:
+        """Delete, with the event that follows."""
+        self.files.remove("input", key)
+        self.deleted.add(key)
+        self.event("submit", lambda ports: deleted(ports, "input", key))
+
     # what the worker does
 
     def work(self, attempt_id: str) -> None:
@@ -263,6 +278,8 @@ class Simulation(World):
         self.at(seconds, Handler("world", lambda _ports: action()))
 
     def _task_done(self, attempt_id: str, task: Any) -> None:
+        if self.renderer.jobs[attempt_id][1] == "Stopped":
+            return
         key = keys.task_result(attempt_id, task.task_id)
         video = keys.task_file(attempt_id, task.task_id, "video.mp4")
         self.write_result(attempt_id, task, fail=self.happens("task_fails"))
@@ -283,6 +300,8 @@ class Simulation(World):
 
     def _plan_end(self, attempt_id: str, at: float, status: str, reason: str) -> None:
         def end() -> None:
+            if self.renderer.jobs[attempt_id][1] != "InProgress":
+                return  # it was stopped
             self.renderer.end(attempt_id, status, reason)
             self.event("finish", lambda ports: attempt_ended(ports, attempt_id))
 
@@ -403,6 +422,7 @@ class Simulation(World):
             ledger=watch("ledger", self.ledger),
             files=watch("files", self._files_of_a_function()),
             renderer=watch("renderer", self.renderer),
+            reader=self.reader,
             language_model=watch("language_model", self),
             post=watch("post", self._post()),
             wake=watched("wake", self._wake_up),
@@ -413,7 +433,9 @@ class Simulation(World):
 
     # ports with faults of their own
 
-    def converse(self, system: str, user: str, max_tokens: int) -> Answer:
+    def converse(
+        self, system: str, user: str, max_tokens: int, image: bytes | None = None
+    ) -> Answer:
         """Bedrock."""
         if self.happens("language_model"):
             raise LanguageModelUnavailable("ThrottlingException")
@@ -444,7 +466,7 @@ class Simulation(World):
 
             @staticmethod
             def write(bucket: str, key: str, body: bytes, content_type: str) -> None:
-                if key.startswith(keys.VIDEOS_PREFIX):
+                if key.startswith(keys.VIDEOS_PREFIX) and key.endswith(".json"):
                     written = Sidecar.from_json(body)
                     simulation.published.setdefault(written.task_id, set()).add(written.attempt_id)
                 files.write(bucket, key, body, content_type)
@@ -478,8 +500,8 @@ class Simulation(World):
             job = jobs.get(keys.job_id("input", key, version))
             if job is None:
                 # Overwritten before its event came, and the event was lost: the newer one counts.
-                newest = self.files.facts("input", key).version
-                if version == newest:
+                there = ("input", key) in self.files.objects
+                if there and version == self.files.facts("input", key).version:
                     raise Violated(f"{key} ({version}) was lost")
                 continue
             if not job.state.terminal:
@@ -499,7 +521,9 @@ class Simulation(World):
 
     def _check_once(self, jobs: dict[str, Job]) -> None:
         for job_id, job in jobs.items():
-            if not 1 <= self.mails[job_id] <= 1 + self.unnoted_mails[job_id]:
+            # Who drops a new version knows that the old one is not made.
+            least = 0 if job.reason == SUPERSEDED else 1
+            if not least <= self.mails[job_id] <= least + self.unnoted_mails[job_id]:
                 raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
         for task in self.documents(Task):
             attempts = self.published.get(task.task_id, set())

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Callable
 
+from tests.fakes import PNG
 from tests.simulation.cloud import Faults, Handler, Simulation
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 Story = Callable[[Simulation], None]
 
 
@@ -42,6 +42,20 @@ def overwritten(s: Simulation) -> None:
         at(s, seconds, lambda p=prompt: s.person_drops("jobs/one.yaml", f"prompt: {p}\n"))  # type: ignore[misc]
 
 
+def deleted(s: Simulation) -> None:
+    """Specs deleted while they wait, are queued, run beside others and alone, and are done."""
+    s.person_drops("jobs/waits.yaml", "image: never.png\n")
+    at(s, 1, lambda: s.person_drops("jobs/runs.yaml"))
+    at(s, 100, lambda: s.person_drops("jobs/many.yaml", "prompt: a\nvariations: 3\n"))
+    at(s, 110, lambda: s.person_drops("jobs/queued.yaml"))
+    at(s, 130, lambda: s.person_deletes("jobs/waits.yaml"))
+    at(s, 150, lambda: s.person_deletes("jobs/queued.yaml"))
+    at(s, 300, lambda: s.person_deletes("jobs/runs.yaml"))
+    at(s, 900, lambda: s.person_deletes("jobs/many.yaml"))
+    at(s, 910, lambda: s.person_drops("jobs/queued.yaml", "prompt: again\n"))
+    at(s, 3000, lambda: s.person_deletes("jobs/queued.yaml"))
+
+
 # Numbers are those of the list of faults that the system must survive.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
@@ -69,6 +83,8 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "16 handlers die while there is no quota": (busy_hour, Faults(kill=0.3, no_quota=0.6)),
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
     "18 the language model is away": (few, Faults(language_model=1)),
+    "19 specs deleted at any time": (deleted, Faults()),
+    "19 specs deleted, deaths and losses": (deleted, Faults(kill=0.3, lose_event=0.3)),
     "22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
 }
 

@@ -1,0 +1,187 @@
+"""JSON, scanned by ourselves: the standard library's parser remembers no places, and how deep it
+goes depends on the version of Python.
+"""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Mapping
+
+from functions.reading.limits import MAX_DEPTH, MAX_VALUES
+from functions.reading.mistakes import (
+    duplicate,
+    not_a_mapping,
+    shortened,
+    too_deep,
+    too_many,
+)
+from functions.reading.values import Path, Spot, Text, Unusable, Value
+
+_DECODER = json.JSONDecoder()
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]+)?")
+_WORD = re.compile(r"[A-Za-z_]+")
+_JSON_WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
+_JSON_MEANINGS: Mapping[str, str] = {
+    "Unterminated string starting at": "the quotes are never closed",
+    "Invalid control character at": "a tab or the end of a line stands inside of the quotes",
+    "Invalid \\escape": "there is no such escape",
+    "Invalid \\uXXXX escape": "there is no such escape",
+}
+_MEANT = {"True": "true", "False": "false", "None": "null", "yes": "true", "no": "false"}
+
+
+def parse(text: str) -> Text:
+    """The values of a JSON document.
+
+    Raises:
+        Unusable: it is none, or its outermost value has no fields.
+    """
+    return _Json(text).document()
+
+
+class _Json:
+    """JSON as the standard says, with the place of every value."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
+        self.places: dict[Path, Spot] = {}
+        self.count = 0
+
+    def document(self) -> Text:
+        start = self.skip(0)
+        value, end = self.value(start, (), 0)
+        if (end := self.skip(end)) < len(self.text):
+            raise self.wrong(end, "something follows its end", "Drop one file for each job.")
+        if not isinstance(value, dict):
+            raise not_a_mapping(value, self.spot(start))
+        return Text(value, self.places, [])
+
+    def spot(self, at: int) -> Spot:
+        line = bisect_right(self.lines, at)
+        return line, at - self.lines[line - 1] + 1
+
+    def skip(self, at: int) -> int:
+        match = _BLANKS.match(self.text, at)
+        assert match is not None
+        return match.end()
+
+    def wrong(self, at: int, what: str, hint: str) -> Unusable:
+        return Unusable("yaml-syntax", f"The JSON cannot be read: {what}.", hint, *self.spot(at))
+
+    def value(self, at: int, path: Path, depth: int) -> tuple[Value, int]:
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise too_many(self.spot(at))
+        if depth > MAX_DEPTH:
+            raise too_deep(self.spot(at))
+        self.places.setdefault(path, self.spot(at))
+        first = self.text[at : at + 1]
+        if first == '"':
+            return self.string(at)
+        if first == "{":
+            return self.mapping(at, path, depth)
+        if first == "[":
+            return self.sequence(at, path, depth)
+        if match := _NUMBER.match(self.text, at):
+            return self.number(match), match.end()
+        if (match := _WORD.match(self.text, at)) and match[0] in _JSON_WORDS:
+            return _JSON_WORDS[match[0]], match.end()
+        raise self.no_value(at)
+
+    def no_value(self, at: int) -> Unusable:
+        first = self.text[at : at + 1]
+        if not first:
+            return self.wrong(at, "it ends too early", "Check that every { and [ is closed.")
+        if first in "“”„‟«»‘’'":
+            return self.wrong(at, f"{first} is no quote", 'Use straight double quotes: "a bee".')
+        if first in {"/", "#"}:
+            return self.wrong(at, "it has a comment", "Delete it, or drop the spec as .yaml.")
+        if match := re.compile(r"[-+]?(NaN|Infinity|inf)", re.IGNORECASE).match(self.text, at):
+            return Unusable(
+                "field-type",
+                f"{match[0]} is not a number.",
+                "Write a number with digits.",
+                *self.spot(at),
+            )
+        if match := _WORD.match(self.text, at):
+            meant = _MEANT.get(match[0], f'"{match[0]}"')
+            return self.wrong(at, f"{match[0]} has no quotes", f"Write {meant}.")
+        return self.wrong(at, "a value is missing", "Check commas and quotes near this place.")
+
+    def string(self, at: int) -> tuple[str, int]:
+        try:
+            value, end = _DECODER.raw_decode(self.text, at)
+        except json.JSONDecodeError as error:
+            raise self.wrong(
+                error.pos,
+                _JSON_MEANINGS.get(error.msg, error.msg.lower()),
+                "Close the quotes, and write line ends as \\n and backslashes as \\\\.",
+            ) from None
+        return str(value), end
+
+    def number(self, match: re.Match[str]) -> Value:
+        whole = not (match["fraction"] or match["exponent"])
+        if len(match[0]) <= 40:
+            value = int(match[0]) if whole else float(match[0])
+            if abs(value) < 10**18:
+                return value
+        raise Unusable(
+            "field-range",
+            f"The number {shortened(match[0])[:40]} is too long.",
+            "Write a number with at most 18 digits.",
+            *self.spot(match.start()),
+        )
+
+    def sequence(self, at: int, path: Path, depth: int) -> tuple[Value, int]:
+        items: list[Value] = []
+        end = self.skip(at + 1)
+        if self.text[end : end + 1] == "]":
+            return items, end + 1
+        while True:
+            item, end = self.value(end, (*path, len(items)), depth + 1)
+            items.append(item)
+            end = self.skip(end)
+            if self.text[end : end + 1] == "]":
+                return items, end + 1
+            end = self.comma(end, "]")
+
+    def mapping(self, at: int, path: Path, depth: int) -> tuple[Value, int]:
+        values: dict[str, Value] = {}
+        end = self.skip(at + 1)
+        if self.text[end : end + 1] == "}":
+            return values, end + 1
+        while True:
+            if self.text[end : end + 1] != '"':
+                raise self.no_name(end)
+            spot = self.spot(end)
+            name, end = self.string(end)
+            here = (*path, name)
+            if name in values:
+                raise duplicate(here, spot, self.places[here])
+            end = self.skip(end)
+            if self.text[end : end + 1] != ":":
+                raise self.wrong(end, "a colon is missing", f'Write  "{shortened(name)}": ')
+            self.places[here] = spot
+            values[name], end = self.value(self.skip(end + 1), here, depth + 1)
+            end = self.skip(end)
+            if self.text[end : end + 1] == "}":
+                return values, end + 1
+            end = self.comma(end, "}")
+
+    def no_name(self, at: int) -> Unusable:
+        if match := _WORD.match(self.text, at):
+            return self.wrong(at, f"{match[0]} has no quotes", f'Write "{match[0]}".')
+        return self.no_value(at)
+
+    def comma(self, at: int, closing: str) -> int:
+        found = self.text[at : at + 1]
+        if not found:
+            raise self.wrong(at, "it ends too early", f"Close it with {closing}.")
+        if found != ",":
+            raise self.wrong(at, "a comma is missing", "Write a comma behind the value before it.")
+        end = self.skip(at + 1)
+        if self.text[end : end + 1] == closing:
+            raise self.wrong(at, "a comma is too many", f"Delete the comma before {closing}.")
+        return end

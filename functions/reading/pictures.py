@@ -1,0 +1,298 @@
+"""Images from outside, and sheets of posters. Runs in the reading process.
+
+What the header can say is said before a pixel is decoded. An image is decoded once, and made
+smaller strip by strip, so that 40 million pixels fit into the memory of the process.
+"""
+
+import errno
+import io
+import math
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageFont, TiffImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from functions.reading.limits import (
+    MAX_COEFFICIENT_BYTES,
+    MAX_PIXELS,
+    MAX_PIXELS_WEBP,
+    MAX_SHEET_SIDE,
+    MAX_SIDE,
+    MIN_SIDE,
+    PREVIEW_SIDE,
+)
+from functions.reading.magic import kind_of
+from functions.reading.values import Unusable
+
+# Pillow imports these at the first EXIF and the first `save`, when no file can be opened any more.
+assert TiffImagePlugin
+Image.preinit()
+
+_STRIP_PIXELS = 500_000
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Encoded(NamedTuple):
+    """An image, encoded anew, and a small JPEG of it."""
+
+    height: int
+    width: int
+    png: bytes
+    preview: bytes
+
+
+def image(body: bytes, name: str) -> Encoded:
+    """The image as RGB, upright, without its metadata, at most 2,048 pixels on its long side.
+
+    What is transparent becomes white.
+
+    Raises:
+        Unusable: it is no PNG, JPEG or WebP, animated, of an impossible size or damaged.
+    """
+    try:
+        picture = _upright(_open(body, name))
+        height, width = picture.height, picture.width
+        png = _encoded(picture, "PNG", compress_level=3)
+        picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        preview = _encoded(picture, "JPEG", quality=85)
+    except (Unusable, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EMFILE:
+            raise  # an import that comes too late: see `child`
+        # Pillow's decoders raise nearly anything on damaged bytes (OSError, SyntaxError,
+        # ValueError, struct.error, ...). Whatever it was: this file cannot be used.
+        raise Unusable(
+            "reference-unreadable",
+            f"The image {name} is damaged or cut short: it could not be decoded.",
+            "Open it in a viewer, save it as PNG and upload that.",
+        ) from error
+    return Encoded(height, width, png, preview)
+
+
+def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+# --- the header ----------------------------------------------------------------------------
+
+
+def _open(body: bytes, name: str) -> ImageFile.ImageFile:
+    kind = kind_of(body)
+    if kind == "a PNG image":
+        _check_pixels(name, *_png_size(body), MAX_PIXELS, "")
+        png = PngImageFile(io.BytesIO(body))
+        if png.is_animated:
+            raise _animated(name)
+        return png
+    if kind == "a WebP image":
+        # Before Pillow looks: it allocates the canvas to be asked how large it is.
+        width, height, animated = _webp_header(body)
+        _check_pixels(name, width, height, MAX_PIXELS_WEBP, "as WebP ")
+        if animated:
+            raise _animated(name)
+        return WebPImageFile(io.BytesIO(body))
+    if kind == "a JPEG image":
+        jpeg = JpegImageFile(io.BytesIO(body))
+        if jpeg.info.get("progressive"):
+            most = min(MAX_PIXELS, int(MAX_COEFFICIENT_BYTES / _bytes_per_pixel(jpeg)))
+            _check_pixels(name, *jpeg.size, most, "as progressive JPEG of this kind ")
+        else:
+            _check_pixels(name, *jpeg.size, MAX_PIXELS, "")
+        return jpeg
+    raise Unusable(
+        "reference-kind",
+        f"{name} is {kind}, not a PNG, JPEG or WebP image, whatever its name says.",
+        "Upload the image again." if kind == "empty" else "Save it as PNG or JPEG.",
+    )
+
+
+def _png_size(body: bytes) -> tuple[int, int]:
+    if body[12:16] != b"IHDR":
+        raise SyntaxError("the header chunk is not the first")
+    width, height = struct.unpack(">II", body[16:24])
+    return width, height
+
+
+def _bytes_per_pixel(jpeg: JpegImageFile) -> float:
+    """Two for each coefficient; components that are sampled less often have fewer of them."""
+    samples = [across * down for _, across, down, _ in jpeg.layer]
+    return 2 * sum(samples) / max(samples)
+
+
+def _webp_header(body: bytes) -> tuple[int, int, bool]:
+    """Width, height and whether it is animated."""
+    chunk, data = body[12:16], body[20:30]
+    if chunk == b"VP8X":
+        width = 1 + int.from_bytes(data[4:7], "little")
+        height = 1 + int.from_bytes(data[7:10], "little")
+        return width, height, bool(data[0] & 0x02)
+    if chunk == b"VP8L":
+        bits = int.from_bytes(data[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF), False
+    if chunk == b"VP8 ":
+        width, height = struct.unpack("<HH", data[6:10])
+        return width & 0x3FFF, height & 0x3FFF, False
+    raise SyntaxError("no known chunk comes first")
+
+
+def _check_pixels(name: str, width: int, height: int, most: int, how: str) -> None:
+    if width * height > most:
+        raise Unusable(
+            "reference-pixels",
+            f"The image {name} has {width:,} x {height:,} pixels; {how}at most "
+            f"{most // 1_000_000} million are read.",
+            f"Scale it down; more than {MAX_SIDE:,} pixels on a side are never used.",
+        )
+    narrowest = MIN_SIDE * max(1.0, max(width, height) / MAX_SIDE)
+    if min(width, height) < narrowest:
+        raise Unusable(
+            "reference-pixels",
+            f"The image {name} has {width:,} x {height:,} pixels; each side needs at least "
+            f"{math.ceil(narrowest)}.",
+            "Use a larger image, or one that is less narrow.",
+        )
+
+
+def _animated(name: str) -> Unusable:
+    return Unusable(
+        "reference-kind", f"The image {name} is animated.", "Export one frame of it as PNG."
+    )
+
+
+# --- the pixels ----------------------------------------------------------------------------
+
+
+def _upright(source: ImageFile.ImageFile) -> Image.Image:
+    profile, orientation = source.info.get("icc_profile"), source.getexif().get(_ORIENTATION, 1)
+    picture = _rgb(_smaller(source), profile)
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    picture.info = {}  # what is left in here would be written into the new file
+    return picture
+
+
+def _smaller(source: ImageFile.ImageFile) -> Image.Image:
+    """The image as L, RGB or CMYK, at most 2,048 pixels on its long side."""
+    scale = min(1.0, MAX_SIDE / max(source.size))
+    size = (max(1, round(source.width * scale)), max(1, round(source.height * scale)))
+    if isinstance(source, JpegImageFile):
+        source.draft(None, size)  # decode at a half, a quarter or an eighth
+    source.load()
+    factor = max(1, max(source.size) // MAX_SIDE)
+    rows = max(1, _STRIP_PIXELS // (source.width * factor)) * factor
+    target: Image.Image | None = None
+    for top in range(0, source.height, rows):
+        strip = source.crop((0, top, source.width, min(top + rows, source.height)))
+        part = _opaque(strip).reduce(factor)
+        if target is None:
+            whole = (math.ceil(source.width / factor), math.ceil(source.height / factor))
+            target = Image.new(part.mode, whole)
+        target.paste(part, (0, top // factor))
+    assert target is not None
+    return target if target.size == size else target.resize(size, Image.Resampling.LANCZOS)
+
+
+def _opaque(strip: Image.Image) -> Image.Image:
+    if strip.mode.startswith("I"):
+        # 16-bit grey. Pillow's own conversion cuts everything above 255 to white.
+        return strip.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if strip.has_transparency_data:
+        with_alpha = strip.convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        return Image.alpha_composite(white, with_alpha).convert("RGB")
+    return strip if strip.mode in {"L", "RGB", "CMYK"} else strip.convert("RGB")
+
+
+def _rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """As sRGB. A colour profile that cannot be followed is passed over, as browsers do."""
+    if profile:
+        try:
+            converted = ImageCms.profileToProfile(
+                picture,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            converted = None
+        if converted is not None:
+            return converted
+    return picture.convert("RGB")
+
+
+# --- sheets --------------------------------------------------------------------------------
+
+_GAP = 8
+_LABEL = 28
+
+
+def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
+    """A JPEG with all posters, each above its label, in a grid that is as square as it can be."""
+    pictures = [_poster(body) for body in posters]
+    known = [picture for picture in pictures if picture is not None]
+    width = max((picture.width for picture in known), default=320)
+    height = max((picture.height for picture in known), default=240)
+    columns = min(
+        range(1, len(pictures) + 1),
+        key=lambda n: max(n * width, math.ceil(len(pictures) / n) * (height + _LABEL)),
+        default=1,
+    )
+    rows = max(1, math.ceil(len(pictures) / columns))
+    # What of the sheet's longest side is left for each picture.
+    scale = min(
+        1.0,
+        ((MAX_SHEET_SIDE - _GAP) / columns - _GAP) / width,
+        ((MAX_SHEET_SIDE - _GAP) / rows - _GAP - _LABEL) / height,
+    )
+    cell = (max(1, int(width * scale)), max(1, int(height * scale)))
+    across, down = cell[0] + _GAP, cell[1] + _LABEL + _GAP
+    sheet = Image.new("RGB", (columns * across + _GAP, rows * down + _GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    for number, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
+        left, top = _GAP + number % columns * across, _GAP + number // columns * down
+        if picture is None:
+            draw.rectangle((left, top, left + cell[0] - 1, top + cell[1] - 1), "lightgrey")
+        else:
+            picture.thumbnail(cell, Image.Resampling.LANCZOS)
+            offset = ((cell[0] - picture.width) // 2, (cell[1] - picture.height) // 2)
+            sheet.paste(picture, (left + offset[0], top + offset[1]))
+        text = _fitting(label, cell[0], font)
+        draw.text((left, top + cell[1] + 4), text, fill="black", font=font)
+    return _encoded(sheet, "JPEG", quality=88)
+
+
+def _poster(body: bytes) -> Image.Image | None:
+    """One poster, none if it cannot be decoded: the others are worth a sheet all the same."""
+    try:
+        jpeg = JpegImageFile(io.BytesIO(body))
+        _check_pixels("", *jpeg.size, MAX_SHEET_SIDE**2, "")
+        jpeg.draft("RGB", (640, 640))
+        return jpeg.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception:  # as in `image`
+        return None
+
+
+def _fitting(label: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+    """As much of a label as fits. The built-in font has Latin letters only."""
+    text = "".join(c if c.isprintable() and ord(c) < 0x180 else "?" for c in label[:200])
+    while text and font.getlength(text) > width:
+        text = text[:-2] + "…" if len(text) > 2 else ""
+    return text

@@ -1,0 +1,139 @@
+"""Deleting a spec cancels its job, a newer version takes its place; both are said."""
+
+import pytest
+
+from functions.cancel import deleted
+from functions.finish import attempt_ended
+from functions.job import QueueEntry, State, Waiting
+from functions.ports import QUEUE, WAITING
+from functions.sweep import sweep
+from tests.fakes import PNG, World
+from tests.functions.test_submit import jobs, status, tasks
+
+
+def test_a_deleted_spec_leaves_the_queue_and_is_told_of(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nvariations: 3\n")
+    world.delete("jobs/bee.yaml")
+    (job,) = jobs(world)
+    assert job.state == State.CANCELED
+    assert {task.state for task in tasks(world)} == {State.CANCELED}
+    assert not world.ledger.query(QUEUE, QueueEntry)
+    assert status(world, "bee").message == "Canceled: its spec was deleted."
+    assert [mail.subject for mail in world.post.sent] == ["reeldrop: bee was canceled"]
+    assert world.dispatch() == []
+
+
+def test_a_deleted_spec_no_longer_waits(world: World) -> None:
+    world.drop("jobs/bee.yaml", "image: bee.png\n")
+    world.delete("jobs/bee.yaml")
+    world.drop("jobs/bee.png", PNG)
+    assert jobs(world)[0].state == State.CANCELED and not world.ledger.query(WAITING, Waiting)
+    assert not tasks(world)
+
+
+def test_a_processing_job_is_stopped_when_it_has_nothing_else_to_do(world: World) -> None:
+    world.drop("jobs/one.yaml")
+    world.drop("jobs/two.yaml")
+    (attempt,) = world.dispatch()
+    world.delete("jobs/one.yaml")
+    assert world.running() == [attempt], "it still has the other one to make"
+    world.delete("jobs/two.yaml")
+    assert world.running() == []
+    attempt_ended(world.ports, attempt)
+    world.drop("jobs/three.yaml")
+    assert len(world.dispatch()) == 1, "the lease was given back"
+
+
+def test_a_result_that_comes_after_the_end_is_not_published(world: World) -> None:
+    world.drop("jobs/one.yaml")
+    world.drop("jobs/two.yaml")
+    (attempt,) = world.dispatch()
+    world.delete("jobs/one.yaml")
+    world.render(attempt)
+    published = [key for key in world.files.keys("output") if key.endswith(".mp4")]
+    assert published == ["videos/two.mp4"]
+    assert status(world, "one").state == State.CANCELED
+
+
+def test_videos_that_were_made_stay(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nvariations: 2\n")
+    (attempt,) = world.dispatch()
+    first = world.manifest(attempt).tasks[0]
+    world.write_result(attempt, first)
+    sweep(world.ports)
+    world.delete("jobs/bee.yaml")
+    assert "videos/bee-01.mp4" in world.files.keys("output")
+    assert "1 of 2 videos had been made" in status(world, "bee").message
+    assert world.running() == []
+
+
+def test_deleting_what_is_done_changes_nothing(world: World) -> None:
+    world.drop("jobs/bee.yaml")
+    world.render(world.dispatch()[0])
+    world.delete("jobs/bee.yaml")
+    assert jobs(world)[0].state == State.SUCCEEDED and len(world.post.sent) == 1
+
+
+def test_a_late_event_of_a_deletion_does_not_cancel_what_was_dropped_since(world: World) -> None:
+    world.drop("jobs/bee.yaml")
+    world.delete("jobs/bee.yaml", event=False)
+    world.drop("jobs/bee.yaml", "prompt: again\n")
+    deleted(world.ports, "input", "jobs/bee.yaml")
+    assert sorted(job.state for job in jobs(world)) == [State.CANCELED, State.QUEUED]
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_the_sweeper_cancels_what_was_deleted_without_an_event(world: World, running: bool) -> None:
+    world.drop("jobs/bee.yaml")
+    if running:
+        world.dispatch()
+    world.delete("jobs/bee.yaml", event=False)
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.CANCELED and world.running() == []
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_newer_version_takes_the_place_of_one_that_is_not_done(
+    world: World, running: bool
+) -> None:
+    world.drop("jobs/bee.yaml", "prompt: old\n")
+    if running:
+        world.dispatch()
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: new\n")
+    old, new = jobs(world)
+    assert (old.state, old.reason) == (State.CANCELED, "a newer version was dropped")
+    assert new.state == State.QUEUED and status(world, "bee").job_id == new.job_id
+    assert not world.post.sent, "whoever drops a new version knows"
+    for name in list(world.renderer.jobs):
+        attempt_ended(world.ports, name)
+    world.render(world.dispatch()[-1])
+    assert [mail.subject for mail in world.post.sent] == ["reeldrop: bee is ready"]
+
+
+def test_a_version_that_is_refused_takes_nobodys_place(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: good\n")
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: [")
+    assert [job.state for job in jobs(world)] == [State.QUEUED, State.REJECTED]
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: better\n")
+    states = [State.CANCELED, State.REJECTED, State.QUEUED]
+    assert [job.state for job in jobs(world)] == states
+
+
+def test_specs_that_would_publish_to_one_place_take_each_others(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\n")
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.json", '{"prompt": "y"}')
+    assert [job.state for job in jobs(world)] == [State.CANCELED, State.QUEUED]
+
+
+def test_a_late_and_older_drop_of_a_place_is_canceled(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\n", event=False)
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.json", '{"prompt": "y"}')
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    by_key = {job.source.key: job.state for job in jobs(world)}
+    assert by_key == {"jobs/bee.json": State.QUEUED, "jobs/bee.yaml": State.CANCELED}

@@ -1,0 +1,191 @@
+"""Jobs of several videos, plans, reviews, folder defaults and images alone, through the bucket."""
+
+import io
+import json
+
+import yaml
+from PIL import Image
+
+from functions.job import State
+from functions.ports import Answer
+from functions.replies import Sidecar
+from functions.sweep import sweep
+from tests.fakes import PNG, World, picture
+from tests.functions.test_spec import read_all
+from tests.functions.test_submit import jobs, status, tasks
+
+
+def mp4s(world: World) -> list[str]:
+    return [key for key in world.files.keys("output") if key.endswith(".mp4")]
+
+
+def test_variations_are_numbered_and_shown_together(world: World) -> None:
+    world.drop("jobs/a/bee.yaml", "prompt: x\nvariations: 3\noutputs: [mp4, gif]\n")
+    (attempt,) = world.dispatch()
+    assert [task.gif for task in world.manifest(attempt).tasks] == [True] * 3
+    world.render(attempt)
+    stems = [f"videos/a/bee-0{n}" for n in (1, 2, 3)]
+    assert mp4s(world) == [f"{stem}.mp4" for stem in stems]
+    assert all(f"{stem}.gif" in world.files.keys("output") for stem in stems)
+    with Image.open(io.BytesIO(world.files.read("output", "videos/a/bee.jpg"))) as sheet:
+        assert sheet.format == "JPEG" and sheet.width > 2 * 96
+    (mail,) = world.post.sent
+    assert mail.body.count(".mp4 .") == 3 and "videos/a/bee.jpg" in mail.body
+    seeds = {
+        Sidecar.from_json(world.files.read("output", f"{stem}.json")).spec.seed for stem in stems
+    }
+    assert len(seeds) == 3
+
+
+def test_one_prompt_is_enhanced_once_for_all_its_videos(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a\nvariations: 4\nmatrix: {prompt: [b, c]}\n")
+    assert len(world.language_model.asked) == 2 and len(tasks(world)) == 8
+
+
+def test_enhancing_that_takes_too_long_leaves_the_other_prompts_as_they_are(world: World) -> None:
+    def slow(*_: object, **__: object) -> Answer:
+        world.clock.move(seconds=21)
+        return Answer("A caption.", "end_turn", "fake")
+
+    world.language_model.converse = slow  # type: ignore[method-assign]
+    world.drop("jobs/bee.yaml", "prompt: a\nmatrix: {prompt: [b, c]}\n")
+    first, second = (task.enhancement for task in tasks(world))
+    assert (first.status, second.status) == ("enhanced", "kept") and second.reason
+
+
+def test_a_dry_run_answers_with_the_plan_and_renders_nothing(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nvariations: 2\nseed: 5\ndry_run: true\n")
+    (job,) = jobs(world)
+    assert job.state == State.PLANNED and world.dispatch() == []
+    told = status(world, "bee")
+    assert "2 videos" in told.message
+    assert [task.spec.seed for task in told.tasks if task.spec] == [5, 6]
+    assert told.tasks[0].spec is not None
+    assert told.tasks[0].spec.prompt == "A bee lands. It is warm."
+    (mail,) = world.post.sent
+    assert mail.subject == "reeldrop: bee was planned" and "2 videos" in mail.body
+
+
+def test_a_dry_run_takes_nobodys_place(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\n")
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: x\ndry_run: true\n")
+    assert [job.state for job in jobs(world)] == [State.QUEUED, State.PLANNED]
+
+
+def test_a_review_is_the_spec_with_its_prompts_rewritten(world: World) -> None:
+    body = "# mine\nprompt: ein Käfer\nenhance: review\nmatrix: {seed: [1, 2], prompt: [b, ein Käfer]}\n"
+    world.language_model.answer = Answer("A ladybird walks: slowly.", "end_turn", "fake")
+    world.drop("jobs/a b/bee.yaml", body)
+    assert jobs(world)[0].state == State.PLANNED and world.dispatch() == []
+    review = world.files.read("output", "review/a b/bee.yaml").decode()
+    assert "#   ein Käfer" in review
+    assert yaml.safe_load(review)["matrix"]["prompt"] == ["A ladybird walks: slowly."] * 2
+    (mail,) = world.post.sent
+    assert "'s3://input/jobs/a b/bee.yaml'" in mail.body
+    world.clock.move(seconds=5)
+    world.drop("jobs/a b/bee.yaml", review)
+    assert [task.spec.prompt for task in tasks(world) if task.state == State.QUEUED] == [
+        "A ladybird walks: slowly."
+    ] * 4
+    assert len(world.language_model.asked) == 2, "what was reviewed is not rewritten again"
+
+
+def test_notify_false_sends_no_mail(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nnotify: false\n")
+    world.render(world.dispatch()[0])
+    assert jobs(world)[0].state == State.SUCCEEDED and not world.post.sent
+
+
+def test_the_language_model_sees_the_picture(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/bee.yaml", "prompt: it flies\nimage: bee.png\n")
+    (shown,) = world.language_model.shown
+    assert shown is not None
+    with Image.open(io.BytesIO(shown)) as preview:
+        assert preview.format == "JPEG"
+    assert "first frame" in world.language_model.asked[0][0]
+
+
+def test_several_references_are_waited_for_one_after_the_other(world: World) -> None:
+    world.drop("jobs/bee.yaml", "matrix: {image: [a.png, b.png]}\n")
+    world.drop("jobs/b.png", PNG)
+    assert jobs(world)[0].waiting_for == "jobs/a.png"
+    world.drop("jobs/a.png", picture("PNG", colour="blue"))
+    kept = {task.reference for task in tasks(world)}
+    assert jobs(world)[0].state == State.QUEUED and len(kept) == 2
+
+
+def test_the_status_is_there_before_the_language_model_answers(world: World) -> None:
+    seen: list[str] = []
+
+    def look(*_: object, **__: object) -> Answer:
+        seen.append(status(world, "bee").message)
+        return Answer("A caption.", "end_turn", "fake")
+
+    world.language_model.converse = look  # type: ignore[method-assign]
+    world.drop("jobs/bee.yaml")
+    assert seen == ["Being read."]
+
+
+def test_a_handler_that_dies_while_reading_is_made_up_for(world: World) -> None:
+    def die(*_: object, **__: object) -> Answer:
+        raise MemoryError
+
+    converse, world.language_model.converse = world.language_model.converse, die  # type: ignore[method-assign]
+    try:
+        world.drop("jobs/bee.yaml")
+    except MemoryError:
+        pass
+    assert jobs(world)[0].state == State.WAITING
+    world.language_model.converse = converse  # type: ignore[method-assign]
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.QUEUED and len(tasks(world)) == 1
+
+
+# --- folder defaults and images alone --------------------------------------------------------
+
+
+def test_wrong_defaults_are_refused_when_they_are_dropped(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "fps: fast\n")
+    refusal = world.files.read("output", "rejected/a/_defaults.txt").decode()
+    assert "jobs/a/_defaults.yaml" in refusal and "line 1" in refusal
+    world.clock.move(seconds=5)
+    world.drop("jobs/a/_defaults.yaml", "fps: 12\n")
+    assert "rejected/a/_defaults.txt" not in world.files.keys("output")
+    assert len(jobs(world)) == 1
+    world.drop("jobs/a/bee.yaml", "prompt: x\n")
+    assert tasks(world)[0].spec.fps == 12
+
+
+def test_an_image_alone_is_a_job_where_the_folder_says_so(world: World) -> None:
+    world.drop("jobs/a/photo.png", PNG)
+    assert not jobs(world)
+    world.drop("jobs/b/_defaults.yaml", "animate_images: true\nprompt: it moves\n")
+    world.drop("jobs/b/photo.png", PNG)
+    (task,) = tasks(world)
+    assert task.spec.image == "/b/photo.png" and task.enhancement.original == "it moves"
+    world.render(world.dispatch()[0])
+    assert mp4s(world) == ["videos/b/photo.png.mp4"]
+
+
+def test_an_image_that_a_spec_waits_for_is_no_job_of_its_own(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "animate_images: true\n")
+    world.drop("jobs/bee.yaml", "prompt: x\nimage: bee.png\n")
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/other.png", PNG)
+    version = world.files.facts("input", "jobs/bee.png").version
+    from functions.submit import submit
+
+    submit(world.ports, "input", "jobs/bee.png", version)  # the event once more
+    assert sorted(job.path for job in jobs(world)) == ["bee", "other.png"]
+
+
+def test_the_sidecar_of_each_video_makes_that_video_again(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nmatrix: {seed: [3, 4], preset: [draft, best]}\n")
+    world.render(world.dispatch()[0])
+    for task in tasks(world):
+        sidecar = world.files.read("output", f"videos/bee-{task.number:02d}.json")
+        spec = json.dumps(json.loads(sidecar)["spec"])
+        assert read_all(spec, "jobs/elsewhere/again.json") == [task.spec]

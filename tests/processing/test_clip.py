@@ -1,0 +1,391 @@
+"""Reference videos: which frames are taken of them, what becomes of those, what is refused."""
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from processing import clip, video
+from processing.clip import Clip, load_clip
+from processing.contract.errors import Code, TaskFailed
+
+ONE = 1 << 16  # of a display matrix
+
+
+def greys(count: int, *, height: int = 64, width: int = 96) -> np.ndarray:
+    """Frames whose brightness is 4 times their number."""
+    levels = 4 * np.arange(count, dtype=np.uint8)
+    return np.broadcast_to(levels[:, None, None, None], (count, height, width, 3))
+
+
+def write(
+    path: Path,
+    frames: np.ndarray,
+    *,
+    fps: Fraction | int = 8,
+    times: Sequence[int] | None = None,
+    matrix: Sequence[int] | None = None,
+    pixel_aspect: Fraction | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """An MP4 with what ours do not have. `times` are in ticks of 1 / fps seconds."""
+    with av.open(str(path), "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "5"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = 1 / Fraction(fps)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        if pixel_aspect is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_aspect
+        for index, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts = index if times is None else times[index]
+            frame.time_base = 1 / Fraction(fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def load(path: Path, num_frames: int = 9, **changes: Any) -> Clip:
+    values: dict[str, Any] = {"height": 64, "width": 96, "fps": 8, "fit": "crop"}
+    loaded = load_clip(path, num_frames=num_frames, **{**values, **changes})
+    shape = (num_frames, {**values, **changes}["height"], {**values, **changes}["width"], 3)
+    assert (loaded.frames.shape, loaded.frames.dtype) == (shape, np.uint8)
+    return loaded
+
+
+def numbers(loaded: Clip) -> list[int]:
+    """Which frames of `greys` they are."""
+    return [round(float(frame.mean()) / 4) for frame in loaded.frames]
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(TaskFailed) as failure:
+        load(path)
+    (problem,) = failure.value.problems
+    assert problem.code == Code.REFERENCE_UNREADABLE
+    assert path.name in problem.message
+    assert problem.hint
+    return problem.message
+
+
+def test_our_own_videos_come_back_as_they_were(tmp_path):
+    y, x = np.mgrid[0:64, 0:96]
+    frames = np.stack([np.stack([x * 2, y * 3, 255 - x], axis=-1)] * 17).astype(np.uint8)
+    for index, frame in enumerate(frames):
+        frame[20:40, index * 4 : index * 4 + 20] = (250, 240, 30)
+    video.encode(frames, fps=8, path=tmp_path / "bee.mp4", tags={"title": "a bee"})
+
+    loaded = load(tmp_path / "bee.mp4", 17)
+
+    assert loaded.notices == ()
+    assert np.abs(loaded.frames.astype(int) - frames).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "expected"),
+    [
+        (24, 8, [0, 3, 6, 9, 12, 15, 18, 21, 24]),
+        (4, 8, [0, 0, 1, 1, 2, 2, 3, 3, 4]),
+        (30, 8, [0, 3, 7, 11, 15, 18, 22, 26, 30]),
+        (23, 8, [0, 2, 5, 8, 11, 14, 17, 20, 23]),
+        (Fraction(24_000, 1001), 8, [0, 3, 6, 9, 12, 15, 18, 21]),
+        (8, 1, [0, 8, 16, 24, 32, 40, 48, 56]),
+    ],
+)
+def test_frames_are_taken_by_time(tmp_path, rate, fps, expected):
+    write(tmp_path / "bee.mp4", greys(60), fps=rate)
+
+    assert numbers(load(tmp_path / "bee.mp4", len(expected), fps=fps)) == expected
+
+
+def test_frames_without_a_steady_rate_are_taken_by_time(tmp_path):
+    # In hundredths of a second.
+    times = [0, 10, 11, 12, 13, 90, 91]
+    write(tmp_path / "bee.mp4", greys(7), fps=100, times=times)
+
+    assert numbers(load(tmp_path / "bee.mp4", 8)) == [0, 3, 4, 4, 4, 4, 4, 4]
+
+
+def test_times_that_a_file_has_rounded_are_in_time(tmp_path):
+    # Thirds of a second in milliseconds: 0.333, 0.667, 1.000.
+    times = [round(1000 * index / 3) for index in range(6)]
+    write(tmp_path / "bee.mp4", greys(6), fps=1000, times=times)
+
+    assert numbers(load(tmp_path / "bee.mp4", 6, fps=3)) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_short_video_is_held_on_its_last_frame_with_a_notice(tmp_path):
+    write(tmp_path / "bee.mp4", greys(4))
+
+    loaded = load(tmp_path / "bee.mp4")
+
+    assert numbers(loaded) == [0, 1, 2, 3, 3, 3, 3, 3, 3]
+    (notice,) = loaded.notices
+    assert notice.code == "reference-short"
+    assert "bee.mp4 ends after 0.50 seconds, and 1.00 are needed" in notice.message
+
+
+@pytest.mark.parametrize(("frames", "notices"), [(10, 0), (9, 0), (8, 0), (7, 1)])
+def test_one_frame_may_be_missing_without_a_word(tmp_path, frames, notices):
+    write(tmp_path / "bee.mp4", greys(frames))
+
+    loaded = load(tmp_path / "bee.mp4")
+
+    assert numbers(loaded) == [min(index, frames - 1) for index in range(9)]
+    assert len(loaded.notices) == notices
+
+
+def test_no_more_is_decoded_than_is_needed(tmp_path, monkeypatch):
+    write(tmp_path / "bee.mp4", greys(60), fps=24)
+
+    # The ninth frame is number 24, and number 25 says that 24 was on the screen.
+    monkeypatch.setattr(clip, "MAX_FRAMES", 26)
+    load(tmp_path / "bee.mp4")
+
+    monkeypatch.setattr(clip, "MAX_FRAMES", 25)
+    assert "more than 25 frames" in refused(tmp_path / "bee.mp4")
+
+
+def test_only_what_is_taken_is_turned_into_pictures(tmp_path, monkeypatch):
+    made = []
+    picture = clip._picture
+    monkeypatch.setattr(clip, "_picture", lambda *given: made.append(1) or picture(*given))
+    write(tmp_path / "bee.mp4", greys(60), fps=24)
+
+    load(tmp_path / "bee.mp4")
+    assert len(made) == 9
+
+    made.clear()
+    load(tmp_path / "bee.mp4", fps=60)
+    assert len(made) == 4
+
+
+def test_a_video_has_limits_of_bytes_pixels_and_time(tmp_path, monkeypatch):
+    path = write(tmp_path / "bee.mp4", greys(9))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clip, "MAX_PIXELS", 96 * 64 - 1)
+        assert "96 x 64 pixels" in refused(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(clip, "MAX_SECONDS", -1.0)
+        assert "to decode" in refused(path)
+    with path.open("r+b") as file:
+        file.truncate(clip.MAX_BYTES + 1)
+    assert "50 MiB" in refused(path)
+
+
+def test_a_size_that_only_the_video_itself_tells_is_bounded_as_well(tmp_path, monkeypatch):
+    path = write(tmp_path / "bee.mp4", greys(9))
+    data = path.read_bytes()
+    at = data.index(b"avc1", data.index(b"stsd"))
+    # Width and height of the sample entry.
+    path.write_bytes(data[: at + 28] + b"\0\x08\0\x08" + data[at + 32 :])
+    monkeypatch.setattr(clip, "MAX_PIXELS", 96 * 64 - 1)
+
+    refused(path)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("right", [1, -1])
+@pytest.mark.parametrize("down", [1, -1])
+def test_every_display_matrix_ends_upright(tmp_path, swapped, right, down):
+    stored = np.zeros((64, 96, 3), np.uint8)
+    stored[:32, :48] = (250, 30, 30)
+    stored[:32, 48:] = (30, 250, 30)
+    stored[32:, :48] = (30, 30, 250)
+    # (x, y) goes to (x, y) * matrix: computed here pixel by pixel.
+    a, b, c, d = (0, right, down, 0) if swapped else (right, 0, 0, down)
+    height, width = (96, 64) if swapped else (64, 96)
+    expected = np.zeros((height, width, 3), np.uint8)
+    for y in range(64):
+        for x in range(96):
+            expected[(b * x + d * y) % height, (a * x + c * y) % width] = stored[y, x]
+    if -1 in (right, down):
+        # -1 * 0 is 0 and not the last row or column.
+        expected = np.roll(
+            expected, [-1 if -1 in (b, d) else 0, -1 if -1 in (a, c) else 0], axis=(0, 1)
+        )
+    matrix = [a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30]
+    write(tmp_path / "phone.mp4", np.stack([stored] * 3), matrix=matrix)
+
+    loaded = load(tmp_path / "phone.mp4", 2, height=height, width=width)
+
+    assert np.abs(loaded.frames[0].astype(int) - expected).mean() < 6
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    # Widescreen on a DVD: 720 x 576 pixels of 64:45 are 1024 x 576.
+    y, x = np.mgrid[0:144, 0:180]
+    circle = ((((y - 72) * 1.0) ** 2 + ((x - 90) * 64 / 45) ** 2) < 50**2)[..., None] * 255
+    frames = np.stack([np.repeat(circle, 3, axis=2).astype(np.uint8)] * 3)
+    write(tmp_path / "dvd.mp4", frames, pixel_aspect=Fraction(64, 45))
+
+    loaded = load(tmp_path / "dvd.mp4", 2, height=144, width=256)
+
+    rows, columns = np.nonzero(loaded.frames[0, ..., 0] > 127)
+    assert abs(np.ptp(rows) - np.ptp(columns)) <= 3
+    assert abs(np.ptp(rows) - 100) <= 3
+
+
+@pytest.mark.parametrize(("height", "expected"), [(720, (214, 101, 41)), (480, (204, 94, 44))])
+def test_colours_without_a_tag_are_those_of_their_size(tmp_path, height, expected):
+    """The same samples (Y 120, Cb 90, Cr 180) in BT.709, for HD, and in BT.601."""
+    planes = np.full((height * 3 // 2, 640), 120, np.uint8)
+    planes[height : height + height // 4] = 90
+    planes[height + height // 4 :] = 180
+    with av.open(str(tmp_path / "bee.mp4"), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.height, stream.width, stream.pix_fmt = height, 640, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        container.mux(stream.encode(None))
+
+    loaded = load(tmp_path / "bee.mp4", 1)
+
+    assert np.abs(loaded.frames[0, 32, 48].astype(int) - expected).max() <= 3
+
+
+def test_crop_fills_and_pad_keeps_the_whole_picture(tmp_path):
+    tall = np.full((192, 64, 3), 200, np.uint8)
+    tall[:16], tall[-16:] = (250, 30, 30), (30, 30, 250)
+    write(tmp_path / "tall.mp4", np.stack([tall] * 3))
+
+    cropped = load(tmp_path / "tall.mp4", 2, fit="crop").frames[1].astype(int)
+    padded = load(tmp_path / "tall.mp4", 2, fit="pad").frames[1].astype(int)
+
+    assert np.abs(cropped - 200).max() < 12
+    # A third as wide as it is high, in the middle: 21 of 96 columns.
+    assert padded[:, :36].max() < 12
+    assert padded[:, -36:].max() < 12
+    assert padded[32, 48].min() > 180
+    assert np.abs(padded[1, 48] - (250, 30, 30)).max() < 25
+    assert np.abs(padded[-2, 48] - (30, 30, 250)).max() < 25
+
+
+def test_a_cover_and_sound_are_passed_over(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w", format="mp4") as container:
+        cover = container.add_stream("png", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 64, 96, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        sound = container.add_stream("aac", rate=8000)
+        stream = container.add_stream("libx264", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        white = np.full((64, 96, 3), 255, np.uint8)
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(white, format="rgb24")))
+        for frame in greys(9):
+            pixels = np.ascontiguousarray(frame)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+        samples.sample_rate = 8000
+        container.mux(sound.encode(samples))
+        for each in (sound, stream):
+            container.mux(each.encode(None))
+
+    assert numbers(load(path)) == list(range(9))
+
+
+FFCONCAT = "ffconcat version 1.0\nfile secret.mp4\n"
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.mp4\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize("text", [FFCONCAT, PLAYLIST], ids=["ffconcat", "m3u8"])
+def test_a_playlist_is_refused_and_what_it_names_is_not_opened(tmp_path, text):
+    secret = write(tmp_path / "secret.mp4", greys(9))
+    (tmp_path / "bee.mp4").write_text(text)
+    # In the past, so that also a file system that is lazy about it notes the next reading.
+    os.utime(secret, (1_000_000_000, 1_500_000_000))
+
+    message = refused(tmp_path / "bee.mp4")
+
+    assert "MP4" in message
+    assert secret.stat().st_atime == 1_000_000_000
+
+
+def test_a_reader_that_guesses_would_follow_a_playlist(tmp_path):
+    """Why the format is not guessed: otherwise the test above would prove nothing."""
+    write(tmp_path / "secret.mp4", greys(9))
+    (tmp_path / "bee.mp4").write_text(FFCONCAT)
+
+    with av.open(str(tmp_path / "bee.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 9
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    (tmp_path / "text.mp4").write_text("A bee on a flower.\n" * 100)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(1).bytes(100_000))
+
+    for name in ("text.mp4", "empty.mp4", "noise.mp4"):
+        assert "could not be decoded as MP4" in refused(tmp_path / name)
+    assert "did not reach" in refused(tmp_path / "absent.mp4")
+
+
+def test_another_container_is_refused_whatever_its_name(tmp_path):
+    with av.open(str(tmp_path / "bee.mp4"), "w", format="matroska") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for frame in greys(9):
+            pixels = np.ascontiguousarray(frame)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+
+    assert "could not be decoded as MP4" in refused(tmp_path / "bee.mp4")
+
+
+def test_a_video_without_a_picture_is_refused(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=8000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+        samples.sample_rate = 8000
+        container.mux(stream.encode(samples))
+        container.mux(stream.encode(None))
+    # Its header names a video stream, which has no frame.
+    write(tmp_path / "none.mp4", greys(9), options={"movflags": "frag_keyframe+empty_moov"})
+    data = (tmp_path / "none.mp4").read_bytes()
+    (tmp_path / "none.mp4").write_bytes(data[: data.index(b"moof") - 4])
+
+    assert "no moving picture" in refused(tmp_path / "sound.mp4")
+    assert "no picture" in refused(tmp_path / "none.mp4")
+
+
+def test_a_cut_file_is_used_as_far_as_it_goes(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 255, (17, 64, 96, 3), np.uint8)
+    video.encode(noise, fps=8, path=tmp_path / "bee.mp4", tags={})
+    whole = (tmp_path / "bee.mp4").read_bytes()
+    pictures = whole.index(b"mdat") + 4
+    complete = load(tmp_path / "bee.mp4", 17).frames
+
+    # Before the first frame: in the header, and in the frame.
+    for end in (100, pictures - 50, pictures + 900):
+        (tmp_path / "bee.mp4").write_bytes(whole[:end])
+        refused(tmp_path / "bee.mp4")
+
+    (tmp_path / "bee.mp4").write_bytes(whole[: (pictures + len(whole)) // 2])
+    loaded = load(tmp_path / "bee.mp4", 17)
+
+    same = [np.array_equal(*pair) for pair in zip(loaded.frames, complete, strict=True)]
+    assert 3 <= sum(same) < 15
+    assert same == sorted(same, reverse=True)
+    assert [notice.code for notice in loaded.notices] == ["reference-short"]
+
+
+def test_damage_in_the_middle_ends_in_a_video_or_in_words(tmp_path):
+    random = np.random.default_rng(1)
+    noise = random.integers(0, 255, (9, 64, 96, 3), np.uint8)
+    video.encode(noise, fps=8, path=tmp_path / "bee.mp4", tags={})
+    whole = (tmp_path / "bee.mp4").read_bytes()
+
+    for at in range(0, len(whole) - 40, len(whole) // 60):
+        (tmp_path / "bee.mp4").write_bytes(whole[:at] + random.bytes(40) + whole[at + 40 :])
+        try:
+            load(tmp_path / "bee.mp4")
+        except TaskFailed as failure:
+            assert failure.problems[0].code == Code.REFERENCE_UNREADABLE
