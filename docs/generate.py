@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.spec import FolderDefaults, JobSpec
-from processing.contract.catalogue import MODELS, Model
+from processing.contract.catalogue import MODELS, Model, Preset
 from processing.contract.errors import MEANINGS
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +40,12 @@ def main() -> int:
 def _documents() -> Iterable[tuple[Path, str]]:
     guide = _ROOT / "docs" / "guide.md"
     text = guide.read_text()
-    for name, part in (("spec", _fields()), ("models", _models()), ("codes", _codes())):
+    for name, part in (
+        ("spec", _fields()),
+        ("presets", _presets()),
+        ("models", _models()),
+        ("codes", _codes()),
+    ):
         pattern = rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)"
         text = re.sub(pattern, lambda m, part=part: m[1] + part + m[2], text, flags=re.S)  # type: ignore[misc]
     yield guide, text
@@ -114,9 +119,28 @@ def _default(name: str, default: object) -> str:
     return f"`{json.dumps(default)}`" if default not in ("", []) else ""
 
 
+def _presets() -> str:
+    return _table(
+        ("model", *(f"`{preset}`" for preset in Preset)),
+        (
+            (f"`{model.name}`", *(str(model.num_inference_steps[preset]) for preset in Preset))
+            for model in MODELS.values()
+        ),
+    )
+
+
 def _models() -> str:
     return _table(
-        ("model", "makes videos from", "sizes (height x width)", "frames", "fps", "licence"),
+        (
+            "model",
+            "makes videos from",
+            "sizes (height x width)",
+            "frames",
+            "fps",
+            "prompt tokens",
+            "data type",
+            "licence",
+        ),
         (
             (
                 f"`{model.name}`",
@@ -124,6 +148,8 @@ def _models() -> str:
                 "; ".join(dict.fromkeys(_sizes(model))),
                 ", ".join(str(n) for n in sorted(model.num_frames)),
                 str(model.fps),
+                str(model.prompt_tokens),
+                model.dtype,
                 model.licence,
             )
             for model in MODELS.values()

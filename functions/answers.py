@@ -20,6 +20,7 @@ from functions.ports import (
     newest_key,
     queue_key,
 )
+from functions.spec import JobSpec, Video
 
 # No function of ours may run for longer than five minutes (stacks/reeldrop.py), so whoever claimed
 # a letter longer ago is dead.
@@ -80,10 +81,15 @@ def _publish_contact_sheet(ports: Ports, job: Job, tasks: list[Task]) -> None:
     if len(done) < 2:
         return
     output = ports.settings.output_bucket
+    varied = [
+        name
+        for name in Video.model_fields
+        if len({str(getattr(task.spec, name)) for task in tasks}) > 1
+    ]
     try:
         posters = [
             (
-                f"{task.number:02d}  seed {task.spec.seed}",
+                f"{task.number:02d}  {_difference(task.spec, varied)}",
                 ports.files.read(output, keys.published(job.path, task.number, len(tasks)).poster),
             )
             for task in done
@@ -92,6 +98,13 @@ def _publish_contact_sheet(ports: Ports, job: Job, tasks: list[Task]) -> None:
         return  # somebody has deleted one
     sheet = ports.reader.contact_sheet(posters)
     ports.files.write(output, keys.contact_sheet(job.path), sheet, "image/jpeg")
+
+
+def _difference(spec: JobSpec, varied: list[str]) -> str:
+    """What tells this video from the others of its job, the numbers first: texts are long."""
+    values = {name: getattr(spec, name) for name in varied}
+    short = sorted(values, key=lambda name: isinstance(values[name], str))
+    return ", ".join(f"{name} {values[name]}" for name in short)
 
 
 def _ahead(ports: Ports, tasks: list[Task]) -> int | None:

@@ -1,4 +1,4 @@
-"""The reeldrop command: `.venv/bin/reeldrop demo|up|validate`. `make demo` and `make up` call it."""
+"""The reeldrop command, `.venv/bin/reeldrop demo|up|validate`; `make` calls the first two."""
 
 import argparse
 import json

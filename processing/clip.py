@@ -145,9 +145,13 @@ def _options() -> dict[str, str]:
         "enable_drefs": "0",
         # Half a frame at the end of a file that was cut short is no frame.
         "fflags": "+discardcorrupt",
-        # The size stands in the header, and in the video once more: this is about the second.
-        "max_pixels": str(MAX_PIXELS),
+        **_decoder_options(),
     }
+
+
+def _decoder_options() -> dict[str, str]:
+    # The size stands in the header, and in the video once more, perhaps in each of its pictures.
+    return {"max_pixels": str(MAX_PIXELS)}
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -160,6 +164,8 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise _unreadable(
             path, f"has {stream.width} x {stream.height} pixels, more than 4096 x 4096", _CUT
         )
+    # What the file was opened with was for finding the streams.
+    stream.codec_context.options = _decoder_options()
     return stream
 
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageFont, TiffImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageFile, ImageFont, ImageOps, TiffImagePlugin
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -239,7 +239,8 @@ def _rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 # --- sheets --------------------------------------------------------------------------------
 
 _GAP = 8
-_LABEL = 28
+_LABEL = 40
+_LEAST_WIDTH = 280
 
 
 def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
@@ -248,6 +249,9 @@ def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
     known = [picture for picture in pictures if picture is not None]
     width = max((picture.width for picture in known), default=320)
     height = max((picture.height for picture in known), default=240)
+    # Below that, a label has no room.
+    larger = math.ceil(_LEAST_WIDTH / width)
+    width, height = width * larger, height * larger
     columns = min(
         range(1, len(pictures) + 1),
         key=lambda n: max(n * width, math.ceil(len(pictures) / n) * (height + _LABEL)),
@@ -263,17 +267,17 @@ def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
     cell = (max(1, int(width * scale)), max(1, int(height * scale)))
     across, down = cell[0] + _GAP, cell[1] + _LABEL + _GAP
     sheet = Image.new("RGB", (columns * across + _GAP, rows * down + _GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     for number, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
         left, top = _GAP + number % columns * across, _GAP + number // columns * down
         if picture is None:
             draw.rectangle((left, top, left + cell[0] - 1, top + cell[1] - 1), "lightgrey")
         else:
-            picture.thumbnail(cell, Image.Resampling.LANCZOS)
-            offset = ((cell[0] - picture.width) // 2, (cell[1] - picture.height) // 2)
-            sheet.paste(picture, (left + offset[0], top + offset[1]))
-        text = _fitting(label, cell[0], font)
-        draw.text((left, top + cell[1] + 4), text, fill="black", font=font)
+            fitted = ImageOps.contain(picture, cell, Image.Resampling.LANCZOS)
+            offset = ((cell[0] - fitted.width) // 2, (cell[1] - fitted.height) // 2)
+            sheet.paste(fitted, (left + offset[0], top + offset[1]))
+        text = "\n".join(_lines(label, cell[0], font))
+        draw.multiline_text((left, top + cell[1] + 4), text, fill="black", font=font, spacing=2)
     return _encoded(sheet, "JPEG", quality=88)
 
 
@@ -288,6 +292,18 @@ def _poster(body: bytes) -> Image.Image | None:
         raise
     except Exception:  # as in `image`
         return None
+
+
+def _lines(label: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
+    """A label on two lines at most, broken behind commas."""
+    lines = [""]
+    for part in label[:200].split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return [_fitting(line, width, font) for line in lines[:2]]
 
 
 def _fitting(label: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:

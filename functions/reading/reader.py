@@ -28,6 +28,8 @@ _PROGRAM = (
     "import sys; call, *sys.path = sys.argv[1:]; "
     "from functions.reading.child import main; main(call)"
 )
+# No environment, no site-packages of its own, no .pyc files written.
+_ARGUMENTS = ("-I", "-S", "-B", "-c", _PROGRAM)
 _CHUNK = 1024 * 1024
 
 
@@ -168,7 +170,7 @@ class ChildReader:
         started = time.monotonic()
         try:
             child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", "-c", _PROGRAM, request.call, *_path()],
+                [sys.executable, *_ARGUMENTS, request.call, *_path()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -181,7 +183,8 @@ class ChildReader:
         deadline = started + ALLOWANCES[request.call].wall_seconds
         with child:
             answer = _exchange(child, [request.header(), *request.blobs], deadline)
-            self.usage = _end(child, started, deadline)
+            finished = len(answer) <= MAX_ANSWER_BYTES
+            self.usage = _end(child, started, deadline if finished else started)
         if not answer.startswith(READY) or child.returncode == LATE_IMPORT:
             # It died before it had seen anything, or of an import: the fault is ours.
             raise Transient(f"the reading process ended with {self.usage}")

@@ -10,6 +10,7 @@ from functions.reading.values import Spot, Unusable
 
 TAG = "A value begins with !, which YAML reads as a tag."
 SMART_QUOTED = re.compile("[“”„‟«»＂]([^“”„‟«»＂]*)[“”„‟«»＂]|[‘’‚‛‹›]([^‘’‚‛‹›]*)[‘’‚‛‹›]")
+_TAGS = {"while scanning a tag", "while parsing a tag"}
 _FIELD_LINE = re.compile(r"(?P<indent>\s*)(?P<name>[A-Za-z_]\w*)\s*:(?P<value>\s.*|)", re.DOTALL)
 
 # PyYAML's words, what they come from, and the mend; {} is what the words name, QUOTING the value
@@ -45,6 +46,8 @@ _RULES = tuple(
          "QUOTING"),
         (r"expected <block end>, but found '<block (?:mapping|sequence) start>'",
          "the line is indented too far", "Begin it in the same column as those above."),
+        (r"expected <block end>, but found ':'", "a colon has no field in front of it",
+         "Write  field: value."),
         (r"expected <block end>, but found '-'", "a list begins where a field should", "QUOTING"),
     )
 )  # fmt: skip
@@ -57,7 +60,7 @@ def explained(error: yaml.MarkedYAMLError, lines: list[str]) -> Unusable:
     assert mark is not None
     if start and context in {"while scanning an alias", "while scanning an anchor"}:
         return alias(lines, spot_of(start))
-    if start and context in {"while scanning a tag", "while scanning a simple key"}:
+    if start and context in {*_TAGS, "while scanning a simple key"}:
         mark = start
     elif start and context == "while scanning a quoted scalar" and "end of stream" in problem:
         mark = start  # where it begins tells more than where the file ends
@@ -65,7 +68,7 @@ def explained(error: yaml.MarkedYAMLError, lines: list[str]) -> Unusable:
     directives = [number for number, line in enumerate(lines, 1) if line.startswith("%")]
     if directives and re.search("directive|document start|YAML document", context + problem):
         return directive((directives[0], 1))
-    if context == "while scanning a tag":
+    if context in _TAGS:
         return Unusable("yaml-tag", TAG, quote_hint(lines, spot[0]), *spot)
     what, hint = problem, "QUOTING"
     for words, plain, mend in _RULES:

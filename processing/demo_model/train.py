@@ -3,8 +3,9 @@
 Three stages, each with its own checkpoint, log, loss curve and pictures in DIR: the autoencoder
 (`vae`), the text encoder (`text`) and the transformer. `--resume` goes on where a stage stopped,
 and with more `--minutes` where it ended. `--start MODEL` takes the first two stages from a finished
-model and trains its transformer further, when its checkpoint is gone. The finished model lies in DIR/demo-i2v, in diffusers'
-layout and half precision; `processing.demo_model.install` makes the text model of it.
+model and trains its transformer further, when its checkpoint is gone. The finished model lies in
+DIR/demo-i2v, in diffusers' layout and half precision; `processing.demo_model.install` makes the
+text model of it.
 
     DIR/vae.png, DIR/vae.strip.png, DIR/vae.jsonl, DIR/vae.pt    and so for text, transformer
     DIR/vae/, DIR/tokenizer/, DIR/text_encoder/                  the trained parts

@@ -114,13 +114,8 @@ def train(
     `start` is a finished model whose transformer's weights are the first ones.
     """
     torch.manual_seed(seed)
-    transformer = models.transformer(image=True).to(device())
+    transformer = _first_transformer(start).to(device())
     vae, text_encoder = vae.to(device()), text_encoder.to(device())
-    _start_as_identity(transformer)
-    if start is not None:
-        transformer.load_state_dict(
-            load_file(start / "transformer" / "diffusion_pytorch_model.safetensors")
-        )
     for block in transformer.transformer_blocks:
         block.attn1.set_processor(_TrainingAttention())
     average = copy.deepcopy(transformer).requires_grad_(False)
@@ -265,6 +260,17 @@ class _TrainingAttention:
         mixed = (weights.to(value.dtype) @ value).transpose(1, 2).flatten(2)
         mixed = attn.to_out[1](attn.to_out[0](mixed))
         return mixed[:, texts:], mixed[:, :texts]
+
+
+def _first_transformer(start: Path | None) -> Any:
+    transformer = models.transformer(image=True)
+    if start is None:
+        _start_as_identity(transformer)
+    else:
+        transformer.load_state_dict(
+            load_file(start / "transformer" / "diffusion_pytorch_model.safetensors")
+        )
+    return transformer
 
 
 def _start_as_identity(transformer: Any) -> None:

@@ -1,14 +1,17 @@
 """From a dropped file to the mail, through the deployed stacks, seen from outside."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
+from functions import keys
 from functions.job import State
 from local.assembly import ROOT
-from tests.e2e.conftest import Person
+from tests.e2e.conftest import Person, eventually
 
 SAMPLES = ROOT / "samples"
 
@@ -59,7 +62,7 @@ def test_an_image_and_a_name_with_a_space_and_an_umlaut_by_boto3(
     s3.upload_file(str(SAMPLES / "star.png"), person.folder.input_bucket, "jobs/star.png")
     assert person.final("schöne Biene").state == State.SUCCEEDED
     sidecar = person.sidecar("schöne Biene")
-    assert sidecar.scheduler and sidecar.spec.image == "star.png"
+    assert sidecar.scheduler and sidecar.spec.image == "/star.png"
     assert decoded(person.read("videos/schöne Biene.mp4"), tmp_path)[0] == 17
     assert person.mail("schöne Biene")["Subject"] == "reeldrop: sch?ne Biene is ready"
 
@@ -107,7 +110,7 @@ def test_a_broken_spec_is_answered_in_the_bucket_and_by_mail(
     assert "no field called 'step'" in mail.get_content()
 
 
-def test_a_damaged_reference_fails_its_task_alone(
+def test_a_damaged_reference_is_refused_before_anything_starts(
     person: Person, spec_file: Callable[..., Path]
 ) -> None:
     s3 = person.cloud.client("s3")
@@ -116,10 +119,75 @@ def test_a_damaged_reference_fails_its_task_alone(
     spec = spec_file("cut.json", image="cut.png")
     s3.upload_file(str(spec), person.folder.input_bucket, "jobs/cut.json")
     status = person.final("cut")
-    assert status.state == State.FAILED
-    problem = status.tasks[0].problem
-    assert problem is not None and problem.code == "reference-unreadable"
-    assert problem.sentence() in " ".join(person.mail("cut").get_content().split())
+    assert status.state == State.REJECTED
+    assert [problem.code for problem in status.problems] == ["reference-unreadable"]
+    assert "cut.png" in person.mail("cut").get_content()
+
+
+def test_deleting_the_spec_stops_what_renders_it(
+    person: Person, spec_file: Callable[..., Path]
+) -> None:
+    bucket = person.folder.input_bucket
+    spec = spec_file("long.json", num_inference_steps=100, variations=8)
+    person.aws("s3", "cp", str(spec), f"s3://{bucket}/jobs/")
+    running = eventually(
+        lambda: (s := person.status("long")) and s.state == State.RUNNING and s, 60, person.cloud
+    )
+    assert len(running.tasks) == 8
+    person.aws("s3", "rm", f"s3://{bucket}/jobs/long.json")
+    assert person.final("long").message.startswith("Canceled: its spec was deleted.")
+    assert person.mail("long")["Subject"] == "reeldrop: long was canceled"
+    sagemaker = person.cloud.client("sagemaker")
+
+    def newest() -> Any:
+        jobs = sagemaker.list_processing_jobs(SortBy="CreationTime", SortOrder="Descending")
+        return jobs["ProcessingJobSummaries"][0]["ProcessingJobStatus"] == "Stopped"
+
+    assert eventually(newest, 60, person.cloud)
+
+
+def test_a_newer_version_takes_the_place_of_the_older(
+    person: Person, spec_file: Callable[..., Path]
+) -> None:
+    bucket = person.folder.input_bucket
+    for seed, steps in ((1, 100), (2, 2)):
+        spec = spec_file("twice.json", seed=seed, num_inference_steps=steps, variations=3)
+        person.aws("s3", "cp", str(spec), f"s3://{bucket}/jobs/")
+        eventually(lambda: (s := person.status("twice")) and s.tasks and s, 60, person.cloud)
+        time.sleep(1.1)  # S3 tells the time of a drop in whole seconds
+    assert person.final("twice").state == State.SUCCEEDED
+    assert person.sidecar("twice-01").spec.seed == 2
+
+
+def test_every_sample_does_what_it_says(person: Person, tmp_path: Path) -> None:
+    """All at once, as somebody would who wants to see them; with few steps, by folder defaults."""
+    bucket, folder = person.folder.input_bucket, "jobs/samples/"
+    few = tmp_path / "_defaults.yaml"
+    few.write_text("num_inference_steps: 2\nenhance: false\n")
+    person.aws("s3", "cp", str(few), f"s3://{bucket}/{folder}")
+    person.aws(
+        *("s3", "cp", "--recursive", str(SAMPLES), f"s3://{bucket}/{folder}"),
+        *("--exclude", "job.schema.json", "--exclude", "cogvideox-*"),
+    )
+    planned = {"samples/plan-first", "samples/read-it-first"}
+    paths = [
+        keys.path_of(f"{folder}{file.relative_to(SAMPLES).as_posix()}")
+        for file in SAMPLES.rglob("*")
+        if file.suffix in {".yaml", ".txt", ".json"}
+        and not file.name.startswith(("_defaults", "job.schema", "cogvideox-"))
+    ] + ["samples/photos/square.jpg"]
+    assert len(paths) >= 11
+    for path in paths:
+        wanted = State.PLANNED if path in planned else State.SUCCEEDED
+        assert person.final(path, 300).state == wanted, person.status(path)
+    for number in (1, 2, 3, 4):
+        frames = decoded(person.read(f"videos/samples/four-seeds-0{number}.mp4"), tmp_path)
+        assert frames[0] == 17
+        assert person.read(f"videos/samples/four-seeds-0{number}.gif").startswith(b"GIF89a")
+    assert person.read("videos/samples/compare.jpg").startswith(b"\xff\xd8")
+    assert person.sidecar("samples/remake").spec.strength == 0.7
+    assert person.sidecar("samples/team/weekly").video.fps == 10
+    assert person.read("review/samples/read-it-first.yaml")
 
 
 def dead_letters(person: Person) -> int:

@@ -114,6 +114,16 @@ def test_frames_without_a_steady_rate_are_taken_by_time(tmp_path):
     assert numbers(load(tmp_path / "bee.mp4", 8)) == [0, 3, 4, 4, 4, 4, 4, 4]
 
 
+def test_time_begins_with_the_first_picture(tmp_path):
+    # Half a second late, as a video beside sound that began earlier.
+    write(tmp_path / "bee.mp4", greys(9), times=range(4, 13))
+
+    loaded = load(tmp_path / "bee.mp4")
+
+    assert numbers(loaded) == list(range(9))
+    assert loaded.notices == ()
+
+
 def test_times_that_a_file_has_rounded_are_in_time(tmp_path):
     # Thirds of a second in milliseconds: 0.333, 0.667, 1.000.
     times = [round(1000 * index / 3) for index in range(6)]
@@ -182,15 +192,30 @@ def test_a_video_has_limits_of_bytes_pixels_and_time(tmp_path, monkeypatch):
     assert "50 MiB" in refused(path)
 
 
-def test_a_size_that_only_the_video_itself_tells_is_bounded_as_well(tmp_path, monkeypatch):
-    path = write(tmp_path / "bee.mp4", greys(9))
-    data = path.read_bytes()
-    at = data.index(b"avc1", data.index(b"stsd"))
-    # Width and height of the sample entry.
-    path.write_bytes(data[: at + 28] + b"\0\x08\0\x08" + data[at + 32 :])
-    monkeypatch.setattr(clip, "MAX_PIXELS", 96 * 64 - 1)
+def test_a_picture_that_grows_too_large_is_where_the_video_ends(tmp_path, monkeypatch):
+    path = tmp_path / "bee.mp4"
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("mjpeg", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuvj420p"
+        for index, frame in enumerate(greys(9)):
+            # Each picture of this codec is a JPEG with its own size.
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.height, encoder.width = (64, 96) if index < 5 else (80, 112)
+            encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 8)
+            pixels = np.ascontiguousarray(np.resize(frame, (encoder.height, encoder.width, 3)))
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            for packet in encoder.encode(picture) + encoder.encode(None):
+                packet.stream = stream
+                packet.pts = packet.dts = index
+                packet.time_base = Fraction(1, 8)
+                container.mux(packet)
+    assert numbers(load(path)) == list(range(9))
 
-    refused(path)
+    monkeypatch.setattr(clip, "MAX_PIXELS", 128 * 64)  # ffmpeg rounds widths up
+    loaded = load(path)
+
+    assert numbers(loaded) == [0, 1, 2, 3, 4, 4, 4, 4, 4]
+    assert [notice.code for notice in loaded.notices] == ["reference-short"]
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -347,12 +372,20 @@ def test_a_video_without_a_picture_is_refused(tmp_path):
         samples.sample_rate = 8000
         container.mux(stream.encode(samples))
         container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "cover.mp4"), "w", format="mp4") as container:
+        stream = container.add_stream("png", rate=1)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "rgb24"
+        stream.disposition = Disposition.attached_pic
+        cover = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")
+        container.mux(stream.encode(cover))
+        container.mux(stream.encode(None))
     # Its header names a video stream, which has no frame.
     write(tmp_path / "none.mp4", greys(9), options={"movflags": "frag_keyframe+empty_moov"})
     data = (tmp_path / "none.mp4").read_bytes()
     (tmp_path / "none.mp4").write_bytes(data[: data.index(b"moof") - 4])
 
     assert "no moving picture" in refused(tmp_path / "sound.mp4")
+    assert "no moving picture" in refused(tmp_path / "cover.mp4")
     assert "no picture" in refused(tmp_path / "none.mp4")
 
 
@@ -368,13 +401,16 @@ def test_a_cut_file_is_used_as_far_as_it_goes(tmp_path):
         (tmp_path / "bee.mp4").write_bytes(whole[:end])
         refused(tmp_path / "bee.mp4")
 
-    (tmp_path / "bee.mp4").write_bytes(whole[: (pictures + len(whole)) // 2])
-    loaded = load(tmp_path / "bee.mp4", 17)
+    for share in (0.12, 0.5, 0.9):
+        end = pictures + int(share * (len(whole) - pictures))
+        (tmp_path / "bee.mp4").write_bytes(whole[:end])
+        loaded = load(tmp_path / "bee.mp4", 17)
 
-    same = [np.array_equal(*pair) for pair in zip(loaded.frames, complete, strict=True)]
-    assert 3 <= sum(same) < 15
-    assert same == sorted(same, reverse=True)
-    assert [notice.code for notice in loaded.notices] == ["reference-short"]
+        same = sum(np.array_equal(*pair) for pair in zip(loaded.frames, complete, strict=True))
+        assert share * 17 - 4 <= same <= share * 17 + 1
+        # The half of a frame at its end is not among them.
+        assert all(np.array_equal(frame, complete[same - 1]) for frame in loaded.frames[same:])
+        assert [notice.code for notice in loaded.notices] == ["reference-short"]
 
 
 def test_damage_in_the_middle_ends_in_a_video_or_in_words(tmp_path):

@@ -1,0 +1,100 @@
+"""Keys, references by name, and folder defaults."""
+
+from processing.contract.errors import Code
+from tests.corpus import images
+from tests.corpus.specimen import Bad, Harmless, yaml
+
+
+def _named(key: str, *words: str) -> Bad:
+    return Bad(f"key {key[-20:]}", Code.KEY_SUFFIX, b"prompt: a bee\n", key, words=words)
+
+
+KEYS = [
+    _named("jobs/bee.yaml.txt", "bee.yaml"),
+    _named("jobs/bee.yamll", "bee.yaml"),
+    _named("jobs/bee", "bee.yaml"),
+    _named("jobs/bee.docx", "bee.yaml"),
+    _named("jobs/bee.gif", "bee.png"),
+    _named("jobs/bee.json.yaml", "bee.yaml"),
+    _named("jobs/Bee.YAML.TXT", "bee.yaml"),
+    _named("jobs/ .yaml ", "bee.yaml"),
+    _named("jobs/bee.yaml~", "bee.yaml"),
+    _named("jobs/_defaults.yml", "_defaults.yaml"),
+    _named("jobs/_Defaults.YAML", "_defaults.yaml"),
+    _named("jobs/\r\nBcc: x@example.org", "bee.yaml"),
+    _named("jobs/../bee.exe", "bee.yaml"),
+    _named("jobs/" + "ü" * 500 + ".doc", "bee.yaml"),
+    Bad("17-folders", Code.KEY_TOO_DEEP, b"prompt: a\n", "jobs/" + "a/" * 17 + "bee.yaml",
+        words=("16",)),
+]  # fmt: skip
+
+
+def _reference(name: str, value: str, code: Code, *words: str, field: str = "image") -> Bad:
+    return yaml(f"reference-{name}", code, f"prompt: a bee\n{field}: {value}\n", *words, line=2,
+                field=field)  # fmt: skip
+
+
+_PLACE = Code.REFERENCE_PLACE
+
+REFERENCES = [
+    _reference("other-bucket", "s3://other/bee.png", _PLACE, "beside the spec", "image: bee.png"),
+    _reference("http", "http://169.254.169.254/latest/meta-data/bee.png", _PLACE),
+    _reference("https", "https://example.org/bee.png", _PLACE, "beside the spec"),
+    _reference("file", "file:///etc/passwd", _PLACE),
+    _reference("data", '"data:image/png;base64,AAAA"', Code.REFERENCE_KIND),
+    _reference("outside-jobs", "../../secret.png", _PLACE),
+    _reference("far-outside", "../../../../../../etc/passwd.png", _PLACE),
+    _reference("outside-through-jobs", "/../videos/bee.png", _PLACE),
+    _reference("directory", "pictures/", _PLACE),
+    _reference("parent", "..", _PLACE),
+    _reference("itself", "bee.yaml", _PLACE),
+    _reference("another-spec", "other.yaml", Code.REFERENCE_KIND, ".png"),
+    _reference("gif", "bee.gif", Code.REFERENCE_KIND, ".png", ".webp"),
+    _reference("no-ending", "bee", Code.REFERENCE_KIND, ".png"),
+    _reference("video-as-image", "bee.mp4", Code.REFERENCE_KIND, ".png"),
+    _reference("image-as-video", "bee.png", Code.REFERENCE_KIND, ".mp4", field="video"),
+    _reference("playlist", "bee.m3u8", Code.REFERENCE_KIND, ".mp4", field="video"),
+    _reference("video-http", "http://example.org/bee.mp4", _PLACE, "video: bee.mp4", field="video"),
+    _reference("spaces", '"   "', Code.REFERENCE_KIND),
+    yaml("reference-in-matrix", _PLACE,
+         "prompt: a\nmatrix:\n  image:\n  - a.png\n  - s3://b/c.png\n", line=5),
+    yaml("reference-in-include", _PLACE,
+         "prompt: a\nmatrix:\n  include:\n  - image: ../../../a.png\n", line=4),
+]  # fmt: skip
+
+
+def _defaults(name: str, code: Code, text: str, *words: str, **where: object) -> Bad:
+    """A good spec over bad defaults: the answer names their file."""
+    return Bad(
+        f"defaults-{name}", code, b"prompt: a bee\n",
+        others={"jobs/bad/_defaults.yaml": text.encode()}, words=words,
+        file="jobs/bad/_defaults.yaml", **where,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+DEFAULTS = [
+    _defaults("yaml", Code.YAML_SYNTAX, "seed: 7\nprompt: a: b\n", line=2),
+    _defaults("unknown", Code.FIELD_UNKNOWN, "sed: 7\n", "seed", line=1),
+    _defaults("type", Code.FIELD_TYPE, "seed: seven\n", "a whole number", line=1),
+    _defaults("list", Code.SPEC_NOT_A_MAPPING, "- seed\n", line=1),
+    _defaults("bomb", Code.YAML_TOO_DEEP, "[" * 2_000, line=1),
+    _defaults("large", Code.SPEC_TOO_LARGE, "a" * 70_000),
+    _defaults("animate", Code.FIELD_TYPE, "animate_images: yes\n", "true or false", line=1),
+    Bad("defaults-dropped", Code.FIELD_UNKNOWN, b"sed: 7\n", "jobs/bad/_defaults.yaml", line=1,
+        file="jobs/bad/_defaults.yaml"),
+]  # fmt: skip
+
+HARMLESS = [
+    Harmless(f"key {key[-12:]}", b"prompt: a bee\n", key)
+    for key in (
+        "jobs/a b.yaml", "jobs/a+b%2Fc.yaml", "jobs/ä/ö.yaml", "jobs/😀.yaml", "jobs/bee.YAML",
+        "jobs/../../etc/passwd.yaml", "jobs//bee.yaml", "jobs/" + "x" * 1_014 + ".yaml",
+        "jobs/'; rm -rf $(pwd) #.yaml", "jobs/<script>.yaml", "jobs/a\nb.yaml",
+    )
+] + [
+    Harmless("reference-in-a-folder", b"image: pics/../bee.png\n",
+             others={"jobs/bad/bee.png": images.PLAIN}),
+    Harmless("reference-from-jobs", b"image: /pics/bee.png\n",
+             others={"jobs/pics/bee.png": images.PLAIN}),
+    Harmless("reference-above", b"image: ../bee.png\n", others={"jobs/bee.png": images.PLAIN}),
+]  # fmt: skip

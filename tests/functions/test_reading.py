@@ -1,0 +1,408 @@
+"""The reading process: what it answers, what it may not do, and whose fault it is when it dies."""
+
+import io
+import json
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageDraw
+
+from functions import spec_text
+from functions.reading import child, limits, reader
+from functions.reading.limits import ALLOWANCES, Allowance
+from functions.reading.reader import ChildReader
+from processing.contract.errors import JobRejected, Transient
+from tests.corpus.images import chunk, coloured, png, saved
+from tests.corpus.videos import mp4
+from tests.fakes import InProcessReader
+
+MIB = 1024 * 1024
+linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS keeps to no memory limit")
+
+SPEC = 'prompt: "a \\ud83d\\ude00 bee"\nmatrix:\n  include:\n  - {seed: 1, guidance_scale: 4.5}\n'
+
+
+def rejected(reader: ChildReader, call: str, body: bytes) -> str:
+    with pytest.raises(JobRejected) as caught:
+        getattr(reader, call)(body, "jobs/bee.yaml" if call == "spec" else "bee.png")
+    (problem,) = caught.value.problems
+    assert problem.message and problem.hint
+    return str(problem.code)
+
+
+# --- specs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("jobs/bee.yaml", SPEC),
+        ("jobs/bee.yaml", "prompt: “a” \nnegative_prompt: b #1\nseed: 999999999999999999\n"),
+        ("jobs/bee.json", '{"prompt": "a", "tags": ["b", ["c", {"d": null}]], "seed": -0.1}'),
+        ("jobs/bee.txt", "a bee\non a flower\n"),
+    ],
+)
+def test_the_process_answers_as_we_would_ourselves(key: str, text: str) -> None:
+    assert ChildReader().spec(text.encode(), key) == spec_text.parse(text.encode(), key)
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18) + 1, 10**18 - 1)
+    | st.floats(-1e17, 1e17, allow_nan=False)
+    | st.text(st.characters(exclude_categories=["Cc", "Cs", "Cf", "Cn", "Co"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text("abcxyz_", min_size=1), _VALUES))
+def test_nothing_changes_on_the_way(values: dict[str, spec_text.Value]) -> None:
+    try:
+        parsed = InProcessReader().spec(json.dumps(values).encode(), "jobs/bee.json")
+    except JobRejected as rejection:
+        assert rejection.problems[0].code == "yaml-too-deep"
+        return
+    assert repr(parsed.values) == repr(values)
+    assert parsed == spec_text.parse(json.dumps(values).encode(), "jobs/bee.json")
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(
+        st.sampled_from(
+            [*"ab:-?#&*!|>'\"%@`{}[],~\t\n\\“”=. 10", ": ", "- ", "\n  ", "prompt: ", "seed: 7\n"]
+        ),
+        max_size=25,
+    ).map("".join),
+    st.sampled_from(["yaml", "json", "txt"]),
+)
+def test_any_text_is_read_or_refused_at_a_place_in_it(text: str, suffix: str) -> None:
+    try:
+        spec_text.parse(text.encode(), f"jobs/bee.{suffix}")
+    except JobRejected as rejection:
+        (problem,) = rejection.problems
+        assert problem.message and problem.hint
+        if problem.place.line is not None:
+            assert 1 <= problem.place.line <= len(text.splitlines()) + 1
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["a cat: on mat", "*bold* cat", "!tag", "@home", "`code`", "%50", "[red] car", "{a} b", "- a",
+     "? b", '"red" car', "& more", "]x", ", and", "#1 fan", "a: b: c\\d"],
+)  # fmt: skip
+def test_the_line_that_a_hint_shows_is_read_as_what_was_meant(prompt: str) -> None:
+    with pytest.raises(JobRejected) as caught:
+        spec_text.parse(f"seed: 7\nprompt: {prompt}\n".encode(), "jobs/bee.yaml")
+    (problem,) = caught.value.problems
+    assert "quotes" in problem.hint and problem.place.line == 2
+    shown = re.search(r"prompt: .*", problem.hint)
+    assert shown is not None
+    assert spec_text.parse(shown[0].encode(), "jobs/bee.yaml").values == {"prompt": prompt}
+
+
+# --- what the process may do ---------------------------------------------------------------
+
+
+@linux
+@pytest.mark.parametrize("call", ALLOWANCES)
+def test_the_process_has_nothing_of_ours_and_little_of_anything(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with (
+        Path(__file__).open("rb"),
+        subprocess.Popen(
+            [sys.executable, *reader._ARGUMENTS, call, *reader._path()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=reader._environment(),
+        ) as process,
+    ):
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == child.READY
+        time.sleep(0.05)
+        proc = Path(f"/proc/{process.pid}")
+        assert b"AWS" not in (proc / "environ").read_bytes()
+        # Its own three, and the copy of the output that a library cannot write to.
+        assert len(list((proc / "fd").iterdir())) <= 4
+        limit = dict(
+            re.findall(r"^Max (.*?) {2,}(\S+) ", (proc / "limits").read_text(), re.MULTILINE)
+        )
+        process.stdin.close()
+    assert limit["core file size"] == limit["file size"] == limit["open files"] == "0"
+    assert int(limit["data size"]) < 256 * MIB
+    assert int(limit["address space"]) < 400 * MIB
+    assert int(limit["cpu time"]) <= 15
+
+
+def _acting(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Let the process be another one."""
+    monkeypatch.setattr(
+        reader, "_ARGUMENTS", ("-I", "-S", "-c", f"import os, sys, time; {program}")
+    )
+    monkeypatch.setitem(limits.ALLOWANCES, "spec", Allowance(MIB, MIB, 1, 1.0))
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "print('ready', flush=True); os._exit(1)",
+        "print('ready', flush=True); os.kill(os.getpid(), 9)",
+        "print('ready', flush=True); time.sleep(60)",
+        "print('ready', flush=True); os.close(1); time.sleep(60)",
+        "print('ready')",
+        "print('ready'); print('nonsense')",
+        "print('ready'); print('{\"values\": 5}')",
+        "print('ready'); print('{\"values\": {}, \"places\": [], \"warnings\": []}'); sys.exit(3)",
+        "print('ready'); print('{\"fault\": {\"code\": \"no-such-code\"}}')",
+        "print('ready', flush=True); [os.write(1, bytes(1 << 20)) for _ in range(40)]; time.sleep(60)",
+    ],
+    ids=["ends", "killed", "hangs", "hangs-silently", "silent", "nonsense", "wrong-type",
+         "ends-after-all", "unknown-code", "endless"],
+)  # fmt: skip
+def test_a_process_that_read_something_and_failed_blames_what_it_read(
+    monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    _acting(monkeypatch, program)
+    started = time.monotonic()
+    assert rejected(ChildReader(), "spec", b"prompt: a\n" * 5_000) == "spec-unreadable"
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["os._exit(1)", "time.sleep(60)", "print('ready', flush=True); os._exit(75)"],
+    ids=["dies", "hangs", "imports-late"],
+)
+def test_a_process_that_failed_of_itself_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    _acting(monkeypatch, program)
+    with pytest.raises(Transient):
+        ChildReader().spec(b"prompt: a\n", "jobs/bee.yaml")
+
+
+def test_no_process_at_all_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/does/not/exist")
+    with pytest.raises(Transient):
+        ChildReader().spec(b"prompt: a\n", "jobs/bee.yaml")
+
+
+@linux
+def test_too_little_memory_and_time_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = saved(coloured(size=(4_000, 4_000)), "PNG")
+    for allowance in (
+        Allowance(48 * MIB, 80 * MIB, 8, 20),
+        Allowance(240 * MIB, 256 * MIB, 8, 0.3),
+    ):
+        code = (
+            "from functions.reading import limits, child; import sys; "
+            f"limits.ALLOWANCES['image'] = limits.Allowance{tuple(allowance)}; "
+            "child.main('image')"
+        )
+        start = "import sys; _, *sys.path = sys.argv[1:]; "
+        monkeypatch.setattr(reader, "_ARGUMENTS", ("-I", "-S", "-c", start + code))
+        monkeypatch.setitem(limits.ALLOWANCES, "image", allowance)
+        assert rejected(ChildReader(), "image", image) == "reference-unreadable"
+
+
+# --- images --------------------------------------------------------------------------------
+
+
+def read(body: bytes) -> Image.Image:
+    """The picture that the process makes of an image, and what is true of every one."""
+    picture = ChildReader().image(body, "bee.png")
+    image = Image.open(io.BytesIO(picture.png))
+    image.load()
+    assert (image.format, image.mode) == ("PNG", "RGB")
+    assert (image.height, image.width) == (picture.height, picture.width)
+    assert not image.info and not image.getexif()
+    preview = Image.open(io.BytesIO(picture.preview))
+    assert (preview.format, preview.mode) == ("JPEG", "RGB")
+    assert max(preview.size) == min(768, max(image.size))
+    assert not preview.getexif() and "icc_profile" not in preview.info
+    return image
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_every_kind_of_image(kind: str) -> None:
+    image = Image.new("RGB", (96, 64), "red")
+    image.paste("blue", (0, 0, 48, 64))
+    found = read(saved(image, kind, quality=95))
+    assert found.size == (96, 64)
+    difference = np.asarray(found).astype(int) - np.asarray(image).astype(int)
+    assert np.abs(difference).mean() < 3
+
+
+def test_an_image_stands_upright_and_tells_nothing_more() -> None:
+    image = Image.new("RGB", (96, 64), "white")
+    image.paste("black", (0, 0, 10, 10))  # top left as stored
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a secret camera"
+    body = saved(image, "PNG", exif=exif, icc_profile=_profile("sRGB"))
+    found = read(body)
+    assert found.size == (64, 96)
+    assert found.getpixel((60, 3)) == (0, 0, 0), "top right, when turned to the right"
+
+
+def _profile(name: str) -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()  # type: ignore[arg-type]
+
+
+def test_what_is_transparent_becomes_white() -> None:
+    image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((0, 0, 31, 63), fill=(0, 0, 255, 255))
+    for body in (saved(image, "PNG"), saved(image, "WEBP", lossless=True)):
+        found = read(body)
+        assert found.getpixel((10, 10)) == (0, 0, 255)
+        assert found.getpixel((50, 10)) == (255, 255, 255)
+    palette = Image.new("P", (64, 64), 0)
+    assert read(saved(palette, "PNG", transparency=0)).getpixel((5, 5)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(
+    ("mode", "fill", "expected"),
+    [
+        ("L", 100, (100, 100, 100)),
+        ("LA", (100, 255), (100, 100, 100)),
+        ("1", 1, (255, 255, 255)),
+        ("I;16", 40_000, (156, 156, 156)),
+        ("I;16", 255, (0, 0, 0)),
+        ("I;16", 65_535, (255, 255, 255)),
+    ],
+)
+def test_modes(mode: str, fill: int, expected: tuple[int, int, int]) -> None:
+    assert read(saved(Image.new(mode, (32, 32), fill), "PNG")).getpixel((3, 3)) == expected
+
+
+def test_ink_becomes_light() -> None:
+    found = read(saved(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=95))
+    red, green, blue = found.getpixel((3, 3))  # type: ignore[misc]
+    assert red > 240 and green < 15 and blue < 15
+
+
+def test_colours_of_a_profile_become_srgb() -> None:
+    # A profile whose red and green are swapped shows that it was followed.
+    profile = bytearray(_profile("sRGB"))
+    red, green = (profile.index(tag) for tag in (b"rXYZ", b"gXYZ"))
+    profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
+    image = Image.new("RGB", (32, 32), (255, 0, 0))
+    found = read(saved(image, "PNG", icc_profile=bytes(profile)))
+    assert found.getpixel((3, 3))[1] > 200  # type: ignore[index]
+    broken = read(saved(image, "PNG", icc_profile=b"nonsense" * 40))
+    assert broken.getpixel((3, 3)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("size", [(3_000, 1_500), (5_001, 1_203)])
+def test_a_large_image_is_scaled_down_and_keeps_its_shape(kind: str, size: tuple[int, int]) -> None:
+    image = Image.new("RGB", size, "white")
+    ImageDraw.Draw(image).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill="black")
+    found = read(saved(image, kind))
+    assert found.size == (2_048, round(2_048 * size[1] / size[0]))
+    middle = [found.getpixel((x, found.height // 2))[0] for x in (1_000, 1_048)]  # type: ignore[index]
+    assert middle[0] < 40 and middle[1] > 215
+
+
+@linux
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "L"])
+def test_40_million_pixels_fit(mode: str) -> None:
+    body = saved(Image.new(mode, (8_000, 5_000), "red" if mode != "L" else 9), "PNG")
+    found = read(body)
+    assert found.size == (2_048, 1_280)
+
+
+def test_the_widest_image_and_the_first_that_is_too_wide() -> None:
+    assert read(saved(Image.new("L", (2_048, 16)), "PNG")).size == (2_048, 16)
+    assert rejected(ChildReader(), "image", saved(Image.new("L", (2_200, 16)), "PNG")) == (
+        "reference-pixels"
+    )
+
+
+def test_text_of_an_image_is_not_kept() -> None:
+    text = chunk(b"tEXt", b"Comment\0secret")
+    body = png(32, 32, (b"\0" + bytes(96)) * 32, [text])
+    assert b"secret" not in ChildReader().image(body, "bee.png").png
+
+
+# --- videos --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "fps"),
+    [
+        ({}, 8.0),
+        ({"kind": "mov"}, 8.0),
+        ({"codec": "mpeg4", "fps": 25}, 25.0),
+        ({"faststart": True, "num_frames": 30, "fps": 30}, 30.0),
+    ],
+)
+def test_the_facts_of_a_video(options: dict[str, object], fps: float) -> None:
+    clip = ChildReader().video(mp4(**options), "bee.mp4")  # type: ignore[arg-type]
+    assert (clip.height, clip.width, clip.fps) == (64, 96, fps)
+    assert clip.num_frames == options.get("num_frames", 17)
+
+
+# --- sheets --------------------------------------------------------------------------------
+
+
+def _posters(count: int, size: tuple[int, int] = (72, 48)) -> list[tuple[str, bytes]]:
+    poster = saved(Image.new("RGB", size, "red"), "JPEG")
+    return [(f"{number:02d}  seed {number}", poster) for number in range(1, count + 1)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 32])
+def test_a_sheet_shows_every_poster_in_a_grid(count: int) -> None:
+    sheet = Image.open(io.BytesIO(ChildReader().contact_sheet(_posters(count, (720, 480)))))
+    assert sheet.format == "JPEG" and max(sheet.size) <= 4_096
+    assert max(sheet.size) / min(sheet.size) < 3
+    pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    red = (pixels[..., 0] > 200) & (pixels[..., 1] < 60)
+    largest = 720 * 480 * count
+    scale = min(1.0, 640 * 480 / (720 * 480))
+    assert red.sum() > 0.1 * largest * scale
+    dark = pixels.sum(axis=-1) < 200
+    assert dark.any(), "labels"
+
+
+def test_a_poster_that_cannot_be_decoded_leaves_its_place_empty() -> None:
+    posters = [*_posters(3), ("04", b"nonsense"), ("ü 蜂 " + "x" * 300, b"")]
+    sheet = Image.open(io.BytesIO(ChildReader().contact_sheet(posters)))
+    assert max(sheet.size) <= 4_096
+
+
+def test_a_sheet_of_nothing_but_nonsense_is_a_sheet() -> None:
+    assert ChildReader().contact_sheet([("1", b""), ("2", b"x")]).startswith(b"\xff\xd8")
+
+
+# --- starting ------------------------------------------------------------------------------
+
+
+def test_the_process_starts_without_what_it_does_not_need() -> None:
+    """Pydantic alone would double the time of every spec."""
+    program = "import sys; from functions.reading import text, child; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=_ROOT
+    ).stdout.split()
+    assert not {"pydantic", "boto3", "PIL", "av", "dataclasses", "functions.ports"} & set(loaded)
+
+
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_a_reader_writes_and_reads_at_once() -> None:
+    """A request larger than a pipe holds, to a process that answers before it has read it all."""
+    assert select.PIPE_BUF < 60_000
+    assert rejected(ChildReader(), "spec", b"a" * 200_000) == "spec-too-large"

@@ -1,0 +1,83 @@
+"""`reeldrop validate`: what the bucket would say, from files on this machine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.__main__ import main
+from local.assembly import ROOT
+from tests.fakes import PNG
+
+
+def answer(capsys: pytest.CaptureFixture[str], *files: Path) -> tuple[int, list[dict[str, object]]]:
+    status = main(["validate", "--json", *map(str, files)])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def write(folder: Path, name: str, body: str | bytes) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(body if isinstance(body, bytes) else body.encode())
+    return file
+
+
+def test_a_good_spec_with_its_videos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path, "bee.yaml", "prompt: a cat #1\nseed: 3\nvariations: 2\n")
+    status, (verdict,) = answer(capsys, good)
+    assert status == 0 and verdict["ok"] and verdict["errors"] == []
+    assert [task["seed"] for task in verdict["tasks"]] == [3, 4]  # type: ignore[attr-defined]
+    assert [warning["code"] for warning in verdict["warnings"]] == ["comment-cut"]  # type: ignore[attr-defined]
+
+
+def test_one_bad_file_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write(tmp_path, "bee.yaml", "prompt: x\n")
+    bad = write(tmp_path, "bad.yaml", "prompt: x\nsteps: 3\n")
+    status, (first, second) = answer(capsys, good, bad)
+    assert status == 1 and first["ok"] and not second["ok"]
+    (error,) = second["errors"]  # type: ignore[misc]
+    assert (error["code"], error["line"], error["column"]) == ("field-unknown", 2, 1)
+    assert "num_inference_steps" in error["hint"]
+
+
+def test_what_lies_beside_a_spec_belongs_to_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "jobs/_defaults.yaml", "fps: 11\nimage: logo.png\n")
+    write(tmp_path, "jobs/logo.png", PNG)
+    spec = write(tmp_path, "jobs/a/bee.yaml", "prompt: x\n")
+    status, (verdict,) = answer(capsys, spec)
+    (task,) = verdict["tasks"]  # type: ignore[misc]
+    assert status == 0 and (task["fps"], task["image"]) == (11, "/logo.png")
+    (tmp_path / "jobs" / "logo.png").unlink()
+    _, (verdict,) = answer(capsys, spec)
+    assert [w["code"] for w in verdict["warnings"]] == ["reference-missing"]  # type: ignore[attr-defined]
+    write(tmp_path, "jobs/logo.png", b"I am a text")
+    status, (verdict,) = answer(capsys, spec)
+    assert status == 1 and verdict["errors"][0]["code"] == "reference-kind"  # type: ignore[index]
+    write(tmp_path, "jobs/_defaults.yaml", "fsp: 11\n")
+    _, (verdict,) = answer(capsys, spec)
+    assert verdict["errors"][0]["file"] == "jobs/_defaults.yaml"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["nothing.yaml", "bee.docx", "bee.png"])
+def test_files_that_are_no_specs(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    if not name.startswith("nothing"):
+        file.write_bytes(PNG)
+    status, (verdict,) = answer(capsys, file)
+    assert status == 1 and verdict["errors"][0]["code"] == "key-suffix"  # type: ignore[index]
+
+
+def test_as_a_command_for_people(tmp_path: Path) -> None:
+    bad = write(tmp_path, "bad.yaml", "prompt: a cat: on a mat\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "validate", str(bad), str(ROOT / "samples" / "bee.yaml")],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert f"{bad}:1:14: " in done.stdout and "bee.yaml: good, 1 video" in done.stdout

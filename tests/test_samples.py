@@ -1,0 +1,68 @@
+"""Every sample is a drop that works: valid by the published schema, taken in, and answered.
+
+tests/e2e renders them.
+"""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from functions import keys
+from functions.job import State
+from functions.spec import FolderDefaults
+from local.assembly import ROOT
+from local.validate import validate
+from tests.fakes import World
+from tests.functions.test_submit import jobs, tasks
+
+SAMPLES = ROOT / "samples"
+FILES = {
+    keys.JOBS_PREFIX + file.relative_to(SAMPLES).as_posix(): file
+    for file in sorted(SAMPLES.rglob("*"))
+    if file.is_file() and file.name != "job.schema.json"
+}
+SPECS = [key for key in FILES if keys.kind_of(key) == keys.Kind.SPEC]
+# Where one is not rendered, and how many videos one makes that makes several.
+STATES = {"plan-first": State.PLANNED, "read-it-first": State.PLANNED}
+COUNTS = {"four-seeds": 4, "compare": 4, "plan-first": 3}
+
+
+def test_there_are_enough_to_start_from() -> None:
+    assert len(SPECS) >= 10
+
+
+@pytest.mark.parametrize("key", SPECS)
+def test_a_sample_is_taken_in(key: str) -> None:
+    world = World()
+    for other, file in FILES.items():
+        if keys.kind_of(other) in {keys.Kind.DEFAULTS, keys.Kind.REFERENCE}:
+            world.files.write("input", other, file.read_bytes(), "x")
+    world.drop(key, FILES[key].read_bytes())
+    (job,) = jobs(world)
+    assert job.state == STATES.get(job.path, State.QUEUED), job.problems
+    assert len(tasks(world)) == COUNTS.get(job.path, 1)
+
+
+@pytest.mark.parametrize("key", [key for key in FILES if key.endswith((".yaml", ".json"))])
+def test_a_sample_obeys_the_published_schema(key: str) -> None:
+    values = yaml.safe_load(FILES[key].read_text())
+    schema = json.loads((SAMPLES / "job.schema.json").read_text())
+    if keys.kind_of(key) == keys.Kind.DEFAULTS:
+        schema = FolderDefaults.model_json_schema()
+    jsonschema.validate(values, schema)
+
+
+@pytest.mark.parametrize("key", SPECS)
+def test_validate_says_that_a_sample_is_good(key: str) -> None:
+    (verdict,) = validate([FILES[key]], default_model="demo")
+    assert verdict.ok and not verdict.warnings, verdict
+
+
+def test_an_image_alone_in_the_folder_of_photos_is_a_job() -> None:
+    world = World()
+    folder = "jobs/photos/"
+    world.drop(folder + "_defaults.yaml", FILES[folder + "_defaults.yaml"].read_bytes())
+    world.drop(folder + "square.jpg", FILES[folder + "square.jpg"].read_bytes())
+    assert [job.path for job in jobs(world)] == ["photos/square.jpg"]
