@@ -84,12 +84,15 @@ def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int,
     times = [Fraction(index, fps) for index in range(num_frames)]
     frames = np.empty((num_frames, height, width, 3), np.uint8)
     last: _Shown | None = None
+    turns: tuple[Image.Transpose, ...] = ()
     with _opened(path) as (container, stream):
         for index, shown in enumerate(_at(times, _decoded(container, stream, path))):
             if shown is last:
                 frames[index] = frames[index - 1]
                 continue
-            picture = _picture(shown.frame, stream.sample_aspect_ratio)
+            if last is None:
+                turns = _turns(shown.frame)
+            picture = _picture(shown.frame, stream.sample_aspect_ratio, turns)
             frames[index] = np.asarray(fitted(picture, height=height, width=width, fit=fit))
             last = shown
         if last is None:
@@ -221,7 +224,9 @@ def _at(times: Sequence[Fraction], decoded: Iterator[_Shown]) -> Iterator[_Shown
         yield shown
 
 
-def _picture(frame: VideoFrame, pixel_aspect: Fraction | None) -> Image.Image:
+def _picture(
+    frame: VideoFrame, pixel_aspect: Fraction | None, turns: Sequence[Image.Transpose]
+) -> Image.Image:
     """`frame` as RGB, with square pixels, upright."""
     untagged_hd = frame.colorspace == _UNSPECIFIED_MATRIX and frame.height >= _HD_HEIGHT
     pixels: Any = frame.to_ndarray(
@@ -235,28 +240,32 @@ def _picture(frame: VideoFrame, pixel_aspect: Fraction | None) -> Image.Image:
         width = max(1, round(picture.width * pixel_aspect))
         if width != picture.width:
             picture = picture.resize((width, picture.height), Image.Resampling.LANCZOS)
-    return _turned(picture, frame)
+    for turn in turns:
+        picture = picture.transpose(turn)
+    return picture
 
 
-def _turned(picture: Image.Image, frame: VideoFrame) -> Image.Image:
-    """`picture` as the display matrix of `frame` says: turned by right angles, mirrored, or not."""
+def _turns(frame: VideoFrame) -> tuple[Image.Transpose, ...]:
+    """How the pictures of a video come upright, by the display matrix of its first `frame`.
+
+    The matrix is the file's, so one frame is enough; and a frame that was asked for it lives on
+    until the garbage collector comes, because PyAV then lets it refer to itself.
+    """
     side_data: Any = frame.side_data
     try:
         matrix = np.frombuffer(side_data[SideData.DISPLAYMATRIX], np.int32)
     except KeyError:
-        return picture
+        return ()
     # A row vector (x, y, 1) times the matrix, in three rows, is where a pixel belongs.
     x_to_x, x_to_y, _, y_to_x, y_to_y = (int(value) for value in matrix[:5])
-    if abs(x_to_x) + abs(y_to_y) < abs(x_to_y) + abs(y_to_x):
-        picture = picture.transpose(Image.Transpose.TRANSPOSE)
-        mirrored, upside_down = y_to_x < 0, x_to_y < 0
-    else:
-        mirrored, upside_down = x_to_x < 0, y_to_y < 0
-    if mirrored:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if upside_down:
-        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    return picture
+    swapped = abs(x_to_x) + abs(y_to_y) < abs(x_to_y) + abs(y_to_x)
+    mirrored, upside_down = (y_to_x < 0, x_to_y < 0) if swapped else (x_to_x < 0, y_to_y < 0)
+    turns = (
+        (Image.Transpose.TRANSPOSE, swapped),
+        (Image.Transpose.FLIP_LEFT_RIGHT, mirrored),
+        (Image.Transpose.FLIP_TOP_BOTTOM, upside_down),
+    )
+    return tuple(turn for turn, needed in turns if needed)
 
 
 def _unreadable(path: Path, what: str, hint: str) -> TaskFailed:

@@ -1,5 +1,6 @@
 """Reference videos: which frames are taken of them, what becomes of those, what is refused."""
 
+import gc
 import os
 from collections.abc import Sequence
 from fractions import Fraction
@@ -176,6 +177,20 @@ def test_only_what_is_taken_is_turned_into_pictures(tmp_path, monkeypatch):
     made.clear()
     load(tmp_path / "bee.mp4", fps=60)
     assert len(made) == 4
+
+
+def test_what_is_not_needed_any_more_is_not_kept(tmp_path):
+    # In 4K a frame has 12 MB. The garbage collector counts objects, not bytes: it comes too late.
+    write(tmp_path / "bee.mp4", greys(60), matrix=[0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30])
+    gc.collect()
+    gc.disable()
+    try:
+        load(tmp_path / "bee.mp4", 60)
+        kept = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+
+    assert kept <= 2
 
 
 def test_a_video_has_limits_of_bytes_pixels_and_time(tmp_path, monkeypatch):
