@@ -272,7 +272,8 @@ class ProcessingJob:
     def _upload_folder(self, output: Output, *, only_settled: bool) -> None:
         folder = self._path(output.s3_output.local_path)
         bucket, prefix = _split(output.s3_output.s3_uri)
-        for path in sorted(folder.rglob("*")):
+        # In the order of writing, as somebody who watches the folder would: the result last.
+        for path in sorted(folder.rglob("*"), key=_written_at):
             if path.name.startswith(".") and path.name.endswith(".part"):
                 continue
             try:
@@ -365,3 +366,10 @@ def _split(uri: str) -> tuple[str, str]:
 def _signal_group(leader: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
+
+
+def _written_at(path: Path) -> tuple[int, str]:
+    try:
+        return path.stat().st_mtime_ns, str(path)
+    except FileNotFoundError:
+        return 0, str(path)

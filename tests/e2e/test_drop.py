@@ -179,7 +179,7 @@ def test_every_sample_does_what_it_says(person: Person, tmp_path: Path) -> None:
     assert len(paths) >= 11
     for path in paths:
         wanted = State.PLANNED if path in planned else State.SUCCEEDED
-        assert person.final(path, 300).state == wanted, person.status(path)
+        assert person.final(path, 600).state == wanted, person.status(path)
     for number in (1, 2, 3, 4):
         frames = decoded(person.read(f"videos/samples/four-seeds-0{number}.mp4"), tmp_path)
         assert frames[0] == 17
