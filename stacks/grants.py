@@ -22,7 +22,16 @@ def use_table(table: dynamodb.Table) -> Statements:
     """Read and change records."""
     return [
         _allow(
-            [f"dynamodb:{name}" for name in ("GetItem", "Query", "PutItem", "DeleteItem")],
+            [
+                f"dynamodb:{name}"
+                for name in (
+                    "GetItem",
+                    "BatchGetItem",
+                    "Query",
+                    "PutItem",
+                    "DeleteItem",
+                )
+            ],
             table.table_arn,
         )
     ]

@@ -182,6 +182,8 @@ def test_no_machine_for_a_while_uses_up_no_attempt(world: World, attempt: str) -
         world.renderer.end(running, "Failed", "CapacityError: no instances")
         attempt_ended(world.ports, running)
         assert "CapacityError" in status(world, "a/bee").message
+        assert world.dispatch() == [], "not again at once"
+        world.clock.move(minutes=5)
         world.dispatch()
     world.render(world.running()[0])
     assert jobs(world)[0].state == State.SUCCEEDED

@@ -38,13 +38,13 @@ MUTANTS = {
     ),
     "a lease is not given back": (
         "functions.dispatch",
-        "changes.append(Put(capacity.key, Capacity(leases=leases), capacity.revision))",
-        "pass",
+        "            changes.append(Put(CAPACITY, new, capacity.revision))\n",
+        "            pass\n",
     ),
     "leases are not counted": (
         "functions.dispatch",
-        "        if len(leases) >= settings.max_processing_jobs:",
-        "        if False:",
+        "    free = settings.max_processing_jobs - len(capacity.leases)",
+        "    free = settings.max_processing_jobs",
     ),
     "an abandoned attempt is not taken over": (
         "functions.dispatch",
@@ -73,6 +73,26 @@ MUTANTS = {
         "functions.dispatch",
         'record = _move(ports, record, state="returning", reason=str(full))',
         "record = Record(record.key, attempt, record.revision)",
+    ),
+    "a type that was refused is never asked again": (
+        "functions.dispatch",
+        "        if ports.now() - refusal.at < PASSED_OVER_FOR",
+        "        if True",
+    ),
+    "a claim leaves the queue entry": (
+        "functions.transitions",
+        "                *(Remove(queue_key(record.document), 1) for record in queued),\n",
+        "",
+    ),
+    "a claim takes what somebody else has": (
+        "functions.transitions",
+        "        queued = [r for r in records if r.document.state == State.QUEUED]\n",
+        "        queued = [r for r in records if not r.document.state.terminal]\n",
+    ),
+    "a claim does not look at the folder's day": (
+        "functions.transitions",
+        "record.document.folder == folder and rest.covers(seconds_of(record.document)):",
+        "record.document.folder == folder:",
     ),
     "a job that exists is taken in again": (
         "functions.submit",
