@@ -9,14 +9,17 @@ The rules, in the order in which they bind:
    task of a higher one has its job, too.
 3. A folder's allowance for the day holds back what is over it.
 4. What waits is dealt out to as many jobs as there are free instances, in that order, each task to
-   the job that has least to do: so they end together. But a job is opened only when it is worth its
-   start-up: it renders for at least as long as it takes to start, or is as full as it may be. One
+   the job that has least to do: so they end together. Instances that come free before all that is
+   rendered are left their share. But a job is opened only when it is worth its
+   start-up: it renders for at least `WORTH` times as long as it takes to start, or is as full as it
+   may be. One
    is always opened for a kind of task of which none is running, so a first drop starts at once; and
    after `PATIENCE` of waiting, or for a high priority, beside others too.
 
 Manifests grow with the backlog by rule 4 alone: everything that waits, shared out.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +32,8 @@ from processing.contract.catalogue import Mode
 FILL = 0.8
 """Part of a job's longest run that its tasks are expected to take: an estimate may be wrong by a
 quarter before the last of them are cut off and tried again."""
+WORTH = 4.0
+"""Start-ups' worth of rendering that a job must have: docs/performance.md compares others."""
 PATIENCE = timedelta(minutes=5)
 """How long a task waits for company beside a running job of its kind."""
 
@@ -62,6 +67,8 @@ class Situation:
     """Kinds of which an attempt is open."""
     free: int
     """How many jobs may be opened."""
+    busy_until: Sequence[datetime]
+    """When the open attempts are expected to end."""
     served: Sequence[str]
     """Folders in the order of their last turn, the latest last."""
     allowances: Mapping[str, Allowance]
@@ -85,6 +92,8 @@ class Planned:
 
     kind: Kind
     entries: tuple[QueueEntry, ...]
+    seconds: float
+    """How long it is expected to take, with its start-up."""
 
 
 @dataclass(frozen=True)
@@ -169,16 +178,20 @@ def _deal(
     startup = max(expect(entry).startup_seconds for entry in entries)
     seconds = {entry.task_id: expect(entry).render_seconds for entry in entries}
     room = FILL * situation.max_runtime_seconds - startup
-    worth = max(
-        int(sum(seconds.values()) // max(startup, 1.0)), len(entries) // situation.max_tasks
-    )
+    rendering = sum(seconds.values())
+    worth = max(int(rendering / max(WORTH * startup, 1.0)), len(entries) // situation.max_tasks)
     oldest = min(entry.queued_at for entry in entries)
     at_once = (
         kind not in situation.running
         or situation.now - oldest >= PATIENCE
         or any(entry.priority == "high" for entry in entries)
     )
-    count = min(free, max(worth, 1 if at_once else 0))
+    # Instances that come free before the free ones could have rendered it all get their share too.
+    horizon = situation.now + timedelta(seconds=startup + rendering / free)
+    soon = sum(end <= horizon for end in situation.busy_until)
+    wanted = min(free + soon, max(worth, 1 if at_once else 0))
+    count = min(free, wanted)
+    share = rendering / wanted if wanted > count else math.inf
     shares: list[list[QueueEntry]] = [[] for _ in range(count)]
     loads = [0.0] * count
     for entry in entries:
@@ -186,6 +199,7 @@ def _deal(
             index
             for index in range(count)
             if len(shares[index]) < situation.max_tasks
+            and loads[index] < share
             and (not shares[index] or loads[index] + seconds[entry.task_id] <= room)
         ]
         if not open_ones:
@@ -193,4 +207,8 @@ def _deal(
         least = min(open_ones, key=lambda index: loads[index])
         shares[least].append(entry)
         loads[least] += seconds[entry.task_id]
-    return [Planned(kind, tuple(share)) for share in shares if share]
+    return [
+        Planned(kind, tuple(dealt), startup + load)
+        for dealt, load in zip(shares, loads, strict=True)
+        if dealt
+    ]

@@ -212,6 +212,7 @@ def _plan(
         line=line,
         running={batching.kind_of(lease) for lease in capacity.leases},
         free=free,
+        busy_until=[lease.ends_at for lease in capacity.leases],
         served=capacity.served,
         allowances=allowance.allowances(ports, line),
         max_tasks=settings.max_tasks_per_job,
@@ -271,6 +272,7 @@ def _leased(capacity: Capacity, attempt: Attempt, job: batching.Planned) -> Capa
         model=model,
         mode=mode,
         size_class=size_class,
+        ends_at=attempt.created_at + timedelta(seconds=job.seconds),
     )
     latest_first = dict.fromkeys(entry.folder for entry in reversed(job.entries))
     served = [folder for folder in capacity.served if folder not in latest_first]

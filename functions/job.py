@@ -183,6 +183,8 @@ class Lease(Document):
     model: str
     mode: Mode
     size_class: int
+    ends_at: datetime
+    """When the attempt is expected to end."""
 
 
 class Refusal(Document):

@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from functions.batching import FILL, Allowance, Expected, Plan, Situation, kind_of, plan
+from functions.batching import FILL, WORTH, Allowance, Expected, Plan, Situation, kind_of, plan
 from functions.job import QueueEntry, TaskRef
 from functions.spec import Priority
 from processing.contract.catalogue import Mode
@@ -44,11 +44,13 @@ def planned(
     max_tasks: int = 128,
     max_runtime_seconds: float = 36_000,
     waited: timedelta = timedelta(0),
+    busy_minutes: tuple[float, ...] = (),
 ) -> Plan:
     situation = Situation(
         line=line,
         running={(model, Mode.TEXT_TO_VIDEO, 24) for model in running},
         free=free,
+        busy_until=[NOW + timedelta(minutes=minutes) for minutes in busy_minutes],
         served=served,
         allowances=allowances or {},
         max_tasks=max_tasks,
@@ -76,7 +78,10 @@ def test_a_first_drop_starts_at_once() -> None:
 
 def test_beside_a_running_job_of_its_kind_a_start_up_must_be_worth_it() -> None:
     assert sizes(planned([entry(1)], free=3, running={"m"})) == []
-    assert sizes(planned([entry(n) for n in range(2)], free=3, running={"m"})) == [2]
+    assert WORTH * STARTUP == 1440, "eight tasks of 200 s"
+    assert sizes(planned([entry(n) for n in range(7)], free=3, running={"m"})) == []
+    assert sizes(planned([entry(n) for n in range(8)], free=3, running={"m"})) == [8]
+    assert sizes(planned([entry(n) for n in range(4)], free=3, running={"m"}, max_tasks=3)) == [3]
     assert sizes(planned([entry(1)], free=3, running={"other"})) == [1]
 
 
@@ -98,9 +103,17 @@ def test_jobs_end_together_when_tasks_are_of_different_lengths() -> None:
     assert max(loads) - min(loads) <= 4
 
 
+def test_what_comes_free_soon_is_left_its_share_and_what_does_not_is_not() -> None:
+    line = [entry(n) for n in range(32)]
+    assert sizes(planned(line, busy_minutes=(3, 3, 3), running={"m"})) == [8]
+    assert sizes(planned(line, busy_minutes=(300, 300, 300), running={"m"})) == [32]
+    assert sizes(planned(line, busy_minutes=(3, 300, 300), running={"m"})) == [16]
+    assert sizes(planned([entry(1)], busy_minutes=(3, 3, 3))) == [1]
+
+
 def test_a_small_backlog_shares_one_start_up() -> None:
-    assert sizes(planned([entry(n) for n in range(3)], free=4)) == [3]
-    assert sizes(planned([entry(n) for n in range(4)], free=4)) == [2, 2]
+    assert sizes(planned([entry(n) for n in range(14)], free=4)) == [14]
+    assert sizes(planned([entry(n) for n in range(15)], free=4)) == [8, 7]
 
 
 def test_never_more_than_are_allowed_or_fit_into_the_longest_run() -> None:

@@ -18,7 +18,6 @@ from functions.ports import (
     attempt_key,
     queue_key,
     task_key,
-    usage_key,
 )
 from functions.sweep import sweep
 from tests.fakes import World
@@ -386,22 +385,22 @@ def test_an_attempt_without_capacity_spends_nothing_of_the_day(world: World) -> 
 
 
 def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> None:
-    """The second one planned before the first one claimed."""
+    """The second one plans when the first one has its lease and has claimed nothing yet."""
     world.set(max_tasks_per_folder_day=1, max_processing_jobs=2)
     world.drop("jobs/1.yaml")
-    world.drop("jobs/2.yaml", "prompt: x\nmodel: cogvideox-2b\n")
-    get, seen = world.ledger.get, []
+    world.drop("jobs/2.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: low\n")
+    world.clock.move(minutes=5)
+    commit, leased = world.ledger.commit, []
 
-    def one_at_a_time(key):  # type: ignore[no-untyped-def]
-        record = get(key)
-        if key == usage_key("") and not seen:
-            seen.append(key)
-            world.ledger.get = get  # type: ignore[method-assign]
+    def then_another(*changes):  # type: ignore[no-untyped-def]
+        commit(*changes)
+        if changes[0].key == CAPACITY and not leased:
+            leased.append(changes)
+            # Its plan has no room for the first one's task, so it takes up the other one.
+            world.drop("jobs/3.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: high\n")
             assert len(world.dispatch()) == 1
-            world.ledger.get = one_at_a_time  # type: ignore[method-assign]
-        return record
 
-    world.ledger.get = one_at_a_time  # type: ignore[method-assign]
+    world.ledger.commit = then_another  # type: ignore[method-assign]
     world.dispatch()
     assert sum(task.state == State.RUNNING for task in tasks(world)) == 1
     assert len(leases(world)) == 1

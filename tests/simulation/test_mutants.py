@@ -84,16 +84,6 @@ MUTANTS = {
         "                *(Remove(queue_key(record.document), 1) for record in queued),\n",
         "",
     ),
-    "a claim takes what somebody else has": (
-        "functions.transitions",
-        "        queued = [r for r in records if r.document.state == State.QUEUED]\n",
-        "        queued = [r for r in records if not r.document.state.terminal]\n",
-    ),
-    "a claim does not look at the folder's day": (
-        "functions.transitions",
-        "record.document.folder == folder and rest.covers(seconds_of(record.document)):",
-        "record.document.folder == folder:",
-    ),
     "a job that exists is taken in again": (
         "functions.submit",
         "        if record is not None and record.document.state != State.WAITING:",
