@@ -155,13 +155,14 @@ def _wanted(ports: Ports, capacity: Capacity) -> str | None:
 
 def _line(ports: Ports, need: int) -> list[QueueEntry]:
     """What waits: all of it, or of each folder at least the oldest ones that could be needed."""
-    everything = ports.ledger.query(QUEUE, QueueEntry, limit=_PAGE)
-    if len(everything) < _PAGE:
+    page = max(_PAGE // 8, min(_PAGE, 2 * need))
+    everything = ports.ledger.query(QUEUE, QueueEntry, limit=page)
+    if len(everything) < page:
         return [record.document for record in everything]
-    return [entry for priority in PRIORITIES for entry in _part(ports, priority, need)]
+    return [entry for priority in PRIORITIES for entry in _part(ports, priority, need, page)]
 
 
-def _part(ports: Ports, priority: Priority, need: int) -> Collection[QueueEntry]:
+def _part(ports: Ports, priority: Priority, need: int, size: int) -> Collection[QueueEntry]:
     """The part of the line with one priority, read round a ring of folders.
 
     A long folder is passed over once it has given what could be needed, so that the others are seen
@@ -173,13 +174,13 @@ def _part(ports: Ports, priority: Priority, need: int) -> Collection[QueueEntry]
     found: dict[str, QueueEntry] = {}
     of_folder: Counter[str] = Counter()
     at, is_round = begin, False
-    for _ in range(min(_PAGES, 4 + need // _PAGE)):
-        page = ports.ledger.query(QUEUE, QueueEntry, prefix=ring, start=at, limit=_PAGE)
+    for _ in range(min(_PAGES, 4 + need // size)):
+        page = ports.ledger.query(QUEUE, QueueEntry, prefix=ring, start=at, limit=size)
         for record in page:
             if record.key.sort not in found:
                 found[record.key.sort] = record.document
                 of_folder[record.document.folder] += 1
-        if len(page) < _PAGE:
+        if len(page) < size:
             if is_round:
                 break
             at, is_round = ring, True

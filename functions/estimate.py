@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from functions import keys
 from functions.job import Attempt, Learned, Rate, Task
 from functions.ports import LEARNED, Missing, Ports, Put
-from processing.contract.catalogue import MODELS, Mode
+from processing.contract.catalogue import MODELS, Mode, Preset
 from processing.contract.errors import Transient
 from processing.contract.manifest import Parameters
 from processing.contract.outcome import Outcome, Rendered
@@ -68,7 +68,9 @@ class TaskEstimate:
 def work_of(parameters: Parameters) -> float:
     """How much there is to compute, in millions of pixels times frames times steps."""
     p = parameters
-    return p.height * p.width * p.num_frames * p.num_inference_steps / 1e6
+    # A video that is changed a little goes through the last steps only.
+    steps = p.num_inference_steps * (1.0 if p.strength is None else p.strength)
+    return p.height * p.width * p.num_frames * steps / 1e6
 
 
 def size_class_of(parameters: Parameters) -> int:
@@ -104,7 +106,7 @@ def _own_work(model: str, mode: Mode) -> float:
     m = MODELS[model]
     weights = m.weights.get(mode) or next(iter(m.weights.values()))
     size = weights.sizes[0]
-    return size.height * size.width * m.num_frames[0] * m.num_inference_steps / 1e6
+    return size.height * size.width * m.num_frames[0] * m.num_inference_steps[Preset.STANDARD] / 1e6
 
 
 def read(ports: Ports) -> Learned:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
-from functions.spec import JobSpec, parameters_of
+from functions.spec import JobSpec, Priority, parameters_of
 from processing.contract.catalogue import Mode
 from processing.contract.document import Document
 from processing.contract.errors import Notice, Problem

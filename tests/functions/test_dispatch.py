@@ -20,8 +20,7 @@ from functions.ports import (
     task_key,
 )
 from functions.sweep import sweep
-from tests.fakes import World
-from tests.fakes import PNG
+from tests.fakes import PNG, World
 from tests.functions.test_submit import jobs, status, tasks
 
 

@@ -12,7 +12,7 @@ from processing.contract.catalogue import MODELS, Mode
 from processing.contract.manifest import Parameters
 from processing.contract.outcome import Outcome
 from tests.fakes import World
-from tests.functions.test_submit import jobs
+from tests.functions.test_submit import jobs, tasks
 
 G6E = "ml.g6e.xlarge"
 
@@ -78,9 +78,7 @@ def test_finished_jobs_teach(world: World) -> None:
     (rate,) = estimate.read(world.ports).rates
     assert (rate.model, rate.instance_type, rate.jobs) == ("demo", G6E, 1)
     assert (rate.startup_seconds, rate.loading_seconds) == (100, 1)
-    demo = jobs(world)[0].resolved
-    assert demo is not None
-    found = estimate.of_task(estimate.read(world.ports), demo.parameters, "demo", G6E)
+    found = estimate.of_task(estimate.read(world.ports), tasks(world)[0].parameters, "demo", G6E)
     assert (found.startup_seconds, found.render_seconds) == (101, pytest.approx(10))
     finish_one(world, "b", startup=201, render=20)
     (rate,) = estimate.read(world.ports).rates
