@@ -310,11 +310,19 @@ class S3Files:
     def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """See `Files.listed`."""
         with _errors():
-            for page in self._client.get_paginator("list_objects_v2").paginate(
+            for page in self._client.get_paginator("list_object_versions").paginate(
                 Bucket=bucket, Prefix=prefix
             ):
-                for item in page.get("Contents", []):
-                    yield Listed(key=item["Key"], modified_at=item["LastModified"])
+                for item in page.get("Versions", []):
+                    if not item["IsLatest"]:
+                        continue
+                    versioned = item["VersionId"] != "null"
+                    yield Listed(
+                        key=item["Key"],
+                        modified_at=item["LastModified"],
+                        version=item["VersionId"] if versioned else item["ETag"].strip('"'),
+                        versioned=versioned,
+                    )
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         """See `Files.link`."""

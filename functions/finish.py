@@ -255,10 +255,14 @@ def results_waiting(ports: Ports, attempt: Attempt) -> None:
     Raises:
         Transient: try again later.
     """
-    for ref in attempt.tasks:
-        task = transitions.owned(ports, attempt, ref)
-        if task is not None and _has_result(ports, attempt, task.document):
-            task_ended(ports, attempt.attempt_id, task.document.task_id)
+    tasks = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
+    running = [t.document for t in tasks if t and transitions.is_owned(t.document, attempt)]
+    # A listing and not a look at each: there are many tasks, and this is asked every few minutes.
+    prefix = f"{keys.attempt_output(attempt.attempt_id)}/"
+    there = {found.key for found in ports.files.listed(ports.settings.work_bucket, prefix)}
+    for task in running:
+        if keys.task_result(attempt.attempt_id, task.task_id) in there:
+            task_ended(ports, attempt.attempt_id, task.task_id)
 
 
 def _has_result(ports: Ports, attempt: Attempt, task: Task) -> bool:

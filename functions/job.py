@@ -254,6 +254,13 @@ class Used(Document):
     job_id: str
 
 
+class Looked(Document):
+    """How far the sweeper has looked at the inbox."""
+
+    until: datetime
+    """Every drop that is older than this has its job."""
+
+
 class Letter(Document):
     """A notification that is owed. Removed once it is sent.
 

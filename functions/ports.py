@@ -17,6 +17,7 @@ from functions.job import (
     Job,
     Learned,
     Letter,
+    Looked,
     Newest,
     QueueEntry,
     Task,
@@ -167,6 +168,7 @@ def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
 
 
 CAPACITY: RecordKey[Capacity] = RecordKey("CAPACITY", "CAPACITY", Capacity)
+LOOKED_AT: RecordKey[Looked] = RecordKey("LOOKED", "INBOX", Looked)
 LEARNED: RecordKey[Learned] = RecordKey("LEARNED", "LEARNED", Learned)
 
 
@@ -200,10 +202,12 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Listed:
-    """An object found by listing."""
+    """The current version of an object, found by listing."""
 
     key: str
     modified_at: datetime
+    version: str
+    versioned: bool
 
 
 class Missing(Exception):

@@ -44,7 +44,7 @@ def read_drops(bucket: s3.Bucket) -> Statements:
             ["s3:GetObject", "s3:GetObjectVersion"],
             bucket.arn_for_objects(f"{keys.JOBS_PREFIX}*"),
         ),
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
 
 
@@ -85,7 +85,7 @@ def read_attempts(bucket: s3.Bucket) -> Statements:
     """Read what a processing job wrote."""
     return [
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*")),
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
 
 

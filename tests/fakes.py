@@ -112,7 +112,7 @@ class FakeLedger:
         return Record(key, key.kind.from_json(item[1]), item[0]) if item else None
 
     def get_all(self, keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
-        return [self.get(key) for key in keys]
+        return [FakeLedger.get(self, key) for key in keys]
 
     def query(
         self,
@@ -212,7 +212,8 @@ class FakeFiles:
     def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         for (of, key), versions in sorted(self.objects.items()):
             if of == bucket and key.startswith(prefix):
-                yield Listed(key, versions[-1].at)
+                facts = FakeFiles.facts(self, bucket, key)
+                yield Listed(key, versions[-1].at, facts.version, facts.versioned)
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?expires={seconds}"

@@ -230,6 +230,20 @@ def test_parts_digests_lists_and_removal(services: Services, partition: str) -> 
     assert [f.key for f in services.files.listed("work", f"{partition}/")] == [f"{partition}/b"]
 
 
+@pytest.mark.parametrize("bucket", ["input", "work"])
+def test_a_listing_names_the_current_version_and_no_other(
+    services: Services, partition: str, bucket: str
+) -> None:
+    for body in (b"1", b"2"):
+        services.files.write(bucket, f"{partition}/a", body, "text/plain")
+    services.files.write(bucket, f"{partition}/gone", b"1", "text/plain")
+    services.files.remove(bucket, f"{partition}/gone")
+    (listed,) = services.files.listed(bucket, f"{partition}/")
+    facts = services.files.facts(bucket, f"{partition}/a")
+    assert (listed.version, listed.versioned) == (facts.version, facts.versioned)
+    assert abs(listed.modified_at - facts.modified_at).total_seconds() < 1.5
+
+
 def test_a_link_downloads_what_it_names(embedded: Services, partition: str) -> None:
     name = f"videos/{partition} ü.mp4"
     embedded.files.write("output", name, b"mp4", "video/mp4")

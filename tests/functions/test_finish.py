@@ -60,6 +60,7 @@ def test_the_sidecar_can_be_dropped_again_for_the_same_video(world: World, attem
 
 def test_results_told_of_many_times_are_published_once(world: World, attempt: str) -> None:
     world.render(attempt)
+    sweep(world.ports)
     commits = world.ledger.commits
     for _ in range(3):
         file_written(world.ports, result_key(world, attempt))

@@ -102,8 +102,8 @@ MUTANTS = {
     ),
     "the sweeper does not look at the inbox": (
         "functions.sweep",
-        "    each(_dropped,",
-        "    0 and each(_dropped,",
+        "        _inbox(ports)\n",
+        "        pass\n",
     ),
     "the sweeper does not look at the attempts": (
         "functions.sweep",
