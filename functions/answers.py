@@ -5,7 +5,7 @@ Everything here is made from the table alone and may run any number of times.
 
 from datetime import timedelta
 
-from functions import keys, replies
+from functions import batching, keys, replies
 from functions.job import Job, QueueEntry, State, Task
 from functions.ports import (
     QUEUE,
@@ -18,7 +18,6 @@ from functions.ports import (
     job_key,
     letter_key,
     newest_key,
-    queue_key,
 )
 from functions.spec import JobSpec, Video
 
@@ -109,12 +108,14 @@ def _difference(spec: JobSpec, varied: list[str]) -> str:
 
 def _ahead(ports: Ports, tasks: list[Task]) -> int | None:
     """How many tasks stand before these in the queue; None: too many, or none of these does."""
-    places = [queue_key(task).sort for task in tasks if task.state == State.QUEUED]
-    if not places:
+    mine = {task.task_id for task in tasks if task.state == State.QUEUED}
+    if not mine:
         return None
     entries = ports.ledger.query(QUEUE, QueueEntry, limit=_LOOKED_AT)
-    before = sum(entry.key.sort < min(places) for entry in entries)
-    return before if before < _LOOKED_AT else None
+    if len(entries) == _LOOKED_AT:
+        return None
+    order = batching.in_order([entry.document for entry in entries], ())
+    return next((n for n, entry in enumerate(order) if entry.task_id in mine), None)
 
 
 def publish_status(ports: Ports, job_id: str) -> None:

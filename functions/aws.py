@@ -84,6 +84,8 @@ _TRANSIENT = {
     "TooManyRequestsException",
     "TransactionInProgressException",
 }
+# What DynamoDB takes in one call.
+_GET_AT_MOST = 100
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 
 
@@ -130,13 +132,43 @@ class DynamoLedger:
             )
         return _record(answer["Item"], key.kind) if "Item" in answer else None
 
+    def get_all(self, keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
+        """See `Ledger.get_all`."""
+        wanted = dict.fromkeys((key.partition, key.sort) for key in keys)
+        left = [{"pk": {"S": partition}, "sk": {"S": sort}} for partition, sort in wanted]
+        found: dict[tuple[str, str], Any] = {}
+        while left:
+            asked, left = left[:_GET_AT_MOST], left[_GET_AT_MOST:]
+            with _errors():
+                answer = self._client.batch_get_item(
+                    RequestItems={self._table: {"Keys": asked, "ConsistentRead": True}}
+                )
+            for item in answer["Responses"].get(self._table, []):
+                found[item["pk"]["S"], item["sk"]["S"]] = item
+            unread: Any = answer["UnprocessedKeys"].get(self._table, {"Keys": []})["Keys"]
+            if len(unread) == len(asked):
+                raise Transient("DynamoDB read none of the items that were asked for")
+            left += unread
+        items = [(key, found.get((key.partition, key.sort))) for key in keys]
+        return [_record(item, key.kind) if item else None for key, item in items]
+
     def query(
-        self, partition: str, kind: type[D], *, prefix: str = "", limit: int | None = None
+        self,
+        partition: str,
+        kind: type[D],
+        *,
+        prefix: str = "",
+        start: str = "",
+        limit: int | None = None,
     ) -> list[Record[D]]:
         """See `Ledger.query`."""
         condition = "pk = :pk"
         values: dict[str, Any] = {":pk": {"S": partition}}
-        if prefix:
+        if start:
+            condition += " AND sk BETWEEN :start AND :last"
+            values[":start"] = {"S": start}
+            values[":last"] = {"S": prefix + "\U0010ffff"}
+        elif prefix:
             condition += " AND begins_with(sk, :prefix)"
             values[":prefix"] = {"S": prefix}
         arguments: dict[str, Any] = {"Limit": limit} if limit else {}
@@ -278,11 +310,19 @@ class S3Files:
     def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """See `Files.listed`."""
         with _errors():
-            for page in self._client.get_paginator("list_objects_v2").paginate(
+            for page in self._client.get_paginator("list_object_versions").paginate(
                 Bucket=bucket, Prefix=prefix
             ):
-                for item in page.get("Contents", []):
-                    yield Listed(key=item["Key"], modified_at=item["LastModified"])
+                for item in page.get("Versions", []):
+                    if not item["IsLatest"]:
+                        continue
+                    versioned = item["VersionId"] != "null"
+                    yield Listed(
+                        key=item["Key"],
+                        modified_at=item["LastModified"],
+                        version=item["VersionId"] if versioned else item["ETag"].strip('"'),
+                        versioned=versioned,
+                    )
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         """See `Files.link`."""

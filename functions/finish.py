@@ -6,9 +6,11 @@ the mail that is then owed. So each step can be repeated, and a kill between two
 by whoever comes next.
 """
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 
-from functions import answers, dispatch, keys, replies, transitions
+from functions import answers, dispatch, estimate, keys, replies, transitions
 from functions.job import Attempt, State, Task, TaskRef
 from functions.ports import (
     Conflict,
@@ -31,6 +33,9 @@ from processing.contract.outcome import (
     Progress,
     Rendered,
 )
+
+# How SageMaker begins the reason of a job that failed because there was no machine for it.
+NO_INSTANCE = "CapacityError"
 
 
 def file_written(ports: Ports, key: str) -> None:
@@ -222,8 +227,10 @@ def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
     being rendered: only that one's attempt counts. None counts when no machine was to be had.
     """
     attempt = record.document
-    in_work = None if "CapacityError" in reason else _in_work(ports, attempt)
-    for ref in attempt.tasks:
+    found = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
+    tasks = [task.document for task in found if task is not None]
+    in_work = None if NO_INSTANCE in reason else _in_work(ports, attempt, tasks)
+    for ref in (transitions.ref_of(t) for t in tasks if transitions.is_owned(t, attempt)):
         task = transitions.owned(ports, attempt, ref)
         if task is None:
             continue
@@ -236,9 +243,10 @@ def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
             transitions.requeue(ports, attempt, ref, charge=charge, reason=f"new attempt: {reason}")
             ports.tell("new-attempt", {"task_id": task.document.task_id, "reason": reason})
         answers.settle(ports, ref.job_id)
-    dispatch.end(ports, attempt.attempt_id)
+    dispatch.end(ports, attempt.attempt_id, refused=reason if NO_INSTANCE in reason else "")
     ports.tell("attempt-ended", {"attempt_id": attempt.attempt_id, "reason": reason})
     ports.wake()
+    estimate.learn(ports, attempt, tasks)
 
 
 def results_waiting(ports: Ports, attempt: Attempt) -> None:
@@ -247,10 +255,14 @@ def results_waiting(ports: Ports, attempt: Attempt) -> None:
     Raises:
         Transient: try again later.
     """
-    for ref in attempt.tasks:
-        task = transitions.owned(ports, attempt, ref)
-        if task is not None and _has_result(ports, attempt, task.document):
-            task_ended(ports, attempt.attempt_id, task.document.task_id)
+    tasks = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
+    running = [t.document for t in tasks if t and transitions.is_owned(t.document, attempt)]
+    # A listing and not a look at each: there are many tasks, and this is asked every few minutes.
+    prefix = f"{keys.attempt_output(attempt.attempt_id)}/"
+    there = {found.key for found in ports.files.listed(ports.settings.work_bucket, prefix)}
+    for task in running:
+        if keys.task_result(attempt.attempt_id, task.task_id) in there:
+            task_ended(ports, attempt.attempt_id, task.task_id)
 
 
 def _has_result(ports: Ports, attempt: Attempt, task: Task) -> bool:
@@ -262,12 +274,12 @@ def _has_result(ports: Ports, attempt: Attempt, task: Task) -> bool:
     return True
 
 
-def _in_work(ports: Ports, attempt: Attempt) -> TaskRef | None:
+def _in_work(ports: Ports, attempt: Attempt, tasks: Sequence[Task]) -> TaskRef | None:
     """The first task without a result; the same one whenever this is asked again."""
-    for ref in attempt.tasks:
-        record = ports.ledger.get(task_key(ref))
-        if record is not None and not _has_result(ports, attempt, record.document):
-            return ref
+    for task in tasks:
+        done = task.state == State.SUCCEEDED and task.attempt_id == attempt.attempt_id
+        if not done and not _has_result(ports, attempt, task):
+            return transitions.ref_of(task)
     return None
 
 

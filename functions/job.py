@@ -5,11 +5,11 @@
 Terminal states never change. A job has the state of its tasks taken together.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 
-from functions.spec import JobSpec, parameters_of
+from functions.spec import JobSpec, Priority, parameters_of
 from processing.contract.catalogue import Mode
 from processing.contract.document import Document
 from processing.contract.errors import Notice, Problem
@@ -104,6 +104,8 @@ class Task(Document):
     waiting_reason: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    counted_seconds: float | None = None
+    """GPU seconds that were counted to its folder's day when it started; None: nothing was."""
     problem: Problem | None = None
 
     @property
@@ -126,12 +128,22 @@ class TaskRef(Document):
 
 
 class QueueEntry(Document):
-    """A queued task's place in the line. Exists exactly while the task is queued."""
+    """A queued task's place in the line, with what planning needs to know of it.
+
+    Exists exactly while the task is queued, and is never changed: its revision is always 1.
+    """
 
     task: TaskRef
     task_id: str
     model: str
     mode: Mode
+    priority: Priority
+    folder: str
+    queued_at: datetime
+    size_class: int
+    """Tasks of one class are of like size: see `estimate.size_class_of`."""
+    work: float
+    """How much there is to compute: see `estimate.work_of`."""
 
 
 class Waiting(Document):
@@ -163,10 +175,66 @@ class Attempt(Document):
     """Why it is returning."""
 
 
-class Capacity(Document):
-    """Who holds the instances of one type: at most as many attempts as are allowed."""
+class Lease(Document):
+    """The right of an attempt to an instance, and what kind of tasks it has."""
 
-    leases: tuple[str, ...] = ()
+    attempt_id: str
+    instance_type: str
+    model: str
+    mode: Mode
+    size_class: int
+    ends_at: datetime
+    """When the attempt is expected to end."""
+
+
+class Refusal(Document):
+    """SageMaker had no instance of a type for us."""
+
+    instance_type: str
+    at: datetime
+    reason: str
+
+
+class Capacity(Document):
+    """Who holds instances, which types were refused, and whose turn it is.
+
+    One record, so that whoever opens an attempt does so from all of it.
+    """
+
+    leases: tuple[Lease, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    """At most one for each type."""
+    served: tuple[str, ...] = ()
+    """Folders in the order in which they last had a task started, the latest last."""
+
+
+class Usage(Document):
+    """What a folder has had started on one day."""
+
+    day: date
+    tasks: int = 0
+    gpu_seconds: float = 0.0
+    """Expected ones: they are counted before they are used."""
+
+
+class Rate(Document):
+    """How long things take with one model, mode and instance type, as finished jobs showed."""
+
+    model: str
+    mode: Mode
+    instance_type: str
+    startup_seconds: float
+    """From the opening of an attempt to its first task, less the loading of weights."""
+    loading_seconds: float
+    seconds_per_work: float
+    jobs: int
+    """Processing jobs that this was learned from."""
+
+
+class Learned(Document):
+    """All rates that were learned."""
+
+    rates: tuple[Rate, ...] = ()
 
 
 class Newest(Document):
@@ -184,6 +252,13 @@ class Used(Document):
     """An image served a job as its reference, so it is no job of its own."""
 
     job_id: str
+
+
+class Looked(Document):
+    """How far the sweeper has looked at the inbox."""
+
+    until: datetime
+    """Every drop that is older than this has its job."""
 
 
 class Letter(Document):

@@ -5,6 +5,7 @@ made from, several changes are committed together or not at all, and `Conflict` 
 somebody else was faster. All exactly-once behaviour rests on this one rule.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,15 +15,19 @@ from functions.job import (
     Attempt,
     Capacity,
     Job,
+    Learned,
     Letter,
+    Looked,
     Newest,
     QueueEntry,
     Task,
     TaskRef,
+    Usage,
     Used,
     Waiting,
 )
 from functions.settings import Settings
+from functions.spec import Priority
 from functions.spec_text import Parsed
 from processing.contract.document import Document
 from processing.contract.errors import Transient
@@ -81,10 +86,23 @@ class Ledger(Protocol):
     def get(self, key: RecordKey[D]) -> Record[D] | None:
         """The document at `key`, if there is one."""
 
+    def get_all(self, keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
+        """The documents at `keys`, in their order. Each is current; all together need not be."""
+
     def query(
-        self, partition: str, kind: type[D], *, prefix: str = "", limit: int | None = None
+        self,
+        partition: str,
+        kind: type[D],
+        *,
+        prefix: str = "",
+        start: str = "",
+        limit: int | None = None,
     ) -> list[Record[D]]:
-        """Documents of a partition whose sort key begins with `prefix`, in order."""
+        """Documents of a partition whose sort key begins with `prefix`, in order.
+
+        Args:
+            start: a text that begins with `prefix`; sort keys before it are passed over.
+        """
 
     def commit(self, *changes: Change) -> None:
         """Make all changes (at most 100), or none.
@@ -110,13 +128,25 @@ WAITING = "WAITING"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
 
-_PRIORITY = {"high": 0, "normal": 1, "low": 2}
+PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+
+
+def queue_prefix(priority: Priority, folder: str | None = None) -> str:
+    """Begins the sort keys of all queue entries of a priority, or of a folder in it.
+
+    A folder's entries lie together, so that a reader can pass over the rest of a long folder.
+    """
+    rank = PRIORITIES.index(priority)
+    if folder is None:
+        return f"{rank}#"
+    return f"{rank}#{hashlib.sha256(folder.encode()).hexdigest()[:8]}#"
 
 
 def queue_key(task: Task) -> RecordKey[QueueEntry]:
-    """A task's place in the line: by priority, then by the time it was first queued."""
+    """A task's place in the line of its priority and folder: by the time it was first queued."""
     at = task.queued_at.strftime("%Y%m%dT%H%M%S.%f")
-    return RecordKey(QUEUE, f"{_PRIORITY[task.spec.priority]}#{at}#{task.task_id}", QueueEntry)
+    prefix = queue_prefix(task.spec.priority, task.folder)
+    return RecordKey(QUEUE, f"{prefix}{at}#{task.task_id}", QueueEntry)
 
 
 def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
@@ -137,9 +167,14 @@ def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
     return RecordKey(OPEN_ATTEMPTS, attempt_id, Attempt)
 
 
-def capacity_key(instance_type: str) -> RecordKey[Capacity]:
-    """The leases on an instance type."""
-    return RecordKey("CAPACITY", instance_type, Capacity)
+CAPACITY: RecordKey[Capacity] = RecordKey("CAPACITY", "CAPACITY", Capacity)
+LOOKED_AT: RecordKey[Looked] = RecordKey("LOOKED", "INBOX", Looked)
+LEARNED: RecordKey[Learned] = RecordKey("LEARNED", "LEARNED", Learned)
+
+
+def usage_key(folder: str) -> RecordKey[Usage]:
+    """What a folder has used of its day."""
+    return RecordKey("USAGE", f"FOLDER#{folder}", Usage)
 
 
 def newest_key(path: str) -> RecordKey[Newest]:
@@ -167,10 +202,12 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Listed:
-    """An object found by listing."""
+    """The current version of an object, found by listing."""
 
     key: str
     modified_at: datetime
+    version: str
+    versioned: bool
 
 
 class Missing(Exception):

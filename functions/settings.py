@@ -28,10 +28,15 @@ class Settings(Document):
     code_uri: str
     """S3 URI of the zip that the container runs."""
     role_arn: str
-    instance_type: str
+    instance_types: str
+    """With commas between them; a later one is tried when the earlier ones are not to be had."""
     volume_gb: int
     max_processing_jobs: int
+    """At once, of all instance types together."""
     max_tasks_per_job: int
+    max_tasks_per_folder_day: int
+    """0: no limit. This and the next count from midnight UTC."""
+    max_gpu_minutes_per_folder_day: int
     max_attempts: int
     max_runtime_seconds: int
 
@@ -41,6 +46,11 @@ class Settings(Document):
     reference_deadline_seconds: int
     link_seconds: int
     """How long the link in a mail is meant to work; it may die sooner with the signing role."""
+
+    @property
+    def instance_preferences(self) -> tuple[str, ...]:
+        """The instance types, the most wanted first."""
+        return tuple(self.instance_types.split(","))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -4,20 +4,25 @@ Events are hints. This compares the inbox, SageMaker, the results and the letter
 and calls the same use cases that the events would have called.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
+from itertools import islice
 from typing import TypeVar
 
 from functions import answers, cancel, finish, keys, submit
-from functions.job import Attempt, Job, Letter, QueueEntry, State, Waiting
+from functions.job import Attempt, Job, Letter, Looked, QueueEntry, State, Waiting
 from functions.ports import (
+    LOOKED_AT,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
     WAITING,
+    Conflict,
     Listed,
     Missing,
     Ports,
+    Put,
     Record,
     job_key,
 )
@@ -28,9 +33,14 @@ T = TypeVar("T")
 # So many places of the queue are looked at in a sweep; the others have time.
 QUEUE_HEAD = 100
 
-# Younger drops are still on their way; older ones were looked at by earlier sweeps.
-INBOX_FROM = timedelta(hours=6)
+# Younger drops are still on their way.
 INBOX_TO = timedelta(minutes=2)
+# How far the first sweep looks back; each later one goes on where the last one ended, less this
+# much, because the time of an object is that of the beginning of its upload.
+INBOX_FROM = timedelta(hours=6)
+OVERLAP = timedelta(minutes=30)
+# Drops that are looked up in the table together.
+TOGETHER = 100
 # A processing job that SageMaker does not know is gone for good after this long.
 UNKNOWN_AFTER = timedelta(minutes=10)
 
@@ -58,7 +68,10 @@ def sweep(ports: Ports) -> None:
         ports.wake()
     each(_queued, {entry.document.task.job_id: entry for entry in queued}.values())
     # Last, because it grows with the inbox, and may run into the function's limit.
-    each(_dropped, ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX))
+    try:
+        _inbox(ports)
+    except Exception as error:
+        errors.append(error)
     if errors:
         raise ExceptionGroup("the sweep went wrong in places", errors)
 
@@ -141,19 +154,49 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
     answers.settle(ports, job_id)
 
 
-def _dropped(ports: Ports, listed: Listed) -> None:
+def _inbox(ports: Ports) -> None:
+    """Take in every drop that no event told of, and remember how far the inbox was looked at.
+
+    Listing says which version is the current one, so a drop whose job is in the table costs its
+    share of two calls for many. The mark moves only when nothing went wrong: what could not be
+    taken in is looked at again, however long that takes.
+
+    Raises:
+        ExceptionGroup: of all that went wrong.
+    """
+    now = ports.now()
+    mark = ports.ledger.get(LOOKED_AT)
+    if mark is None:
+        mark = Record(LOOKED_AT, Looked(until=now - INBOX_FROM), 1)
+        ports.ledger.commit(Put(LOOKED_AT, mark.document))
+    since = mark.document.until - OVERLAP
+    errors: list[Exception] = []
+    found = (
+        listed
+        for listed in ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX)
+        if since < listed.modified_at <= now - INBOX_TO
+        and keys.kind_of(listed.key) in {keys.Kind.SPEC, keys.Kind.UNKNOWN}
+    )
+    while some := list(islice(found, TOGETHER)):
+        for listed in _without_job(ports, some):
+            ports.tell("drop-without-event", {"key": listed.key})
+            version = listed.version if listed.versioned else None
+            try:
+                submit.submit(ports, ports.settings.input_bucket, listed.key, version)
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        raise ExceptionGroup("not every drop could be taken in", errors)
+    looked = Looked(until=now - INBOX_TO)
+    if mark.document.until < looked.until:
+        with suppress(Conflict):  # another sweep looked as well
+            ports.ledger.commit(Put(LOOKED_AT, looked, mark.revision))
+
+
+def _without_job(ports: Ports, some: Sequence[Listed]) -> list[Listed]:
     bucket = ports.settings.input_bucket
-    if not INBOX_TO < ports.now() - listed.modified_at < INBOX_FROM:
-        return
-    if keys.kind_of(listed.key) not in {keys.Kind.SPEC, keys.Kind.UNKNOWN}:
-        return
-    try:
-        facts = ports.files.facts(bucket, listed.key)
-    except Missing:
-        return
-    if ports.ledger.get(job_key(keys.job_id(bucket, listed.key, facts.version))) is None:
-        ports.tell("drop-without-event", {"key": listed.key})
-        submit.submit(ports, bucket, listed.key, facts.version if facts.versioned else None)
+    jobs = ports.ledger.get_all([job_key(keys.job_id(bucket, i.key, i.version)) for i in some])
+    return [listed for listed, job in zip(some, jobs, strict=True) if job is None]
 
 
 def _submit_again(ports: Ports, job: Job) -> None:

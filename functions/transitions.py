@@ -1,10 +1,13 @@
 """The moves of tasks between states, each one commit together with all that depends on it.
 
-claim       queued → running, with the removal of the queue entry
+claim       queued → running, with the removal of the queue entry; many tasks in one commit
 requeue     running → queued, with a new entry at the old place
 close       running → succeeded | failed; the last task of a job closes the job and owes a mail
 """
 
+from collections.abc import Callable, Sequence
+
+from functions import allowance, estimate
 from functions.job import Attempt, Job, Letter, QueueEntry, State, Task, TaskRef
 from functions.ports import (
     TASKS,
@@ -18,12 +21,15 @@ from functions.ports import (
     letter_key,
     queue_key,
     task_key,
+    usage_key,
     waiting_key,
 )
 from processing.contract.errors import Notice, Problem
 
 RETRIES = 8
 """How often a commit is made anew from what is there, before the queue has to repeat it all."""
+CLAIMED_TOGETHER = 24
+"""A commit takes 100 changes; a claim is four at most: task, entry, job, the folder's usage."""
 
 
 def ref_of(task: Task) -> TaskRef:
@@ -34,7 +40,15 @@ def ref_of(task: Task) -> TaskRef:
 def entry_of(task: Task) -> QueueEntry:
     """A task's entry in the queue."""
     return QueueEntry(
-        task=ref_of(task), task_id=task.task_id, model=task.model, mode=task.parameters.mode
+        task=ref_of(task),
+        task_id=task.task_id,
+        model=task.model,
+        mode=task.parameters.mode,
+        priority=task.spec.priority,
+        folder=task.folder,
+        queued_at=task.queued_at,
+        size_class=estimate.size_class_of(task.parameters),
+        work=estimate.work_of(task.parameters),
     )
 
 
@@ -49,51 +63,108 @@ def stop_waiting(ports: Ports, job: Job) -> list[Change]:
 def owned(ports: Ports, attempt: Attempt, ref: TaskRef) -> Record[Task] | None:
     """The task, if it runs in this attempt."""
     record = ports.ledger.get(task_key(ref))
-    if record is None or record.document.state != State.RUNNING:
-        return None
-    return record if record.document.attempt_id == attempt.attempt_id else None
+    return record if record is not None and is_owned(record.document, attempt) else None
 
 
-def claim(ports: Ports, attempt: Attempt, ref: TaskRef) -> Task | None:
-    """Take a queued task into an attempt. None: somebody else has it, or it is not queued."""
+def is_owned(task: Task, attempt: Attempt) -> bool:
+    """Whether the task runs in this attempt."""
+    return task.state == State.RUNNING and task.attempt_id == attempt.attempt_id
+
+
+def claim(ports: Ports, attempt: Attempt, seconds_of: Callable[[Task], float] | None) -> list[Task]:
+    """Take the queued tasks of an attempt into it, many in one commit.
+
+    Those that somebody else has, that are no longer queued, or that are over their folder's
+    allowance by now, are left out.
+
+    Args:
+        seconds_of: how long a task is expected to take; None when no allowance is counted.
+    """
+    taken: list[Task] = []
+    for start in range(0, len(attempt.tasks), CLAIMED_TOGETHER):
+        refs = attempt.tasks[start : start + CLAIMED_TOGETHER]
+        taken += _claim_together(ports, attempt, refs, seconds_of)
+    return taken
+
+
+def _claim_together(
+    ports: Ports,
+    attempt: Attempt,
+    refs: Sequence[TaskRef],
+    seconds_of: Callable[[Task], float] | None,
+) -> list[Task]:
+    mine: list[Task] = []
     for _ in range(RETRIES):
-        record = ports.ledger.get(task_key(ref))
-        if record is None:
-            return None
-        task = record.document
-        if task.state == State.RUNNING and task.attempt_id == attempt.attempt_id:
-            return task
-        entry = ports.ledger.get(queue_key(task))
-        job = ports.ledger.get(job_key(task.job_id))
-        if task.state != State.QUEUED or entry is None or job is None:
-            return None
-        taken = task.model_copy(
-            update={
-                "state": State.RUNNING,
-                "attempts": task.attempts + 1,
-                "attempt_id": attempt.attempt_id,
-                "percent": 0,
-                "waiting_reason": None,
-                "started_at": ports.now(),
-            }
+        records = [r for r in ports.ledger.get_all([task_key(ref) for ref in refs]) if r]
+        # Some may be ours already: a handler that was taken over may still be claiming.
+        mine = [r.document for r in records if is_owned(r.document, attempt)]
+        queued = [r for r in records if r.document.state == State.QUEUED]
+        usages: list[Change] = []
+        if seconds_of is not None:
+            queued, usages = _within_allowance(ports, queued, seconds_of)
+        if not queued:
+            return mine
+        jobs = ports.ledger.get_all(
+            [job_key(job_id) for job_id in dict.fromkeys(r.document.job_id for r in queued)]
         )
+        taken = [
+            Put(
+                record.key,
+                record.document.model_copy(
+                    update={
+                        "state": State.RUNNING,
+                        "attempts": record.document.attempts + 1,
+                        "attempt_id": attempt.attempt_id,
+                        "percent": 0,
+                        "waiting_reason": None,
+                        "started_at": ports.now(),
+                        "counted_seconds": seconds_of(record.document) if seconds_of else None,
+                    }
+                ),
+                record.revision,
+            )
+            for record in queued
+        ]
         try:
             ports.ledger.commit(
-                Put(record.key, taken, record.revision),
-                Remove(entry.key, entry.revision),
-                *_job_state(ports, job, State.RUNNING),
+                *taken,
+                # An entry is never changed, so this is the one that was put with the task.
+                *(Remove(queue_key(record.document), 1) for record in queued),
+                *(c for job in jobs if job for c in _job_state(ports, job, State.RUNNING)),
+                *usages,
             )
         except Conflict:
-            continue  # perhaps it was ours: a handler that was taken over may still be claiming
-        return taken
-    return None
+            continue
+        by_ref = {ref_of(task): task for task in (*mine, *(put.document for put in taken))}
+        return [by_ref[ref] for ref in refs if ref in by_ref]
+    return mine
+
+
+def _within_allowance(
+    ports: Ports, queued: Sequence[Record[Task]], seconds_of: Callable[[Task], float]
+) -> tuple[list[Record[Task]], list[Change]]:
+    """Those that their folders' allowances cover, and what counts them."""
+    within: list[Record[Task]] = []
+    changes: list[Change] = []
+    for folder in dict.fromkeys(record.document.folder for record in queued):
+        rest, usage = allowance.left(ports, folder)
+        lengths: list[float] = []
+        for record in queued:
+            if record.document.folder == folder and rest.covers(seconds_of(record.document)):
+                lengths.append(seconds_of(record.document))
+                rest = rest.less(lengths[-1])
+                within.append(record)
+        if lengths:
+            counted = allowance.counted(usage, ports, lengths)
+            changes.append(Put(usage_key(folder), counted, usage.revision if usage else 0))
+    return within, changes
 
 
 def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reason: str) -> None:
     """Put a task of an attempt back to its place in the queue; nothing if it is not the attempt's.
 
     Args:
-        charge: whether this attempt counts as one of the task's.
+        charge: whether this attempt counts as one of the task's, and against its folder's day.
 
     Raises:
         Conflict: the task or its job are being fought over.
@@ -110,6 +181,7 @@ def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reaso
                 "percent": 0,
                 "expected_seconds_left": None,
                 "waiting_reason": reason,
+                "counted_seconds": None,
             }
         )
         job = ports.ledger.get(job_key(task.job_id))
@@ -123,6 +195,7 @@ def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reaso
                 Put(record.key, task, record.revision),
                 Put(queue_key(task), entry_of(task)),
                 *_job_state(ports, job, State.RUNNING if running else State.QUEUED),
+                *([] if charge else allowance.given_back(ports, record.document)),
             )
         except Conflict:
             continue

@@ -12,7 +12,8 @@ from processing.contract.catalogue import MODELS
 from processing.contract.document import Document
 
 # GPU types that SageMaker offers for processing jobs (November 2026).
-InstanceType = Annotated[str, Field(pattern=r"^ml\.(g4dn|g5|g6|g6e|g7|g7e|p5)\.[a-z0-9]+$")]
+_INSTANCE_TYPE = r"ml\.(g4dn|g5|g6|g6e|g7|g7e|p5)\.[a-z0-9]+"
+InstanceTypes = Annotated[str, Field(pattern=f"^{_INSTANCE_TYPE}(,{_INSTANCE_TYPE}){{0,4}}$")]
 
 
 class Config(Document):
@@ -32,14 +33,21 @@ class Config(Document):
     enhancer_model_id: str = "us.amazon.nova-2-lite-v1:0"
     """Bedrock model or inference profile that enhances prompts. Empty: prompts stay as they are."""
 
-    instance_type: InstanceType = "ml.g6e.xlarge"
+    instance_types: InstanceTypes = "ml.g6e.xlarge"
+    """With commas between them: a later one is tried when the earlier ones are not to be had."""
     image_uri: str = ""
     """Container image with Python 3.12 and PyTorch. Empty: AWS's own for the region."""
     volume_gb: Annotated[int, Field(ge=30, le=1000)] = 100
     max_processing_jobs: Annotated[int, Field(ge=1, le=100)] = 1
-    max_tasks_per_job: Annotated[int, Field(ge=1, le=90)] = 16
+    """At once, of all instance types together."""
+    max_tasks_per_job: Annotated[int, Field(ge=1, le=128)] = 128
+    """Together with the runtime: enough that a start-up is seconds for each video."""
+    max_tasks_per_folder_day: Annotated[int, Field(ge=0)] = 0
+    """Videos that a folder may have started in a day (UTC); what is over it waits. 0: no limit."""
+    max_gpu_minutes_per_folder_day: Annotated[int, Field(ge=0)] = 0
+    """The same in expected minutes of rendering."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    max_runtime_seconds: Annotated[int, Field(ge=60, le=777_600)] = 4 * 3600
+    max_runtime_seconds: Annotated[int, Field(ge=60, le=777_600)] = 10 * 3600
 
     reference_deadline_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
     link_hours: Annotated[int, Field(ge=1, le=168)] = 12

@@ -22,7 +22,16 @@ def use_table(table: dynamodb.Table) -> Statements:
     """Read and change records."""
     return [
         _allow(
-            [f"dynamodb:{name}" for name in ("GetItem", "Query", "PutItem", "DeleteItem")],
+            [
+                f"dynamodb:{name}"
+                for name in (
+                    "GetItem",
+                    "BatchGetItem",
+                    "Query",
+                    "PutItem",
+                    "DeleteItem",
+                )
+            ],
             table.table_arn,
         )
     ]
@@ -35,7 +44,7 @@ def read_drops(bucket: s3.Bucket) -> Statements:
             ["s3:GetObject", "s3:GetObjectVersion"],
             bucket.arn_for_objects(f"{keys.JOBS_PREFIX}*"),
         ),
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
 
 
@@ -76,7 +85,7 @@ def read_attempts(bucket: s3.Bucket) -> Statements:
     """Read what a processing job wrote."""
     return [
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*")),
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
 
 

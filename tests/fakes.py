@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from PIL import Image
 
@@ -83,10 +84,12 @@ SETTINGS = Settings(
     image_uri="000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag",
     code_uri="s3://assets/0123abcd.zip",
     role_arn="arn:aws:iam::000000000000:role/worker",
-    instance_type="ml.g6e.xlarge",
+    instance_types="ml.g6e.xlarge",
     volume_gb=100,
     max_processing_jobs=1,
     max_tasks_per_job=4,
+    max_tasks_per_folder_day=0,
+    max_gpu_minutes_per_folder_day=0,
     max_attempts=2,
     max_runtime_seconds=3600,
     default_model="demo",
@@ -108,12 +111,22 @@ class FakeLedger:
         item = self.items.get((key.partition, key.sort))
         return Record(key, key.kind.from_json(item[1]), item[0]) if item else None
 
+    def get_all(self, keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
+        return [FakeLedger.get(self, key) for key in keys]
+
     def query(
-        self, partition: str, kind: type[D], *, prefix: str = "", limit: int | None = None
+        self,
+        partition: str,
+        kind: type[D],
+        *,
+        prefix: str = "",
+        start: str = "",
+        limit: int | None = None,
     ) -> list[Record[D]]:
+        assert start.startswith(prefix) or not start
         sorts = self._sorts[partition]
         found: list[Record[D]] = []
-        for sort in sorts[bisect_left(sorts, prefix) :]:
+        for sort in islice(sorts, bisect_left(sorts, start or prefix), None):
             if not sort.startswith(prefix) or len(found) == limit:
                 break
             revision, body = self.items[(partition, sort)]
@@ -199,7 +212,8 @@ class FakeFiles:
     def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         for (of, key), versions in sorted(self.objects.items()):
             if of == bucket and key.startswith(prefix):
-                yield Listed(key, versions[-1].at)
+                facts = FakeFiles.facts(self, bucket, key)
+                yield Listed(key, versions[-1].at, facts.version, facts.versioned)
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?expires={seconds}"
@@ -215,6 +229,8 @@ class FakeRenderer:
     def __init__(self) -> None:
         self.jobs: dict[str, tuple[ProcessingJob, str, str]] = {}
         self.quota = 100
+        self.quotas: dict[str, int] = {}
+        """By instance type, where one has another than all together."""
         self.lose_next_acknowledgement = False
         self.refuses: set[str] = set()
         """URIs of models that SageMaker finds nothing at."""
@@ -226,9 +242,12 @@ class FakeRenderer:
             raise NameTaken(job.attempt_id)
         if job.model_uri in self.refuses:
             raise Refused(f"No S3 objects found under S3 URL {job.model_uri}")
-        running = [1 for _, status, _ in self.jobs.values() if status == "InProgress"]
-        if len(running) >= self.quota:
-            raise NoCapacity("the account's quota for ml.g6e.xlarge processing jobs is used up")
+        running = [other for other, status, _ in self.jobs.values() if status == "InProgress"]
+        alike = [other for other in running if other.instance_type == job.instance_type]
+        if len(running) >= self.quota or len(alike) >= self.quotas.get(job.instance_type, 100):
+            raise NoCapacity(
+                f"the account's quota for {job.instance_type} processing jobs is used up"
+            )
         self.jobs[job.attempt_id] = (job, "InProgress", "")
         if self.lose_next_acknowledgement:
             self.lose_next_acknowledgement = False

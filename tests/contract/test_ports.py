@@ -106,6 +106,36 @@ def test_what_is_put_is_read_at_once(services: Services, partition: str) -> None
     assert (record.document.job_id, record.revision) == ("ä\n😀", 1)
 
 
+def test_many_are_read_together_in_the_order_asked_for(services: Services, partition: str) -> None:
+    """More than DynamoDB answers in one call, some of them not there, one asked for twice."""
+    for start in range(0, 120, 60):
+        changes = [
+            Put(key(partition, f"{n:03}"), Letter(job_id=str(n))) for n in range(start, start + 60)
+        ]
+        services.ledger.commit(*changes)
+    asked = [key(partition, f"{n:03}") for n in (*range(118, 125), 7, *range(110), 7)]
+    found = services.ledger.get_all(asked)
+    wanted = ["118", "119", *[None] * 5, "7", *map(str, range(110)), "7"]
+    assert [record and record.document.job_id for record in found] == wanted
+    assert services.ledger.get_all([]) == []
+
+
+def test_a_query_begins_where_it_is_told_and_stays_in_its_prefix(
+    services: Services, partition: str
+) -> None:
+    for sort in ("0#a#1", "1#a#1", "1#a#2", "1#b#1", "1#c#1", "2#a#1"):
+        services.ledger.commit(Put(key(partition, sort), Letter(job_id=sort)))
+
+    def found(start: str, limit: int | None = None) -> list[str]:
+        records = services.ledger.query(partition, Letter, prefix="1#", start=start, limit=limit)
+        return [record.document.job_id for record in records]
+
+    assert found("1#a#2") == ["1#a#2", "1#b#1", "1#c#1"]
+    assert found("1#a#2!") == ["1#b#1", "1#c#1"]
+    assert found("1#a$", limit=1) == ["1#b#1"]
+    assert found("1#z") == []
+
+
 def test_a_change_from_an_old_revision_conflicts(services: Services, partition: str) -> None:
     at = key(partition, "a")
     services.ledger.commit(Put(at, Letter(job_id="1")))
@@ -198,6 +228,20 @@ def test_parts_digests_lists_and_removal(services: Services, partition: str) -> 
     ]
     services.files.remove("work", f"{partition}/a")
     assert [f.key for f in services.files.listed("work", f"{partition}/")] == [f"{partition}/b"]
+
+
+@pytest.mark.parametrize("bucket", ["input", "work"])
+def test_a_listing_names_the_current_version_and_no_other(
+    services: Services, partition: str, bucket: str
+) -> None:
+    for body in (b"1", b"2"):
+        services.files.write(bucket, f"{partition}/a", body, "text/plain")
+    services.files.write(bucket, f"{partition}/gone", b"1", "text/plain")
+    services.files.remove(bucket, f"{partition}/gone")
+    (listed,) = services.files.listed(bucket, f"{partition}/")
+    facts = services.files.facts(bucket, f"{partition}/a")
+    assert (listed.version, listed.versioned) == (facts.version, facts.versioned)
+    assert abs(listed.modified_at - facts.modified_at).total_seconds() < 1.5
 
 
 def test_a_link_downloads_what_it_names(embedded: Services, partition: str) -> None:

@@ -1,19 +1,32 @@
 """Starting processing jobs: all that is compatible goes into one, and capacity means waiting."""
 
+import random
+from dataclasses import replace
+
 import pytest
 
 from functions.dispatch import TAKE_OVER_AFTER, dispatch
-from functions.job import Attempt, Capacity, State
-from functions.ports import OPEN_ATTEMPTS, QUEUE, QueueEntry, capacity_key
+from functions.finish import attempt_ended
+from functions.job import Attempt, QueueEntry, State, Task
+from functions.ports import (
+    CAPACITY,
+    OPEN_ATTEMPTS,
+    QUEUE,
+    Put,
+    Record,
+    Remove,
+    attempt_key,
+    queue_key,
+    task_key,
+)
 from functions.sweep import sweep
-from tests.fakes import World
-from tests.fakes import PNG
+from tests.fakes import PNG, World
 from tests.functions.test_submit import jobs, status, tasks
 
 
 def leases(world: World) -> tuple[str, ...]:
-    record = world.ledger.get(capacity_key("ml.g6e.xlarge"))
-    return record.document.leases if record else Capacity().leases
+    record = world.ledger.get(CAPACITY)
+    return tuple(lease.attempt_id for lease in record.document.leases) if record else ()
 
 
 def test_a_drop_on_an_idle_system_starts_at_once(world: World) -> None:
@@ -188,3 +201,205 @@ def test_every_step_may_be_the_last_of_a_dispatch(world: World) -> None:
     while run(points):
         points += 1
     assert points > 15, "the kills went through the whole dispatch"
+
+
+def test_a_long_queue_is_read_in_parts_and_a_small_folder_behind_it_has_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.dispatch._PAGE", 64)
+    world.set(max_tasks_per_job=8)
+    for number in range(600):
+        world.clock.move(milliseconds=1)
+        world.drop(f"jobs/{number % 2}/{number}.yaml", "prompt: x\nenhance: false\n")
+    world.drop("jobs/small/bee.yaml")
+    counted = Counted(world)
+    (attempt,) = world.dispatch()
+    folders = [t.task_id.rpartition("-")[0][:3] for t in world.manifest(attempt).tasks]
+    assert len(folders) == 8 and folders.count("bee") == 1
+    assert counted.entries <= 400
+    # Whoever was served last comes last, also in the next job.
+    world.render(attempt)
+    world.drop("jobs/small/bee2.yaml")
+    world.drop("jobs/new/first.yaml")
+    world.dispatch()
+    tasks_now = [t.task_id for t in world.manifest(world.running()[0]).tasks]
+    assert tasks_now[0].startswith("first-")
+
+
+class Counted:
+    """Counts what is read of the queue from now on."""
+
+    def __init__(self, world: World) -> None:
+        self.calls = self.entries = 0
+        query = world.ledger.query
+
+        def counting(partition, kind, **arguments):  # type: ignore[no-untyped-def]
+            found = query(partition, kind, **arguments)
+            if partition == QUEUE:
+                self.calls += 1
+                self.entries += len(found)
+            return found
+
+        world.ledger.query = counting  # type: ignore[method-assign]
+
+
+def test_a_wake_up_while_all_is_in_use_reads_nothing_of_the_queue(world: World) -> None:
+    world.drop("jobs/1.yaml")
+    world.dispatch()
+    world.drop("jobs/2.yaml")
+    counted = Counted(world)
+    world.dispatch()
+    assert counted.calls == 0
+
+
+def test_every_folder_has_its_turn_when_there_are_more_than_are_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.dispatch._PAGE", 16)
+    monkeypatch.setattr("functions.dispatch._PAGES", 4)
+    folders = 15
+    for number in range(folders * 20):
+        world.drop(f"jobs/{number % folders}/{number}.yaml", "prompt: x\nenhance: false\n")
+    chance = random.Random(1)
+    ports = replace(world.ports, new_suffix=lambda: f"{chance.getrandbits(32):08x}")
+    seen: set[str] = set()
+    for _ in range(30):
+        dispatch(ports)
+        (attempt,) = world.running()
+        seen |= {t.document.folder for t in task_records(world, attempt)}
+        world.render(attempt)
+    assert len(seen) == folders
+
+
+def task_records(world: World, attempt_id: str) -> list[Record[Task]]:
+    record = world.ledger.get(attempt_key(attempt_id))
+    assert record is not None
+    return [t for t in world.ledger.get_all([task_key(r) for r in record.document.tasks]) if t]
+
+
+def test_many_tasks_are_claimed_with_few_commits(world: World) -> None:
+    world.set(max_tasks_per_job=128)
+    for number in range(100):
+        world.drop(f"jobs/{number % 40}/{number}.yaml", "prompt: x\nenhance: false\n")
+    world.set(max_tasks_per_folder_day=1000)
+    before = world.ledger.commits
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 100
+    assert world.ledger.commits - before == 8, "the lease, five claims, the manifest, the start"
+
+
+def test_a_task_that_changes_while_it_is_claimed_costs_the_others_nothing(world: World) -> None:
+    world.drop("jobs/1.yaml")
+    world.drop("jobs/2.yaml")
+    commit, get_all = world.ledger.commit, world.ledger.get_all
+
+    def meanwhile(asked):  # type: ignore[no-untyped-def]
+        found = get_all(asked)
+        if asked[0].sort.startswith("TASK#"):
+            world.ledger.get_all = get_all  # type: ignore[method-assign]
+            record = found[0]
+            ended = record.document.model_copy(update={"state": State.CANCELED})
+            commit(Put(record.key, ended, record.revision), Remove(queue_key(record.document), 1))
+        return found
+
+    world.ledger.get_all = meanwhile  # type: ignore[method-assign]
+    (attempt,) = world.dispatch()
+    assert [t.task_id[0] for t in world.manifest(attempt).tasks] == ["2"]
+
+
+def test_the_next_instance_type_is_tried_when_the_first_is_not_to_be_had(world: World) -> None:
+    world.set(instance_types="ml.p5.4xlarge,ml.g6e.xlarge,ml.g5.xlarge", max_processing_jobs=2)
+    world.renderer.quotas = {"ml.p5.4xlarge": 0, "ml.g6e.xlarge": 1}
+    world.drop("jobs/1.yaml")
+    world.drop("jobs/2.yaml", "prompt: x\nmodel: cogvideox-2b\n")
+    world.dispatch()
+    assert [world.renderer.jobs[a][0].instance_type for a in world.running()] == [
+        "ml.g6e.xlarge",
+        "ml.g5.xlarge",
+    ]
+    assert len(leases(world)) == 2
+    # A few minutes later the most wanted one is tried again.
+    for attempt in world.running():
+        world.render(attempt)
+    world.renderer.quotas = {}
+    world.clock.move(minutes=5)
+    world.drop("jobs/3.yaml")
+    (attempt,) = world.dispatch()
+    assert world.renderer.jobs[attempt][0].instance_type == "ml.p5.4xlarge"
+
+
+def test_a_type_without_machines_is_passed_over_for_the_next_one(world: World) -> None:
+    world.set(instance_types="ml.p5.4xlarge,ml.g6e.xlarge")
+    world.drop("jobs/bee.yaml")
+    (attempt,) = world.dispatch()
+    world.renderer.end(attempt, "Failed", "CapacityError: no instances")
+    attempt_ended(world.ports, attempt)
+    assert "CapacityError" in status(world, "bee").message
+    (attempt,) = world.dispatch()
+    assert world.renderer.jobs[attempt][0].instance_type == "ml.g6e.xlarge"
+    assert tasks(world)[0].attempts == 1
+
+
+def test_what_is_over_a_folders_day_waits_for_the_next_and_says_so(world: World) -> None:
+    world.set(max_tasks_per_folder_day=2)
+    for name in ("a/1", "a/2", "a/3", "b/4"):
+        world.clock.move(seconds=1)
+        world.drop(f"jobs/{name}.yaml")
+    (attempt,) = world.dispatch()
+    assert [t.task_id[0] for t in world.manifest(attempt).tasks] == ["1", "4", "2"]
+    world.render(attempt)
+    assert world.dispatch() == []
+    assert "allowance" in status(world, "a/3").message
+    assert status(world, "a/3").state == State.QUEUED
+    world.clock.move(hours=11)
+    assert world.dispatch() == []
+    world.clock.move(hours=1)
+    (attempt,) = world.dispatch()
+    world.render(attempt)
+    assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 4
+    assert status(world, "a/3").message == "Ready."
+
+
+def test_gpu_minutes_are_limited_too(world: World) -> None:
+    world.set(max_gpu_minutes_per_folder_day=8)
+    for name in ("1", "2", "3"):
+        world.drop(f"jobs/{name}.yaml", "prompt: x\nmodel: cogvideox-5b\n")
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 2, "of 200 s each"
+
+
+def test_an_attempt_without_capacity_spends_nothing_of_the_day(world: World) -> None:
+    world.set(max_tasks_per_folder_day=1)
+    world.renderer.quota = 0
+    world.drop("jobs/bee.yaml")
+    for _ in range(3):
+        assert world.dispatch() == []
+        assert "quota" in status(world, "bee").message
+        world.clock.move(minutes=5)
+    world.renderer.quota = 1
+    (attempt,) = world.dispatch()
+    world.render(attempt)
+    world.drop("jobs/other.yaml")
+    assert world.dispatch() == []
+
+
+def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> None:
+    """The second one plans when the first one has its lease and has claimed nothing yet."""
+    world.set(max_tasks_per_folder_day=1, max_processing_jobs=2)
+    world.drop("jobs/1.yaml")
+    world.drop("jobs/2.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: low\n")
+    world.clock.move(minutes=5)
+    commit, leased = world.ledger.commit, []
+
+    def then_another(*changes):  # type: ignore[no-untyped-def]
+        commit(*changes)
+        if changes[0].key == CAPACITY and not leased:
+            leased.append(changes)
+            # Its plan has no room for the first one's task, so it takes up the other one.
+            world.drop("jobs/3.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: high\n")
+            assert len(world.dispatch()) == 1
+
+    world.ledger.commit = then_another  # type: ignore[method-assign]
+    world.dispatch()
+    assert sum(task.state == State.RUNNING for task in tasks(world)) == 1
+    assert len(leases(world)) == 1

@@ -60,6 +60,7 @@ def test_the_sidecar_can_be_dropped_again_for_the_same_video(world: World, attem
 
 def test_results_told_of_many_times_are_published_once(world: World, attempt: str) -> None:
     world.render(attempt)
+    sweep(world.ports)
     commits = world.ledger.commits
     for _ in range(3):
         file_written(world.ports, result_key(world, attempt))
@@ -182,6 +183,8 @@ def test_no_machine_for_a_while_uses_up_no_attempt(world: World, attempt: str) -
         world.renderer.end(running, "Failed", "CapacityError: no instances")
         attempt_ended(world.ports, running)
         assert "CapacityError" in status(world, "a/bee").message
+        assert world.dispatch() == [], "not again at once"
+        world.clock.move(minutes=5)
         world.dispatch()
     world.render(world.running()[0])
     assert jobs(world)[0].state == State.SUCCEEDED

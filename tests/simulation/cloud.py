@@ -22,6 +22,7 @@ from functions.dispatch import dispatch
 from functions.finish import attempt_ended, file_written
 from functions.job import Attempt, Capacity, Job, Letter, QueueEntry, State, Task, Waiting
 from functions.ports import (
+    CAPACITY,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
@@ -95,7 +96,11 @@ _KINDS = [f.name for f in fields(Faults) if f.name != "until_seconds"]
 
 
 class WatchedLedger(FakeLedger):
-    """Refuses what the states do not allow."""
+    """Refuses what the states and a folder's day do not allow."""
+
+    def __init__(self, simulation: "Simulation") -> None:
+        super().__init__()
+        self._simulation = simulation
 
     def commit(self, *changes: Change) -> None:
         before = {
@@ -112,6 +117,24 @@ class WatchedLedger(FakeLedger):
             assert isinstance(new, Job | Task)
             if old.document.state.terminal and new.state != old.document.state:
                 raise Violated(f"{change.key}: {old.document.state} became {new.state}")
+            if isinstance(new, Task) and new.state == State.RUNNING != old.document.state:
+                self._check_day(new)
+
+    def _check_day(self, task: Task) -> None:
+        limit = self._simulation.settings.max_tasks_per_folder_day
+        if not limit or task.started_at is None:
+            return
+        day = task.started_at.date()
+        started = [
+            other
+            for other in self._simulation.documents(Task)
+            if other.folder == task.folder
+            and other.state != State.QUEUED
+            and other.started_at is not None
+            and other.started_at.date() == day
+        ]
+        if len(started) > limit:
+            raise Violated(f"{len(started)} tasks of '{task.folder}' were started on {day}")
 
 
 class WatchedRenderer(FakeRenderer):
@@ -185,7 +208,7 @@ class Simulation(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.rng = random.Random(self.seed)
-        self.ledger = WatchedLedger()
+        self.ledger = WatchedLedger(self)
         self.renderer = WatchedRenderer(self)
         self.accepted: Counter[str] = Counter()
         self.published: dict[str, set[str]] = {}
@@ -332,6 +355,10 @@ class Simulation(World):
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
+            if self.settings.max_tasks_per_folder_day and self.ledger.query(
+                QUEUE, QueueEntry, limit=1
+            ):
+                patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # until tomorrow
             if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:
                 return
 
@@ -544,7 +571,7 @@ class Simulation(World):
             left = self.ledger.query(partition, kind)  # type: ignore[type-var]
             if left:
                 raise Violated(f"left in {partition}: {[record.key.sort for record in left]}")
-        for record in self.ledger.query("CAPACITY", Capacity):
+        for record in self.ledger.query(CAPACITY.partition, Capacity):
             if record.document.leases:
                 raise Violated(f"leases left: {record.document.leases}")
 

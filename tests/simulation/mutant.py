@@ -69,7 +69,7 @@ def main() -> int:
 def seen(what: str, simulation: object) -> bool:
     """Whether something goes wrong in a simulation."""
     try:
-        simulation.run(horizon_seconds=86_400)  # type: ignore[attr-defined]
+        simulation.run(horizon_seconds=3 * 86_400)  # type: ignore[attr-defined]
         simulation.check()  # type: ignore[attr-defined]
     except Exception as error:
         print(f"{what}: {error!r}"[:300])

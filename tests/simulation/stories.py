@@ -90,7 +90,13 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
 
 
 def any_schedule(seed: int) -> Simulation:
-    """A busy hour with a few faults of any strength; the seed decides which."""
-    simulation = Simulation(seed=seed, faults=Faults.some(random.Random(seed)))
+    """A busy hour with a few faults of any strength; the seed decides which, and the settings."""
+    rng = random.Random(seed)
+    simulation = Simulation(seed=seed, faults=Faults.some(rng))
+    simulation.set(
+        max_processing_jobs=rng.choice((1, 1, 2, 3)),
+        max_tasks_per_folder_day=rng.choice((0, 0, 0, 3)),
+        instance_types=rng.choice(("ml.g6e.xlarge", "ml.p5.4xlarge,ml.g6e.xlarge")),
+    )
     busy_hour(simulation)
     return simulation

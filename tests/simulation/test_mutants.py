@@ -38,13 +38,13 @@ MUTANTS = {
     ),
     "a lease is not given back": (
         "functions.dispatch",
-        "changes.append(Put(capacity.key, Capacity(leases=leases), capacity.revision))",
-        "pass",
+        "            changes.append(Put(CAPACITY, new, capacity.revision))\n",
+        "            pass\n",
     ),
     "leases are not counted": (
         "functions.dispatch",
-        "        if len(leases) >= settings.max_processing_jobs:",
-        "        if False:",
+        "    free = settings.max_processing_jobs - len(capacity.leases)",
+        "    free = settings.max_processing_jobs",
     ),
     "an abandoned attempt is not taken over": (
         "functions.dispatch",
@@ -74,6 +74,16 @@ MUTANTS = {
         'record = _move(ports, record, state="returning", reason=str(full))',
         "record = Record(record.key, attempt, record.revision)",
     ),
+    "a type that was refused is never asked again": (
+        "functions.dispatch",
+        "        if ports.now() - refusal.at < PASSED_OVER_FOR",
+        "        if True",
+    ),
+    "a claim leaves the queue entry": (
+        "functions.transitions",
+        "                *(Remove(queue_key(record.document), 1) for record in queued),\n",
+        "",
+    ),
     "a job that exists is taken in again": (
         "functions.submit",
         "        if record is not None and record.document.state != State.WAITING:",
@@ -92,8 +102,8 @@ MUTANTS = {
     ),
     "the sweeper does not look at the inbox": (
         "functions.sweep",
-        "    each(_dropped,",
-        "    0 and each(_dropped,",
+        "        _inbox(ports)\n",
+        "        pass\n",
     ),
     "the sweeper does not look at the attempts": (
         "functions.sweep",

@@ -44,7 +44,7 @@ def test_schedules_from_seeds(block: int) -> None:
     for seed in range(block * size, (block + 1) * size):
         simulation = any_schedule(seed)
         try:
-            simulation.run()
+            simulation.run(horizon_seconds=3 * 86_400)
             simulation.check()
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r} with {simulation.faults}") from error

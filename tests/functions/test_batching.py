@@ -1,0 +1,185 @@
+"""The plan: who goes together, in which order, and how many processing jobs it is worth."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from functions.batching import FILL, WORTH, Allowance, Expected, Plan, Situation, kind_of, plan
+from functions.job import QueueEntry, TaskRef
+from functions.spec import Priority
+from processing.contract.catalogue import Mode
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+STARTUP, RENDER = 360.0, 200.0
+
+
+def entry(
+    number: int,
+    *,
+    folder: str = "",
+    priority: Priority = "normal",
+    model: str = "m",
+    size: int = 24,
+) -> QueueEntry:
+    """The higher the number, the younger."""
+    return QueueEntry(
+        task=TaskRef(job_id=f"j{number}", number=1),
+        task_id=f"j{number:05d}-01",
+        model=model,
+        mode=Mode.TEXT_TO_VIDEO,
+        priority=priority,
+        folder=folder,
+        queued_at=NOW - timedelta(seconds=60 - number / 1000),
+        size_class=size,
+        work=1.0,
+    )
+
+
+def planned(
+    line: list[QueueEntry],
+    *,
+    free: int = 1,
+    running: set[str] = frozenset(),  # type: ignore[assignment]
+    served: tuple[str, ...] = (),
+    allowances: dict[str, Allowance] | None = None,
+    max_tasks: int = 128,
+    max_runtime_seconds: float = 36_000,
+    waited: timedelta = timedelta(0),
+    busy_minutes: tuple[float, ...] = (),
+) -> Plan:
+    situation = Situation(
+        line=line,
+        running={(model, Mode.TEXT_TO_VIDEO, 24) for model in running},
+        free=free,
+        busy_until=[NOW + timedelta(minutes=minutes) for minutes in busy_minutes],
+        served=served,
+        allowances=allowances or {},
+        max_tasks=max_tasks,
+        max_runtime_seconds=max_runtime_seconds,
+        now=NOW + waited,
+    )
+    return plan(situation, lambda e: Expected(STARTUP, RENDER * e.work))
+
+
+def sizes(found: Plan) -> list[int]:
+    return [len(job.entries) for job in found.jobs]
+
+
+def names(found: Plan, job: int = 0) -> list[int]:
+    return [int(e.task.job_id[1:]) for e in found.jobs[job].entries]
+
+
+def test_nothing_waits() -> None:
+    assert planned([]) == Plan((), ())
+
+
+def test_a_first_drop_starts_at_once() -> None:
+    assert sizes(planned([entry(1)], free=4)) == [1]
+
+
+def test_beside_a_running_job_of_its_kind_a_start_up_must_be_worth_it() -> None:
+    assert sizes(planned([entry(1)], free=3, running={"m"})) == []
+    assert WORTH * STARTUP == 1440, "eight tasks of 200 s"
+    assert sizes(planned([entry(n) for n in range(7)], free=3, running={"m"})) == []
+    assert sizes(planned([entry(n) for n in range(8)], free=3, running={"m"})) == [8]
+    assert sizes(planned([entry(n) for n in range(4)], free=3, running={"m"}, max_tasks=3)) == [3]
+    assert sizes(planned([entry(1)], free=3, running={"other"})) == [1]
+
+
+def test_nobody_waits_long_for_company_and_a_high_priority_not_at_all() -> None:
+    late = timedelta(minutes=5)
+    assert sizes(planned([entry(1)], free=3, running={"m"}, waited=late)) == [1]
+    assert sizes(planned([entry(1, priority="high")], free=3, running={"m"})) == [1]
+
+
+def test_a_large_backlog_is_shared_out_evenly() -> None:
+    found = planned([entry(n) for n in range(103)], free=4)
+    assert sizes(found) == [26, 26, 26, 25]
+    assert names(found)[:3] == [0, 4, 8], "the oldest are the first of their jobs"
+
+
+def test_jobs_end_together_when_tasks_are_of_different_lengths() -> None:
+    line = [entry(n).model_copy(update={"work": 4.0 if n % 5 == 0 else 1.0}) for n in range(40)]
+    loads = [sum(e.work for e in job.entries) for job in planned(line, free=4).jobs]
+    assert max(loads) - min(loads) <= 4
+
+
+def test_what_comes_free_soon_is_left_its_share_and_what_does_not_is_not() -> None:
+    line = [entry(n) for n in range(32)]
+    assert sizes(planned(line, busy_minutes=(3, 3, 3), running={"m"})) == [8]
+    assert sizes(planned(line, busy_minutes=(300, 300, 300), running={"m"})) == [32]
+    assert sizes(planned(line, busy_minutes=(3, 300, 300), running={"m"})) == [16]
+    assert sizes(planned([entry(1)], busy_minutes=(3, 3, 3))) == [1]
+
+
+def test_a_small_backlog_shares_one_start_up() -> None:
+    assert sizes(planned([entry(n) for n in range(14)], free=4)) == [14]
+    assert sizes(planned([entry(n) for n in range(15)], free=4)) == [8, 7]
+
+
+def test_never_more_than_are_allowed_or_fit_into_the_longest_run() -> None:
+    line = [entry(n) for n in range(500)]
+    assert sizes(planned(line, free=2)) == [128, 128]
+    found = planned(line, free=2, max_runtime_seconds=7200)
+    assert sizes(found) == [27, 27]
+    assert STARTUP + 27 * RENDER <= FILL * 7200 < STARTUP + 28 * RENDER
+    assert sizes(planned(line, max_runtime_seconds=60)) == [1], "one goes even so"
+
+
+def test_only_what_is_of_one_kind_goes_together() -> None:
+    line = [entry(1), entry(2, model="x"), entry(3, size=25), entry(4)]
+    found = planned(line, free=9)
+    assert [names(found, n) for n in range(3)] == [[1, 4], [2], [3]]
+    assert all(len({kind_of(e) for e in job.entries}) == 1 for job in found.jobs)
+
+
+def test_every_kind_has_an_instance_before_one_has_two() -> None:
+    line = [*(entry(n) for n in range(100)), entry(200, model="x"), entry(201, size=25)]
+    assert sizes(planned(line, free=3)) == [100, 1, 1]
+    assert sizes(planned(line, free=5)) == [34, 33, 33, 1, 1]
+
+
+def test_priority_then_folders_in_turn_then_age() -> None:
+    line = [
+        *(entry(n, folder="big") for n in range(6)),
+        entry(6, folder="small"),
+        entry(7, folder="small"),
+        entry(8, folder="urgent", priority="high"),
+        entry(9, folder="small", priority="low"),
+    ]
+    assert names(planned(line)) == [8, 0, 6, 1, 7, 2, 3, 4, 5, 9]
+
+
+def test_the_folder_served_longest_ago_comes_first() -> None:
+    line = [entry(1, folder="a"), entry(2, folder="b"), entry(3, folder="c")]
+    assert names(planned(line, served=("b", "a"))) == [3, 2, 1]
+
+
+def test_one_folder_with_thousands_does_not_keep_another_waiting() -> None:
+    line = [*(entry(n, folder="big") for n in range(1000)), entry(5000, folder="one")]
+    assert names(planned(line))[1] == 5000
+
+
+def test_a_lower_priority_does_not_go_before_a_higher_one_of_another_kind() -> None:
+    line = [entry(1), entry(2, model="x"), entry(3, priority="low")]
+    assert names(planned(line)) == [1]
+    found = planned(line, free=2)
+    assert [names(found, n) for n in range(2)] == [[1, 3], [2]]
+
+
+def test_what_is_over_its_folders_allowance_is_held() -> None:
+    line = [entry(n, folder=f) for n, f in enumerate(("a", "a", "b", "a"))]
+    found = planned(line, allowances={"a": Allowance(2, float("inf"))})
+    assert names(found) == [0, 2, 1] and [e.task_id for e in found.held] == ["j00003-01"]
+    found = planned(line, allowances={"a": Allowance(float("inf"), 250)})
+    assert names(found) == [0, 2] and len(found.held) == 2
+
+
+def test_a_plan_loses_and_doubles_nothing() -> None:
+    line = [
+        entry(n, folder=str(n % 7), model=f"m{n % 3}", priority=("high", "normal", "low")[n % 3])
+        for n in range(300)
+    ]
+    found = planned(line, free=6, allowances={"3": Allowance(5, 1e9)})
+    seen = Counter(e.task_id for job in found.jobs for e in job.entries)
+    seen.update(e.task_id for e in found.held)
+    assert set(seen.values()) == {1} and set(seen) <= {e.task_id for e in line}

@@ -1,0 +1,137 @@
+"""Expected seconds and dollars: stated at first, learned from finished jobs later."""
+
+from datetime import timedelta
+
+import pytest
+
+from functions import estimate
+from functions.finish import attempt_ended
+from functions.job import Attempt, Learned
+from functions.ports import LEARNED, OPEN_ATTEMPTS, Conflict, attempt_key, task_key
+from processing.contract.catalogue import MODELS, Mode
+from processing.contract.manifest import Parameters
+from processing.contract.outcome import Outcome
+from tests.fakes import World
+from tests.functions.test_submit import jobs, tasks
+
+G6E = "ml.g6e.xlarge"
+
+
+def parameters(model: str = "cogvideox-5b", **changed: int) -> Parameters:
+    m = MODELS[model]
+    size = m.weights[Mode.TEXT_TO_VIDEO].sizes[0]
+    return Parameters(
+        mode=Mode.TEXT_TO_VIDEO, prompt="a", height=size.height, width=size.width,
+        num_frames=m.num_frames[0], fps=8, num_inference_steps=50, guidance_scale=6.0, seed=1,
+    ).model_copy(update=changed)  # fmt: skip
+
+
+def test_what_nothing_was_learned_of_is_what_is_stated() -> None:
+    found = estimate.of_task(Learned(), parameters(), "cogvideox-5b", G6E)
+    assert (found.startup_seconds, round(found.render_seconds)) == (360, 200)
+    assert found.usd_high == pytest.approx((360 + 200) / 3600 * 2.61)
+    assert found.usd_low == pytest.approx((360 / 128 + 200) / 3600 * 2.61)
+    assert round(estimate.of_task(
+        Learned(), parameters("cogvideox1.5-5b"), "cogvideox1.5-5b", "ml.p5.4xlarge"
+    ).render_seconds) == 550  # fmt: skip
+
+
+def test_half_the_steps_or_frames_are_half_the_seconds() -> None:
+    whole = estimate.of_task(Learned(), parameters(), "cogvideox-5b", G6E).render_seconds
+    for changed in ({"num_inference_steps": 25}, {"num_frames": 49 // 2}):
+        half = estimate.of_task(Learned(), parameters(**changed), "cogvideox-5b", G6E)
+        assert half.render_seconds == pytest.approx(whole / 2, rel=0.03)
+
+
+def test_a_type_without_a_known_price_has_no_cost() -> None:
+    found = estimate.of_task(Learned(), parameters(), "cogvideox-5b", "ml.g4dn.2xlarge")
+    assert found.usd_low is None and found.usd_high is None and found.render_seconds > 1000
+
+
+def test_alike_are_of_one_class() -> None:
+    sizes = [estimate.size_class_of(parameters(num_frames=n)) for n in (49, 41, 25, 9)]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
+    flipped = parameters(height=720, width=480)
+    assert estimate.size_class_of(flipped) == estimate.size_class_of(parameters())
+
+
+def finish_one(world: World, name: str, *, startup: float, render: float) -> None:
+    """A job of two drops whose worker took that long."""
+    world.drop(f"jobs/{name}/1.yaml")
+    world.drop(f"jobs/{name}/2.yaml")
+    (attempt,) = world.dispatch()
+    world.clock.move(seconds=startup)
+    for task in world.manifest(attempt).tasks:
+        began = world.clock()
+        world.clock.move(seconds=render)
+        world.write_result(attempt, task)
+        key = f"attempts/{attempt}/output/{task.task_id}/result.json"
+        result = Outcome.from_json(world.files.read("work", key)).result
+        timed = result.model_copy(update={"started_at": began})
+        world.files.write("work", key, Outcome(result=timed).to_json().encode(), "x")
+    world.renderer.end(attempt, "Completed")
+    attempt_ended(world.ports, attempt)
+
+
+def test_finished_jobs_teach(world: World) -> None:
+    finish_one(world, "a", startup=101, render=10)
+    (rate,) = estimate.read(world.ports).rates
+    assert (rate.model, rate.instance_type, rate.jobs) == ("demo", G6E, 1)
+    assert (rate.startup_seconds, rate.loading_seconds) == (100, 1)
+    found = estimate.of_task(estimate.read(world.ports), tasks(world)[0].parameters, "demo", G6E)
+    assert (found.startup_seconds, found.render_seconds) == (101, pytest.approx(10))
+    finish_one(world, "b", startup=201, render=20)
+    (rate,) = estimate.read(world.ports).rates
+    assert rate.startup_seconds == 150 and rate.jobs == 2, "the first few count evenly"
+    for number in range(20):
+        finish_one(world, f"c{number}", startup=301, render=20)
+    (rate,) = estimate.read(world.ports).rates
+    assert 280 < rate.startup_seconds < 300, "old jobs are forgotten"
+
+
+@pytest.mark.parametrize("error", [Conflict("others learned too"), ConnectionError("away")])
+def test_what_cannot_be_learned_now_fails_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    commit = world.ledger.commit
+
+    def refusing(*changes):  # type: ignore[no-untyped-def]
+        if changes[0].key == LEARNED:
+            raise error
+        commit(*changes)
+
+    monkeypatch.setattr(world.ledger, "commit", refusing)
+    finish_one(world, "a", startup=101, render=10)
+    assert all(job.state == "succeeded" for job in jobs(world))
+    assert not world.ledger.query(OPEN_ATTEMPTS, Attempt)
+    assert "estimate-not-learned" in [event for event, _ in world.told]
+
+
+def test_a_job_that_died_or_clocks_that_disagree_teach_nothing(world: World) -> None:
+    world.drop("jobs/bee.yaml")
+    (attempt,) = world.dispatch()
+    world.renderer.end(attempt, "Failed", "the machine went away")
+    attempt_ended(world.ports, attempt)
+    (attempt,) = world.dispatch()
+    world.clock.at -= timedelta(seconds=100)
+    world.render(attempt)
+    assert estimate.read(world.ports) == Learned()
+
+
+def test_one_job_is_learned_from_with_one_commit_and_few_reads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.set(max_tasks_per_job=100)
+    for number in range(50):
+        world.drop(f"jobs/{number}.yaml")
+    (attempt,) = world.dispatch()
+    record = world.ledger.get(attempt_key(attempt))
+    assert record is not None
+    tasks = world.ledger.get_all([task_key(ref) for ref in record.document.tasks])
+    for task in world.manifest(attempt).tasks:
+        world.write_result(attempt, task)
+    before, reads = world.ledger.commits, []
+    read = world.files.read
+    monkeypatch.setattr(world.files, "read", lambda *a: (reads.append(a), read(*a))[1])
+    estimate.learn(world.ports, record.document, [task.document for task in tasks if task])
+    assert world.ledger.commits - before <= 1 and len(reads) == 4

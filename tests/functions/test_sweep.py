@@ -1,0 +1,109 @@
+"""What the sweeper costs, and that it finds every drop that no event told of."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from functions.job import State
+from functions.sweep import sweep
+from tests.fakes import World
+from tests.functions.test_submit import jobs
+
+
+class Calls:
+    """Counts the calls of ports from now on."""
+
+    def __init__(self, world: World) -> None:
+        self.made: Counter[str] = Counter()
+        for port in (world.ledger, world.files):
+            for name in ("get", "get_all", "query", "facts", "read", "listed"):
+                if hasattr(port, name):
+                    setattr(port, name, self._counted(name, getattr(port, name)))
+
+    def _counted(self, name: str, call: Any) -> Any:
+        def wrapped(*arguments: Any, **named: Any) -> Any:
+            self.made[name] += 1
+            return call(*arguments, **named)
+
+        return wrapped
+
+
+def test_a_drop_without_event_is_found(world: World) -> None:
+    world.drop("jobs/bee.yaml", event=False)
+    sweep(world.ports)
+    assert jobs(world) == [], "its event may be on its way"
+    world.clock.move(minutes=3)
+    sweep(world.ports)
+    assert [job.state for job in jobs(world)] == [State.QUEUED]
+
+
+def test_nothing_is_lost_however_long_no_sweep_ran(world: World) -> None:
+    sweep(world.ports)
+    world.clock.move(minutes=1)
+    world.drop("jobs/bee.yaml", event=False)
+    world.clock.move(hours=30)
+    sweep(world.ports)
+    assert len(jobs(world)) == 1
+
+
+def test_a_drop_that_was_overwritten_within_the_same_second_is_found(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a\n")
+    world.drop("jobs/bee.yaml", "prompt: b\n", event=False)
+    world.clock.move(minutes=3)
+    sweep(world.ports)
+    assert len(jobs(world)) == 2
+
+
+def test_a_drop_that_cannot_be_taken_in_is_tried_again_and_keeps_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        world.drop(f"jobs/{name}.yaml", event=False)
+    facts = world.files.facts
+
+    def broken(bucket: str, key: str, version: str | None = None) -> Any:
+        if key == "jobs/b.yaml":
+            raise ConnectionError("away")
+        return facts(bucket, key, version)
+
+    monkeypatch.setattr(world.files, "facts", broken)
+    world.clock.move(minutes=3)
+    for _ in range(3):
+        with pytest.raises(ExceptionGroup):
+            sweep(world.ports)
+        world.clock.move(hours=3)
+    assert len(jobs(world)) == 2
+    monkeypatch.setattr(world.files, "facts", facts)
+    sweep(world.ports)
+    assert len(jobs(world)) == 3
+
+
+def test_a_thousand_drops_that_have_their_jobs_cost_a_few_calls(world: World) -> None:
+    world.set(max_tasks_per_job=1000)
+    for number in range(1000):
+        world.drop(f"jobs/{number}.yaml", "prompt: [")  # refused: that is quick
+    world.clock.move(minutes=3)
+    calls = Calls(world)
+    sweep(world.ports)
+    assert calls.made["get_all"] == 10 and calls.made.total() < 25
+    world.clock.move(minutes=40)
+    sweep(world.ports)
+    world.clock.move(minutes=5)
+    calls.made.clear()
+    sweep(world.ports)
+    assert calls.made["get_all"] == 0 and calls.made["listed"] == 1
+
+
+def test_a_running_job_of_many_costs_one_listing(world: World) -> None:
+    world.set(max_tasks_per_job=60)
+    for number in range(60):
+        world.drop(f"jobs/{number}.yaml", "prompt: x\nenhance: false\n")
+    (attempt,) = world.dispatch()
+    for task in world.manifest(attempt).tasks[:2]:
+        world.write_result(attempt, task)
+    calls = Calls(world)
+    world.clock.move(minutes=1)
+    sweep(world.ports)
+    assert calls.made["listed"] == 2, "the inbox and this job's output"
+    assert sum(job.state == State.SUCCEEDED for job in jobs(world)) == 2
