@@ -5,10 +5,10 @@ Everything here is made from the table alone and may run any number of times.
 
 from datetime import timedelta
 
-from functions import batching, keys, replies
-from functions.job import Job, QueueEntry, State, Task
+from functions import keys, replies
+from functions.forecast import forecast
+from functions.job import Job, State, Task
 from functions.ports import (
-    QUEUE,
     TASKS,
     Conflict,
     Missing,
@@ -24,8 +24,6 @@ from functions.spec import JobSpec, Video
 # No function of ours may run for longer than five minutes (stacks/reeldrop.py), so whoever claimed
 # a letter longer ago is dead.
 LETTER_CLAIM = timedelta(minutes=6)
-# Of the queue, for a task's position in it.
-_LOOKED_AT = 50
 
 
 def settle(ports: Ports, job_id: str) -> None:
@@ -106,18 +104,6 @@ def _difference(spec: JobSpec, varied: list[str]) -> str:
     return ", ".join(f"{name} {values[name]}" for name in short)
 
 
-def _ahead(ports: Ports, tasks: list[Task]) -> int | None:
-    """How many tasks stand before these in the queue; None: too many, or none of these does."""
-    mine = {task.task_id for task in tasks if task.state == State.QUEUED}
-    if not mine:
-        return None
-    entries = ports.ledger.query(QUEUE, QueueEntry, limit=_LOOKED_AT)
-    if len(entries) == _LOOKED_AT:
-        return None
-    order = batching.in_order([entry.document for entry in entries], ())
-    return next((n for n, entry in enumerate(order) if entry.task_id in mine), None)
-
-
 def publish_status(ports: Ports, job_id: str) -> None:
     """Write status/<path>.json, unless a newer drop has taken the path.
 
@@ -130,7 +116,7 @@ def publish_status(ports: Ports, job_id: str) -> None:
             return
         tasks = ports.ledger.query(job.key.partition, Task, prefix=TASKS)
         documents = [task.document for task in tasks]
-        document = replies.status(job.document, documents, ahead=_ahead(ports, documents))
+        document = replies.status(job.document, documents, forecast(ports, documents))
         ports.files.write(
             ports.settings.output_bucket,
             keys.status(job.document.path),
@@ -167,6 +153,7 @@ def deliver(ports: Ports, job_id: str) -> None:
         job.document,
         tasks,
         _links(ports, job.document, tasks),
+        forecast(ports, tasks),
         output_bucket=ports.settings.output_bucket,
         region=ports.region,
     )

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Literal
 
 from functions import keys
+from functions.estimate import USD_PER_HOUR
+from functions.forecast import Cost, Forecast
 from functions.job import Enhancement, Job, State, Task
 from functions.spec import JobSpec
 from processing.contract.document import Document
@@ -45,23 +47,22 @@ class Status(Document):
     message: str
     created_at: datetime
     updated_at: datetime
-    queue_position: int | None = None
-    """Of its first queued video, from 1."""
+    expected: Forecast = Forecast()
     tasks: tuple[TaskStatus, ...]
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
 
 
-def status(job: Job, tasks: Sequence[Task], *, ahead: int | None = None) -> Status:
-    """The live status of a job. `ahead` is how many tasks are before its first in the queue."""
+def status(job: Job, tasks: Sequence[Task], expected: Forecast) -> Status:
+    """The live status of a job."""
     return Status(
         job_id=job.job_id,
         path=job.path,
         state=job.state,
-        message=_status_message(job, tasks, ahead),
+        message=_status_message(job, tasks, expected),
         created_at=job.created_at,
         updated_at=job.updated_at,
-        queue_position=None if ahead is None else ahead + 1,
+        expected=expected,
         tasks=tuple(
             TaskStatus(
                 task_id=task.task_id,
@@ -83,27 +84,28 @@ def status(job: Job, tasks: Sequence[Task], *, ahead: int | None = None) -> Stat
     )
 
 
-def _status_message(job: Job, tasks: Sequence[Task], ahead: int | None) -> str:
+def _status_message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.WAITING:
         upload = job.waiting_for and f"Waiting for {job.waiting_for} to be uploaded."
         return upload or "Being read."
     if job.state == State.QUEUED:
         reasons = {task.waiting_reason for task in tasks if task.waiting_reason}
-        place = "" if not ahead else f" behind {_videos(ahead)}"
+        ahead = (expected.queue_position or 1) - 1
+        place = f" behind {_videos(ahead)}" if ahead else ""
         because = f": {'; '.join(sorted(reasons))}" if reasons else ""
         return f"In the queue{place}{because}."
     if job.state == State.RUNNING:
         done = sum(task.state == State.SUCCEEDED for task in tasks)
         percent = sum(task.percent for task in tasks) // max(1, len(tasks))
         return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
-    return _ending(job, tasks)
+    return _ending(job, tasks, expected)
 
 
-def _ending(job: Job, tasks: Sequence[Task]) -> str:
+def _ending(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.SUCCEEDED:
         return "Ready."
     if job.state == State.PLANNED:
-        return _planned(job, tasks)
+        return _planned(job, tasks, expected)
     if job.state == State.CANCELED:
         done = sum(task.state == State.SUCCEEDED for task in tasks)
         kept = f" {done} of {_videos(len(tasks))} had been made and stay." if done else ""
@@ -116,13 +118,25 @@ def _videos(count: int) -> str:
     return "1 video" if count == 1 else f"{count} videos"
 
 
-def _planned(job: Job, tasks: Sequence[Task]) -> str:
+def _planned(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.spec is not None and job.spec.enhance == "review":
         return (
             f"Nothing was rendered yet: {keys.review(job.path)} has the spec with its prompt "
             "rewritten. Read it, change it, and drop it."
         )
-    return f"Dry run: this would make {_videos(len(tasks))}. Nothing was rendered."
+    takes = f" It would take {cost_words(expected.cost)}." if expected.cost else ""
+    return f"Dry run: this would make {_videos(len(tasks))}.{takes} Nothing was rendered."
+
+
+def cost_words(cost: Cost) -> str:
+    """What something takes, in a sentence."""
+    words = (
+        f"about {cost.gpu_minutes:.1f} minutes of rendering on {cost.instance_type} after "
+        f"{cost.startup_minutes:.1f} minutes of start-up"
+    )
+    if cost.usd_low is None or cost.usd_high is None:
+        return f"{words}; the price of that instance type is not known here"
+    return f"{words}, {cost.usd_low:.2f} to {cost.usd_high:.2f} USD"
 
 
 def review(job: Job, tasks: Sequence[Task]) -> str:
@@ -217,6 +231,8 @@ class Sidecar(Document):
     poster_file: str
     gif_file: str | None
     quality: Quality
+    cost_usd: float | None
+    """Of the seconds above without its share of the start-up; None: the price is not known."""
     warnings: tuple[Notice, ...]
 
 
@@ -250,8 +266,16 @@ def sidecar(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: s
         poster_file=f"s3://{bucket}/{at.poster}",
         gif_file=f"s3://{bucket}/{at.gif}" if rendered.gif_sha256 else None,
         quality=rendered.quality,
+        cost_usd=_cost(rendered),
         warnings=tuple(dict.fromkeys((*job.warnings, *rendered.warnings))),
     )
+
+
+def _cost(rendered: Rendered) -> float | None:
+    s = rendered.seconds
+    seconds = s.text_encoding + s.denoising + s.decoding + s.encoding
+    price = USD_PER_HOUR.get(rendered.machine.name)
+    return None if price is None else round(seconds / 3600 * price, 4)
 
 
 class Mail(Document):
@@ -279,7 +303,13 @@ class VideoLink(Document):
 
 
 def mail(
-    job: Job, tasks: Sequence[Task], links: Sequence[VideoLink], *, output_bucket: str, region: str
+    job: Job,
+    tasks: Sequence[Task],
+    links: Sequence[VideoLink],
+    expected: Forecast,
+    *,
+    output_bucket: str,
+    region: str,
 ) -> Mail:
     """The notification of a job that has ended."""
     name = keys.name_of(job.path)
@@ -310,7 +340,7 @@ def mail(
         sheet = keys.contact_sheet(job.path)
         lines += [f"All together: {_console(output_bucket, region, sheet)}", ""]
     if job.state in {State.PLANNED, State.CANCELED}:
-        lines += [_ending(job, tasks), ""]
+        lines += [_ending(job, tasks, expected), ""]
     if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
         lines += _how_to_review(job, output_bucket)
     for problem in _problems(job, tasks):

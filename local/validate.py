@@ -12,12 +12,18 @@ from rich.console import Console
 
 from functions import intake, keys, resolve
 from functions.expand import Wanted
+from functions.forecast import Cost, cost_on
+from functions.job import Learned
 from functions.ports import Missing, Picture
 from functions.reading.reader import ChildReader
+from functions.replies import cost_words
 from functions.spec import JobSpec
 from local.inbox import FolderInbox
 from processing.contract.document import Document
 from processing.contract.errors import Code, JobRejected, Notice, Place, Problem
+
+# What a deployment puts into one processing job unless it is told otherwise (stacks/config.py).
+MAX_TASKS = 128
 
 
 class FoundError(Document):
@@ -41,6 +47,8 @@ class Verdict(Document):
     warnings: tuple[Notice, ...]
     tasks: tuple[JobSpec, ...]
     """Resolved, one for each video."""
+    cost: Cost | None = None
+    """What they are expected to take, all together."""
 
     def as_plain(self) -> dict[str, Any]:
         """This verdict as plain values, without fields that have none."""
@@ -49,9 +57,19 @@ class Verdict(Document):
         return plain
 
 
-def validate(files: Sequence[Path], *, default_model: str) -> list[Verdict]:
-    """Look at each file as a drop."""
-    return [_verdict(file, default_model) for file in files]
+def validate(
+    files: Sequence[Path], *, default_model: str, instance_type: str = "ml.g6e.xlarge"
+) -> list[Verdict]:
+    """Look at each file as a drop. Costs are those of an instance type that has learned nothing."""
+    verdicts = [_verdict(file, default_model) for file in files]
+    return [
+        verdict.model_copy(
+            update={"cost": cost_on(Learned(), verdict.tasks, instance_type, tasks=MAX_TASKS)}
+        )
+        if verdict.tasks
+        else verdict
+        for verdict in verdicts
+    ]
 
 
 def show(verdicts: Sequence[Verdict], console: Console) -> None:
@@ -68,6 +86,8 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
         if verdict.ok:
             count = len(verdict.tasks)
             say(f"{verdict.file}: good, {count} video{'' if count == 1 else 's'}")
+        if verdict.cost is not None:
+            say(f"  {cost_words(verdict.cost)}")
         for number, task in enumerate(verdict.tasks, 1):
             say(
                 f"  {number:>2}  {task.model}, {task.height} x {task.width} (height x width), "

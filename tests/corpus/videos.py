@@ -86,6 +86,26 @@ def _elsewhere() -> bytes:
     return bytes(around) + new + body[at + len(old) :]
 
 
+def _places(body: bytes) -> list[int]:
+    """Where each frame begins."""
+    with av.open(io.BytesIO(body)) as container:
+        return [packet.pos for packet in container.demux() if packet.pos is not None]
+
+
+def _cut_between_frames() -> bytes:
+    body = mp4(faststart=True)
+    return body[: _places(body)[9]]
+
+
+def _scratched() -> bytes:
+    """Its first frame can be guessed at, but not decoded."""
+    body = bytearray(mp4())
+    first, second, *_ = _places(bytes(body))
+    for at in range((first + second) // 2, second - 500):
+        body[at] ^= 0x5A
+    return bytes(body)
+
+
 def _overwritten() -> bytes:
     body = bytearray(mp4())
     start = body.index(b"mdat") + 4
@@ -119,6 +139,8 @@ _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("cut", _BAD, lambda: mp4()[: len(mp4()) // 2], ("cut short",)),
     ("cut-behind-the-index", _BAD, lambda: mp4(faststart=True)[: len(mp4()) // 2], ("cut short",)),
     ("cut-at-the-end", _BAD, lambda: mp4(faststart=True)[:-500], ("cut short",)),
+    ("cut-between-frames", _BAD, _cut_between_frames, ("9 of 17 frames",)),
+    ("scratched", _BAD, _scratched, ("first frame",)),
     ("overwritten", _BAD, _overwritten, ("damaged",)),
     ("boxes-in-boxes", _BAD, lambda: _FTYP + box(b"moov", _nested(2_000)), ("video",)),
     ("box-of-4-GB", _BAD, lambda: _FTYP + b"\xff\xff\xff\xffmoov" + bytes(100), ("video",)),

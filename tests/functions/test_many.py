@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import suppress
 
 import yaml
 from PIL import Image
@@ -74,7 +75,8 @@ def test_a_dry_run_takes_nobodys_place(world: World) -> None:
 
 
 def test_a_review_is_the_spec_with_its_prompts_rewritten(world: World) -> None:
-    body = "# mine\nprompt: ein Käfer\nenhance: review\nmatrix: {seed: [1, 2], prompt: [b, ein Käfer]}\n"
+    body = "# mine\nprompt: ein Käfer\nenhance: review\n"
+    body += "matrix: {seed: [1, 2], prompt: [b, ein Käfer]}\n"
     world.language_model.answer = Answer("A ladybird walks: slowly.", "end_turn", "fake")
     world.drop("jobs/a b/bee.yaml", body)
     assert jobs(world)[0].state == State.PLANNED and world.dispatch() == []
@@ -133,10 +135,8 @@ def test_a_handler_that_dies_while_reading_is_made_up_for(world: World) -> None:
         raise MemoryError
 
     converse, world.language_model.converse = world.language_model.converse, die  # type: ignore[method-assign]
-    try:
+    with suppress(MemoryError):
         world.drop("jobs/bee.yaml")
-    except MemoryError:
-        pass
     assert jobs(world)[0].state == State.WAITING
     world.language_model.converse = converse  # type: ignore[method-assign]
     world.clock.move(minutes=5)
