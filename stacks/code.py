@@ -4,8 +4,7 @@ No Docker: for AWS, pip fetches the wheels of the target machine, hash by hash, 
 folder is staged before synthesis, so its hash is that of its content, whatever machine made it.
 """
 
-import compileall
-import py_compile
+import os
 import shutil
 import subprocess
 import sys
@@ -74,11 +73,20 @@ def _install(lock: str, target: Path, python: str, machine: str) -> None:
 
 
 def _compile(folder: Path, python: str | None) -> None:
-    """Add .pyc files: imports take half as long, and processes that read drops write none.
+    """Add .pyc files: imports take half as long, and a process that reads a drop can write none.
 
-    Only those of the minor version that will run it count; None is the one that runs now.
+    Only those of the minor version that will run them count; None is the one that runs now.
+    Without that Python on this machine the functions work, and start more slowly.
     """
-    if python in {None, f"{sys.version_info.major}.{sys.version_info.minor}"}:
-        compileall.compile_dir(
-            folder, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
-        )
+    now = f"{sys.version_info.major}.{sys.version_info.minor}"
+    interpreter = sys.executable if python in {None, now} else shutil.which(f"python{python}")
+    if interpreter is None:
+        return
+    # It fails for files that are no modules, such as templates; nobody imports those.
+    subprocess.run(
+        [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash",
+         "-s", str(folder), str(folder)],
+        # Sets are written in the order of their hashes, and folders have a new name every time.
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
