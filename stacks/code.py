@@ -84,7 +84,7 @@ def _compile(folder: Path, python: str | None) -> None:
         return
     # It fails for files that are no modules, such as templates; nobody imports those.
     subprocess.run(
-        [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash",
+        [interpreter, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
          "-s", str(folder), str(folder)],
         # Sets are written in the order of their hashes, and folders have a new name every time.
         env={**os.environ, "PYTHONHASHSEED": "0"},

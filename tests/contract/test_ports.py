@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import os
+import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -273,6 +274,23 @@ def test_a_name_is_taken_once(services: Services, partition: str) -> None:
         services.renderer.start(job)
     status = services.renderer.status(job.attempt_id)
     assert status is not None and not status.ended and status.manifest_sha256 == "0" * 64
+
+
+def test_what_is_stopped_ends_and_may_be_stopped_again(services: Services, partition: str) -> None:
+    job = processing_job(partition)
+    services.renderer.stop(job.attempt_id)  # nobody knows it
+    services.renderer.start(job)
+    services.renderer.stop(job.attempt_id)
+    deadline = time.monotonic() + 20
+    while True:
+        status = services.renderer.status(job.attempt_id)
+        assert status is not None and time.monotonic() < deadline
+        if status.ended:
+            break
+        time.sleep(0.1)
+    services.renderer.stop(job.attempt_id)
+    with pytest.raises(NameTaken):
+        services.renderer.start(job)
 
 
 def test_no_quota_is_no_capacity(services: Services, partition: str) -> None:
