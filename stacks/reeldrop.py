@@ -25,6 +25,9 @@ from stacks.storage import Storage
 from stacks.worker import Worker
 
 SWEEP_EVERY_MINUTES = 5
+# For functions that have pictures read by a child: its 256 MB beside a video of 50 MB, read and sent
+# on. From 1,769 MB on a function has a whole processor, and a person waits for these.
+READING_MB = 1769
 
 
 class Reeldrop(cdk.Stack):
@@ -124,6 +127,7 @@ class Reeldrop(cdk.Stack):
                 code=code,
                 settings=settings,
                 timeout=cdk.Duration.seconds(60),
+                memory_mb=READING_MB,
                 statements=[*everywhere, *take_in, *tell],
             )
             dispatch = Step(
@@ -132,6 +136,7 @@ class Reeldrop(cdk.Stack):
                 code=code,
                 settings=settings,
                 timeout=cdk.Duration.seconds(120),
+                memory_mb=512,
                 statements=[
                     *everywhere,
                     *grants.write_attempts(storage.work),
@@ -144,6 +149,7 @@ class Reeldrop(cdk.Stack):
                 code=code,
                 settings=settings,
                 timeout=cdk.Duration.seconds(60),
+                memory_mb=READING_MB,
                 statements=[*everywhere, *publish, *tell],
             )
             sweep = Step(
@@ -152,6 +158,7 @@ class Reeldrop(cdk.Stack):
                 code=code,
                 settings=settings,
                 timeout=cdk.Duration.minutes(5),
+                memory_mb=READING_MB,
                 statements=[*everywhere, *take_in, *publish, *tell],
             )
         # One at a time: most of it is waiting for the language model.

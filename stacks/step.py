@@ -22,6 +22,7 @@ class Step(Construct):
         code: lambda_.Code,
         settings: Settings,
         timeout: cdk.Duration,
+        memory_mb: int,
         statements: list[iam.PolicyStatement],
     ) -> None:
         super().__init__(scope, construct_id)
@@ -50,7 +51,7 @@ class Step(Construct):
             code=code,
             role=role,
             timeout=timeout,
-            memory_size=512,
+            memory_size=memory_mb,
             log_group=self._log_group,
             environment={
                 **settings.to_environment(),
