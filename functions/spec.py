@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from functions import keys
 from functions.spec_text import Parsed
@@ -150,6 +150,17 @@ class JobSpec(Video):
         bool,
         Field(description="Check and answer with the plan and its cost, but render nothing."),
     ] = False
+
+
+    @field_validator("enhance", mode="before")
+    @classmethod
+    def _one_is_not_true(cls, value: object) -> object:
+        # pydantic compares with ==, and 1 == True.
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise PydanticCustomError(
+                "literal_error", "not a choice", {"expected": "true, false or review"}
+            )
+        return value
 
 
 class FolderDefaults(JobSpec):
@@ -304,7 +315,6 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
 _TYPE_NAMES = {
     "string_type": ("text", "Put the value in double quotes."),
     "int_type": ("a whole number", "Write digits only, without quotes."),
-    "int_from_float": ("a whole number", "Write digits only, without a decimal point."),
     "float_type": ("a number", "Write a number without quotes."),
     "bool_type": (
         "true or false",
@@ -350,11 +360,15 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
         )
     if sort in _TYPE_NAMES:
         wanted, hint = _TYPE_NAMES[sort]
+        if sort == "int_type" and isinstance(value, float):
+            hint = "Write digits only, without a decimal point."
         return Code.FIELD_TYPE, f"{field} must be {wanted}, but is {quoted(value)}.", hint
     if sort in _LIMITS:
         words, name = _LIMITS[sort]
         limit = context[name]
-        nearest = f"Write  {path[-1]}: {limit}  or a value on the valid side of it."
+        listed_in = path[0] == "matrix" and isinstance(path[-1], int)
+        written = f"{limit}" if listed_in else f"{path[-1]}: {limit}"
+        nearest = f"Write  {written}  or a value on the valid side of it."
         if sort == "greater_than":
             nearest = f"Write a value above {limit}."
         return Code.FIELD_RANGE, f"{field} is {value}, but must be {words} {limit}.", nearest

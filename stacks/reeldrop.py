@@ -25,8 +25,8 @@ from stacks.storage import Storage
 from stacks.worker import Worker
 
 SWEEP_EVERY_MINUTES = 5
-# For functions that have pictures read by a child: its 256 MB beside a video of 50 MB, read and sent
-# on. From 1,769 MB on a function has a whole processor, and a person waits for these.
+# For functions that have pictures read by a child: its 256 MB beside a video of 50 MB, read and
+# sent on. From 1,769 MB on a function has a whole processor, and a person waits for these.
 READING_MB = 1769
 
 

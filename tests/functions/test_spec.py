@@ -113,6 +113,7 @@ def test_yaml_guesses_nothing(value: str) -> None:
         ("prompt: 12", "field-type", 1, 1),
         ("prompt: x\nenhance: no", "field-range", 2, 1),
         ("prompt: x\nseed: 1.5", "field-type", 2, 1),
+        ("prompt: x\nenhance: 1", "field-range", 2, 1),
         ("prompt: x\nseed: '5'", "field-type", 2, 1),
         ("prompt: x\nseed: " + "9" * 5000, "field-type", 2, 1),
         ("prompt: x\nseed: -1", "field-range", 2, 1),
@@ -165,6 +166,13 @@ def test_the_nearest_name_and_the_nearest_value_are_told() -> None:
     assert "cogvideox-5b" in refusal("prompt: x\nmodel: cogvideo-5b").hint
     assert "height: 64, width: 96" in refusal("prompt: x\nheight: 60\nwidth: 90").hint
     assert "Nearest: 17" in refusal("prompt: x\nnum_frames: 20").hint
+
+
+def test_the_mend_is_one_for_what_was_typed() -> None:
+    assert "without a decimal point" in refusal("prompt: x\nseed: 1.5").hint
+    assert "without quotes" in refusal("prompt: x\nseed: '1'").hint
+    assert "Write  seed: 0 " in refusal("prompt: x\nseed: -1").hint
+    assert "Write  60 " in refusal("prompt: x\nmatrix: {fps: [8, 61]}").hint
 
 
 def test_every_wrong_field_is_told_at_once() -> None:
