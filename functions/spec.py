@@ -151,7 +151,6 @@ class JobSpec(Video):
         Field(description="Check and answer with the plan and its cost, but render nothing."),
     ] = False
 
-
     @field_validator("enhance", mode="before")
     @classmethod
     def _one_is_not_true(cls, value: object) -> object:
