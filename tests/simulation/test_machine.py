@@ -46,10 +46,15 @@ class Cloud(RuleBasedStateMachine):
     """People drop and delete; events are lost, doubled, late; handlers die; the quota goes."""
 
     @initialize(
-        seed=st.integers(0, 2**32 - 1), jobs=st.integers(1, 3), a_day=st.sampled_from([0, 0, 4])
+        seed=st.integers(0, 2**32 - 1),
+        jobs=st.integers(1, 3),
+        a_day=st.sampled_from([0, 0, 4]),
+        faults=st.sets(FAULTS, max_size=3),
     )
-    def begin(self, seed: int, jobs: int, a_day: int) -> None:
+    def begin(self, seed: int, jobs: int, a_day: int, faults: set[str]) -> None:
         self.cloud = Simulation(seed=seed, faults=Faults(until_seconds=10**9))
+        for fault in faults:
+            setattr(self.cloud.faults, fault, 0.05 if fault == "throttle" else 0.4)
         self.cloud.set(
             max_processing_jobs=jobs,
             max_tasks_per_folder_day=a_day,
@@ -144,7 +149,7 @@ class Cloud(RuleBasedStateMachine):
 def _machine() -> Any:
     case = Cloud.TestCase
     case.settings = settings(
-        max_examples=2_000 if WHOLE else 60,
+        max_examples=2_000 if WHOLE else 40,
         stateful_step_count=25,
         deadline=None,
         print_blob=True,
