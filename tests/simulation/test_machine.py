@@ -40,6 +40,8 @@ FAULTS = st.sampled_from(
 )  # fmt: skip
 # Long after the last fault: two sweeps, and what they started.
 SETTLE_SECONDS = 6 * 3600
+# For the faults to meet what was dropped last.
+RENDERING_SECONDS = 1500
 
 
 class Cloud(RuleBasedStateMachine):
@@ -105,7 +107,7 @@ class Cloud(RuleBasedStateMachine):
     def sweep_now(self) -> None:
         self.cloud.at(self.cloud.now_seconds, Handler("sweep again", sweep))
 
-    @rule(seconds=st.sampled_from([0.3, 5, 100, 400, 1500]))
+    @rule(seconds=st.sampled_from([0.3, 5, 100, 400, 900, 1500]))
     def pass_time(self, seconds: float) -> None:
         self.cloud.run_for(seconds)
 
@@ -120,6 +122,7 @@ class Cloud(RuleBasedStateMachine):
         if not hasattr(self, "cloud"):
             return
         cloud = self.cloud
+        cloud.run_for(RENDERING_SECONDS)
         cloud.faults = Faults(until_seconds=0)
         cloud.kill_at = None
         cloud.run_for(2 * SWEEP_EVERY_SECONDS + 100)
