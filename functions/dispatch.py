@@ -121,7 +121,8 @@ def _open_some(ports: Ports) -> bool:
     if free <= 0 or instance_type is None:
         ports.tell("no-lease", {"free": free, "instance_type": instance_type})
         return False
-    line = _line(ports, need=free * settings.max_tasks_per_job)
+    # More than the free instances could take: the share of those that come free is planned with.
+    line = _line(ports, need=settings.max_processing_jobs * settings.max_tasks_per_job)
     if not line:
         return False
     plan = _plan(ports, capacity, free, instance_type, line)

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -211,6 +211,7 @@ class Simulation(World):
         self.ledger = WatchedLedger(self)
         self.renderer = WatchedRenderer(self)
         self.accepted: Counter[str] = Counter()
+        self.ended_at: dict[str, datetime] = {}
         self.published: dict[str, set[str]] = {}
         """Task id to the attempts whose sidecar was written."""
         self.mails: Counter[str] = Counter()
@@ -326,6 +327,7 @@ class Simulation(World):
             if self.renderer.jobs[attempt_id][1] != "InProgress":
                 return  # it was stopped
             self.renderer.end(attempt_id, status, reason)
+            self.ended_at[attempt_id] = self.clock()
             self.event("finish", lambda ports: attempt_ended(ports, attempt_id))
 
         self._at_plain(at, end)
@@ -344,13 +346,7 @@ class Simulation(World):
         """Run until nothing but sweeps is left to do, or until the horizon."""
         idle_sweeps = 0
         while self._heap and self.now_seconds < horizon_seconds:
-            # Whatever is due within the same quarter of a second runs at once, interleaved.
-            first = self._heap[0][0]
-            due: list[Handler] = []
-            while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
-                due.append(heapq.heappop(self._heap)[2])
-            self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
-            self._together(due)
+            self._step()
             only_sweeps = all(handler.name == "sweep" for _, _, handler in self._heap)
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
@@ -361,6 +357,22 @@ class Simulation(World):
                 patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # until tomorrow
             if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:
                 return
+
+    def run_for(self, seconds: float) -> None:
+        """Run everything that is due within that time, and let the time pass."""
+        until = self.now_seconds + seconds
+        while self._heap and self._heap[0][0] <= until:
+            self._step()
+        self.clock.at = max(self.clock.at, self._start + timedelta(seconds=until))
+
+    def _step(self) -> None:
+        """Whatever is due within the same quarter of a second runs at once, interleaved."""
+        first = self._heap[0][0]
+        due: list[Handler] = []
+        while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
+            due.append(heapq.heappop(self._heap)[2])
+        self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
+        self._together(due)
 
     def _together(self, due: list[Handler]) -> None:
         """Run handlers interleaved at the calls of their ports."""

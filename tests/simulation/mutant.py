@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-SEEDS = 60
+SEEDS = 130
 KILLS = 250
 
 

@@ -53,8 +53,8 @@ MUTANTS = {
     ),
     "an attempt that was accepted unheard starts with what is left": (
         "functions.dispatch",
-        '    if attempt.state == "claiming":\n        claims',
-        "    if True:\n        claims",
+        '    if attempt.state == "claiming":\n        tasks',
+        "    if True:\n        tasks",
     ),
     "no quota is believed without asking whether the job exists": (
         "functions.dispatch",

@@ -1,0 +1,104 @@
+"""Processes of the embedded cloud are killed in the middle of a job; it still ends in one video."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions import keys
+from functions.job import State
+from local.drop_folder import open_drop_folder
+from local.process import EmbeddedCloud
+from tests.e2e.conftest import Person, eventually
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+# What is kept over a restart is saved every ten seconds.
+SAVED_SECONDS = 12
+SLOW = json.dumps({"prompt": "a bee", "num_inference_steps": 100, "enhance": False}).encode()
+
+
+@pytest.fixture(scope="module")
+def person(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """One whose cloud keeps its state over a restart."""
+    with EmbeddedCloud(tmp_path_factory.mktemp("killed"), persist=True) as cloud:
+        yield Person(open_drop_folder(home, cloud), cloud)
+
+
+def processes_of(folder: Path, word: str = "") -> list[int]:
+    """Processes that work below `folder` or were told of it, and were told `word`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().decode()
+            place = str((process / "cwd").readlink())
+        except OSError:
+            continue
+        if (str(folder) in command or place.startswith(str(folder))) and word in command:
+            found.append(int(process.name))
+    return found
+
+
+def drop_and_wait_for_the_worker(person: Person, name: str) -> list[int]:
+    """Drop a slow job; returns the processes that render it."""
+    bucket = person.folder.input_bucket
+    person.cloud.client("s3").put_object(Bucket=bucket, Key=f"jobs/{name}.json", Body=SLOW)
+    eventually(lambda: (s := person.status(name)) and s.state == State.RUNNING, 60, person.cloud)
+    found: list[int] = eventually(
+        lambda: processes_of(person.cloud.state / "jobs"), 30, person.cloud
+    )
+    return found
+
+
+def versions(person: Person, key: str) -> int:
+    answer = person.cloud.client("s3").list_object_versions(
+        Bucket=person.folder.output_bucket, Prefix=key
+    )
+    return len(answer.get("Versions", []))
+
+
+def ends_in_one_video(person: Person, name: str) -> None:
+    status = person.final(name, seconds=300)
+    assert status.state == State.SUCCEEDED, status
+    person.mail(name)
+    assert versions(person, keys.published(name, 1, 1).video) == 1
+    mails = [
+        f
+        for f in (person.cloud.state / "outbox").glob("*.eml")
+        if f"X-Path: {name}\n".encode() in f.read_bytes().replace(b"\r\n", b"\n")
+    ]
+    assert len(mails) == 1
+
+
+def test_the_worker_is_killed(person: Person) -> None:
+    for process in drop_and_wait_for_the_worker(person, "worker"):
+        os.kill(process, signal.SIGKILL)
+    ends_in_one_video(person, "worker")
+    assert person.sidecar("worker").attempts == 2
+
+
+def test_the_functions_are_killed(person: Person) -> None:
+    """All that are warm, again and again while the job runs."""
+    drop_and_wait_for_the_worker(person, "function")
+    for _ in range(5):
+        for process in processes_of(person.cloud.state / "tmp", "_worker.py"):
+            os.kill(process, signal.SIGKILL)
+        time.sleep(1)
+    ends_in_one_video(person, "function")
+
+
+def test_the_whole_cloud_is_killed_and_started_again(person: Person, home: Path) -> None:
+    drop_and_wait_for_the_worker(person, "cloud")
+    time.sleep(SAVED_SECONDS)
+    assert person.status("cloud") is not None
+    os.kill(person.cloud.pid, signal.SIGKILL)
+    person.cloud.stop()
+    assert not processes_of(person.cloud.state / "jobs"), "the worker does not outlive its cloud"
+    person.cloud.start()
+    person.folder = open_drop_folder(home, person.cloud)
+    ends_in_one_video(person, "cloud")

@@ -1,0 +1,164 @@
+"""Hypothesis in the place of the stories: it chooses what people and AWS do, and shrinks a failure.
+
+A failure names its seed (`--hypothesis-seed`) and the shortest list of steps that shows it.
+"""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from functions import keys
+from functions.finish import attempt_ended
+from functions.job import Job, State
+from functions.ports import OPEN_ATTEMPTS, Attempt
+from functions.submit import submit
+from functions.sweep import sweep
+from tests.fakes import PNG
+from tests.simulation.cloud import SWEEP_EVERY_SECONDS, Faults, Handler, Simulation
+
+WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
+NAMES = st.sampled_from(["a", "b", "x/c", "x/d"])
+BODIES = st.sampled_from(
+    [
+        "prompt: one\n",
+        "prompt: two\npriority: high\n",
+        "image: /pic.png\n",
+        "prompt: [",
+        "prompt: many\nvariations: 3\n",
+    ]
+)
+FAULTS = st.sampled_from(
+    [
+        "duplicate_event", "lose_event", "late_event", "kill", "throttle", "lose_acknowledgement",
+        "worker_dies", "result_after_end", "capacity_error", "video_missing", "result_before_video",
+        "early_ending", "post",
+    ]
+)  # fmt: skip
+# Long after the last fault: two sweeps, and what they started.
+SETTLE_SECONDS = 6 * 3600
+# For the faults to meet what was dropped last.
+RENDERING_SECONDS = 1500
+
+
+class Cloud(RuleBasedStateMachine):
+    """People drop and delete; events are lost, doubled, late; handlers die; the quota goes."""
+
+    @initialize(
+        seed=st.integers(0, 2**32 - 1),
+        jobs=st.integers(1, 3),
+        a_day=st.sampled_from([0, 0, 4]),
+        faults=st.sets(FAULTS, max_size=3),
+    )
+    def begin(self, seed: int, jobs: int, a_day: int, faults: set[str]) -> None:
+        self.cloud = Simulation(seed=seed, faults=Faults(until_seconds=10**9))
+        for fault in faults:
+            setattr(self.cloud.faults, fault, 0.05 if fault == "throttle" else 0.4)
+        self.cloud.set(
+            max_processing_jobs=jobs,
+            max_tasks_per_folder_day=a_day,
+            instance_types="ml.p5.4xlarge,ml.g6e.xlarge",
+        )
+
+    @rule(name=NAMES, body=BODIES)
+    def drop(self, name: str, body: str) -> None:
+        self.cloud.deleted.discard(f"jobs/{name}.yaml")
+        self.cloud.person_drops(f"jobs/{name}.yaml", body)
+
+    @rule()
+    def drop_the_picture(self) -> None:
+        self.cloud.person_drops("jobs/pic.png", PNG)
+
+    @rule(name=NAMES)
+    def tell_again(self, name: str) -> None:
+        """An event of any version comes once more, however late."""
+        key = f"jobs/{name}.yaml"
+        versions = self.cloud.files.objects.get(("input", key), [])
+        if versions:
+            first = versions[0].version
+            self.cloud.soon("submit", lambda p: submit(p, "input", key, first))
+
+    @rule()
+    def tell_of_endings(self) -> None:
+        """Of all open attempts, whether they have ended or not."""
+        for record in self.cloud.ledger.query(OPEN_ATTEMPTS, Attempt):
+            attempt = record.document.attempt_id
+            self.cloud.soon("finish", lambda p, a=attempt: attempt_ended(p, a))  # type: ignore[misc]
+
+    @rule(fault=FAULTS, likely=st.sampled_from([0.0, 0.2, 1.0]))
+    def fault(self, fault: str, likely: float) -> None:
+        # A handler that always dies, or a call that always throttles, shows nothing new.
+        most = 0.1 if fault == "throttle" else 0.6 if fault == "kill" else 1.0
+        setattr(self.cloud.faults, fault, min(likely, most))
+
+    @rule(there=st.booleans())
+    def quota(self, there: bool) -> None:
+        self.cloud.faults.no_quota = 0.0 if there else 1.0
+
+    @rule(call=st.integers(1, 80))
+    def kill_at(self, call: int) -> None:
+        """Before or after that call from now on, whoever makes it."""
+        self.cloud.kill_at = self.cloud.calls + call
+
+    @rule()
+    def sweep_now(self) -> None:
+        self.cloud.at(self.cloud.now_seconds, Handler("sweep again", sweep))
+
+    @rule(seconds=st.sampled_from([0.3, 5, 100, 400, 900, 1500]))
+    def pass_time(self, seconds: float) -> None:
+        self.cloud.run_for(seconds)
+
+    @invariant()
+    def no_attempt_was_created_twice(self) -> None:
+        if hasattr(self, "cloud"):
+            assert all(count == 1 for count in self.cloud.accepted.values())
+            assert all(len(attempts) == 1 for attempts in self.cloud.published.values())
+
+    def teardown(self) -> None:
+        """Once nothing goes wrong any more, two sweeps and what they start mend everything."""
+        if not hasattr(self, "cloud"):
+            return
+        cloud = self.cloud
+        cloud.run_for(RENDERING_SECONDS)
+        cloud.faults = Faults(until_seconds=0)
+        cloud.kill_at = None
+        cloud.run_for(2 * SWEEP_EVERY_SECONDS + 100)
+        self._everything_goes_its_way()
+        waits = cloud.settings.max_tasks_per_folder_day or any(
+            job.state == State.WAITING for job in cloud.documents(Job)
+        )
+        cloud.run_for(4 * 86_400 if waits else SETTLE_SECONDS)
+        cloud.check()
+
+    def _everything_goes_its_way(self) -> None:
+        """Two sweeps have mended what was broken; what is left to do takes its time."""
+        cloud = self.cloud
+        a_sweep_ago = cloud.clock() - timedelta(seconds=SWEEP_EVERY_SECONDS + 100)
+        for record in cloud.ledger.query(OPEN_ATTEMPTS, Attempt):
+            attempt = record.document
+            is_rendering = attempt.attempt_id in cloud.running() and attempt.state == "started"
+            ended_at = cloud.ended_at.get(attempt.attempt_id, attempt.updated_at)
+            assert is_rendering or max(ended_at, attempt.updated_at) > a_sweep_ago, attempt
+        jobs = {job.job_id for job in cloud.documents(Job)}
+        for key, version in cloud.dropped:
+            there = ("input", key) in cloud.files.objects
+            if there and cloud.files.facts("input", key).version == version:
+                assert keys.job_id("input", key, version) in jobs, f"{key} was lost"
+
+
+def _machine() -> Any:
+    case = Cloud.TestCase
+    case.settings = settings(
+        max_examples=2_000 if WHOLE else 40,
+        stateful_step_count=25,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    return case
+
+
+TestCloud = _machine()
