@@ -139,7 +139,8 @@ class JobSpec(Video):
         Field(max_length=2, description="What to make. The MP4 is always made."),
     ] = ("mp4",)
     priority: Annotated[
-        Priority, Field(description="Place in the queue: by priority, then age.")
+        Priority,
+        Field(description="Place in the queue: by priority; then folders take turns; then age."),
     ] = "normal"
     notify: Annotated[bool, Field(description="Send a mail when the job has ended.")] = True
     tags: Annotated[
