@@ -46,7 +46,8 @@ def settle(ports: Ports, job_id: str) -> None:
         # The refusal of an earlier version of this spec is out of date.
         ports.files.remove(output, keys.rejected(job.path))
     tasks = [t.document for t in ports.ledger.query(record.key.partition, Task, prefix=TASKS)]
-    if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
+    review = job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review"
+    if review and _is_newest(ports, job):
         ports.files.write(
             output,
             keys.review(job.path),
@@ -59,6 +60,13 @@ def settle(ports: Ports, job_id: str) -> None:
     if job.state == State.QUEUED:
         ports.wake()
     deliver(ports, job_id)
+
+
+def forget(ports: Ports, path: str) -> None:
+    """Take back what was said of folder defaults that are gone or were mended."""
+    output = ports.settings.output_bucket
+    for key in (keys.rejected(path), keys.status(path)):
+        ports.files.remove(output, key)
 
 
 def _is_newest(ports: Ports, job: Job) -> bool:

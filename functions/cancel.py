@@ -5,7 +5,7 @@ no task left is stopped.
 """
 
 from functions import answers, keys, transitions
-from functions.job import Attempt, Job, Letter, State, Task
+from functions.job import Attempt, Job, Letter, Newest, State, Task
 from functions.ports import (
     TASKS,
     Change,
@@ -35,17 +35,24 @@ def deleted(ports: Ports, bucket: str, key: str) -> None:
     Raises:
         Transient: try again later.
     """
-    if keys.kind_of(key) == keys.Kind.IGNORED:
+    kind = keys.kind_of(key)
+    if kind == keys.Kind.IGNORED:
         return
-    newest = ports.ledger.get(newest_key(keys.path_of(key)))
-    live = newest.document.live if newest else None
-    job = ports.ledger.get(job_key(live)) if live else None
-    # Looked at after the job was read: a drop that comes now has another job.
-    source = job.document.source if job else None
-    if job is None or source is None or (source.bucket, source.key) != (bucket, key):
+    path = keys.path_of(key)
+    if kind == keys.Kind.DEFAULTS:
+        answers.forget(ports, path)
         return
-    if _gone(ports, job.document):
-        cancel(ports, job.document.job_id, DELETED, mail=True)
+    newest = ports.ledger.get(newest_key(path))
+    if newest is None:
+        return
+    for job_id in dict.fromkeys((newest.document.live, newest.document.job_id)):
+        job = ports.ledger.get(job_key(job_id)) if job_id else None
+        # Looked at after the job was read: a drop that comes now has another job.
+        if job is not None and (job.document.source.bucket, job.document.source.key) == (
+            bucket,
+            key,
+        ):
+            if_gone(ports, job.document)
 
 
 def if_gone(ports: Ports, job: Job) -> bool:
@@ -56,11 +63,23 @@ def if_gone(ports: Ports, job: Job) -> bool:
     return True
 
 
-def if_unread(ports: Ports, job_id: str) -> None:
-    """Cancel a job whose reading was begun and not ended before a newer version came."""
-    job = ports.ledger.get(job_key(job_id))
-    if job is not None and job.document.state == State.WAITING and not job.document.waiting_for:
-        cancel(ports, job_id, SUPERSEDED, mail=False)
+def outdated(ports: Ports, job: Job, newest: Newest) -> bool:
+    """Whether a newer drop of the same path was accepted and is not canceled itself."""
+    if newest.live in {None, job.job_id} or newest.live_modified_at is None:
+        return False
+    if newest.live_modified_at <= job.source.modified_at:
+        return False
+    live = ports.ledger.get(job_key(newest.live or ""))
+    return live is not None and live.document.state != State.CANCELED
+
+
+def if_outdated(ports: Ports, job: Job) -> bool:
+    """Cancel a job whose place a newer drop has taken. Returns whether one has."""
+    newest = ports.ledger.get(newest_key(job.path))
+    if newest is None or not outdated(ports, job, newest.document):
+        return False
+    cancel(ports, job.job_id, SUPERSEDED, mail=False)
+    return True
 
 
 def _gone(ports: Ports, job: Job) -> bool:
@@ -72,16 +91,14 @@ def _gone(ports: Ports, job: Job) -> bool:
 
 
 def superseded(ports: Ports, job_id: str) -> None:
-    """Cancel the job whose place this one has taken, if it has taken one's."""
+    """Cancel the job whose place this one has taken, or this one, if it is the older."""
     job = ports.ledger.get(job_key(job_id))
     newest = ports.ledger.get(newest_key(job.document.path)) if job else None
     if job is None or newest is None:
         return
     if newest.document.live != job_id:
-        if newest.document.live is not None and not job.document.state.terminal:
-            cancel(ports, job_id, SUPERSEDED, mail=False)  # the older one came later
-        return
-    if newest.document.superseded is not None:
+        if_outdated(ports, job.document)
+    elif newest.document.superseded is not None:
         cancel(ports, newest.document.superseded, SUPERSEDED, mail=False)
 
 

@@ -9,6 +9,7 @@ import re
 
 from functions.job import Enhancement
 from functions.ports import LanguageModel, LanguageModelUnavailable
+from functions.spec import MAX_PROMPT_CHARACTERS
 from processing.contract.errors import Code, JobRejected, Problem
 
 MAX_ANSWER_TOKENS = 400
@@ -84,6 +85,9 @@ def enhance(
     caption = fit(" ".join(answer.text.split()), words)
     if not caption:
         return prompt, kept(prompt, model_id, "the answer was empty", answer.answered_by)
+    if len(caption) > MAX_PROMPT_CHARACTERS or not caption.isprintable():
+        reason = "the answer was no caption: too long, or with control characters"
+        return prompt, kept(prompt, model_id, reason, answer.answered_by)
     return caption, Enhancement(
         status="enhanced", original=prompt, model=model_id, answered_by=answer.answered_by
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from functions.defaults import Draft, over
-from functions.spec import MAX_VIDEOS, JobSpec, Matrix, Video
+from functions.spec import CONFLICTS, MAX_VIDEOS, JobSpec, Matrix, Video
 from processing.contract.errors import Code, JobRejected, Place, Problem
 
 Path = tuple[str | int, ...]
@@ -68,28 +68,30 @@ def _check(draft: Draft, matrix: Matrix) -> None:
                 place=draft.place("matrix", *((name,) if name else ())),
             )
         )
-    for group in (("image", "video"), ("aspect", "height"), ("aspect", "width"),
-                  ("duration_seconds", "num_frames")):  # fmt: skip
-        if set(group) <= set(lists):
+    for one, other, why in CONFLICTS:
+        if {one, other} <= set(lists):
             raise JobRejected(
                 Problem(
                     code=Code.MATRIX_INVALID,
-                    message=f"The matrix has both {group[0]} and {group[1]}, which exclude each "
-                    "other.",
-                    hint="Delete one of the two lists, or write the pairs under include.",
-                    place=draft.place("matrix", group[1]),
+                    message=f"The matrix has both {one} and {other}, which exclude each other.",
+                    hint=f"Delete one of the two lists: {why}.",
+                    place=draft.place("matrix", other),
                 )
             )
     for index, entry in enumerate(matrix.exclude):
-        strange = sorted(entry.model_fields_set - set(lists))
+        strange = sorted(
+            name
+            for name in entry.model_fields_set
+            if getattr(entry, name) not in lists.get(name, ())
+        )
         if strange or not entry.model_fields_set:
             raise JobRejected(
                 Problem(
                     code=Code.MATRIX_INVALID,
-                    message=f"exclude names {strange[0]}, for which the matrix has no list."
+                    message=f"exclude names a {strange[0]} that the matrix does not have."
                     if strange
                     else "An entry of exclude is empty.",
-                    hint="Name fields that the matrix combines.",
+                    hint="Name fields and values that the matrix combines.",
                     place=draft.place("matrix", "exclude", index),
                 )
             )

@@ -13,6 +13,7 @@ from functions.defaults import Draft, draft
 from functions.expand import Wanted, expand
 from functions.ports import Missing, Picture, Reader
 from functions.spec import FolderDefaults, Layer
+from functions.spec_text import Parsed
 from processing.contract.errors import Code, JobRejected, Problem
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
@@ -75,8 +76,19 @@ def videos(found: Draft, *, default_model: str, job_id: str) -> tuple[Wanted, ..
         JobRejected: one is not.
     """
     wanted = expand(found)
-    for one in wanted:
-        resolve.resolve(one, default_model=default_model, job_id=job_id)
+    made: dict[str, int] = {}
+    for number, one in enumerate(wanted, 1):
+        spec = resolve.resolve(one, default_model=default_model, job_id=job_id)
+        same = made.setdefault(spec.model_dump_json(), number)
+        if same != number:
+            raise JobRejected(
+                Problem(
+                    code=Code.MATRIX_INVALID,
+                    message=f"Videos {same} and {number} of this job would be the same.",
+                    hint="Take one of the equal values out; variations count the seed up.",
+                    place=found.place("matrix"),
+                )
+            )
     return wanted
 
 
@@ -90,6 +102,8 @@ def defaults(inbox: Inbox, reader: Reader, key: str) -> Layer:
     try:
         return Layer.read(reader.spec(_text(inbox, key), key), key, FolderDefaults)
     except JobRejected as rejection:
+        if [problem.code for problem in rejection.problems] == [Code.SPEC_EMPTY]:
+            return Layer(FolderDefaults(), Parsed({}), key)  # everything is a comment
         raise JobRejected(
             *(
                 p.model_copy(update={"place": p.place.model_copy(update={"file": key})})

@@ -43,6 +43,8 @@ class Source(Document):
     version: str
     """Version id; the etag where the bucket has no versions."""
     versioned: bool
+    modified_at: datetime
+    """When it was dropped, as S3 tells it: in whole seconds."""
 
 
 class Enhancement(Document):
@@ -243,7 +245,8 @@ class Newest(Document):
     job_id: str
     modified_at: datetime
     live: str | None = None
-    """The newest job of the path that was accepted: what is published there is its."""
+    """The newest job of the path that was queued: what is published there is its."""
+    live_modified_at: datetime | None = None
     superseded: str | None = None
     """The one that was accepted before it, and is to be canceled."""
 

@@ -3,6 +3,7 @@
 Pure: records in, text out.
 """
 
+import json
 import shlex
 import urllib.parse
 from collections.abc import Sequence
@@ -13,13 +14,16 @@ from functions import keys
 from functions.estimate import USD_PER_HOUR
 from functions.forecast import Cost, Forecast
 from functions.job import Enhancement, Job, State, Task
-from functions.spec import JobSpec
+from functions.spec import JobSpec, Video
 from processing.contract.document import Document
-from processing.contract.errors import Notice, Problem
+from processing.contract.errors import Code, Notice, Problem
 from processing.contract.outcome import Machine, Quality, Rendered, Seconds, VideoFacts
 
 # SNS refuses subjects of 100 characters and more.
 MAX_SUBJECT_CHARACTERS = 99
+# SNS refuses messages of more than 256 KiB, and links that are signed are long.
+_MAX_LINKS = 8
+_MAX_NOTES = 10
 
 
 class TaskStatus(Document):
@@ -111,6 +115,9 @@ def _ending(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
         kept = f" {done} of {_videos(len(tasks))} had been made and stay." if done else ""
         return f"Canceled: {job.reason}.{kept}"
     sentences = [problem.sentence() for problem in _problems(job, tasks)]
+    done = sum(task.state == State.SUCCEEDED for task in tasks)
+    if done:
+        sentences.insert(0, f"{done} of {_videos(len(tasks))} were made.")
     return " ".join(sentences) or job.state.value.capitalize()
 
 
@@ -120,6 +127,13 @@ def _videos(count: int) -> str:
 
 def _planned(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.spec is not None and job.spec.enhance == "review":
+        kept = [task.enhancement for task in tasks if task.enhancement.status != "enhanced"]
+        if len(kept) == len(tasks):
+            why = f" ({kept[0].reason})" if kept and kept[0].reason else ""
+            return (
+                f"Nothing was rendered: the prompt could not be rewritten{why}. "
+                f"{keys.review(job.path)} has the spec as it is."
+            )
         return (
             f"Nothing was rendered yet: {keys.review(job.path)} has the spec with its prompt "
             "rewritten. Read it, change it, and drop it."
@@ -140,30 +154,43 @@ def cost_words(cost: Cost) -> str:
 
 
 def review(job: Job, tasks: Sequence[Task]) -> str:
-    """review/<path>.yaml: the spec with its prompts rewritten, to be read, changed and dropped."""
-    import yaml  # noqa: PLC0415  only here, and functions start with every import
+    """review/<path>.yaml: the spec with its prompts rewritten, to be read, changed and dropped.
 
-    assert job.spec is not None  # it was planned
-    captions = {task.enhancement.original: task.spec.prompt for task in tasks}
-    spec = job.spec.model_dump(mode="json", exclude_defaults=True)
-    spec["prompt"] = captions.get(job.spec.prompt, job.spec.prompt)
-    matrix = spec.get("matrix") or {}
-    for entry in matrix.get("include", ()):
-        if "prompt" in entry:
-            entry["prompt"] = captions.get(entry["prompt"], entry["prompt"])
-    if "prompt" in matrix:
-        matrix["prompt"] = [captions.get(prompt, prompt) for prompt in matrix["prompt"]]
-    spec["enhance"] = False
-    spec = {name: value for name, value in spec.items() if value is not None}
-    originals = [f"#   {original}" for original in captions if original]
-    return "\n".join(
-        [
-            "# The prompt as the language model rewrote it. Change what you like, then drop this",
-            "# file under jobs/, under its old name or another one. You had written:",
-            *originals,
-            yaml.safe_dump(spec, sort_keys=False, allow_unicode=True, width=88),
-        ]
-    )
+    Every value is filled in, so that it makes these videos wherever it is dropped. What differs
+    between them stands under `matrix: include:`. Values are written as JSON, which YAML reads.
+    """
+    specs = list({task.spec.model_dump_json(): task.spec for task in tasks}.values())
+    plain = [spec.model_dump(mode="json", exclude={"matrix", "preset", "aspect"}) for spec in specs]
+    varied = [
+        name
+        for name in Video.model_fields
+        if name in plain[0] and any(one[name] != plain[0][name] for one in plain)
+    ]
+    lines = [
+        "# The spec with its prompt rewritten. Change what you like, then drop it under jobs/,"
+    ]
+    lines.append(f"# as {keys.name_of(job.path)}.yaml or under another name. You had written:")
+    originals = dict.fromkeys(task.enhancement.original for task in tasks)
+    lines += [f"#   {' '.join(original.split())}" for original in originals if original.strip()]
+    reasons = dict.fromkeys(task.enhancement.reason for task in tasks if task.enhancement.reason)
+    lines += [f"# It is not rewritten: {' '.join(reason.split())}" for reason in reasons]
+    lines += [
+        f"{name}: {_json(value)}"
+        for name, value in plain[0].items()
+        if name not in varied and value is not None
+    ]
+    if varied:
+        lines += ["matrix:", "  include:"]
+        lines += [f"    - {_json({name: one[name] for name in varied})}" for one in plain]
+    else:
+        lines.append("matrix: null")  # a folder may have one
+    return "\n".join(lines) + "\n"
+
+
+def _json(value: object) -> str:
+    """Text with its own letters, but for those that end a line or are no text in YAML."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _problems(job: Job, tasks: Sequence[Task]) -> list[Problem]:
@@ -173,7 +200,9 @@ def _problems(job: Job, tasks: Sequence[Task]) -> list[Problem]:
 
 def refusal(job: Job) -> str:
     """rejected/<path>.txt, for a person: what is wrong, where, and how to mend it."""
-    lines = [f"{job.source.key} was not turned into a video.", ""]
+    defaults = keys.kind_of(job.source.key) == keys.Kind.DEFAULTS
+    what = "cannot be used as folder defaults" if defaults else "was not turned into a video"
+    lines = [f"{job.source.key} {what}.", ""]
     for problem in job.problems:
         place = problem.place
         where = [f"file {place.file}"] if place.file is not None else []
@@ -187,11 +216,19 @@ def refusal(job: Job) -> str:
             f"Code:  {problem.code}",
             "",
         ]
-    lines.append(
-        f"Correct the file and upload it again under the same name. Job {job.job_id}, "
-        f"{job.updated_at:%Y-%m-%d %H:%M:%S} UTC."
-    )
+    lines.append(f"{_again(job)} Job {job.job_id}, {job.updated_at:%Y-%m-%d %H:%M:%S} UTC.")
     return "\n".join(lines) + "\n"
+
+
+def _again(job: Job) -> str:
+    """What to do when everything is mended."""
+    if any(problem.code in {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP} for problem in job.problems):
+        return "Upload the file again under a name that fits."
+    blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}
+    if blamed:
+        files = ", ".join(sorted(str(file) for file in blamed))
+        return f"Correct {files}, and upload that and then {job.source.key} again."
+    return "Correct the file and upload it again under the same name."
 
 
 class Timing(Document):
@@ -318,7 +355,11 @@ def mail(
     plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
     room = MAX_SUBJECT_CHARACTERS - len("reeldrop: ") - len(ending)
     lines = [f"{job.source.key} {_OUTCOMES[job.state]}.", ""]
-    for link in links:
+    done = [task for task in tasks if task.state == State.SUCCEEDED]
+    if len(tasks) > 1 and job.state == State.FAILED:
+        failed = ", ".join(str(task.number) for task in tasks if task.state == State.FAILED)
+        lines += [f"{len(done)} of {_videos(len(tasks))} were made; number {failed} failed.", ""]
+    for link in links[:_MAX_LINKS]:
         lines += [
             f"Video:    s3://{output_bucket}/{link.video}",
             f"Copy it:  aws s3 cp {shlex.quote(f's3://{output_bucket}/{link.video}')} .",
@@ -326,13 +367,18 @@ def mail(
             f"Link (works for a short time): {link.link}",
             "",
         ]
-    if links:
-        first = next(task for task in tasks if task.state == State.SUCCEEDED)
-        p = first.parameters
+    if len(links) > _MAX_LINKS:
+        folder = f"s3://{output_bucket}/{links[0].video.rpartition('/')[0]}/"
+        lines += [f"And {_videos(len(links) - _MAX_LINKS)} more beside them: {folder}", ""]
+    if done:
         took = (job.updated_at - job.created_at).total_seconds()
+        lines += [f"{took:.0f} s from drop to mail.", ""]
+    for task in done[:_MAX_LINKS]:
+        p = task.parameters
+        number = f"{task.number:02d}: " if len(tasks) > 1 else ""
         lines += [
-            f"{p.num_frames} frames of {p.height} x {p.width} (height x width) at {p.fps} fps, "
-            f"model {first.model}, seed {p.seed}; {took:.0f} s from drop to mail.",
+            f"{number}{p.num_frames} frames of {p.height} x {p.width} (height x width) at "
+            f"{p.fps} fps, model {task.model}, seed {p.seed}",
             f"Prompt: {p.prompt}",
             "",
         ]
@@ -344,9 +390,13 @@ def mail(
     if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
         lines += _how_to_review(job, output_bucket)
     for problem in _problems(job, tasks):
-        line = f" (line {problem.place.line})" if problem.place.line is not None else ""
-        lines += [f"{problem.message}{line}", f"{problem.hint}  [{problem.code}]", ""]
-    lines += [f"Note: {warning.message}" for warning in job.warnings]
+        where = [problem.place.file] if problem.place.file else []
+        where += [f"line {problem.place.line}"] if problem.place.line is not None else []
+        place = f" ({', '.join(where)})" if where else ""
+        lines += [f"{problem.message}{place}", f"{problem.hint}  [{problem.code}]", ""]
+    reasons = dict.fromkeys(t.enhancement.reason for t in tasks if t.enhancement.reason)
+    lines += [f"Note: the prompt was not enhanced: {reason}." for reason in reasons]
+    lines += [f"Note: {warning.message}" for warning in job.warnings[:_MAX_NOTES]]
     if job.state == State.REJECTED:
         lines.append(f"The whole answer: s3://{output_bucket}/{keys.rejected(job.path)}")
     else:

@@ -76,8 +76,11 @@ def resolve(
     )
 
 
-def check_prompt(spec: JobSpec, wanted: Wanted) -> None:
+def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
     """Refuse a prompt whose end the model can certainly not see: each word is a token at least.
+
+    Args:
+        not_enhanced: why the prompt was not enhanced, though it should have been.
 
     Raises:
         JobRejected: `prompt-too-long`.
@@ -93,10 +96,16 @@ def check_prompt(spec: JobSpec, wanted: Wanted) -> None:
                     message=f"The {field} has {words} words, and {spec.model} reads {limit} tokens "
                     "(a word is one or more).",
                     hint=f"Shorten it to about {int(limit / 1.4)} words"
-                    + (", or let it be enhanced." if field == "prompt" else "."),
+                    + (_otherwise(not_enhanced) if field == "prompt" else "."),
                     place=wanted.place(field),
                 )
             )
+
+
+def _otherwise(not_enhanced: str) -> str:
+    if not_enhanced:
+        return f", or drop it again later: it could not be enhanced ({not_enhanced})."
+    return ", or let it be enhanced."
 
 
 def _model(wanted: Wanted, name: str) -> Model:

@@ -30,7 +30,7 @@ Aspect = Literal["portrait", "square", "landscape"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 
 _Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
-_File = Annotated[str, Field(min_length=1, max_length=512)]
+_File = Annotated[str, Field(min_length=1, max_length=1024)]
 # Whether a person writes `preset: draft` or a program builds the model, it is the same value.
 _Preset = Annotated[Preset, Field(strict=False)]
 _Side = Annotated[int, Field(ge=16, le=4096)]
@@ -145,7 +145,11 @@ class JobSpec(Video):
     notify: Annotated[bool, Field(description="Send a mail when the job has ended.")] = True
     tags: Annotated[
         tuple[Tag, ...],
-        Field(max_length=10, description="Words that the notification carries, to filter by."),
+        Field(
+            max_length=10,
+            description="Words that the notification carries, to filter by: letters A-Z, digits "
+            "and `_.:-`, at most 64.",
+        ),
     ] = ()
     dry_run: Annotated[
         bool,
@@ -218,15 +222,20 @@ class Layer:
                 for name in _REFERENCES
                 if name in matrix.model_fields_set
             }
-            include = tuple(
-                layer._anchored(video, key, ("matrix", "include", index))
-                for index, video in enumerate(matrix.include)
-            )
-            # Only what was given may count as given.
-            given = {"include": include} if include else {}
-            matrix = matrix.model_copy(update={**lists, **given})
+            entries: dict[str, tuple[Video, ...]] = {
+                name: tuple(
+                    layer._anchored(video, key, ("matrix", name, index))
+                    for index, video in enumerate(getattr(matrix, name))
+                )
+                for name in ("include", "exclude")
+                if name in matrix.model_fields_set
+            }
+            matrix = matrix.model_copy(update=lists | entries)
             spec = spec.model_copy(update={"matrix": matrix})
-        conflicts = layer._conflicts()
+        conflicts = layer._conflicts(layer.spec, ())
+        if spec.matrix is not None:
+            for index, video in enumerate(spec.matrix.include):
+                conflicts += layer._conflicts(video, ("matrix", "include", index))
         if conflicts:
             raise JobRejected(*conflicts)
         return cls(spec, parsed, layer.file)
@@ -247,13 +256,16 @@ class Layer:
     def _anchor(self, field: str, value: str, key: str, path: tuple[str | int, ...]) -> str:
         """The reference as a path from jobs/ on."""
         thing, suffixes, example = _REFERENCES[field]
-        reference = None if "://" in value else keys.reference_key(key, value)
+        noun = thing.partition(" ")[2]
+        foreign = "://" in value or "\\" in value or value.startswith("~")
+        from_above = value.lstrip("/").startswith(keys.JOBS_PREFIX)
+        reference = None if foreign or from_above else keys.reference_key(key, value)
         if reference is None:
             raise JobRejected(
                 Problem(
                     code=Code.REFERENCE_PLACE,
-                    message=f"The {thing} {quoted(value)} is not a file of the drop folder.",
-                    hint=f"Upload the {thing} beside the spec and write its file name, like  "
+                    message=f"The {noun} {quoted(value)} is not a file of the drop folder.",
+                    hint=f"Upload the {noun} beside the spec and write its file name, like  "
                     f"{field}: {example}",
                     place=self.place(*path),
                 )
@@ -262,40 +274,49 @@ class Layer:
             raise JobRejected(
                 Problem(
                     code=Code.REFERENCE_KIND,
-                    message=f"{quoted(value)} does not have the name of a {thing} file.",
-                    hint=f"Valid endings: {listed(suffixes)}.",
+                    message=f"{quoted(value)} is not the name of {thing} file.",
+                    hint=_other_reference(reference) or f"Valid endings: {listed(suffixes)}.",
                     place=self.place(*path),
                 )
             )
         return "/" + reference.removeprefix(keys.JOBS_PREFIX)
 
-    def _conflicts(self) -> list[Problem]:
-        """Fields of this one file that exclude each other."""
-        given = self.spec.model_fields_set
+    def _conflicts(self, video: Video, path: tuple[str | int, ...]) -> list[Problem]:
+        """Fields that are given together and exclude each other."""
+        given = video.model_fields_set
         return [
             Problem(
                 code=Code.FIELD_CONFLICT,
                 message=f"{one} and {other} exclude each other.",
                 hint=f"Delete one of the two lines: {why}.",
-                place=self.place(one),
+                place=self.place(*path, one),
             )
-            for one, other, why in _CONFLICTS
+            for one, other, why in CONFLICTS
             if {one, other} <= given
-            and getattr(self.spec, one) is not None
-            and getattr(self.spec, other) is not None
+            and getattr(video, one) is not None
+            and getattr(video, other) is not None
         ]
 
 
 _REFERENCES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
-    "image": ("image", keys.IMAGE_SUFFIXES, "bee.png"),
-    "video": ("video", keys.VIDEO_SUFFIXES, "bee.mp4"),
+    "image": ("an image", keys.IMAGE_SUFFIXES, "bee.png"),
+    "video": ("a video", keys.VIDEO_SUFFIXES, "bee.mp4"),
 }
-_CONFLICTS = (
+CONFLICTS = (
     ("video", "image", "a video starts from one reference"),
+    ("preset", "num_inference_steps", "both choose the steps"),
     ("aspect", "height", "both choose the size"),
     ("aspect", "width", "both choose the size"),
     ("duration_seconds", "num_frames", "both choose the length"),
 )
+
+
+def _other_reference(reference: str) -> str | None:
+    """The mend for a picture called a video, or the reverse."""
+    for field, (_, suffixes, _) in _REFERENCES.items():
+        if reference.lower().endswith(suffixes):
+            return f"Write  {field}: {reference.rpartition('/')[2]}"
+    return None
 
 
 def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
@@ -314,8 +335,8 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
 
 _TYPE_NAMES = {
     "string_type": ("text", "Put the value in double quotes."),
-    "int_type": ("a whole number", "Write digits only, without quotes."),
-    "float_type": ("a number", "Write a number without quotes."),
+    "int_type": ("a whole number", "Write it like 42: digits, without quotes or a leading zero."),
+    "float_type": ("a number", "Write it like 4.5: digits before and behind a point, no quotes."),
     "bool_type": (
         "true or false",
         "Write true or false, in small letters and without quotes; yes, no, on and off are not "
@@ -362,6 +383,8 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
         wanted, hint = _TYPE_NAMES[sort]
         if sort == "int_type" and isinstance(value, float):
             hint = "Write digits only, without a decimal point."
+        if isinstance(value, list) and len(path) == 1:
+            hint = f"For a video of each write the list under matrix:  matrix: {{{path[0]}: [...]}}"
         return Code.FIELD_TYPE, f"{field} must be {wanted}, but is {quoted(value)}.", hint
     if sort in _LIMITS:
         words, name = _LIMITS[sort]
@@ -379,6 +402,12 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
 
 def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
     sort, context = error["type"], error.get("ctx", {})
+    if sort == "string_pattern_mismatch":
+        return (
+            Code.FIELD_RANGE,
+            f"{field} cannot be {quoted(error.get('input'))}.",
+            "A tag is one word of at most 64 letters A-Z, digits and  _ . : -  like  team-a.",
+        )
     lengths = {
         "string_too_long": f"{field} has more than {context.get('max_length')} characters.",
         "string_too_short": f"{field} is empty.",
@@ -410,24 +439,25 @@ def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str
     valid = expected.replace("'", "").replace("True", "true").replace("False", "false")
     choices = valid.replace(" or ", ", ").split(", ")
     near = _nearest(str(value).lower(), choices)
-    return (
-        Code.FIELD_RANGE,
-        f"{field} cannot be {quoted(value)}.",
-        (f"Did you mean {near}? " if near else "") + f"Valid: {valid}.",
-    )
+    hint = (f"Did you mean {near}? " if near else "") + f"Valid: {valid}."
+    if "true" in choices and str(value).lower() in {"true", "false"}:
+        hint = f"Write {str(value).lower()}, in small letters and without quotes."
+    elif "true" in choices and str(value).lower() in {"yes", "no", "on", "off"}:
+        hint = f"yes, no, on and off are not read as such. Valid: {valid}."
+    return Code.FIELD_RANGE, f"{field} cannot be {quoted(value)}.", hint
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
     """What was probably meant: `steps` is a part of one, `promt` is spelled like one."""
     known = list(known)
-    parts = [field for field in known if len(name) >= 3 and name in field]
+    parts = [field for field in known if len(name) >= 3 and name in field.split("_")]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return next(iter([*parts, *close]), None)
 
 
 def quoted(value: object) -> str:
     """A value in a sentence: in quotes, and not too long."""
-    text = str(value)
+    text = " ".join(str(value).split())
     return f"'{text if len(text) <= 60 else text[:57] + '...'}'"
 
 

@@ -60,12 +60,15 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
         ports.tell("drop-gone", {"key": key, "version": version})
         return
     if version is not None and facts.versioned and facts.version != version:
-        # A newer drop has taken its place, or it was taken in long ago.
-        job_id = keys.job_id(bucket, key, version)
-        cancel.if_unread(ports, job_id)
-        answers.settle(ports, job_id)
-        ports.tell("not-the-newest", {"key": key, "version": version})
-        return
+        if not _still_waits(ports, keys.job_id(bucket, key, version)):
+            # A newer drop has taken its place, or it was taken in long ago.
+            answers.settle(ports, keys.job_id(bucket, key, version))
+            ports.tell("not-the-newest", {"key": key, "version": version})
+            return
+        try:
+            facts = inbox.use(key, version)
+        except Missing:
+            return  # versions expire long after anything waits for them
     if kind == keys.Kind.DEFAULTS and _defaults_are_good(ports, inbox, key):
         return
     job_id = keys.job_id(bucket, key, facts.version)
@@ -82,6 +85,15 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
         raise Conflict(f"{job_id} is being fought over")
     cancel.superseded(ports, job_id)
     answers.settle(ports, job_id)
+
+
+def _still_waits(ports: Ports, job_id: str) -> bool:
+    """Whether an older version is to be taken in all the same: it waited, and what came after it
+    was not accepted."""
+    job = ports.ledger.get(job_key(job_id))
+    if job is None or job.document.state != State.WAITING:
+        return False
+    return not cancel.if_outdated(ports, job.document)
 
 
 def _only_a_reference(ports: Ports, bucket: str, key: str) -> bool:
@@ -133,6 +145,11 @@ class _S3Inbox:
             self._facts[key] = self._files.facts(self._bucket, key)
         return self._facts[key]
 
+    def use(self, key: str, version: str) -> FileFacts:
+        """Look at an older version from now on. Raises Missing."""
+        self._facts[key] = self._files.facts(self._bucket, key, version)
+        return self._facts[key]
+
     def size_bytes(self, key: str) -> int:
         """See `Inbox.size_bytes`."""
         return self.facts(key).size_bytes
@@ -150,7 +167,13 @@ def _take_in(
     job_id = keys.job_id(bucket, key, facts.version)
     job = Job(
         job_id=job_id,
-        source=Source(bucket=bucket, key=key, version=facts.version, versioned=facts.versioned),
+        source=Source(
+            bucket=bucket,
+            key=key,
+            version=facts.version,
+            versioned=facts.versioned,
+            modified_at=facts.modified_at,
+        ),
         path=keys.path_of(key),
         state=State.QUEUED,
         created_at=record.document.created_at if record else now,
@@ -297,7 +320,7 @@ class _Taking:
                     "dry_run": False,
                 }
             )
-            resolve.check_prompt(spec, one)
+            resolve.check_prompt(spec, one, enhancement.reason)
             specs.append(spec)
             enhancements.append(enhancement)
             references.append(reference.key if reference else None)
@@ -371,22 +394,21 @@ class _Taking:
         )
 
     def _own_path(self, job: Job) -> list[Change]:
-        """Make this job the newest of its path, unless a newer drop is known."""
+        """Make this job the newest of its path, unless a newer drop is known; and, when it is
+        accepted, the one whose videos are published there."""
         record = self.ports.ledger.get(newest_key(job.path))
-        old = record.document if record else None
-        if old is not None and old.modified_at > self.inbox.facts(self.job.source.key).modified_at:
-            return []
-        live = old.live if old else None
-        superseded = old.superseded if old else None
-        if _takes_its_place(job) and live != job.job_id:
-            live, superseded = job.job_id, live
-        mine = Newest(
-            job_id=job.job_id,
-            modified_at=self.inbox.facts(self.job.source.key).modified_at,
-            live=live,
-            superseded=superseded,
-        )
-        if mine == old:
+        at = job.source.modified_at
+        old = record.document if record else Newest(job_id=job.job_id, modified_at=at)
+        mine = old
+        if old.modified_at <= at:
+            mine = mine.model_copy(update={"job_id": job.job_id, "modified_at": at})
+        # What is refused, only planned or still waits takes nobody's place.
+        accepted = job.state == State.QUEUED and old.live != job.job_id
+        if accepted and not cancel.outdated(self.ports, job, old):
+            mine = mine.model_copy(
+                update={"live": job.job_id, "live_modified_at": at, "superseded": old.live}
+            )
+        if record is not None and mine == old:
             return []
         return [Put(newest_key(job.path), mine, record.revision if record else 0)]
 
@@ -418,16 +440,8 @@ def _defaults_are_good(ports: Ports, inbox: _S3Inbox, key: str) -> bool:
         return False  # taken in like a spec, to be refused
     except Missing:
         pass
-    ports.files.remove(ports.settings.output_bucket, keys.rejected(keys.path_of(key)))
+    answers.forget(ports, keys.path_of(key))
     return True
-
-
-def _takes_its_place(job: Job) -> bool:
-    """Whether a job ends the one that was dropped at its path before. What is refused, only to be
-    planned, or still being read does not."""
-    if job.spec is None or job.spec.dry_run or job.spec.enhance == "review":
-        return False
-    return job.state == State.QUEUED or job.waiting_for is not None
 
 
 def _owed(job: Job) -> list[Change]:

@@ -121,7 +121,7 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state != State.WAITING:
         return  # taken in meanwhile
-    if cancel.if_gone(ports, job.document):
+    if cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document):
         return
     if job.document.waiting_for is None:
         if ports.now() > waiting.document.deadline:
@@ -175,11 +175,13 @@ def _inbox(ports: Ports) -> None:
         listed
         for listed in ports.files.listed(ports.settings.input_bucket, keys.JOBS_PREFIX)
         if since < listed.modified_at <= now - INBOX_TO
-        and keys.kind_of(listed.key) in {keys.Kind.SPEC, keys.Kind.UNKNOWN}
+        and keys.kind_of(listed.key) != keys.Kind.IGNORED
     )
     while some := list(islice(found, TOGETHER)):
         for listed in _without_job(ports, some):
-            ports.tell("drop-without-event", {"key": listed.key})
+            # Of a reference or folder defaults nothing shows whether an event told.
+            if keys.kind_of(listed.key) in {keys.Kind.SPEC, keys.Kind.UNKNOWN}:
+                ports.tell("drop-without-event", {"key": listed.key})
             version = listed.version if listed.versioned else None
             try:
                 submit.submit(ports, ports.settings.input_bucket, listed.key, version)

@@ -80,12 +80,15 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
 
     for verdict in verdicts:
         for error in verdict.errors:
-            at = ":".join(str(n) for n in (verdict.file, error.line, error.column) if n is not None)
-            say(f"{at}: {error.message}{f' ({error.file})' if error.file else ''}")
+            blamed = error.file or verdict.file
+            at = ":".join(str(n) for n in (blamed, error.line, error.column) if n is not None)
+            say(f"{at}: {error.message}")
             say(f"    {error.hint}  [{error.code}]")
         if verdict.ok:
             count = len(verdict.tasks)
-            say(f"{verdict.file}: good, {count} video{'' if count == 1 else 's'}")
+            planned = any(t.dry_run or t.enhance == "review" for t in verdict.tasks)
+            only = ", which this spec only plans" if planned else ""
+            say(f"{verdict.file}: good, {count} video{'' if count == 1 else 's'}{only}")
         if verdict.cost is not None:
             say(f"  {cost_words(verdict.cost)}")
         for number, task in enumerate(verdict.tasks, 1):
@@ -108,7 +111,8 @@ def _verdict(file: Path, default_model: str) -> Verdict:
         if keys.kind_of(key) == keys.Kind.DEFAULTS:
             layer = intake.defaults(inbox, reader, key)
             return _good(file, layer.parsed.warnings, ())
-        if keys.kind_of(key) in {keys.Kind.IGNORED, keys.Kind.REFERENCE}:
+        alone = intake.animates(inbox, reader, key)
+        if keys.kind_of(key) in {keys.Kind.IGNORED, keys.Kind.REFERENCE} and not alone:
             raise JobRejected(_no_spec(file))
         draft = intake.drafted(inbox, reader, key)
         # A job's id follows from the version that S3 gives it; here the key stands for it, so a
@@ -123,8 +127,10 @@ def _verdict(file: Path, default_model: str) -> Verdict:
             spec = resolve.resolve(
                 one, default_model=default_model, job_id=job_id, picture=picture
             ).model_copy(update={"matrix": None, "variations": 1})
-            if not spec.enhance:
-                resolve.check_prompt(spec, one)
+            # A prompt that is enhanced will be another one.
+            resolve.check_prompt(
+                spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
+            )
             tasks.append(spec)
     except JobRejected as rejection:
         return Verdict(

@@ -137,3 +137,50 @@ def test_a_late_and_older_drop_of_a_place_is_canceled(world: World) -> None:
     sweep(world.ports)
     by_key = {job.source.key: job.state for job in jobs(world)}
     assert by_key == {"jobs/bee.json": State.QUEUED, "jobs/bee.yaml": State.CANCELED}
+
+
+@pytest.mark.parametrize("newer", ["prompt: x\nstep: 3\n", "prompt: x\ndry_run: true\n"])
+def test_what_waits_is_made_though_a_newer_version_was_not_accepted(
+    world: World, newer: str
+) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nimage: s.png\n")
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", newer)
+    world.drop("jobs/s.png", PNG)
+    assert State.QUEUED in [job.state for job in jobs(world)]
+    assert len(world.dispatch()) == 1
+
+
+@pytest.mark.parametrize("picture", [None, b"hello"])
+def test_a_version_that_is_refused_for_its_picture_takes_nobodys_place(
+    world: World, picture: bytes | None
+) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\n")
+    (attempt,) = world.dispatch()
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: x\nimage: s.png\n")
+    if picture is not None:
+        world.drop("jobs/s.png", picture)
+    world.clock.move(minutes=61)
+    sweep(world.ports)
+    assert world.running() == [attempt]
+    assert sorted(job.state for job in jobs(world)) == [State.REJECTED, State.RUNNING]
+
+
+def test_what_waits_is_canceled_when_a_newer_version_is_made(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: x\nimage: s.png\n")
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", "prompt: y\n")
+    world.drop("jobs/s.png", PNG)
+    assert sorted(job.state for job in jobs(world)) == [State.CANCELED, State.QUEUED]
+
+
+def test_an_older_drop_is_made_when_the_newer_one_of_its_path_was_deleted(world: World) -> None:
+    world.drop("jobs/a.json", '{"prompt": "x"}', event=False)
+    world.clock.move(seconds=5)
+    world.drop("jobs/a.yaml", "prompt: y\n")
+    world.delete("jobs/a.yaml")
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    by_key = {job.source.key: job.state for job in jobs(world)}
+    assert by_key == {"jobs/a.json": State.QUEUED, "jobs/a.yaml": State.CANCELED}

@@ -4,12 +4,13 @@ import io
 import json
 from contextlib import suppress
 
-import yaml
+import pytest
 from PIL import Image
 
 from functions.job import State
 from functions.ports import Answer
 from functions.replies import Sidecar
+from functions.submit import submit
 from functions.sweep import sweep
 from tests.fakes import PNG, World, picture
 from tests.functions.test_spec import read_all
@@ -74,23 +75,80 @@ def test_a_dry_run_takes_nobodys_place(world: World) -> None:
     assert [job.state for job in jobs(world)] == [State.QUEUED, State.PLANNED]
 
 
+def captions(world: World) -> None:
+    """Let the language model answer differently to each prompt."""
+
+    def answer(system: str, user: str, *_: object, **__: object) -> Answer:
+        world.language_model.asked.append((system, user))
+        words = user.split("\n")[1]
+        return Answer(f"A caption: {words}.", "end_turn", "fake")
+
+    world.language_model.converse = answer  # type: ignore[method-assign, assignment]
+
+
 def test_a_review_is_the_spec_with_its_prompts_rewritten(world: World) -> None:
+    captions(world)
     body = "# mine\nprompt: ein Käfer\nenhance: review\n"
     body += "matrix: {seed: [1, 2], prompt: [b, ein Käfer]}\n"
-    world.language_model.answer = Answer("A ladybird walks: slowly.", "end_turn", "fake")
     world.drop("jobs/a b/bee.yaml", body)
+    planned = tasks(world)
     assert jobs(world)[0].state == State.PLANNED and world.dispatch() == []
     review = world.files.read("output", "review/a b/bee.yaml").decode()
-    assert "#   ein Käfer" in review
-    assert yaml.safe_load(review)["matrix"]["prompt"] == ["A ladybird walks: slowly."] * 2
+    assert "#   ein Käfer" in review and '"A caption: ein Käfer."' in review
     (mail,) = world.post.sent
     assert "'s3://input/jobs/a b/bee.yaml'" in mail.body
     world.clock.move(seconds=5)
     world.drop("jobs/a b/bee.yaml", review)
-    assert [task.spec.prompt for task in tasks(world) if task.state == State.QUEUED] == [
-        "A ladybird walks: slowly."
-    ] * 4
+    made = [task.spec for task in tasks(world) if task.state == State.QUEUED]
+    assert made == [task.spec for task in planned], "dropped as it is, it makes just these"
     assert len(world.language_model.asked) == 2, "what was reviewed is not rewritten again"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "prompt: |\n  a bee\n  seed: 7\n  # and more\nenhance: review\n",
+        'prompt: "a \\u2028 bee: #1 \\"x\\" \u201csmart\u201d"\nenhance: review\n',
+        "prompt: a\nenhance: review\nmatrix: {image: [a.png, b.png]}\n",
+        "prompt: a\nenhance: review\nvariations: 1\nmatrix: {prompt: [a, b], seed: [1, 2], "
+        "exclude: [{prompt: a, seed: 1}]}\n",
+        "prompt: a\nenhance: review\nvariations: 1\npriority: normal\nnotify: true\ntags: []\n"
+        "matrix: null\n",
+    ],
+)
+def test_a_review_dropped_as_it_is_makes_what_was_planned(world: World, body: str) -> None:
+    captions(world)
+    world.drop("jobs/a.png", PNG)
+    world.drop("jobs/b.png", picture("PNG", colour="blue"))
+    world.drop(
+        "jobs/_defaults.yaml",
+        "variations: 3\npriority: low\nnotify: false\ntags: [x]\nmatrix: {fps: [8, 9]}\n",
+    )
+    world.drop("jobs/bee.yaml", body)
+    planned = [task.spec for task in tasks(world)]
+    review = world.files.read("output", "review/bee.yaml").decode()
+    world.clock.move(seconds=5)
+    world.drop("jobs/bee.yaml", review)
+    made = [task.spec for task in tasks(world) if task.state == State.QUEUED]
+    assert planned and made == planned, (review, jobs(world)[-1].problems)
+
+
+def test_a_late_event_does_not_put_an_old_review_back(world: World) -> None:
+    captions(world)
+    for prompt in ("old", "new"):
+        world.drop("jobs/bee.yaml", f"prompt: {prompt}\nenhance: review\n")
+        world.clock.move(seconds=5)
+    submit(world.ports, "input", "jobs/bee.yaml", "v1")
+    assert "caption: new" in world.files.read("output", "review/bee.yaml").decode()
+
+
+@pytest.mark.parametrize("caption", ["x" * 2001, "a\0b", "a \u202e b"])
+def test_a_caption_that_is_none_is_not_used(world: World, caption: str) -> None:
+    world.language_model.answer = Answer(caption, "end_turn", "fake")
+    world.drop("jobs/bee.yaml", "prompt: a bee\n")
+    (task,) = tasks(world)
+    assert task.spec.prompt == "a bee" and task.enhancement.status == "kept"
+    assert world.dispatch()
 
 
 def test_notify_false_sends_no_mail(world: World) -> None:
@@ -176,8 +234,6 @@ def test_an_image_that_a_spec_waits_for_is_no_job_of_its_own(world: World) -> No
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/other.png", PNG)
     version = world.files.facts("input", "jobs/bee.png").version
-    from functions.submit import submit
-
     submit(world.ports, "input", "jobs/bee.png", version)  # the event once more
     assert sorted(job.path for job in jobs(world)) == ["bee", "other.png"]
 
@@ -189,3 +245,46 @@ def test_the_sidecar_of_each_video_makes_that_video_again(world: World) -> None:
         sidecar = world.files.read("output", f"videos/bee-{task.number:02d}.json")
         spec = json.dumps(json.loads(sidecar)["spec"])
         assert read_all(spec, "jobs/elsewhere/again.json") == [task.spec]
+
+
+def test_references_far_down_are_found(world: World) -> None:
+    folder = "jobs/" + "f" * 505
+    world.drop(f"{folder}/star.png", PNG)
+    world.drop(f"{folder}/a.yaml", "prompt: x\nimage: star.png\n")
+    assert jobs(world)[0].state == State.QUEUED
+
+
+@pytest.mark.parametrize("event", [True, False])
+def test_an_image_that_came_before_its_folders_defaults_is_found(world: World, event: bool) -> None:
+    world.drop("jobs/p/IMG_1.JPG", picture("JPEG"), event=event)
+    world.drop("jobs/p/_defaults.yaml", "animate_images: true\nprompt: x\n")
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    sweep(world.ports)
+    assert [job.path for job in jobs(world)] == ["p/IMG_1.JPG"]
+
+
+def test_wrong_defaults_are_answered_without_an_event(world: World) -> None:
+    world.drop("jobs/p/_defaults.yaml", "fps: fast\n", event=False)
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    assert "rejected/p/_defaults.txt" in world.files.keys("output")
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_nothing_is_left_of_wrong_defaults_that_are_mended_or_deleted(
+    world: World, mended: bool
+) -> None:
+    world.drop("jobs/p/_defaults.yaml", "fps: fast\n")
+    world.clock.move(seconds=5)
+    if mended:
+        world.drop("jobs/p/_defaults.yaml", "fps: 9\n")
+    else:
+        world.delete("jobs/p/_defaults.yaml")
+    assert not world.files.keys("output")
+
+
+def test_defaults_with_nothing_but_comments_are_none(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "# fps: 8\n")
+    world.drop("jobs/a.yaml", "prompt: x\n")
+    assert [job.state for job in jobs(world)] == [State.QUEUED]

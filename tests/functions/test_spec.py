@@ -276,7 +276,7 @@ def test_presets_set_the_steps_that_the_model_needs() -> None:
     )
     assert draft_steps and standard and best
     assert draft_steps < standard < best
-    assert read("prompt: x\npreset: draft\nnum_inference_steps: 33\n").num_inference_steps == 33
+    assert refusal("prompt: x\npreset: draft\nnum_inference_steps: 33\n").code == "field-conflict"
 
 
 def test_an_aspect_is_a_size_of_that_shape() -> None:
@@ -373,6 +373,11 @@ def test_a_matrix_replaces_what_chooses_the_same() -> None:
         ("{seed: [1], exclude: [{seed: 1}]}", "too-many-videos", 2),
         ("{seed: [1, 2, 3, 4, 5, 6], fps: [1, 2, 3, 4, 5, 6]}", "too-many-videos", 2),
         ("{height: [64], aspect: [square]}", "matrix-invalid", 2),
+        ("{preset: [draft], num_inference_steps: [9]}", "matrix-invalid", 2),
+        ("{seed: [1, 2], exclude: [{seed: 3}]}", "matrix-invalid", 2),
+        ("{guidance_scale: [4, 4.0]}", "matrix-invalid", 2),
+        ("{include: [{image: a.png, video: a.mp4}]}", "field-conflict", 2),
+        ("{include: [{image: ../../a.png}]}", "reference-place", 2),
         ("{model: [demo, nothing]}", "model-unknown", 2),
         ("{image: [../../a.png]}", "reference-place", 2),
     ],
@@ -380,6 +385,34 @@ def test_a_matrix_replaces_what_chooses_the_same() -> None:
 def test_a_wrong_matrix_says_where(matrix: str, code: str, line: int) -> None:
     problem = refusal(f"prompt: x\nmatrix: {matrix}\n")
     assert (problem.code, problem.place.line) == (code, line), problem
+
+
+def test_references_are_excluded_by_the_name_that_was_written() -> None:
+    found = read_all(
+        "matrix: {image: [a.png, b.png], seed: [1, 2], exclude: [{image: a.png, seed: 1}]}\n"
+    )
+    assert [(one.image, one.seed) for one in found] == [("/a.png", 2), ("/b.png", 1), ("/b.png", 2)]
+
+
+def test_seeds_that_meet_are_told() -> None:
+    problem = refusal("prompt: x\nvariations: 2\nmatrix: {seed: [1, 2]}\n")
+    assert problem.code == "matrix-invalid" and "Videos 2 and 3" in problem.message
+
+
+@pytest.mark.parametrize(
+    "value", ["C:\\pics\\bee.png", "sub\\bee.png", "jobs/bee.png", "/jobs/bee.png", "~/bee.png"]
+)
+def test_references_that_can_never_come_are_not_waited_for(value: str) -> None:
+    assert refusal(f"image: {value}\n").code == "reference-place"
+
+
+def test_mends_fit_what_was_typed() -> None:
+    assert "matrix: {seed: [...]}" in refusal("prompt: x\nseed: [1, 2]\n").hint
+    assert "like 4.5" in refusal("prompt: x\nguidance_scale: .5\n").hint
+    assert "without quotes" in refusal('prompt: x\nenhance: "true"\n').hint
+    assert "yes, no" in refusal("prompt: x\nenhance: yes\n").hint
+    assert "one word" in refusal("prompt: x\ntags: [Team A]\n").hint
+    assert "video: clip.mp4" in refusal("image: clip.mp4\n").hint
 
 
 def test_a_huge_matrix_is_counted_and_not_made() -> None:
