@@ -383,7 +383,7 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
         wanted, hint = _TYPE_NAMES[sort]
         if sort == "int_type" and isinstance(value, float):
             hint = "Write digits only, without a decimal point."
-        if isinstance(value, list) and len(path) == 1:
+        if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
             hint = f"For a video of each write the list under matrix:  matrix: {{{path[0]}: [...]}}"
         return Code.FIELD_TYPE, f"{field} must be {wanted}, but is {quoted(value)}.", hint
     if sort in _LIMITS:

@@ -20,6 +20,8 @@ from functions.reading.values import Path, Spot, Text, Unusable, Value
 _DECODER = json.JSONDecoder()
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]+)?")
+_LIKE_A_NUMBER = re.compile(r"[-+]?\.?[0-9][\w.]*(?:(?<=[eE])[-+][0-9]+)?")
+_DIGITS = re.compile(r"(?P<sign>[-+]?)0*(?P<whole>(?:[1-9][0-9]*)?)(?:\.(?P<fraction>[0-9]*))?")
 _WORD = re.compile(r"[A-Za-z_]+")
 _JSON_WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 _JSON_MEANINGS: Mapping[str, str] = {
@@ -45,7 +47,7 @@ class _Json:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
+        self.lines = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
         self.places: dict[Path, Spot] = {}
         self.count = 0
 
@@ -53,6 +55,13 @@ class _Json:
         start = self.skip(0)
         value, end = self.value(start, (), 0)
         if (end := self.skip(end)) < len(self.text):
+            self.check_comment(end)
+            if isinstance(value, str) and self.text[end] == ":":
+                raise self.wrong(
+                    start,
+                    "the braces are missing",
+                    "Write { in front of the first field and } behind the last.",
+                )
             raise self.wrong(end, "something follows its end", "Drop one file for each job.")
         if not isinstance(value, dict):
             raise not_a_mapping(value, self.spot(start))
@@ -84,20 +93,40 @@ class _Json:
             return self.mapping(at, path, depth)
         if first == "[":
             return self.sequence(at, path, depth)
-        if match := _NUMBER.match(self.text, at):
+        like, match = _LIKE_A_NUMBER.match(self.text, at), _NUMBER.match(self.text, at)
+        if like and (match is None or match.end() < like.end()):
+            raise self.no_number(at, like[0])
+        if match:
             return self.number(match), match.end()
         if (match := _WORD.match(self.text, at)) and match[0] in _JSON_WORDS:
             return _JSON_WORDS[match[0]], match.end()
         raise self.no_value(at)
 
+    def check_comment(self, at: int) -> None:
+        if self.text[at : at + 1] == "#" or self.text[at : at + 2] in {"//", "/*"}:
+            raise self.wrong(at, "it has a comment", "Delete it: JSON has no comments.")
+
+    def no_number(self, at: int, found: str) -> Unusable:
+        """What a number is in other languages: 01, .5, +1, 1., 0x1F, 1_000."""
+        hint = "Write digits only, or put a text in double quotes."
+        if match := _DIGITS.fullmatch(found):
+            sign, whole = match["sign"].removeprefix("+"), match["whole"] or "0"
+            fraction = "" if match["fraction"] is None else f".{match['fraction'] or '0'}"
+            hint = f"Write {shortened(sign + whole + fraction)}: a number begins with a digit, "
+            hint += "with 0 only if that is all in front of the point."
+        return self.wrong(at, f"{shortened(found)} is no number in JSON", hint)
+
     def no_value(self, at: int) -> Unusable:
+        self.check_comment(at)
         first = self.text[at : at + 1]
         if not first:
             return self.wrong(at, "it ends too early", "Check that every { and [ is closed.")
         if first in "“”„‟«»‘’'":
             return self.wrong(at, f"{first} is no quote", 'Use straight double quotes: "a bee".')
-        if first in {"/", "#"}:
-            return self.wrong(at, "it has a comment", "Delete it, or drop the spec as .yaml.")
+        if first == "`":
+            return self.wrong(
+                at, "the line ``` is a mark of Markdown", "Delete the lines that begin with ```."
+            )
         if match := re.compile(r"[-+]?(NaN|Infinity|inf)", re.IGNORECASE).match(self.text, at):
             return Unusable(
                 "field-type",
@@ -162,6 +191,7 @@ class _Json:
                 raise duplicate(here, spot, self.places[here])
             end = self.skip(end)
             if self.text[end : end + 1] != ":":
+                self.check_comment(end)
                 raise self.wrong(end, "a colon is missing", f'Write  "{shortened(name)}": ')
             self.places[here] = spot
             values[name], end = self.value(self.skip(end + 1), here, depth + 1)
@@ -179,6 +209,7 @@ class _Json:
         found = self.text[at : at + 1]
         if not found:
             raise self.wrong(at, "it ends too early", f"Close it with {closing}.")
+        self.check_comment(at)
         if found != ",":
             raise self.wrong(at, "a comma is missing", "Write a comma behind the value before it.")
         end = self.skip(at + 1)

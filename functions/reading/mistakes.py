@@ -7,9 +7,15 @@ from functions.reading.limits import MAX_DEPTH, MAX_VALUES
 from functions.reading.values import Path, Spot, Unusable, Value
 
 EXAMPLE = 'prompt: "a bee on a flower"'
+MOST_WARNINGS = 10
 _NEARLY_A_FIELD = re.compile(
-    r"(?P<name>\w+)\s*[:=]\s*(?P<value>\S.*)|prompt\s+(?P<rest>\S.*)", re.DOTALL
+    r"(?P<name>\w+)\s*[:=：]\s*(?P<value>\S.*)|prompt\s+(?P<rest>\S.*)", re.DOTALL
 )
+# In 'it's red' the middle one is an apostrophe.
+_ENCLOSED = re.compile(
+    r"""\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>(?:[^']|''|(?<=\w)'(?=\w))*)'""", re.DOTALL
+)
+_PLAIN = re.compile(r"[^\W_](?:[^\n:#\"“”‘’\\]*[^\s:#\"“”‘’\\])?")
 
 
 def duplicate(path: Path, spot: Spot, first: Spot) -> Unusable:
@@ -56,6 +62,33 @@ def not_a_mapping(value: Value, spot: Spot) -> Unusable:
     return Unusable(
         "spec-not-a-mapping", f"The spec is {what}, not fields with values.", hint, *spot
     )
+
+
+def first_of(warnings: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """At most ten warnings; the last says how many more there are."""
+    if len(warnings) <= MOST_WARNINGS:
+        return warnings
+    kept = warnings[: MOST_WARNINGS - 1]
+    more = len(warnings) - len(kept)
+    return [*kept, ("more-warnings", f"The file has {more:,} more places like these.")]
+
+
+def nearly_a_field(line: str) -> str | None:
+    """The line `name:value`, `name = value` or `name：value` as it should be."""
+    match = _NEARLY_A_FIELD.fullmatch(line.strip())
+    if match is None or match["name"] is None or match["value"].startswith("//"):
+        return None
+    value = " ".join(match["value"].split())
+    if not _PLAIN.fullmatch(value) or len(value) > 200:
+        value = quoted(unquoted(value))
+    return f"{match['name']}: {value}"
+
+
+def unquoted(value: str) -> str:
+    """`value` without the pair of quotes that encloses all of it."""
+    if match := _ENCLOSED.fullmatch(value):
+        return match["double"] or (match["single"] or "").replace("''", "'")
+    return value
 
 
 def shortened(text: str) -> str:

@@ -5,12 +5,19 @@ import re
 
 from functions.reading import json_text, yaml_text
 from functions.reading.limits import MAX_SPEC_BYTES
-from functions.reading.mistakes import EXAMPLE
+from functions.reading.mistakes import EXAMPLE, first_of
 from functions.reading.values import Path, Spot, Text, Unusable, Value, too_large_spec
 
 # Controls except tab and line ends, invisible direction marks, lone surrogates, noncharacters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069"
                         "\ud800-\udfff\ufffe\uffff]")  # fmt: skip
+
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_YAML_AS_TEXT = re.compile(
+    r"(?:\s|(?:---|```\w*)[ \t]*[\r\n])*(?:prompt|image|video|seed|model)\s*:"
+)
+_YAML_AS_JSON = re.compile(r"(?:\s|---[ \t]*[\r\n]|#[^\r\n]*[\r\n])*[A-Za-z_]\w*[ \t]*:(?!\S)")
 
 
 def parse(body: bytes, key: str) -> Text:
@@ -24,12 +31,43 @@ def parse(body: bytes, key: str) -> Text:
     text = _decode(body)
     if not text.strip():
         raise Unusable("spec-empty", "The file is empty.", f"Write   {EXAMPLE}.")
-    suffix = posixpath.splitext(key)[1].lower()
+    stem, suffix = posixpath.splitext(posixpath.basename(key))
+    suffix = suffix.lower()
     if suffix == ".txt":
+        _check_prompt(text, stem)
         return Text({"prompt": " ".join(text.split())}, {("prompt",): (1, 1)}, [])
+    if suffix == ".json" and _YAML_AS_JSON.match(text):
+        raise Unusable(
+            "yaml-syntax",
+            "The JSON cannot be read: it is YAML.",
+            f"Name it {stem}.yaml.",
+            1,
+            1,
+        )
     read = json_text.parse(text) if suffix == ".json" else yaml_text.parse(text)
     _check_strings(read, read.values, ())
-    return read
+    return read._replace(warnings=first_of(read.warnings))
+
+
+def _check_prompt(text: str, stem: str) -> None:
+    """A .txt is a bare prompt; fields in it would be rendered as words."""
+    kind = more = ""
+    if _YAML_AS_TEXT.match(text):
+        kind, more = "yaml", " If this is a prompt, begin it with another word."
+    elif text.lstrip().startswith("{"):
+        try:
+            json_text.parse(text)
+            kind = "json"
+        except Unusable:
+            pass  # words in braces
+    if kind:
+        raise Unusable(
+            "key-suffix",
+            f"The file holds fields as {kind.upper()}, but a .txt file is a bare prompt.",
+            f"Name it {stem}.{kind}.{more}",
+            1,
+            1,
+        )
 
 
 def _check_strings(read: Text, value: Value, path: Path) -> None:
@@ -65,7 +103,7 @@ def _decode(body: bytes) -> str:
             "text-encoding",
             f"The file is not {encoding[:6].upper().rstrip('-')} text (byte {error.start + 1}).",
             "Save it as UTF-8: most editors have it under Save As, Encoding.",
-            before.count(b"\n") + 1,
+            len(_LINE_END.findall(before.decode("latin-1"))) + 1,
         ) from None
     if match := _FORBIDDEN.search(text):
         raise _forbidden(match, *_spot(text, match.start()))
@@ -73,8 +111,8 @@ def _decode(body: bytes) -> str:
 
 
 def _spot(text: str, at: int) -> Spot:
-    before = text[:at]
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
+    ends = [match.end() for match in _LINE_END.finditer(text, 0, at)]
+    return len(ends) + 1, at - (ends[-1] if ends else 0) + 1
 
 
 def _forbidden(match: re.Match[str], line: int, column: int) -> Unusable:

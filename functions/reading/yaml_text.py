@@ -15,7 +15,14 @@ import yaml
 
 from functions.reading import yaml_mistakes
 from functions.reading.limits import MAX_DEPTH, MAX_VALUES
-from functions.reading.mistakes import EXAMPLE, duplicate, not_a_mapping, too_deep, too_many
+from functions.reading.mistakes import (
+    EXAMPLE,
+    duplicate,
+    not_a_mapping,
+    shortened,
+    too_deep,
+    too_many,
+)
 from functions.reading.values import Path, Spot, Text, Unusable, Value
 from functions.reading.yaml_mistakes import SMART_QUOTED, alias, quote_hint, spot_of
 
@@ -26,6 +33,7 @@ _WORDS: Mapping[str, bool | None] = {
     "false": False, "False": False, "FALSE": False,
     "null": None, "Null": None, "NULL": None, "~": None, "": None,
 }  # fmt: skip
+_FIELD_INSIDE = re.compile(r"\s*([a-z_]+):(?!//)\S.*")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -50,7 +58,10 @@ def parse(text: str) -> Text:
     if value is None:
         raise Unusable("spec-empty", "The file has no fields.", f"Write   {EXAMPLE}.", 1, 1)
     if not isinstance(value, dict):
-        raise not_a_mapping(value, composer.places.get((), (1, 1)))
+        spot = composer.places.get((), (1, 1))
+        if isinstance(value, str) and (line := yaml_mistakes.first_of_fields(composer.lines, spot)):
+            value = line
+        raise not_a_mapping(value, spot)
     return Text(value, composer.places, composer.warnings)
 
 
@@ -162,6 +173,7 @@ class _Composer:
         text = self.text(event)
         if event.style is not None or text != event.value:
             return text
+        self.warn_of_fields_inside(event, path)
         if text in _WORDS:
             if not text and self.cut(event, path):
                 raise Unusable(
@@ -177,7 +189,7 @@ class _Composer:
         if _FLOAT.fullmatch(text):
             return float(text)
         if self.cut(event, path):
-            name = next((part for part in reversed(path) if isinstance(part, str)), "value")
+            name = _name(path)
             self.warnings.append(
                 (
                     "comment-cut",
@@ -186,6 +198,20 @@ class _Composer:
                 )
             )
         return text
+
+    def warn_of_fields_inside(self, event: Any, path: Path) -> None:
+        """`seed:7` below a text, and indented, is a part of it."""
+        for number in range(event.start_mark.line + 1, event.end_mark.line + 1):
+            line = self.lines[number] if number < len(self.lines) else ""
+            if match := _FIELD_INSIDE.fullmatch(line):
+                self.warnings.append(
+                    (
+                        "field-in-text",
+                        f"Line {number + 1}: {shortened(line.strip())} was read as a part of the "
+                        f"{_name(path)}. If {shortened(match[1])} is a field, begin its line as "
+                        "far left as the others and put a space behind the colon.",
+                    )
+                )
 
     def text(self, event: Any) -> str:
         """What was meant by a scalar: pairs of escapes joined, curly quotes taken as quotes."""
@@ -211,6 +237,10 @@ class _Composer:
         rest = self.lines[mark.line][mark.column :].lstrip() if mark.line < len(self.lines) else ""
         is_prompt = any(part in {"prompt", "negative_prompt"} for part in path)
         return rest.startswith("#") and (is_prompt or not rest.startswith(("# ", "##")))
+
+
+def _name(path: Path) -> str:
+    return next((part for part in reversed(path) if isinstance(part, str)), "value")
 
 
 def _joined(pair: str) -> str:

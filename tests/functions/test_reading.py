@@ -101,7 +101,8 @@ def test_any_text_is_read_or_refused_at_a_place_in_it(text: str, suffix: str) ->
 @pytest.mark.parametrize(
     "prompt",
     ["a cat: on mat", "*bold* cat", "!tag", "@home", "`code`", "%50", "[red] car", "{a} b", "- a",
-     "? b", '"red" car', "& more", "]x", ", and", "#1 fan", "a: b: c\\d"],
+     "? b", '"red" car', '"a bee" lands on "flower"', "'tis a bee", "'a' and 'b'",
+     "& more", "]x", ", and", "#1 fan", "a: b: c\\d"],
 )  # fmt: skip
 def test_the_line_that_a_hint_shows_is_read_as_what_was_meant(prompt: str) -> None:
     with pytest.raises(JobRejected) as caught:
