@@ -218,8 +218,11 @@ class _Lessons:
                 return_dict=False,
             )[0]
         # The picture that was given is to be kept: its frame counts more, and is only one of 17.
+        # The others count that much less, so that losses stay comparable.
+        before = weights.mean()
         weights = weights.clone()
         weights[:, 0] *= 1 + _FIRST_FRAME_WEIGHT * with_image.view(-1, 1, 1, 1)
+        weights = weights * before / weights.mean()
         loss: Tensor = (weights * (output.float() - target) ** 2).mean()
         return loss
 
