@@ -6,22 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from local.assembly import ROOT, SynthesisFailed
-from local.demo import DemoFailed, demo
-from local.deploy import DeployFailed
-from local.process import CloudFailed
-from local.up import AlreadyUp, up
-from local.validate import show, validate
-from processing.contract.catalogue import MODELS
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Ends with 130 when it was interrupted, as a shell would."""
     parser = argparse.ArgumentParser(prog="reeldrop", description=__doc__)
     parser.add_argument(
-        "--home", type=Path, default=ROOT / ".reeldrop", help="where state is kept (%(default)s)"
+        "--home", type=Path, default=_ROOT / ".reeldrop", help="where state is kept (%(default)s)"
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo_parser = commands.add_parser("demo", help="run one job on the embedded cloud")
@@ -35,24 +27,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     validate_parser.add_argument("files", metavar="FILE", type=Path, nargs="+")
     validate_parser.add_argument("--json", action="store_true", help="answer for programs")
     validate_parser.add_argument(
-        "--model", choices=MODELS, default="demo", help="the deployment's default (%(default)s)"
+        "--model", default="demo", help="the deployment's default (%(default)s)"
     )
-    chosen = parser.parse_args(arguments)
-    console = Console(soft_wrap=True)
     try:
-        if chosen.command == "validate":
-            verdicts = validate(chosen.files, default_model=chosen.model)
-            if chosen.json:
-                print(json.dumps([verdict.as_plain() for verdict in verdicts], indent=2))
-            else:
-                show(verdicts, console)
-            return 0 if all(verdict.ok for verdict in verdicts) else 1
+        return _run(parser.parse_args(arguments))
+    except KeyboardInterrupt:
+        print("interrupted; everything is stopped and cleaned up", flush=True)
+        return 130
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    # Imports take a second, in which Ctrl-C is to be answered like later.
+    from rich.console import Console  # noqa: PLC0415
+
+    from local.assembly import SynthesisFailed  # noqa: PLC0415
+    from local.demo import DemoFailed, demo  # noqa: PLC0415
+    from local.deploy import DeployFailed  # noqa: PLC0415
+    from local.process import CloudFailed  # noqa: PLC0415
+    from local.up import AlreadyUp, up  # noqa: PLC0415
+    from local.validate import show, validate  # noqa: PLC0415
+
+    console = Console(soft_wrap=True)
+    if chosen.command == "validate":
+        verdicts = validate(chosen.files, default_model=chosen.model)
+        if chosen.json:
+            print(json.dumps([verdict.as_plain() for verdict in verdicts], indent=2))
+        else:
+            show(verdicts, console)
+        return 0 if all(verdict.ok for verdict in verdicts) else 1
+    try:
         if chosen.command == "demo":
             return demo(chosen.home.resolve(), chosen.spec, chosen.out, console)
         up(chosen.home.resolve(), chosen.port, console)
-    except KeyboardInterrupt:
-        console.print("interrupted; everything is stopped and cleaned up")
-        return 130
     except (AlreadyUp, CloudFailed, DemoFailed, DeployFailed, SynthesisFailed) as error:
         console.print(str(error), markup=False, highlight=False, style="red")
         return 1

@@ -45,6 +45,8 @@ def make_ready(home: Path) -> None:
         [sys.executable, "-m", "processing.demo_model.install", str(home / _MODELS)],
         cwd=ROOT,
         check=True,
+        # Ctrl-C is for us, who end it; by itself it would print where it was.
+        process_group=0,
     )
 
 
