@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## the gate and all tests
 	$(BIN)/python -m pytest
 
 simulate: $(VENV)/.dev ## the whole simulation: every fault with a kill at every call, 10,000 schedules
-	REELDROP_SIMULATE=whole $(BIN)/python -m pytest tests/simulation
+	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
 
 check: $(VENV)/.dev ## lint, format, types, import rules
 	$(BIN)/ruff check .

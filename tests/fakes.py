@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 
 from PIL import Image
@@ -99,6 +100,12 @@ SETTINGS = Settings(
 )
 
 
+@lru_cache(maxsize=4096)
+def _read(kind: type[D], body: str) -> D:
+    """Documents are frozen: one that was read may be given again."""
+    return kind.from_json(body)
+
+
 class FakeLedger:
     """Documents as JSON, so that what cannot be stored cannot be stored here either."""
 
@@ -109,7 +116,7 @@ class FakeLedger:
 
     def get(self, key: RecordKey[D]) -> Record[D] | None:
         item = self.items.get((key.partition, key.sort))
-        return Record(key, key.kind.from_json(item[1]), item[0]) if item else None
+        return Record(key, _read(key.kind, item[1]), item[0]) if item else None
 
     def get_all(self, keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
         return [FakeLedger.get(self, key) for key in keys]
@@ -130,7 +137,7 @@ class FakeLedger:
             if not sort.startswith(prefix) or len(found) == limit:
                 break
             revision, body = self.items[(partition, sort)]
-            found.append(Record(RecordKey(partition, sort, kind), kind.from_json(body), revision))
+            found.append(Record(RecordKey(partition, sort, kind), _read(kind, body), revision))
         return found
 
     def commit(self, *changes: Change) -> None:

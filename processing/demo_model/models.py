@@ -15,6 +15,7 @@ LATENT_FRAMES = world.FRAMES
 LATENT_HEIGHT = world.HEIGHT // SPATIAL_COMPRESSION
 LATENT_WIDTH = world.WIDTH // SPATIAL_COMPRESSION
 PATCH_SIZE = 4
+PATCHES_A_FRAME = (LATENT_HEIGHT // PATCH_SIZE) * (LATENT_WIDTH // PATCH_SIZE)
 HEAD_WIDTH = 64
 
 # Words that prompts have and captions of the world have not, so that they do not fall into letters.

@@ -85,10 +85,13 @@ def test_the_worker_is_killed(person: Person) -> None:
 def test_the_functions_are_killed(person: Person) -> None:
     """All that are warm, again and again while the job runs."""
     drop_and_wait_for_the_worker(person, "function")
+    killed = 0
     for _ in range(5):
         for process in processes_of(person.cloud.state / "tmp", "_worker.py"):
             os.kill(process, signal.SIGKILL)
+            killed += 1
         time.sleep(1)
+    assert killed, "there was nothing to kill"
     ends_in_one_video(person, "function")
 
 

@@ -81,6 +81,10 @@ class Faults:
     result_before_video: float = 0
     result_garbage: float = 0
     early_ending: float = 0
+    shown_again: float = 0
+    """For each handler: that its message is delivered to another while it runs."""
+    clock_skew_seconds: float = 0
+    """How far the clock of a handler may be off, either way; for as long as the simulation runs."""
     language_model: float = 0
     post: float = 0
     until_seconds: float = 3600
@@ -89,10 +93,12 @@ class Faults:
     def some(cls, rng: random.Random) -> "Faults":
         """A few of them, of any strength."""
         chosen = rng.sample(_KINDS, rng.randint(0, 6))
-        return cls(**{name: rng.choice((0.05, 0.2, 0.5)) for name in chosen})
+        faults = cls(**{name: rng.choice((0.05, 0.2, 0.5)) for name in chosen})
+        faults.clock_skew_seconds = rng.choice((0, 0, 30))
+        return faults
 
 
-_KINDS = [f.name for f in fields(Faults) if f.name != "until_seconds"]
+_KINDS = [f.name for f in fields(Faults) if f.name not in {"until_seconds", "clock_skew_seconds"}]
 
 
 class WatchedLedger(FakeLedger):
@@ -184,6 +190,20 @@ def _not_a_violation(error: BaseException) -> None:
         raise error
 
 
+class _Watched:
+    """A port whose methods are wrapped when they are first called."""
+
+    def __init__(
+        self, name: str, port: object, wrap: Callable[[str, Callable[..., Any]], Any]
+    ) -> None:
+        self._name, self._port, self._wrap = name, port, wrap
+
+    def __getattr__(self, method: str) -> Any:
+        wrapped = self._wrap(f"{self._name}.{method}", getattr(self._port, method))
+        self.__dict__[method] = wrapped
+        return wrapped
+
+
 @dataclass
 class Handler:
     """A run of a function."""
@@ -222,12 +242,19 @@ class Simulation(World):
         self.dropped: list[tuple[str, str]] = []
         """(key, version) of every drop."""
         self.deleted: set[str] = set()
+        self.messages: list[tuple[str, Callable[[Ports], None]]] = []
+        """All that were ever sent, lost ones too."""
         self.calls = 0
+        self.calls_before_calm = 0
+        """How many there were while faults happened."""
         self._start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
         self._order = itertools.count()
         self._plain = super().ports
-        self._hub: greenlet | None = None
+        self._functions_files = self._files_of_a_function()
+        self._functions_post = self._post()
+        self._hub = getcurrent()
+        self._interleaved = False
         self.at(SWEEP_EVERY_SECONDS, Handler("sweep", self._sweep))
 
     # time
@@ -250,6 +277,7 @@ class Simulation(World):
 
     def event(self, name: str, work: Callable[[Ports], None], after_seconds: float = 0.5) -> None:
         """A message that may also never come."""
+        self.messages.append((name, work))
         if not self.happens("lose_event"):
             self.soon(name, work, after_seconds)
 
@@ -372,6 +400,11 @@ class Simulation(World):
         while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
             due.append(heapq.heappop(self._heap)[2])
         self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
+        if first <= self.faults.until_seconds:
+            self.calls_before_calm = self.calls
+        for handler in list(due):
+            if handler.name not in {"sweep", "world"} and self.happens("shown_again"):
+                due.append(Handler(handler.name, handler.work, handler.receives + 1))
         self._together(due)
 
     def _together(self, due: list[Handler]) -> None:
@@ -385,7 +418,9 @@ class Simulation(World):
             running[-1][0].ports = ports  # type: ignore[attr-defined]
         started: set[int] = set()
         while running:
-            index = self.rng.randrange(len(running))
+            # Alone, a handler runs to its end.
+            self._interleaved = len(running) > 1
+            index = self.rng.randrange(len(running)) if self._interleaved else 0
             runner, handler = running[index]
             try:
                 if id(runner) in started:
@@ -419,6 +454,8 @@ class Simulation(World):
         if handler.name == "world":
             return self._plain
         calls = 0
+        skew = self.faults.clock_skew_seconds
+        off = timedelta(seconds=self.rng.uniform(-skew, skew) if skew else 0)
 
         def point(what: str) -> None:
             nonlocal calls
@@ -426,8 +463,7 @@ class Simulation(World):
             self.calls += 1
             if calls == dies_at or self.calls == self.kill_at:
                 raise Killed(what)
-            assert self._hub is not None
-            if getcurrent() is not self._hub:
+            if self._interleaved and getcurrent() is not self._hub:
                 self._hub.switch()
 
         def watched(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -448,24 +484,19 @@ class Simulation(World):
             return wrapped
 
         def watch(name: str, port: object) -> Any:
-            methods = {
-                method: watched(f"{name}.{method}", getattr(port, method))
-                for method in dir(port)
-                if not method.startswith("_") and callable(getattr(port, method))
-            }
-            return type(f"Watched{name}", (), {m: staticmethod(f) for m, f in methods.items()})()
+            return _Watched(name, port, watched)
 
         return Ports(
             settings=self.settings,
             region="us-east-1",
             ledger=watch("ledger", self.ledger),
-            files=watch("files", self._files_of_a_function()),
+            files=watch("files", self._functions_files),
             renderer=watch("renderer", self.renderer),
             reader=self.reader,
             language_model=watch("language_model", self),
-            post=watch("post", self._post()),
+            post=watch("post", self._functions_post),
             wake=watched("wake", self._wake_up),
-            now=self.clock,
+            now=lambda: self.clock() + off,
             new_suffix=self._plain.new_suffix,
             tell=lambda _event, _facts: None,
         )

@@ -1,4 +1,4 @@
-"""What people do in a simulation, and the faults of shared experience, each as a story."""
+"""What people do in a simulation, and the faults to survive, each as a story."""
 
 import random
 from collections.abc import Callable
@@ -56,7 +56,26 @@ def deleted(s: Simulation) -> None:
     at(s, 3000, lambda: s.person_deletes("jobs/queued.yaml"))
 
 
-# Numbers are those of the list of faults that the system must survive.
+def remembered(s: Simulation) -> None:
+    """Hours later, when all is done, every event comes once more."""
+
+    def all_again() -> None:
+        for name, work in list(s.messages):
+            s.soon(name, work)
+
+    few(s)
+    at(s, 7 * 3600, all_again)
+
+
+def many(s: Simulation) -> None:
+    """Drops of all priorities in several folders, all within a second."""
+    for number in range(12):
+        priority = ("low", "normal", "high")[number % 3]
+        key, spec = f"jobs/{number % 4}/{number}.yaml", f"prompt: a bee\npriority: {priority}\n"
+        at(s, number / 12, lambda k=key, b=spec: s.person_drops(k, b))  # type: ignore[misc]
+
+
+# Numbers are those of docs/faults.md.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
     "01 events 2 to 5 times, late": (few, Faults(duplicate_event=1, late_event=0.5)),
@@ -64,11 +83,12 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "03 references before, after, never": (busy_hour, Faults()),
     "04 every event lost": (few, Faults(lose_event=1)),
     "05 handlers die": (few, Faults(kill=0.5)),
+    "05 07 messages shown again while they are worked on": (few, Faults(shown_again=1)),
     "08 acknowledgements of create lost": (few, Faults(lose_acknowledgement=1)),
     "10 throttling everywhere": (few, Faults(throttle=0.05, until_seconds=1200)),
     "11 no quota for a day": (few, Faults(no_quota=1, until_seconds=86_400)),
     "11 no quota, lost acknowledgements": (few, Faults(no_quota=0.5, lose_acknowledgement=0.5)),
-    "12 no capacity for a while": (few, Faults(capacity_error=0.5)),
+    "09 12 no capacity for a while": (few, Faults(capacity_error=0.5)),
     "13 endings early, twice, late": (
         few,
         Faults(early_ending=1, duplicate_event=0.5, late_event=0.3),
@@ -78,14 +98,19 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "14 videos cut short": (few, Faults(video_cut=1)),
     "14 results before their videos": (few, Faults(result_before_video=1)),
     "14 results that cannot be read": (few, Faults(result_garbage=1)),
-    "15 the worker dies after some": (busy_hour, Faults(worker_dies=0.3)),
+    "09 15 the worker dies after some": (busy_hour, Faults(worker_dies=0.3)),
     "15 results after the end": (busy_hour, Faults(worker_dies=0.5, result_after_end=1)),
     "16 handlers die while there is no quota": (busy_hour, Faults(kill=0.3, no_quota=0.6)),
+    "16 handlers die at the end": (few, Faults(kill=0.7, until_seconds=900)),
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
     "18 the language model is away": (few, Faults(language_model=1)),
     "19 specs deleted at any time": (deleted, Faults()),
     "19 specs deleted, deaths and losses": (deleted, Faults(kill=0.3, lose_event=0.3)),
-    "22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
+    "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
+    "24 every event again, hours later": (remembered, Faults()),
+    "24 clocks differ": (busy_hour, Faults(clock_skew_seconds=30, kill=0.2, duplicate_event=0.3)),
+    "25 many at once": (many, Faults()),
+    "25 many at once, throttled": (many, Faults(throttle=0.03, duplicate_event=0.3)),
 }
 
 

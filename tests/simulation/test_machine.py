@@ -35,7 +35,7 @@ FAULTS = st.sampled_from(
     [
         "duplicate_event", "lose_event", "late_event", "kill", "throttle", "lose_acknowledgement",
         "worker_dies", "result_after_end", "capacity_error", "video_missing", "result_before_video",
-        "early_ending", "post",
+        "early_ending", "post", "shown_again",
     ]
 )  # fmt: skip
 # Long after the last fault: two sweeps, and what they started.
@@ -152,7 +152,7 @@ class Cloud(RuleBasedStateMachine):
 def _machine() -> Any:
     case = Cloud.TestCase
     case.settings = settings(
-        max_examples=2_000 if WHOLE else 40,
+        max_examples=2_000 if WHOLE else 20,
         stateful_step_count=25,
         deadline=None,
         print_blob=True,
