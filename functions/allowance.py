@@ -1,50 +1,59 @@
 """How much a folder may have started in a day (UTC), and how much it has.
 
-It is counted in the commit that starts a task, and given back in the commit that puts one back to
-the queue that had no machine. What is over the limit is never refused: it waits for the next day.
+The settings limit every folder, and folder defaults their own. It is counted in the commit that
+starts a task, and given back in the commit that puts one back to the queue that had no machine.
+What is over the limit is never refused: it waits for the next day.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from functions.batching import Allowance
-from functions.job import QueueEntry, Task, Usage
-from functions.ports import Change, Ports, Put, Record, usage_key
+from functions.job import Limits, QueueEntry, Task, Usage
+from functions.ports import Change, Ports, Put, usage_key
 from functions.settings import Settings
 
 HELD = "today's allowance of this folder is used up; it goes on after midnight UTC"
 
 
-def is_limited(settings: Settings) -> bool:
-    """Whether there are limits at all."""
-    return bool(settings.max_tasks_per_folder_day or settings.max_gpu_minutes_per_folder_day)
+@dataclass(frozen=True)
+class Day:
+    """What a folder has had started today, and the revision of the record that says so."""
+
+    revision: int
+    usage: Usage
 
 
-def left(ports: Ports, folder: str) -> tuple[Allowance, Record[Usage] | None]:
-    """What a folder may still have started today, and the record that says so."""
-    record = ports.ledger.get(usage_key(folder))
-    usage = record.document if record else Usage(day=ports.now().date())
-    if usage.day != ports.now().date():
-        usage = Usage(day=ports.now().date())
-    tasks = ports.settings.max_tasks_per_folder_day or float("inf")
-    minutes = ports.settings.max_gpu_minutes_per_folder_day or float("inf")
-    return Allowance(tasks - usage.tasks, 60 * minutes - usage.gpu_seconds), record
-
-
-def allowances(ports: Ports, line: Iterable[QueueEntry]) -> dict[str, Allowance]:
-    """For each folder in the line."""
-    if not is_limited(ports.settings):
-        return {}
-    return {folder: left(ports, folder)[0] for folder in dict.fromkeys(e.folder for e in line)}
-
-
-def counted(record: Record[Usage] | None, ports: Ports, seconds: Iterable[float]) -> Usage:
-    """The usage with tasks of these lengths added."""
-    today = ports.now().date()
-    old = record.document if record and record.document.day == today else Usage(day=today)
-    lengths = list(seconds)
-    return Usage(
-        day=today, tasks=old.tasks + len(lengths), gpu_seconds=old.gpu_seconds + sum(lengths)
+def of_all(settings: Settings) -> Limits:
+    """What every folder has as limits, whatever its folder defaults say."""
+    return Limits(
+        videos=settings.max_tasks_per_folder_day,
+        gpu_minutes=settings.max_gpu_minutes_per_folder_day,
     )
+
+
+def is_limited(settings: Settings, task: Task | QueueEntry) -> bool:
+    """Whether the folder of a task has limits at all, and so is counted."""
+    return bool(of_all(settings) or task.limits)
+
+
+def allows(settings: Settings, task: Task | QueueEntry, usage: Usage) -> bool:
+    """Whether the folder of a task may have that much in a day."""
+    return of_all(settings).allow(usage) and task.limits.allow(usage)
+
+
+def today(ports: Ports, folder: str) -> Day:
+    """What a folder has had started today."""
+    record = ports.ledger.get(usage_key(folder))
+    usage = Usage(day=ports.now().date())
+    if record is not None and record.document.day == usage.day:
+        usage = record.document
+    return Day(record.revision if record else 0, usage)
+
+
+def usages(ports: Ports, line: Iterable[QueueEntry]) -> dict[str, Usage]:
+    """For each folder in the line that has limits."""
+    limited = (entry.folder for entry in line if is_limited(ports.settings, entry))
+    return {folder: today(ports, folder).usage for folder in dict.fromkeys(limited)}
 
 
 def given_back(ports: Ports, task: Task) -> list[Change]:

@@ -7,7 +7,7 @@ The rules, in the order in which they bind:
 2. Priority comes first; among equal priority folders take turns, the one served longest ago first;
    within a folder the oldest comes first. Tasks of a lower priority travel along only while every
    task of a higher one has its job, too.
-3. A folder's allowance for the day holds back what is over it.
+3. The limits of a folder's day hold back what is over them.
 4. What waits is dealt out to as many jobs as there are free instances, in that order, each task to
    the job that has least to do: so they end together. Instances that come free before all that is
    rendered are left their share. But a job is opened only when it is worth its
@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from functions.job import Lease, QueueEntry
+from functions.job import Lease, Limits, QueueEntry, Usage
 from functions.ports import PRIORITIES
 from processing.contract.catalogue import Mode
 
@@ -42,22 +42,6 @@ Kind = tuple[str, Mode, int]
 
 
 @dataclass(frozen=True)
-class Allowance:
-    """What a folder may still have started today."""
-
-    tasks: float
-    gpu_seconds: float
-
-    def covers(self, seconds: float) -> bool:
-        """Whether one more task of that length is allowed."""
-        return self.tasks >= 1 and self.gpu_seconds >= seconds
-
-    def less(self, seconds: float) -> "Allowance":
-        """What is left after that task."""
-        return Allowance(self.tasks - 1, self.gpu_seconds - seconds)
-
-
-@dataclass(frozen=True)
 class Situation:
     """All that a plan is made from."""
 
@@ -71,8 +55,10 @@ class Situation:
     """When the open attempts are expected to end."""
     served: Sequence[str]
     """Folders in the order of their last turn, the latest last."""
-    allowances: Mapping[str, Allowance]
-    """By folder; one that is not named has no limit."""
+    limits: Limits
+    """Of every folder's day; entries may have limits of their own."""
+    usages: Mapping[str, Usage]
+    """What was started today, by folder; one that is not named has no limit."""
     max_tasks: int
     max_runtime_seconds: float
     now: datetime
@@ -113,7 +99,7 @@ def kind_of(what: QueueEntry | Lease) -> Kind:
 def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan:
     """The jobs to open now."""
     order = in_order(situation.line, situation.served)
-    allowed, held = _within_allowances(order, situation.allowances, expect)
+    allowed, held = _within_limits(order, situation, expect)
     jobs: list[Planned] = []
     kinds = list(dict.fromkeys(kind_of(entry) for entry in allowed))
     chosen = kinds[: situation.free]
@@ -145,22 +131,20 @@ def in_order(line: Iterable[QueueEntry], served: Sequence[str]) -> list[QueueEnt
     return [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _within_allowances(
-    order: Iterable[QueueEntry],
-    allowances: Mapping[str, Allowance],
-    expect: Callable[[QueueEntry], Expected],
+def _within_limits(
+    order: Iterable[QueueEntry], situation: Situation, expect: Callable[[QueueEntry], Expected]
 ) -> tuple[list[QueueEntry], list[QueueEntry]]:
-    left = dict(allowances)
+    usages = dict(situation.usages)
     allowed: list[QueueEntry] = []
     held: list[QueueEntry] = []
     for entry in order:
-        allowance = left.get(entry.folder)
-        if allowance is None:
+        usage = usages.get(entry.folder)
+        if usage is None:
             allowed.append(entry)
             continue
-        seconds = expect(entry).render_seconds
-        if allowance.covers(seconds):
-            left[entry.folder] = allowance.less(seconds)
+        after = usage.plus(expect(entry).render_seconds)
+        if situation.limits.allow(after) and entry.limits.allow(after):
+            usages[entry.folder] = after
             allowed.append(entry)
         else:
             held.append(entry)

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functions.spec import FolderDefaults, JobSpec, Layer, Video
+from functions.job import Limits
+from functions.spec import FOLDER_FIELDS, FolderDefaults, JobSpec, Layer, Video
 from processing.contract.errors import Notice, Place
 
 # Fields of one group choose the same thing.
@@ -39,6 +40,17 @@ class Draft:
         return False
 
     @property
+    def limits(self) -> Limits:
+        """Of a folder's day: the smallest that any folder on the way says, so that none further
+        below can raise them."""
+        folders = [layer.spec for layer in self.layers if isinstance(layer.spec, FolderDefaults)]
+        videos = [f.max_videos_per_day for f in folders if f.max_videos_per_day is not None]
+        minutes = [
+            f.max_gpu_minutes_per_day for f in folders if f.max_gpu_minutes_per_day is not None
+        ]
+        return Limits(videos=min(videos, default=0), gpu_minutes=min(minutes, default=0))
+
+    @property
     def warnings(self) -> tuple[Notice, ...]:
         """What the reading of the files noticed."""
         return tuple(notice for layer in self.layers for notice in layer.parsed.warnings)
@@ -60,7 +72,8 @@ def draft(layers: Sequence[Layer]) -> Draft:
     values: dict[str, Any] = {}
     for layer in reversed(layers):
         values = over(layer.spec, values)
-    values.pop("animate_images", None)
+    for field in FOLDER_FIELDS:
+        values.pop(field, None)
     return Draft(JobSpec(**values), tuple(layers))
 
 

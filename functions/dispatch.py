@@ -15,7 +15,7 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from functions import allowance, answers, batching, cancel, estimate, keys, transitions
-from functions.job import Attempt, Capacity, Lease, QueueEntry, Refusal, State, Task
+from functions.job import Attempt, Capacity, Learned, Lease, QueueEntry, Refusal, State, Task
 from functions.ports import (
     CAPACITY,
     OPEN_ATTEMPTS,
@@ -216,7 +216,8 @@ def _plan(
         free=free,
         busy_until=[lease.ends_at for lease in capacity.leases],
         served=capacity.served,
-        allowances=allowance.allowances(ports, line),
+        limits=allowance.of_all(settings),
+        usages=allowance.usages(ports, line),
         max_tasks=settings.max_tasks_per_job,
         max_runtime_seconds=settings.max_runtime_seconds,
         now=ports.now(),
@@ -338,15 +339,15 @@ def _launch(ports: Ports, record: Record[Attempt]) -> _Launch:
     return _Launch.STARTED
 
 
-def _seconds_of(ports: Ports, attempt: Attempt) -> Callable[[Task], float] | None:
-    """How long a task is expected to take in this attempt, if anybody counts that."""
-    if not allowance.is_limited(ports.settings):
-        return None
-    learned = estimate.read(ports)
+def _seconds_of(ports: Ports, attempt: Attempt) -> Callable[[Task], float]:
+    """How long a task is expected to take in this attempt."""
+    learned: list[Learned] = []  # read when it is first needed: few folders have limits
 
     def seconds(task: Task) -> float:
+        if not learned:
+            learned.append(estimate.read(ports))
         return estimate.of_task(
-            learned, task.parameters, task.model, attempt.instance_type
+            learned[0], task.parameters, task.model, attempt.instance_type
         ).render_seconds
 
     return seconds

@@ -60,6 +60,27 @@ class Enhancement(Document):
     """Why the prompt was kept, when it was."""
 
 
+class Limits(Document):
+    """What a folder may have started in a day (UTC)."""
+
+    videos: int = 0
+    """0: no limit."""
+    gpu_minutes: int = 0
+    """Expected ones; 0: no limit."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.videos or self.gpu_minutes)
+
+    def allow(self, usage: "Usage") -> bool:
+        """Whether a day may have that much in it. One video it may always: else one that takes
+        longer than a day's minutes would wait for ever."""
+        return usage.tasks <= 1 or (
+            (not self.videos or usage.tasks <= self.videos)
+            and (not self.gpu_minutes or usage.gpu_seconds <= 60 * self.gpu_minutes)
+        )
+
+
 class Job(Document):
     """One version of one spec."""
 
@@ -94,6 +115,8 @@ class Task(Document):
     enhancement: Enhancement
     folder: str
     """Of the drop, from jobs/ on."""
+    limits: Limits = Limits()
+    """Of its folder's day, as the folder defaults had them when it was dropped."""
     reference: str | None
     """Key of the image or video in the work bucket, as it was kept."""
     queued_at: datetime
@@ -141,6 +164,7 @@ class QueueEntry(Document):
     mode: Mode
     priority: Priority
     folder: str
+    limits: Limits = Limits()
     queued_at: datetime
     size_class: int
     """Tasks of one class are of like size: see `estimate.size_class_of`."""
@@ -217,6 +241,10 @@ class Usage(Document):
     tasks: int = 0
     gpu_seconds: float = 0.0
     """Expected ones: they are counted before they are used."""
+
+    def plus(self, seconds: float) -> "Usage":
+        """With one more task of that length."""
+        return Usage(day=self.day, tasks=self.tasks + 1, gpu_seconds=self.gpu_seconds + seconds)
 
 
 class Rate(Document):

@@ -173,6 +173,23 @@ class FolderDefaults(JobSpec):
     animate_images: Annotated[
         bool, Field(description="Make a video of every image that is dropped below this folder.")
     ] = False
+    max_videos_per_day: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="So many may be started in a day (UTC) in this folder, and in each folder "
+            "below it; the others wait for the next day.",
+        ),
+    ] = None
+    max_gpu_minutes_per_day: Annotated[
+        int | None,
+        Field(ge=1, le=1_000_000, description="The same in minutes of rendering, as expected."),
+    ] = None
+
+
+FOLDER_FIELDS = tuple(set(FolderDefaults.model_fields) - set(JobSpec.model_fields))
+"""What only a folder can say."""
 
 
 def mode_of(spec: Video) -> Mode:
@@ -428,7 +445,7 @@ def _unknown(path: tuple[str | int, ...], kind: type[JobSpec]) -> tuple[Code, st
     within = kind if len(path) == 1 else Matrix if len(path) == 2 else Video
     near = _nearest(name.lower(), within.model_fields)
     where = f" in {path[0]}" if len(path) > 1 else ""
-    if path == ("animate_images",):
+    if name in FOLDER_FIELDS:
         near_hint = "Write it into _defaults.yaml: it is about a folder, not about one job."
     else:
         near_hint = f"Did you mean {near}?" if near else f"Fields: {listed(within.model_fields)}."

@@ -351,6 +351,7 @@ class _Taking:
                 spec=spec,
                 enhancement=enhancement,
                 folder=keys.folder_of(self.job.source.key),
+                limits=self.drafted.limits,
                 reference=reference,
                 queued_at=self.job.updated_at,
             )

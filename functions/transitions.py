@@ -46,6 +46,7 @@ def entry_of(task: Task) -> QueueEntry:
         mode=task.parameters.mode,
         priority=task.spec.priority,
         folder=task.folder,
+        limits=task.limits,
         queued_at=task.queued_at,
         size_class=estimate.size_class_of(task.parameters),
         work=estimate.work_of(task.parameters),
@@ -71,14 +72,14 @@ def is_owned(task: Task, attempt: Attempt) -> bool:
     return task.state == State.RUNNING and task.attempt_id == attempt.attempt_id
 
 
-def claim(ports: Ports, attempt: Attempt, seconds_of: Callable[[Task], float] | None) -> list[Task]:
+def claim(ports: Ports, attempt: Attempt, seconds_of: Callable[[Task], float]) -> list[Task]:
     """Take the queued tasks of an attempt into it, many in one commit.
 
     Those that somebody else has, that are no longer queued, or that are over their folder's
     allowance by now, are left out.
 
     Args:
-        seconds_of: how long a task is expected to take; None when no allowance is counted.
+        seconds_of: how long a task is expected to take, for those whose folders have limits.
     """
     taken: list[Task] = []
     for start in range(0, len(attempt.tasks), CLAIMED_TOGETHER):
@@ -91,7 +92,7 @@ def _claim_together(
     ports: Ports,
     attempt: Attempt,
     refs: Sequence[TaskRef],
-    seconds_of: Callable[[Task], float] | None,
+    seconds_of: Callable[[Task], float],
 ) -> list[Task]:
     mine: list[Task] = []
     for _ in range(RETRIES):
@@ -99,9 +100,7 @@ def _claim_together(
         # Some may be ours already: a handler that was taken over may still be claiming.
         mine = [r.document for r in records if is_owned(r.document, attempt)]
         queued = [r for r in records if r.document.state == State.QUEUED]
-        usages: list[Change] = []
-        if seconds_of is not None:
-            queued, usages = _within_allowance(ports, queued, seconds_of)
+        queued, counted, usages = _within_allowance(ports, queued, seconds_of)
         if not queued:
             return mine
         jobs = ports.ledger.get_all(
@@ -118,7 +117,7 @@ def _claim_together(
                         "percent": 0,
                         "waiting_reason": None,
                         "started_at": ports.now(),
-                        "counted_seconds": seconds_of(record.document) if seconds_of else None,
+                        "counted_seconds": counted.get(record.document.task_id),
                     }
                 ),
                 record.revision,
@@ -142,22 +141,34 @@ def _claim_together(
 
 def _within_allowance(
     ports: Ports, queued: Sequence[Record[Task]], seconds_of: Callable[[Task], float]
-) -> tuple[list[Record[Task]], list[Change]]:
-    """Those that their folders' allowances cover, and what counts them."""
+) -> tuple[list[Record[Task]], dict[str, float], list[Change]]:
+    """Those that their folders' limits allow, the seconds that are counted, and what counts them.
+
+    The second is by task id.
+    """
     within: list[Record[Task]] = []
-    changes: list[Change] = []
-    for folder in dict.fromkeys(record.document.folder for record in queued):
-        rest, usage = allowance.left(ports, folder)
-        lengths: list[float] = []
-        for record in queued:
-            if record.document.folder == folder and rest.covers(seconds_of(record.document)):
-                lengths.append(seconds_of(record.document))
-                rest = rest.less(lengths[-1])
-                within.append(record)
-        if lengths:
-            counted = allowance.counted(usage, ports, lengths)
-            changes.append(Put(usage_key(folder), counted, usage.revision if usage else 0))
-    return within, changes
+    counted: dict[str, float] = {}
+    days: dict[str, allowance.Day] = {}
+    for record in queued:
+        task = record.document
+        if not allowance.is_limited(ports.settings, task):
+            within.append(record)
+            continue
+        day = days.get(task.folder) or allowance.today(ports, task.folder)
+        seconds = seconds_of(task)
+        after = day.usage.plus(seconds)
+        if allowance.allows(ports.settings, task, after):
+            within.append(record)
+            counted[task.task_id] = seconds
+            day = allowance.Day(day.revision, after)
+        days[task.folder] = day
+    folders = {record.document.folder for record in within if record.document.task_id in counted}
+    changes: list[Change] = [
+        Put(usage_key(folder), day.usage, day.revision)
+        for folder, day in days.items()
+        if folder in folders
+    ]
+    return within, counted, changes
 
 
 def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reason: str) -> None:

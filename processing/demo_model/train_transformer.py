@@ -5,8 +5,9 @@ builds them, are left at zero half of the time, and the text model is the same w
 inputs for them. Noise and target are those of the scheduler that samples. The loss counts the
 surroundings of the object more, else the plain background drowns it.
 
-Most steps see a few frames of each clip, at their true positions: what a shape looks like at a place
-is learned from single frames, and six cost a third of seventeen. The last steps see whole clips.
+Most steps see a few frames of each clip, at their true positions: what a shape looks like at a
+place is learned from single frames, and six cost a third of seventeen. The last steps see whole
+clips.
 """
 
 from __future__ import annotations
@@ -147,8 +148,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * learning_rate_factor(done, step, warmup_steps=100)
         with cores.step():
-            if step % _STEPS_A_CLIP == 0:
-                lessons.clips.add(1)
+            lessons.clips.add(int(step % _STEPS_A_CLIP == 0))
             loss = lessons.loss(transformer, whole=done >= _WHOLE_CLIPS_FROM)
             for optimizer in optimizers:
                 optimizer.zero_grad()
@@ -246,15 +246,14 @@ class _Lessons:
 
     def _at(self, transformer: Any, frames: list[int]) -> tuple[Tensor, Tensor]:
         """Set the transformer's positions to those of `frames`; returns the rotary ones."""
-        tokens = models.PATCHES_A_FRAME
-        text = models.PROMPT_TOKENS
-        rows = (torch.tensor(frames)[:, None] * tokens + torch.arange(tokens)).flatten().to(device())
+        patches, text = models.PATCHES_A_FRAME, models.PROMPT_TOKENS
+        rows = (torch.tensor(frames)[:, None] * patches + torch.arange(patches)).flatten()
         embed = transformer.patch_embed
-        places = embed.pos_embedding[:, torch.cat([torch.arange(text).to(device()), text + rows])]
+        places = embed.pos_embedding[:, torch.cat([torch.arange(text), text + rows]).to(device())]
         # What it calls for a number of frames that is not its own.
         embed._get_positional_embeddings = lambda *_, **__: places
         cosine, sine = self._rotary
-        return cosine[rows], sine[rows]
+        return cosine[rows.to(device())], sine[rows.to(device())]
 
 
 class _TrainingAttention:

@@ -81,6 +81,10 @@ DEFAULTS = [
     _defaults("bomb", Code.YAML_TOO_DEEP, "[" * 2_000, line=1),
     _defaults("large", Code.SPEC_TOO_LARGE, "a" * 70_000),
     _defaults("animate", Code.FIELD_TYPE, "animate_images: yes\n", "true or false", line=1),
+    _defaults("none-a-day", Code.FIELD_RANGE, "max_videos_per_day: 0\n", "1", line=1,
+              field="max_videos_per_day"),
+    _defaults("minutes", Code.FIELD_TYPE, "max_gpu_minutes_per_day: an hour\n",
+              "a whole number", line=1, field="max_gpu_minutes_per_day"),
     Bad("defaults-dropped", Code.FIELD_UNKNOWN, b"sed: 7\n", "jobs/bad/_defaults.yaml", line=1,
         file="jobs/bad/_defaults.yaml"),
 ]  # fmt: skip

@@ -118,6 +118,7 @@ _ONE: tuple[tuple[str, str, Code, tuple[str, ...]], ...] = (
     ("zzz", "7", Code.FIELD_UNKNOWN, ("Fields:",)),
     ('""', "7", Code.FIELD_UNKNOWN, ("Fields:",)),
     ("animate_images", "true", Code.FIELD_UNKNOWN, ("_defaults.yaml",)),
+    ("max_videos_per_day", "3", Code.FIELD_UNKNOWN, ("_defaults.yaml",)),
 )  # fmt: skip
 
 

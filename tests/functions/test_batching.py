@@ -3,8 +3,8 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from functions.batching import FILL, WORTH, Allowance, Expected, Plan, Situation, kind_of, plan
-from functions.job import QueueEntry, TaskRef
+from functions.batching import FILL, WORTH, Expected, Plan, Situation, kind_of, plan
+from functions.job import Limits, QueueEntry, TaskRef, Usage
 from functions.spec import Priority
 from processing.contract.catalogue import Mode
 
@@ -19,6 +19,7 @@ def entry(
     priority: Priority = "normal",
     model: str = "m",
     size: int = 24,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> QueueEntry:
     """The higher the number, the younger."""
     return QueueEntry(
@@ -28,6 +29,7 @@ def entry(
         mode=Mode.TEXT_TO_VIDEO,
         priority=priority,
         folder=folder,
+        limits=limits,
         queued_at=NOW - timedelta(seconds=60 - number / 1000),
         size_class=size,
         work=1.0,
@@ -40,7 +42,8 @@ def planned(
     free: int = 1,
     running: set[str] = frozenset(),  # type: ignore[assignment]
     served: tuple[str, ...] = (),
-    allowances: dict[str, Allowance] | None = None,
+    limits: Limits = Limits(),  # noqa: B008
+    usages: dict[str, Usage] | None = None,
     max_tasks: int = 128,
     max_runtime_seconds: float = 36_000,
     waited: timedelta = timedelta(0),
@@ -52,7 +55,8 @@ def planned(
         free=free,
         busy_until=[NOW + timedelta(minutes=minutes) for minutes in busy_minutes],
         served=served,
-        allowances=allowances or {},
+        limits=limits,
+        usages=usages or {},
         max_tasks=max_tasks,
         max_runtime_seconds=max_runtime_seconds,
         now=NOW + waited,
@@ -168,10 +172,18 @@ def test_a_lower_priority_does_not_go_before_a_higher_one_of_another_kind() -> N
 
 def test_what_is_over_its_folders_allowance_is_held() -> None:
     line = [entry(n, folder=f) for n, f in enumerate(("a", "a", "b", "a"))]
-    found = planned(line, allowances={"a": Allowance(2, float("inf"))})
+    begun = {"a": Usage(day=NOW.date(), tasks=1, gpu_seconds=RENDER)}
+    found = planned(line, limits=Limits(videos=3), usages=begun)
     assert names(found) == [0, 2, 1] and [e.task_id for e in found.held] == ["j00003-01"]
-    found = planned(line, allowances={"a": Allowance(float("inf"), 250)})
+    found = planned(line, limits=Limits(gpu_minutes=7), usages=begun)
     assert names(found) == [0, 2] and len(found.held) == 2
+
+
+def test_a_drop_keeps_the_limits_of_its_own_folder_too() -> None:
+    line = [entry(n, folder="a", limits=Limits(videos=n + 1)) for n in (0, 0, 2, 3)]
+    found = planned(line, usages={"a": Usage(day=NOW.date())})
+    assert [e.limits.videos for e in found.jobs[0].entries] == [1, 3, 4]
+    assert [e.limits.videos for e in found.held] == [1]
 
 
 def test_a_plan_loses_and_doubles_nothing() -> None:
@@ -179,7 +191,7 @@ def test_a_plan_loses_and_doubles_nothing() -> None:
         entry(n, folder=str(n % 7), model=f"m{n % 3}", priority=("high", "normal", "low")[n % 3])
         for n in range(300)
     ]
-    found = planned(line, free=6, allowances={"3": Allowance(5, 1e9)})
+    found = planned(line, free=6, limits=Limits(videos=5), usages={"3": Usage(day=NOW.date())})
     seen = Counter(e.task_id for job in found.jobs for e in job.entries)
     seen.update(e.task_id for e in found.held)
     assert set(seen.values()) == {1} and set(seen) <= {e.task_id for e in line}

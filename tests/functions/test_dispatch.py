@@ -360,6 +360,34 @@ def test_what_is_over_a_folders_day_waits_for_the_next_and_says_so(world: World)
     assert status(world, "a/3").message == "Ready."
 
 
+def test_folder_defaults_limit_their_folder_and_those_below_and_cannot_be_raised_there(
+    world: World,
+) -> None:
+    world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.drop("jobs/a/b/_defaults.yaml", "max_videos_per_day: 5\nmax_gpu_minutes_per_day: 60\n")
+    for name in ("a/1", "a/2", "a/b/3", "a/b/4", "5", "6"):
+        world.clock.move(seconds=1)
+        world.drop(f"jobs/{name}.yaml")
+    (attempt,) = world.dispatch()
+    assert sorted(t.task_id[0] for t in world.manifest(attempt).tasks) == ["1", "3", "5", "6"]
+    world.render(attempt)
+    assert world.dispatch() == []
+    for held in ("a/2", "a/b/4"):
+        assert "allowance" in status(world, held).message
+    world.clock.move(hours=12)
+    (attempt,) = world.dispatch()
+    world.render(attempt)
+    assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 6
+
+
+def test_a_video_that_takes_longer_than_a_days_minutes_does_not_wait_for_ever(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_gpu_minutes_per_day: 1\n")
+    for name in ("1", "2"):
+        world.drop(f"jobs/{name}.yaml", "prompt: x\nmodel: cogvideox-5b\n")
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 1, "of 200 s"
+
+
 def test_gpu_minutes_are_limited_too(world: World) -> None:
     world.set(max_gpu_minutes_per_folder_day=8)
     for name in ("1", "2", "3"):

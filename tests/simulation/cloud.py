@@ -17,6 +17,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from functions import keys
+from functions.allowance import is_limited
 from functions.cancel import SUPERSEDED, deleted
 from functions.dispatch import dispatch
 from functions.finish import attempt_ended, file_written
@@ -127,8 +128,9 @@ class WatchedLedger(FakeLedger):
                 self._check_day(new)
 
     def _check_day(self, task: Task) -> None:
-        limit = self._simulation.settings.max_tasks_per_folder_day
-        if not limit or task.started_at is None:
+        limits = (self._simulation.settings.max_tasks_per_folder_day, task.limits.videos)
+        limit = min((limit for limit in limits if limit), default=None)
+        if limit is None or task.started_at is None:
             return
         day = task.started_at.date()
         started = [
@@ -379,8 +381,9 @@ class Simulation(World):
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
-            if self.settings.max_tasks_per_folder_day and self.ledger.query(
-                QUEUE, QueueEntry, limit=1
+            if any(
+                is_limited(self.settings, entry.document)
+                for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)
             ):
                 patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # until tomorrow
             if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:

@@ -123,5 +123,7 @@ def any_schedule(seed: int) -> Simulation:
         max_tasks_per_folder_day=rng.choice((0, 0, 0, 3)),
         instance_types=rng.choice(("ml.g6e.xlarge", "ml.p5.4xlarge,ml.g6e.xlarge")),
     )
+    if rng.random() < 0.2:
+        simulation.person_drops("jobs/batch/_defaults.yaml", "max_videos_per_day: 2\n")
     busy_hour(simulation)
     return simulation
