@@ -11,7 +11,8 @@ import heapq
 import itertools
 import random
 import statistics
-from collections import Counter
+import tracemalloc
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -28,7 +29,7 @@ from functions.submit import submit
 from local.assembly import ROOT
 from processing.contract.catalogue import Mode
 from processing.contract.manifest import ManifestTask
-from tests.fakes import SETTINGS, FakeRenderer, World, replace_settings
+from tests.fakes import SETTINGS, FakeRenderer, World, read_anew, replace_settings
 
 MODEL, INSTANCE_TYPE = "cogvideox-5b", "ml.g6e.xlarge"
 SPEC = f"prompt: a bee\nmodel: {MODEL}\nenhance: false\n"
@@ -42,6 +43,7 @@ ENDING_SECONDS = 10.0
 """From the last video to the end of the job."""
 BURST_SECONDS, DAY_SECONDS = 60.0, 86_400.0
 SWEEP_SECONDS = 300.0
+_MEASURED_EVERY = 50
 # Wake-ups that one dispatch serves at most, as stacks/reeldrop.py has it.
 WAKES_TOGETHER = 10
 
@@ -81,6 +83,11 @@ class Row:
     first_video_minutes: float
     calls_per_drop: float
     """Of all ports, over the whole way from the drop to the mail."""
+    peak_kib_per_drop: float
+    """Most memory that a run of a function takes to take in a drop or to finish a video: the
+    median of the runs that were looked at, as now and then the stand-ins for AWS grow beside it."""
+    peak_kib_dispatch: float
+    """The same of a dispatch, but the most of all."""
     list_calls: int
     most_entries_read: int
     """Of the queue, by one dispatch."""
@@ -115,6 +122,8 @@ class Bench(World):
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._dispatch_is_due = False
+        self._runs: Counter[str] = Counter()
+        self.peaks_kib: defaultdict[str, list[float]] = defaultdict(list)
         self._counted = self._counting_ports()
 
     @property
@@ -138,7 +147,8 @@ class Bench(World):
         key = f"jobs/{number}.yaml"
         self.dropped_at[str(number)] = self.seconds
         self.files.write("input", key, SPEC.encode(), "x")
-        submit(self._counted, "input", key, self.files.facts("input", key).version)
+        version = self.files.facts("input", key).version
+        self._measured("drop", lambda: submit(self._counted, "input", key, version))
 
     def sweep(self) -> None:
         """What the sweep does for what waits."""
@@ -157,7 +167,7 @@ class Bench(World):
         self.wakes -= min(self.wakes, WAKES_TOGETHER)
         self._dispatch_is_due = False
         self.entries_read = 0
-        dispatch(self._counted)
+        self._measured("dispatch", lambda: dispatch(self._counted), every=1)
         self.most_entries_read = max(self.most_entries_read, self.entries_read)
         if self.wakes:
             self._dispatch_is_due = True
@@ -174,13 +184,27 @@ class Bench(World):
 
     def _task_done(self, attempt_id: str, task: ManifestTask) -> None:
         self.write_result(attempt_id, task)
-        file_written(self._counted, keys.task_result(attempt_id, task.task_id))
+        result = keys.task_result(attempt_id, task.task_id)
+        self._measured("drop", lambda: file_written(self._counted, result))
         self.done_at[task.task_id.split("-")[0]] = self.seconds
 
     def _job_done(self, attempt_id: str) -> None:
         self.gpu_seconds += (self.clock() - self.began[attempt_id]).total_seconds()
         self.renderer.end(attempt_id, "Completed")
         attempt_ended(self._counted, attempt_id)
+
+    def _measured(self, name: str, act: Callable[[], None], every: int = _MEASURED_EVERY) -> None:
+        """Run it, and look at times how much memory it takes: that costs time."""
+        self._runs[name] += 1
+        if self._runs[name] % every and self._runs[name] > every:
+            act()
+            return
+        read_anew()
+        tracemalloc.start()
+        act()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        self.peaks_kib[name].append(peak / 1024)
 
     def _counting_ports(self) -> Ports:
         def counted(name: str, port: Any) -> Any:
@@ -246,6 +270,8 @@ def run(drops: int, arrival: str, instances: int, policy: Policy) -> Row:
         wait_p95_minutes=round(waits[int(0.95 * (len(waits) - 1))], 1),
         first_video_minutes=round(min(waits), 2),
         calls_per_drop=round(sum(bench.calls.values()) / drops, 1),
+        peak_kib_per_drop=round(statistics.median(bench.peaks_kib["drop"]), 0),
+        peak_kib_dispatch=round(max(bench.peaks_kib["dispatch"]), 0),
         list_calls=bench.calls["files.listed"],
         most_entries_read=bench.most_entries_read,
     )
@@ -270,7 +296,10 @@ def check(rows: list[Row]) -> None:
     assert all(row.list_calls == 0 for row in rows)
     many = [found[n, "burst", 8, OURS.name].calls_per_drop for n in (100, 1_000, 10_000)]
     assert max(many) <= 1.2 * min(many), many
+    memory = [found[n, "burst", 8, OURS.name].peak_kib_per_drop for n in (100, 1_000, 10_000)]
+    assert max(memory) <= 1.2 * min(memory), memory
     assert all(row.most_entries_read <= 5_000 for row in rows)
+    assert all(row.peak_kib_dispatch <= 64 * 1024 for row in rows)
 
 
 def main() -> None:

@@ -192,6 +192,7 @@ def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reaso
                 "percent": 0,
                 "expected_seconds_left": None,
                 "waiting_reason": reason,
+                "started_at": None,
                 "counted_seconds": None,
             }
         )

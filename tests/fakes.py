@@ -106,6 +106,11 @@ def _read(kind: type[D], body: str) -> D:
     return kind.from_json(body)
 
 
+def read_anew() -> None:
+    """Forget what was read: who measures a reading wants it done."""
+    _read.cache_clear()
+
+
 class FakeLedger:
     """Documents as JSON, so that what cannot be stored cannot be stored here either."""
 

@@ -132,6 +132,12 @@ def test_every_rule_that_feeds_a_queue_has_a_dead_letter_queue_and_may_write_to_
         assert policies.count(f'"Fn::GetAtt": ["{name}", "Arn"]') == 2
 
 
+def test_records_do_not_expire(template: dict[str, Any]) -> None:
+    """One that did could not keep a late event from making its video once more."""
+    (table,) = resources(template, "AWS::DynamoDB::Table").values()
+    assert "TimeToLiveSpecification" not in table
+
+
 def test_alarms_may_be_told_and_nobody_else_may_publish(template: dict[str, Any]) -> None:
     (topic,) = [t for t in resources(template, "AWS::SNS::Topic") if t.startswith("Alarms")]
     statements = [
