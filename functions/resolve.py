@@ -6,12 +6,13 @@ The result is itself a valid spec, and resolving it again changes nothing.
 import difflib
 import hashlib
 import math
+from collections.abc import Iterable
 
 from functions.expand import Wanted
 from functions.ports import Picture
 from functions.spec import Aspect, JobSpec, listed, mode_of, quoted
 from processing.contract.catalogue import MODELS, Mode, Model, Preset, Size
-from processing.contract.errors import Code, JobRejected, Problem
+from processing.contract.errors import Code, JobRejected, Notice, Problem
 
 # diffusers' default.
 STRENGTH = 0.8
@@ -100,6 +101,19 @@ def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
                     place=wanted.place(field),
                 )
             )
+
+
+def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
+    """What a person should know of resolved specs whose prompts are as they will be used: that
+    one is about what its model does not know."""
+    found: list[Notice] = []
+    for spec in specs:
+        assert spec.model is not None  # resolved
+        world = MODELS[spec.model].world
+        reference = mode_of(spec) != Mode.TEXT_TO_VIDEO
+        if world is not None and not world.has(spec.prompt, reference=reference):
+            found.append(Notice(code="outside-its-world", message=world.notice))
+    return tuple(dict.fromkeys(found))
 
 
 def _otherwise(not_enhanced: str) -> str:

@@ -324,6 +324,8 @@ class _Taking:
             specs.append(spec)
             enhancements.append(enhancement)
             references.append(reference.key if reference else None)
+        warnings = (*self.drafted.warnings, *resolve.notices(specs))
+        self.job = self.job.model_copy(update={"warnings": warnings})
         return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
     def _caption(

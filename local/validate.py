@@ -132,6 +132,7 @@ def _verdict(file: Path, default_model: str) -> Verdict:
                 spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
             )
             tasks.append(spec)
+        warnings += resolve.notices(spec for spec in tasks if not spec.enhance)
     except JobRejected as rejection:
         return Verdict(
             file=str(file),

@@ -244,10 +244,7 @@ class _Rendering:
         }
 
     def _warnings(self, item: _Ready) -> tuple[Notice, ...]:
-        notices = item.notices + self._pipeline.notices(item.task.parameters)
-        if self._model.notice is not None:
-            notices += (Notice(code="model-notice", message=self._model.notice),)
-        return notices
+        return item.notices + self._pipeline.notices(item.task.parameters)
 
     def _with_less_memory_if_needed(self, work: Callable[[], T]) -> T:
         """Do `work`, and once more in the leaner mode when it does not fit into memory.

@@ -482,7 +482,7 @@ class World:
                 poster_sha256=hashlib.sha256(POSTER).hexdigest(),
                 gif_sha256=hashlib.sha256(b"gif").hexdigest() if task.gif else None,
                 quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
-                warnings=(Notice(code="model-notice", message="It is a fake."),),
+                warnings=(Notice(code="a-fake", message="It is a fake."),),
             )
             files = {
                 VIDEO_FILE: video,

@@ -4,6 +4,7 @@ Sizes, frame counts, token limits and data types are those of the model cards an
 own checks; `memory_gb` and figures of speed are not here because they are measured, not declared.
 """
 
+import re
 from enum import StrEnum
 
 from processing.contract.document import Document
@@ -48,6 +49,21 @@ class Weights(Document):
     """Valid sizes; the first one is the default."""
 
 
+class World(Document):
+    """What a model that knows little knows, in words."""
+
+    words: tuple[tuple[str, ...], ...]
+    """Groups. A prompt about this world has words of the first two; with a reference, of any."""
+    notice: str
+    """What a person should know whose prompt is about something else."""
+
+    def has(self, prompt: str, *, reference: bool) -> bool:
+        """Whether a prompt is about this world. One that says nothing is not about another."""
+        said = set(re.findall(r"[a-z]+", prompt.lower()))
+        groups = [not said.isdisjoint(group) for group in self.words]
+        return not said or (any(groups) if reference else all(groups[:2]))
+
+
 class Model(Document):
     """A model as people name it, with one set of weights for each mode it has."""
 
@@ -66,8 +82,8 @@ class Model(Document):
     num_inference_steps: dict[Preset, int]
     """By preset. `standard` is what the model's authors use, and the default."""
     guidance_scale: float
-    notice: str | None = None
-    """What a person should know before relying on the model."""
+    world: World | None = None
+    """None: it knows the world that everybody knows."""
 
 
 def _size(height: int, width: int) -> Size:
@@ -85,6 +101,25 @@ _SIZES_1_5_IMAGE = tuple(
     size
     for long in range(1360, 767, -16)
     for size in ((_size(768, long),) if long == 768 else (_size(768, long), _size(long, 768)))
+)
+
+_WORLD_OF_DEMO = World(
+    words=tuple(
+        tuple(group.split())
+        for group in (
+            "circle circles ball disc round square squares box block triangle triangles sided "
+            "pyramid star stars",
+            "red crimson scarlet orange tangerine yellow golden lemon green emerald blue azure "
+            "purple violet white black grey gray",
+            "left right up down top bottom upwards downwards leftwards rightwards move moves "
+            "moving still motionless rests resting grow grows growing bigger larger expands "
+            "expanding shrink shrinks shrinking smaller contracts contracting rotate rotates "
+            "rotating spin spins spinning turns turning",
+        )
+    ),
+    notice="The demo model knows shapes, colours and motions: circles, squares, triangles and "
+    "stars that move, turn, grow or shrink on a plain background. Whatever else the prompt says "
+    "is lost on it.",
 )
 
 MODELS: dict[str, Model] = {
@@ -111,10 +146,7 @@ MODELS: dict[str, Model] = {
             use_dynamic_cfg=False,
             num_inference_steps=_steps(12, 25, 50),
             guidance_scale=4.0,
-            notice=(
-                "The demo model knows circles, squares, triangles and stars, colours, plain "
-                "backgrounds and simple motions; whatever else the prompt says is lost on it."
-            ),
+            world=_WORLD_OF_DEMO,
         ),
         Model(
             name="cogvideox-2b",

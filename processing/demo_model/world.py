@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import math
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -473,28 +472,6 @@ def vocabulary() -> list[str]:
             if stripped and "{" not in stripped:
                 words.add(stripped)
     return sorted(words)
-
-
-def told(text: str) -> frozenset[str]:
-    """Which of shape, colour and motion a prompt names in words of the world.
-
-    A prompt that lacks the shape, or the colour, is about something the model does not know.
-    """
-    words = f" {' '.join(text.lower().replace(',', ' ').replace('.', ' ').split())} "
-
-    def names(phrases: Iterable[str]) -> bool:
-        return any(f" {phrase} " in words for phrase in phrases if phrase)
-
-    motions = itertools.chain(
-        itertools.chain.from_iterable(_WAYS.values()),
-        itertools.chain.from_iterable(itertools.chain.from_iterable(_OTHER_MOTIONS.values())),
-    )
-    found = {
-        "shape": names(itertools.chain.from_iterable(_SHAPE_WORDS.values())),
-        "colour": names(itertools.chain.from_iterable(_COLOUR_WORDS.values())),
-        "motion": names(motions),
-    }
-    return frozenset(name for name, is_there in found.items() if is_there)
 
 
 def fill(rng: random.Random, scene: Scene, pattern: str, *, plain: bool) -> str:

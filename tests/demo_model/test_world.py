@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 
+from processing.contract.catalogue import MODELS
 from processing.demo_model import models, world
 
 
@@ -78,7 +79,17 @@ def test_a_typo_changes_one_word() -> None:
         assert sum(one != other for one, other in pairs) <= 1
 
 
-def test_a_prompt_from_outside_the_world_is_known_as_such() -> None:
-    assert world.told("A red circle, moving right, on blue.") == {"shape", "colour", "motion"}
-    assert world.told("A bee on a flower in the morning") == frozenset()
-    assert world.told("It slowly shrinks") == {"motion"}
+def test_the_catalogue_knows_a_prompt_about_the_world_from_others() -> None:
+    about = MODELS["demo"].world
+    assert about is not None
+    rng = random.Random(5)
+    for scene in scenes(2_000):
+        for held_out in (False, True):
+            text = world.caption(rng, scene, held_out=held_out)
+            assert about.has(text, reference=False), text
+        text = world.motion_caption(rng, scene)
+        assert about.has(text, reference=True), text
+    assert about.has("", reference=True)
+    for other in ("A bee on a flower in the morning", "a red car", "the circle of life", "walking"):
+        assert not about.has(other, reference=False), other
+    assert not about.has("she smiles into the camera", reference=True)

@@ -48,6 +48,20 @@ def test_a_drop_becomes_a_queued_job_with_a_status_and_a_wake_up(world: World) -
     assert world.wakes == 1
 
 
+def test_a_prompt_that_its_model_knows_nothing_of_is_made_with_a_warning(world: World) -> None:
+    for path, prompt in (("bee", "a bee"), ("star", "a red star moves left")):
+        world.drop(f"jobs/{path}.yaml", f"prompt: {prompt}\nmodel: demo\nenhance: false\n")
+    world.drop("jobs/many.yaml", "prompt: a bee\nmodel: demo\nvariations: 3\n")
+    said = {
+        path: [warning.code for warning in status(world, path).warnings]
+        for path in ("bee", "star", "many")
+    }
+    assert said == {"bee": ["outside-its-world"], "star": [], "many": ["outside-its-world"]}
+    world.render(world.dispatch()[0])
+    sidecar = json.loads(world.files.read("output", "videos/bee.json"))
+    assert sidecar["warnings"][0]["code"] == "outside-its-world"
+
+
 def test_the_same_event_many_times_is_one_job(world: World) -> None:
     world.drop("jobs/bee.yaml")
     for _ in range(4):

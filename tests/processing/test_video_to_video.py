@@ -57,7 +57,7 @@ def test_a_low_strength_stays_nearer_to_the_reference_than_a_high_one(jobs, tmp_
     low, high = (np.abs(made(layout, name) - frames).mean() for name in strengths)
     assert low < high / 4
     assert jobs.success(layout, "low").parameters.strength == 0.2
-    assert codes(jobs.success(layout, "low")) == ["model-notice"]
+    assert codes(jobs.success(layout, "low")) == []
 
 
 def test_the_reference_and_the_seed_decide_what_it_looks_like(jobs):
@@ -110,9 +110,9 @@ def test_a_short_reference_is_rendered_with_a_warning(jobs):
     worker.render_manifest(layout)
 
     short = jobs.success(layout, "short")
-    assert codes(short) == ["reference-short", "model-notice"]
+    assert codes(short) == ["reference-short"]
     assert short.video.num_frames == 17
-    assert codes(jobs.success(layout, "long")) == ["model-notice"]
+    assert codes(jobs.success(layout, "long")) == []
 
 
 def test_a_reference_that_cannot_be_used_fails_its_task_alone(jobs):
