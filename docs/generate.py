@@ -121,6 +121,7 @@ def _default(name: str, default: object) -> str:
         "image": "", "video": "", "aspect": "", "duration_seconds": "", "matrix": "",
         "model": "the deployment's", "seed": "follows from the job's id", "strength": "`0.8`",
         "fit": "`crop`", "preset": "`standard`",
+        "max_videos_per_day": "no limit", "max_gpu_minutes_per_day": "no limit",
     }  # fmt: skip
     if default is None:
         return others.get(name, "the model's")
@@ -186,11 +187,12 @@ def _batching() -> str:
     head = (
         "drops", "arrival", "instances", "policy", "jobs", "GPU minutes", "overhead s a video",
         "cost $", "all done, min", "wait p50, min", "wait p95, min", "calls a drop",
+        "KiB a drop", "KiB a dispatch",
     )  # fmt: skip
     names = (
         "drops", "arrival", "instances", "policy", "processing_jobs", "gpu_minutes",
         "overhead_seconds_per_video", "cost_usd", "makespan_minutes", "wait_p50_minutes",
-        "wait_p95_minutes", "calls_per_drop",
+        "wait_p95_minutes", "calls_per_drop", "peak_kib_per_drop", "peak_kib_dispatch",
     )  # fmt: skip
     table = _table(
         head,

@@ -1,26 +1,26 @@
 """How much a folder may have started in a day (UTC), and how much it has.
 
-The settings limit every folder, and folder defaults their own. It is counted in the commit that
-starts a task, and given back in the commit that puts one back to the queue that had no machine.
-What is over the limit is never refused: it waits for the next day.
+The settings limit every folder, and folder defaults their own. What is started is counted in the
+commit that starts it, once a day for each task, and given back in a commit of its own kind when
+nothing came of it. What is over the limit is never refused: it waits for the next day.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 
-from functions.job import Limits, QueueEntry, Task, Usage
-from functions.ports import Change, Ports, Put, usage_key
+from functions import intake, keys
+from functions.inbox import S3Inbox
+from functions.job import Limits, State, Task, TaskRef, Usage
+from functions.ports import USAGE, Change, Conflict, Ports, Put, task_key, usage_key
 from functions.settings import Settings
 
-HELD = "today's allowance of this folder is used up; it goes on after midnight UTC"
+_RETRIES = 8
 
 
-@dataclass(frozen=True)
-class Day:
-    """What a folder has had started today, and the revision of the record that says so."""
-
-    revision: int
-    usage: Usage
+def held(day: date) -> str:
+    """Why a task waits that is over its folder's limits."""
+    return f"the allowance of this folder for {day} (UTC) is used up; it goes on after midnight"
 
 
 def of_all(settings: Settings) -> Limits:
@@ -31,37 +31,76 @@ def of_all(settings: Settings) -> Limits:
     )
 
 
-def is_limited(settings: Settings, task: Task | QueueEntry) -> bool:
-    """Whether the folder of a task has limits at all, and so is counted."""
-    return bool(of_all(settings) or task.limits)
+@dataclass(frozen=True)
+class Day:
+    """What a folder has had started today, and the revision of the record that says so."""
+
+    revision: int
+    usage: Usage
 
 
-def allows(settings: Settings, task: Task | QueueEntry, usage: Usage) -> bool:
-    """Whether the folder of a task may have that much in a day."""
-    return of_all(settings).allow(usage) and task.limits.allow(usage)
+def today(ports: Ports, folders: Iterable[str]) -> dict[str, Day]:
+    """For each folder that has limits; a folder that has none is not in it."""
+    names = list(dict.fromkeys(folders))
+    records = ports.ledger.get_all([usage_key(folder) for folder in names])
+    day = ports.now().date()
+    found: dict[str, Day] = {}
+    for folder, record in zip(names, records, strict=True):
+        usage = record.document if record else Usage(day=day)
+        if not (usage.limits or of_all(ports.settings)):
+            continue
+        if usage.day < day:  # a later one was begun by a handler whose clock is ahead of ours
+            usage = Usage(day=day, limits=usage.limits)
+        found[folder] = Day(record.revision if record else 0, usage)
+    return found
 
 
-def today(ports: Ports, folder: str) -> Day:
-    """What a folder has had started today."""
-    record = ports.ledger.get(usage_key(folder))
-    usage = Usage(day=ports.now().date())
-    if record is not None and record.document.day == usage.day:
-        usage = record.document
-    return Day(record.revision if record else 0, usage)
+def allows(settings: Settings, usage: Usage) -> bool:
+    """Whether a folder may have that much in a day."""
+    return of_all(settings).allow(usage) and usage.limits.allow(usage)
 
 
-def usages(ports: Ports, line: Iterable[QueueEntry]) -> dict[str, Usage]:
-    """For each folder in the line that has limits."""
-    limited = (entry.folder for entry in line if is_limited(ports.settings, entry))
-    return {folder: today(ports, folder).usage for folder in dict.fromkeys(limited)}
+def held_now(ports: Ports, folder: str) -> str | None:
+    """Why what is dropped now has to wait for another day, if it has."""
+    day = today(ports, [folder]).get(folder)
+    if day is None or allows(ports.settings, day.usage.plus(0.0)):
+        return None
+    return held(day.usage.day)
+
+
+def set_limits(ports: Ports, folder: str, limits: Limits) -> None:
+    """Note what the folder defaults say. They hold for all that waits there."""
+    for _ in range(_RETRIES):
+        record = ports.ledger.get(usage_key(folder))
+        old = record.document if record else Usage(day=ports.now().date())
+        if old.limits == limits:
+            return
+        new = old.model_copy(update={"limits": limits})
+        try:
+            ports.ledger.commit(Put(usage_key(folder), new, record.revision if record else 0))
+        except Conflict:
+            continue
+        return
+    raise Conflict(f"the limits of '{folder}' are being fought over")
+
+
+def defaults_changed(ports: Ports, inbox: S3Inbox, key: str) -> None:
+    """Note what the folder defaults say that were dropped or deleted, for all folders below that
+    have had limits. The others hear of it with their next drop."""
+    below = keys.folder_of(key)
+    folders = {below}
+    for record in ports.ledger.query(USAGE, Usage, prefix=usage_key(below).sort):
+        folders.add(record.key.sort.removeprefix(usage_key("").sort))
+    for folder in sorted(folders):
+        set_limits(ports, folder, intake.limits(inbox, ports.reader, folder))
 
 
 def given_back(ports: Ports, task: Task) -> list[Change]:
-    """What a task that was put back takes away from its folder's usage of the day it started."""
-    if task.counted_seconds is None or task.started_at is None:
+    """What a task of which nothing came takes away from the day to which it was counted."""
+    if task.counted_on is None:
         return []
     record = ports.ledger.get(usage_key(task.folder))
-    if record is None or record.document.day != task.started_at.date():
+    if record is None or record.document.day != task.counted_on:
         return []
     usage = record.document
     less = usage.model_copy(
@@ -71,3 +110,25 @@ def given_back(ports: Ports, task: Task) -> list[Change]:
         }
     )
     return [Put(record.key, less, record.revision)]
+
+
+def give_back_ended(ports: Ports, attempt_id: str, refs: Sequence[TaskRef]) -> None:
+    """Give back what tasks were counted that ended in an attempt whose job was never created."""
+    for ref in refs:
+        for _ in range(_RETRIES):
+            record = ports.ledger.get(task_key(ref))
+            if record is None or record.document.attempt_id != attempt_id:
+                break
+            task = record.document
+            if task.state not in {State.CANCELED, State.FAILED} or task.counted_on is None:
+                break
+            uncounted = task.model_copy(update={"counted_on": None, "counted_seconds": 0.0})
+            try:
+                ports.ledger.commit(
+                    Put(record.key, uncounted, record.revision), *given_back(ports, task)
+                )
+            except Conflict:
+                continue
+            break
+        else:
+            raise Conflict(f"{ref} is being fought over")

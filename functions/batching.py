@@ -56,9 +56,9 @@ class Situation:
     served: Sequence[str]
     """Folders in the order of their last turn, the latest last."""
     limits: Limits
-    """Of every folder's day; entries may have limits of their own."""
+    """Of every folder's day; a folder may have smaller ones."""
     usages: Mapping[str, Usage]
-    """What was started today, by folder; one that is not named has no limit."""
+    """What was started today, by folder, for those that have limits."""
     max_tasks: int
     max_runtime_seconds: float
     now: datetime
@@ -139,11 +139,11 @@ def _within_limits(
     held: list[QueueEntry] = []
     for entry in order:
         usage = usages.get(entry.folder)
-        if usage is None:
+        if usage is None or entry.counted_on == usage.day:
             allowed.append(entry)
             continue
         after = usage.plus(expect(entry).render_seconds)
-        if situation.limits.allow(after) and entry.limits.allow(after):
+        if situation.limits.allow(after) and usage.limits.allow(after):
             usages[entry.folder] = after
             allowed.append(entry)
         else:

@@ -4,7 +4,8 @@ One commit cancels the job with all of its tasks that are not done. A processing
 no task left is stopped.
 """
 
-from functions import answers, keys, transitions
+from functions import allowance, answers, keys, transitions
+from functions.inbox import S3Inbox
 from functions.job import Attempt, Job, Letter, Newest, State, Task
 from functions.ports import (
     TASKS,
@@ -40,6 +41,7 @@ def deleted(ports: Ports, bucket: str, key: str) -> None:
         return
     path = keys.path_of(key)
     if kind == keys.Kind.DEFAULTS:
+        allowance.defaults_changed(ports, S3Inbox(ports, bucket), key)
         answers.forget(ports, path)
         return
     newest = ports.ledger.get(newest_key(path))
@@ -64,13 +66,24 @@ def if_gone(ports: Ports, job: Job) -> bool:
 
 
 def outdated(ports: Ports, job: Job, newest: Newest) -> bool:
-    """Whether a newer drop of the same path was accepted and is not canceled itself."""
-    if newest.live in {None, job.job_id} or newest.live_modified_at is None:
-        return False
-    if newest.live_modified_at <= job.source.modified_at:
+    """Whether a newer drop of the same path was accepted and is not canceled itself.
+
+    S3 tells the time in whole seconds: of two versions of one key within a second, the current one
+    is the newer.
+    """
+    mine, at = job.source, newest.live_modified_at
+    if newest.live in {None, job.job_id} or at is None or at < mine.modified_at:
         return False
     live = ports.ledger.get(job_key(newest.live or ""))
-    return live is not None and live.document.state != State.CANCELED
+    if live is None or live.document.state == State.CANCELED:
+        return False
+    theirs = live.document.source
+    if at > mine.modified_at or (mine.bucket, mine.key) != (theirs.bucket, theirs.key):
+        return at > mine.modified_at
+    try:
+        return ports.files.facts(theirs.bucket, theirs.key).version == theirs.version
+    except Missing:
+        return False
 
 
 def if_outdated(ports: Ports, job: Job) -> bool:
@@ -91,15 +104,16 @@ def _gone(ports: Ports, job: Job) -> bool:
 
 
 def superseded(ports: Ports, job_id: str) -> None:
-    """Cancel the job whose place this one has taken, or this one, if it is the older."""
+    """Cancel the jobs whose place this one has taken, or this one, if it is the older."""
     job = ports.ledger.get(job_key(job_id))
     newest = ports.ledger.get(newest_key(job.document.path)) if job else None
     if job is None or newest is None:
         return
     if newest.document.live != job_id:
         if_outdated(ports, job.document)
-    elif newest.document.superseded is not None:
-        cancel(ports, newest.document.superseded, SUPERSEDED, mail=False)
+    else:
+        for older in newest.document.superseded:
+            cancel(ports, older, SUPERSEDED, mail=False)
 
 
 def cancel(ports: Ports, job_id: str, reason: str, *, mail: bool) -> None:

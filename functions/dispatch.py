@@ -56,6 +56,8 @@ _PAGES = 16
 # Folders whose turn is remembered, and held tasks that one dispatch tells so.
 _FOLDERS = 64
 _TOLD_TOGETHER = 32
+# And so many are looked at: most were told when they were dropped.
+_TOLD_AT_MOST = 128
 
 
 class _Outrun(Exception):
@@ -217,7 +219,10 @@ def _plan(
         busy_until=[lease.ends_at for lease in capacity.leases],
         served=capacity.served,
         limits=allowance.of_all(settings),
-        usages=allowance.usages(ports, line),
+        usages={
+            folder: day.usage
+            for folder, day in allowance.today(ports, (entry.folder for entry in line)).items()
+        },
         max_tasks=settings.max_tasks_per_job,
         max_runtime_seconds=settings.max_runtime_seconds,
         now=ports.now(),
@@ -227,18 +232,18 @@ def _plan(
 
 def _tell_held(ports: Ports, held: Sequence[QueueEntry]) -> None:
     """Let the status of held tasks say so: a courtesy, and at most so many at once."""
-    for start in range(0, len(held), _TOLD_TOGETHER):
+    reason = allowance.held(ports.now().date())
+    for start in range(0, min(len(held), _TOLD_AT_MOST), _TOLD_TOGETHER):
         refs = [entry.task for entry in held[start : start + _TOLD_TOGETHER]]
         records = [r for r in ports.ledger.get_all([task_key(ref) for ref in refs]) if r]
         untold = [
             record
             for record in records
-            if record.document.state == State.QUEUED
-            and record.document.waiting_reason != allowance.HELD
+            if record.document.state == State.QUEUED and record.document.waiting_reason != reason
         ]
         if not untold:
             continue
-        told = {"waiting_reason": allowance.HELD}
+        told = {"waiting_reason": reason}
         try:
             ports.ledger.commit(
                 *(Put(r.key, r.document.model_copy(update=told), r.revision) for r in untold)
@@ -435,6 +440,7 @@ def _give_back(ports: Ports, attempt: Attempt) -> None:
     """Return the attempt's tasks to their places in the queue, the attempt unspent, and end it."""
     for ref in attempt.tasks:
         transitions.requeue(ports, attempt, ref, charge=False, reason=attempt.reason)
+    allowance.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
     end(ports, attempt.attempt_id, refused=attempt.reason)
     for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
         answers.publish_status(ports, job_id)
@@ -451,6 +457,7 @@ def _fail(ports: Ports, attempt: Attempt, reason: str) -> None:
     for ref in attempt.tasks:
         transitions.fail(ports, attempt, ref, problem)
         answers.settle(ports, ref.job_id)
+    allowance.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
     end(ports, attempt.attempt_id)
 
 

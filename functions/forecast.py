@@ -7,7 +7,7 @@ the queue. Every figure is an estimate; none decides anything.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from functions import batching, estimate
+from functions import allowance, batching, estimate
 from functions.job import Capacity, Learned, Lease, QueueEntry, State, Task
 from functions.ports import CAPACITY, QUEUE, Ports
 from functions.settings import Settings
@@ -57,8 +57,9 @@ def forecast(ports: Ports, tasks: Sequence[Task]) -> Forecast:
     if not queued:
         return Forecast(ends_at=running, cost=price)
     entries = ports.ledger.query(QUEUE, QueueEntry, limit=LOOKED_AT)
-    if len(entries) == LOOKED_AT:
-        return Forecast(cost=price)
+    held = allowance.held(ports.now().date())
+    if len(entries) == LOOKED_AT or any(task.waiting_reason == held for task in asked):
+        return Forecast(cost=price)  # too far away, or not today
     order = batching.in_order([entry.document for entry in entries], ())
     places = [n for n, entry in enumerate(order) if entry.task_id in queued]
     if not places:

@@ -11,6 +11,7 @@ from typing import Protocol
 from functions import keys, resolve, spec_text
 from functions.defaults import Draft, draft
 from functions.expand import Wanted, expand
+from functions.job import Limits
 from functions.ports import Missing, Picture, Reader
 from functions.spec import FolderDefaults, Layer
 from functions.spec_text import Parsed
@@ -110,6 +111,17 @@ def defaults(inbox: Inbox, reader: Reader, key: str) -> Layer:
                 for p in rejection.problems
             )
         ) from None
+
+
+def limits(inbox: Inbox, reader: Reader, folder: str) -> Limits:
+    """Of a folder's day, as its folder defaults and those above say; wrong ones say nothing."""
+    layers = []
+    for place in keys.defaults_of(keys.in_folder(folder, keys.DEFAULTS_FILE))[:MAX_FOLDERS]:
+        try:
+            layers.append(defaults(inbox, reader, place))
+        except (Missing, JobRejected):
+            continue
+    return draft(layers).limits
 
 
 def animates(inbox: Inbox, reader: Reader, key: str) -> bool:

@@ -60,27 +60,6 @@ class Enhancement(Document):
     """Why the prompt was kept, when it was."""
 
 
-class Limits(Document):
-    """What a folder may have started in a day (UTC)."""
-
-    videos: int = 0
-    """0: no limit."""
-    gpu_minutes: int = 0
-    """Expected ones; 0: no limit."""
-
-    def __bool__(self) -> bool:
-        """Whether there is any."""
-        return bool(self.videos or self.gpu_minutes)
-
-    def allow(self, usage: "Usage") -> bool:
-        """Whether a day may have that much in it. One video it may always: else one that takes
-        longer than a day's minutes would wait for ever."""
-        return usage.tasks <= 1 or (
-            (not self.videos or usage.tasks <= self.videos)
-            and (not self.gpu_minutes or usage.gpu_seconds <= 60 * self.gpu_minutes)
-        )
-
-
 class Job(Document):
     """One version of one spec."""
 
@@ -115,8 +94,6 @@ class Task(Document):
     enhancement: Enhancement
     folder: str
     """Of the drop, from jobs/ on."""
-    limits: Limits = Limits()
-    """Of its folder's day, as the folder defaults had them when it was dropped."""
     reference: str | None
     """Key of the image or video in the work bucket, as it was kept."""
     queued_at: datetime
@@ -129,8 +106,10 @@ class Task(Document):
     waiting_reason: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    counted_seconds: float | None = None
-    """GPU seconds that were counted to its folder's day when it started; None: nothing was."""
+    counted_on: date | None = None
+    """The day of its folder to which it was counted when it started; None: to none."""
+    counted_seconds: float = 0.0
+    """GPU seconds that were counted then."""
     problem: Problem | None = None
 
     @property
@@ -164,7 +143,8 @@ class QueueEntry(Document):
     mode: Mode
     priority: Priority
     folder: str
-    limits: Limits = Limits()
+    counted_on: date | None = None
+    """The day to which it was counted in an attempt before: it is counted once a day."""
     queued_at: datetime
     size_class: int
     """Tasks of one class are of like size: see `estimate.size_class_of`."""
@@ -234,9 +214,32 @@ class Capacity(Document):
     """Folders in the order in which they last had a task started, the latest last."""
 
 
-class Usage(Document):
-    """What a folder has had started on one day."""
+class Limits(Document):
+    """What a folder may have started in a day (UTC)."""
 
+    videos: int = 0
+    """0: no limit."""
+    gpu_minutes: int = 0
+    """Expected ones; 0: no limit."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.videos or self.gpu_minutes)
+
+    def allow(self, usage: "Usage") -> bool:
+        """Whether a day may have that much in it. One video it may always: else one that takes
+        longer than a day's minutes would wait for ever."""
+        return usage.tasks <= 1 or (
+            (not self.videos or usage.tasks <= self.videos)
+            and (not self.gpu_minutes or usage.gpu_seconds <= 60 * self.gpu_minutes)
+        )
+
+
+class Usage(Document):
+    """What a folder has had started on one day, and what it may."""
+
+    limits: Limits = Limits()
+    """What the folder defaults say; the settings limit all folders besides."""
     day: date
     tasks: int = 0
     gpu_seconds: float = 0.0
@@ -244,7 +247,8 @@ class Usage(Document):
 
     def plus(self, seconds: float) -> "Usage":
         """With one more task of that length."""
-        return Usage(day=self.day, tasks=self.tasks + 1, gpu_seconds=self.gpu_seconds + seconds)
+        more = {"tasks": self.tasks + 1, "gpu_seconds": self.gpu_seconds + seconds}
+        return self.model_copy(update=more)
 
 
 class Rate(Document):
@@ -275,8 +279,8 @@ class Newest(Document):
     live: str | None = None
     """The newest job of the path that was queued: what is published there is its."""
     live_modified_at: datetime | None = None
-    superseded: str | None = None
-    """The one that was accepted before it, and is to be canceled."""
+    superseded: tuple[str, ...] = ()
+    """Those that were accepted before it, and are to be canceled."""
 
 
 class Used(Document):

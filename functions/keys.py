@@ -141,6 +141,11 @@ def folder_of(key: str) -> str:
     return posixpath.dirname(key.removeprefix(JOBS_PREFIX))
 
 
+def in_folder(folder: str, name: str) -> str:
+    """The key of a file in a folder that `folder_of` names."""
+    return posixpath.join(JOBS_PREFIX + folder, name)
+
+
 def is_image(key: str) -> bool:
     """Whether a reference's name is that of an image."""
     return key.lower().endswith(IMAGE_SUFFIXES)

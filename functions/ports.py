@@ -127,6 +127,7 @@ QUEUE = "QUEUE"
 WAITING = "WAITING"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
+USAGE = "USAGE"
 
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
@@ -174,7 +175,7 @@ LEARNED: RecordKey[Learned] = RecordKey("LEARNED", "LEARNED", Learned)
 
 def usage_key(folder: str) -> RecordKey[Usage]:
     """What a folder has used of its day."""
-    return RecordKey("USAGE", f"FOLDER#{folder}", Usage)
+    return RecordKey(USAGE, f"FOLDER#{folder}", Usage)
 
 
 def newest_key(path: str) -> RecordKey[Newest]:

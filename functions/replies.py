@@ -101,6 +101,10 @@ def _status_message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.RUNNING:
         done = sum(task.state == State.SUCCEEDED for task in tasks)
         percent = sum(task.percent for task in tasks) // max(1, len(tasks))
+        if not any(task.state == State.RUNNING for task in tasks):
+            reasons = {task.waiting_reason for task in tasks if task.waiting_reason}
+            because = f": {'; '.join(sorted(reasons))}" if reasons else ""
+            return f"{done} of {_videos(len(tasks))} done, the rest in the queue{because}."
         return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
     return _ending(job, tasks, expected)
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from functions import answers, cancel, enhance, intake, keys, resolve, transitions
+from functions import allowance, answers, cancel, enhance, intake, keys, resolve, transitions
 from functions.defaults import Draft
 from functions.expand import Wanted
+from functions.inbox import S3Inbox
 from functions.job import Enhancement, Job, Letter, Newest, Source, State, Task, Used, Waiting
 from functions.ports import (
     WAITING,
     Change,
     Conflict,
-    FileFacts,
     Missing,
     Picture,
     Ports,
@@ -53,7 +53,7 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
         return
     if kind == keys.Kind.REFERENCE and _only_a_reference(ports, bucket, key):
         return
-    inbox = _S3Inbox(ports, bucket)
+    inbox = S3Inbox(ports, bucket)
     try:
         facts = inbox.facts(key)
     except Missing:
@@ -69,15 +69,18 @@ def submit(ports: Ports, bucket: str, key: str, version: str | None = None) -> N
             facts = inbox.use(key, version)
         except Missing:
             return  # versions expire long after anything waits for them
-    if kind == keys.Kind.DEFAULTS and _defaults_are_good(ports, inbox, key):
-        return
+    refusal = None
+    if kind == keys.Kind.DEFAULTS:
+        refusal = _wrong_defaults(ports, inbox, key)
+        if refusal is None:
+            return
     job_id = keys.job_id(bucket, key, facts.version)
     for _ in range(transitions.RETRIES):
         record = ports.ledger.get(job_key(job_id))
         if record is not None and record.document.state != State.WAITING:
             break
         try:
-            _take_in(ports, inbox, bucket, key, record)
+            _take_in(ports, inbox, key, record, refusal)
             break
         except Conflict:
             continue  # somebody else took in the same drop, or another one of the same path
@@ -98,7 +101,7 @@ def _still_waits(ports: Ports, job_id: str) -> bool:
 
 def _only_a_reference(ports: Ports, bucket: str, key: str) -> bool:
     """Take in the jobs that waited for a reference. Returns whether it is no job of its own."""
-    inbox = _S3Inbox(ports, bucket)
+    inbox = S3Inbox(ports, bucket)
     if wake_waiting(ports, bucket, key) or not intake.animates(inbox, ports.reader, key):
         return True
     try:
@@ -131,38 +134,14 @@ def reject(ports: Ports, record: Record[Job], *problems: Problem) -> None:
     ports.tell("rejected", {"job_id": job.job_id, "codes": [p.code for p in problems]})
 
 
-class _S3Inbox:
-    """The input bucket as it is now, each file looked at once, and the drop in its own version."""
-
-    def __init__(self, ports: Ports, bucket: str) -> None:
-        self._files = ports.files
-        self._bucket = bucket
-        self._facts: dict[str, FileFacts] = {}
-
-    def facts(self, key: str) -> FileFacts:
-        """Size and version. Raises Missing."""
-        if key not in self._facts:
-            self._facts[key] = self._files.facts(self._bucket, key)
-        return self._facts[key]
-
-    def use(self, key: str, version: str) -> FileFacts:
-        """Look at an older version from now on. Raises Missing."""
-        self._facts[key] = self._files.facts(self._bucket, key, version)
-        return self._facts[key]
-
-    def size_bytes(self, key: str) -> int:
-        """See `Inbox.size_bytes`."""
-        return self.facts(key).size_bytes
-
-    def read(self, key: str) -> bytes:
-        """See `Inbox.read`."""
-        facts = self.facts(key)
-        return self._files.read(self._bucket, key, facts.version if facts.versioned else None)
-
-
 def _take_in(
-    ports: Ports, inbox: _S3Inbox, bucket: str, key: str, record: Record[Job] | None
+    ports: Ports,
+    inbox: S3Inbox,
+    key: str,
+    record: Record[Job] | None,
+    refusal: JobRejected | None,
 ) -> None:
+    bucket = inbox.bucket
     facts, now = inbox.facts(key), ports.now()
     job_id = keys.job_id(bucket, key, facts.version)
     job = Job(
@@ -181,6 +160,8 @@ def _take_in(
     )
     taking = _Taking(ports, job, inbox, record)
     try:
+        if refusal is not None:
+            raise refusal
         wanted = taking.read()
         kept = taking.keep_references(wanted)
         if kept is None:
@@ -225,7 +206,7 @@ class _Taking:
 
     ports: Ports
     job: Job
-    inbox: _S3Inbox
+    inbox: S3Inbox
     record: Record[Job] | None
     drafted: Draft = field(init=False)
 
@@ -344,6 +325,10 @@ class _Taking:
         assert self.job.spec is not None  # it was read
         rendering = not (self.job.spec.dry_run or self.job.spec.enhance == "review")
         state = State.QUEUED if rendering else State.PLANNED
+        folder, held = keys.folder_of(self.job.source.key), None
+        if rendering:
+            allowance.set_limits(self.ports, folder, self.drafted.limits)
+            held = allowance.held_now(self.ports, folder)
         tasks = [
             Task(
                 task_id=keys.task_id(self.job.job_id, number),
@@ -352,8 +337,8 @@ class _Taking:
                 state=state,
                 spec=spec,
                 enhancement=enhancement,
-                folder=keys.folder_of(self.job.source.key),
-                limits=self.drafted.limits,
+                folder=folder,
+                waiting_reason=held if rendering else None,
                 reference=reference,
                 queued_at=self.job.updated_at,
             )
@@ -408,8 +393,16 @@ class _Taking:
         # What is refused, only planned or still waits takes nobody's place.
         accepted = job.state == State.QUEUED and old.live != job.job_id
         if accepted and not cancel.outdated(self.ports, job, old):
+            # Not only the last one: whoever put that there may not have lived to cancel the others.
+            before = [job_id for job_id in (*old.superseded, old.live) if job_id]
+            jobs = self.ports.ledger.get_all([job_key(job_id) for job_id in before])
+            left = [r.document.job_id for r in jobs if r and not r.document.state.terminal]
             mine = mine.model_copy(
-                update={"live": job.job_id, "live_modified_at": at, "superseded": old.live}
+                update={
+                    "live": job.job_id,
+                    "live_modified_at": at,
+                    "superseded": tuple(dict.fromkeys(left)),
+                }
             )
         if record is not None and mine == old:
             return []
@@ -435,16 +428,20 @@ class _Taking:
         submit(ports, bucket, source.key, source.version if source.versioned else None)
 
 
-def _defaults_are_good(ports: Ports, inbox: _S3Inbox, key: str) -> bool:
-    """Look at folder defaults when they are dropped, not only when a job needs them."""
+def _wrong_defaults(ports: Ports, inbox: S3Inbox, key: str) -> JobRejected | None:
+    """Look at folder defaults when they are dropped, not only when a job needs them.
+
+    Returns what is wrong with them: they are taken in like a spec then, to be refused.
+    """
     try:
         intake.defaults(inbox, ports.reader, key)
-    except JobRejected:
-        return False  # taken in like a spec, to be refused
+    except JobRejected as refusal:
+        return refusal
     except Missing:
         pass
+    allowance.defaults_changed(ports, inbox, key)
     answers.forget(ports, keys.path_of(key))
-    return True
+    return None
 
 
 def _owed(job: Job) -> list[Change]:

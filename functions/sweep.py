@@ -103,11 +103,11 @@ def _attempt(ports: Ports, record: Record[Attempt]) -> None:
 
 
 def _still_wanted(ports: Ports, job_id: str) -> bool:
-    """Cancel a job whose spec was deleted without our hearing of it."""
+    """Cancel a job whose spec was deleted, or its place taken, without our acting on it."""
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state.terminal:
         return False
-    return not cancel.if_gone(ports, job.document)
+    return not (cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document))
 
 
 def _queued(ports: Ports, entry: Record[QueueEntry]) -> None:

@@ -6,6 +6,7 @@ close       running → succeeded | failed; the last task of a job closes the jo
 """
 
 from collections.abc import Callable, Sequence
+from datetime import date
 
 from functions import allowance, estimate
 from functions.job import Attempt, Job, Letter, QueueEntry, State, Task, TaskRef
@@ -46,7 +47,7 @@ def entry_of(task: Task) -> QueueEntry:
         mode=task.parameters.mode,
         priority=task.spec.priority,
         folder=task.folder,
-        limits=task.limits,
+        counted_on=task.counted_on,
         queued_at=task.queued_at,
         size_class=estimate.size_class_of(task.parameters),
         work=estimate.work_of(task.parameters),
@@ -117,7 +118,7 @@ def _claim_together(
                         "percent": 0,
                         "waiting_reason": None,
                         "started_at": ports.now(),
-                        "counted_seconds": counted.get(record.document.task_id),
+                        **_counted(counted.get(record.document.task_id)),
                     }
                 ),
                 record.revision,
@@ -139,34 +140,37 @@ def _claim_together(
     return mine
 
 
+def _counted(what: tuple[date, float] | None) -> dict[str, object]:
+    return {} if what is None else {"counted_on": what[0], "counted_seconds": what[1]}
+
+
 def _within_allowance(
     ports: Ports, queued: Sequence[Record[Task]], seconds_of: Callable[[Task], float]
-) -> tuple[list[Record[Task]], dict[str, float], list[Change]]:
-    """Those that their folders' limits allow, the seconds that are counted, and what counts them.
+) -> tuple[list[Record[Task]], dict[str, tuple[date, float]], list[Change]]:
+    """Those that their folders' limits allow, what is counted for each, and what counts it.
 
-    The second is by task id.
+    The second is by task id: the day, and seconds.
     """
+    days = allowance.today(ports, (record.document.folder for record in queued))
+    usages = {folder: day.usage for folder, day in days.items()}
     within: list[Record[Task]] = []
-    counted: dict[str, float] = {}
-    days: dict[str, allowance.Day] = {}
+    counted: dict[str, tuple[date, float]] = {}
     for record in queued:
         task = record.document
-        if not allowance.is_limited(ports.settings, task):
+        usage = usages.get(task.folder)
+        if usage is None or task.counted_on == usage.day:
             within.append(record)
             continue
-        day = days.get(task.folder) or allowance.today(ports, task.folder)
         seconds = seconds_of(task)
-        after = day.usage.plus(seconds)
-        if allowance.allows(ports.settings, task, after):
+        after = usage.plus(seconds)
+        if allowance.allows(ports.settings, after):
             within.append(record)
-            counted[task.task_id] = seconds
-            day = allowance.Day(day.revision, after)
-        days[task.folder] = day
-    folders = {record.document.folder for record in within if record.document.task_id in counted}
+            counted[task.task_id] = after.day, seconds
+            usages[task.folder] = after
     changes: list[Change] = [
-        Put(usage_key(folder), day.usage, day.revision)
+        Put(usage_key(folder), usages[folder], day.revision)
         for folder, day in days.items()
-        if folder in folders
+        if usages[folder] is not day.usage
     ]
     return within, counted, changes
 
@@ -175,7 +179,7 @@ def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reaso
     """Put a task of an attempt back to its place in the queue; nothing if it is not the attempt's.
 
     Args:
-        charge: whether this attempt counts as one of the task's, and against its folder's day.
+        charge: whether this attempt counts as one of the task's, and to its folder's day.
 
     Raises:
         Conflict: the task or its job are being fought over.
@@ -193,7 +197,7 @@ def requeue(ports: Ports, attempt: Attempt, ref: TaskRef, *, charge: bool, reaso
                 "expected_seconds_left": None,
                 "waiting_reason": reason,
                 "started_at": None,
-                "counted_seconds": None,
+                **({} if charge else {"counted_on": None, "counted_seconds": 0.0}),
             }
         )
         job = ports.ledger.get(job_key(task.job_id))

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from local.asgi import Request, Response, json_response
 
 STAND_IN = "reeldrop-stand-in"
-ADDED_SENTENCE = "The camera holds still and the light is soft and even."
+# Has no word of the demo model's world: else every prompt would seem to be about it.
+ADDED_SENTENCE = "The light is soft and even."
 REFUSAL = "This prompt was refused."
 
 _PATH = re.compile(r"/model/(?P<model>.+)/converse")

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from functions import intake, keys
+from functions.defaults import Draft
 from functions.expand import expand
 from functions.job import State
 from functions.ports import Missing
@@ -66,25 +67,37 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
     inbox = FolderInbox.around(spec)
     key = inbox.key(spec)
-    for file, target in (*_belongings(inbox, key), (spec, key)):
+    draft = _drafted(inbox, key)
+    for file, target in (*_belongings(inbox, key, draft), (spec, key)):
         _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
     status = _follow(cloud, folder, keys.path_of(key), console)
     out.mkdir(parents=True, exist_ok=True)
-    mail = _mail(cloud, out / f"{spec.stem}.eml")
-    subject = BytesParser(policy=policy.default).parsebytes(mail.read_bytes())["Subject"]
     if status.state == State.REJECTED:
         answer = _fetch(cloud, folder, keys.rejected(status.path), out / f"{spec.stem}.txt")
         console.rule(f"refused: {keys.rejected(status.path)}")
         console.print(answer.read_text(), markup=False, highlight=False)
-        console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
-        return 1
-    if status.state != State.SUCCEEDED:
+    elif status.state == State.SUCCEEDED:
+        _fetch_videos(status, out, cloud, folder, console)
+    else:
         console.print(f"{status.state}: {status.message}", markup=False, highlight=False)
         with suppress(ClientError):
             review = _fetch(cloud, folder, keys.review(status.path), out / f"{spec.stem}.yaml")
             console.print(f"review   {review}", markup=False, highlight=False)
+    # Last: whatever is wrong with the mail, the rest has been fetched.
+    if draft is None or draft.spec.notify:
+        mail = _mail(cloud, out / f"{spec.stem}.eml")
+        subject = BytesParser(policy=policy.default).parsebytes(mail.read_bytes())["Subject"]
         console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
-        return 0 if status.state == State.PLANNED else 1
+    else:
+        console.print("mail     none, as notify is false", markup=False, highlight=False)
+    for warning in dict.fromkeys(w.message for w in status.warnings):
+        console.print(f"note     {warning}", markup=False, highlight=False)
+    return 0 if status.state in {State.SUCCEEDED, State.PLANNED} else 1
+
+
+def _fetch_videos(
+    status: Status, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console
+) -> None:
     for number, _task in enumerate(status.tasks, 1):
         published = keys.published(status.path, number, len(status.tasks))
         for name, published_key in (
@@ -100,23 +113,31 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
         sheet = keys.contact_sheet(status.path)
         file = _fetch(cloud, folder, sheet, out / keys.name_of(sheet))
         console.print(f"all      {file}", markup=False, highlight=False)
-    console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
-    for warning in dict.fromkeys(w.message for w in status.warnings):
-        console.print(f"note     {warning}", markup=False, highlight=False)
-    return 0
 
 
-def _belongings(inbox: FolderInbox, key: str) -> Iterator[tuple[Path, str]]:
-    """The folder defaults and references of a spec that lie where it says, with their keys.
-    Whatever is wrong with the spec is not said here: the bucket answers."""
+def _drafted(inbox: FolderInbox, key: str) -> Draft | None:
+    """What a spec says, with its folder defaults; None if it will be refused before that is known.
+    Whatever is wrong with it is not said here: the bucket answers."""
+    try:
+        return intake.drafted(inbox, ChildReader(), key)
+    except JobRejected:
+        return None
+
+
+def _belongings(inbox: FolderInbox, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
+    """The folder defaults and references of a spec that lie where it says, with their keys."""
     for place in keys.defaults_of(key):
         with suppress(Missing):
             yield inbox.file(place), place
+    if draft is None:
+        return
     try:
-        wanted = expand(intake.drafted(inbox, ChildReader(), key))
+        wanted = expand(draft)
     except JobRejected:
         return
     for _, _, reference in intake.references(wanted):
+        if reference == key:
+            continue  # an image alone starts from itself
         with suppress(Missing):
             yield inbox.file(reference), reference
 

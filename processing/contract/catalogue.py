@@ -58,10 +58,11 @@ class World(Document):
     """What a person should know whose prompt is about something else."""
 
     def has(self, prompt: str, *, reference: bool) -> bool:
-        """Whether a prompt is about this world. One that says nothing is not about another."""
+        """Whether a prompt is about this world. A blank one says nothing, and so is not about
+        another; one in other letters than these words is."""
         said = set(re.findall(r"[a-z]+", prompt.lower()))
         groups = [not said.isdisjoint(group) for group in self.words]
-        return not said or (any(groups) if reference else all(groups[:2]))
+        return not prompt.strip() or (any(groups) if reference else all(groups[:2]))
 
 
 class Model(Document):
@@ -118,8 +119,8 @@ _WORLD_OF_DEMO = World(
         )
     ),
     notice="The demo model knows shapes, colours and motions: circles, squares, triangles and "
-    "stars that move, turn, grow or shrink on a plain background. Whatever else the prompt says "
-    "is lost on it.",
+    "stars that move, turn, grow or shrink on a plain background. Name a shape and a colour; "
+    "whatever else the prompt says is lost on it.",
 )
 
 MODELS: dict[str, Model] = {

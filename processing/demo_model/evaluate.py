@@ -9,7 +9,8 @@ pixels. The parts:
     wording      one set of scenes told plainly, with synonyms, in another order, with typos
     image        a first frame of the world and a sentence that says only the motion
 
-Writes figures.json, confusion.txt and contact.png to the out folder.
+Writes figures.json, confusion.txt, contact.png and tables.md, which is for the model card, to the
+out folder.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ import math
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from processing import pipelines, weights
-from processing.contract.catalogue import MODELS, Mode
+from processing.contract.catalogue import MODELS, Mode, Preset
 from processing.contract.manifest import Parameters
 from processing.demo_model import world
 from processing.demo_model.measure import Seen, measure
@@ -37,6 +39,16 @@ from processing.demo_model.training_log import write_strips
 
 SEED = 20260101
 ASPECTS = ("background", "colour", "shape", "motion")
+TARGETS = (
+    ("background", "text", "background", 0.95),
+    ("object colour", "text", "colour", 0.90),
+    ("direction", "text", "direction", 0.90),
+    ("shape", "text", "shape", 0.75),
+    ("all four", "text", "all four", 0.65),
+    ("image: first frame, mean", "image", "first frame dB, mean", 25.0),
+    ("image: direction", "image", "direction", 0.85),
+)
+"""What the model is to reach: name, part, figure, least value (parts of one, or dB)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", metavar="DIR", type=Path, required=True)
     parser.add_argument("--out", metavar="DIR", type=Path, required=True)
     parser.add_argument("--count", type=int, default=64, help="videos of text and of image")
-    parser.add_argument("--steps", type=int, default=MODELS["demo"].num_inference_steps)
+    parser.add_argument(
+        "--steps", type=int, default=MODELS["demo"].num_inference_steps[Preset.STANDARD]
+    )
     parser.add_argument("--guidance-scale", type=float, default=MODELS["demo"].guidance_scale)
     options = parser.parse_args(arguments)
     evaluate(
@@ -94,7 +108,7 @@ def evaluate(models: Path, out: Path, *, count: int, steps: int, guidance_scale:
     results |= _render(
         models, Mode.IMAGE_TO_VIDEO, {"image": _image_cases(count // 2, guidance_scale)}, steps
     )
-    figures: dict[str, object] = {
+    figures: dict[str, Any] = {
         "steps": steps,
         "guidance_scale": guidance_scale,
         "seed": SEED,
@@ -108,6 +122,7 @@ def evaluate(models: Path, out: Path, *, count: int, steps: int, guidance_scale:
         print(name, figures[name], flush=True)
     figures["image"] = score(results["image"]) | _first_frames(results["image"])
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    (out / "tables.md").write_text(tables(figures), encoding="utf-8")
     (out / "confusion.txt").write_text(_confusion(results["text"]), encoding="utf-8")
     shown = [*results["text"][:14], *results["image"][:6]]
     write_strips(
@@ -115,6 +130,25 @@ def evaluate(models: Path, out: Path, *, count: int, steps: int, guidance_scale:
         [result.video for result in shown],
         [result.case.prompt for result in shown],
     )
+
+
+def tables(figures: Mapping[str, Any]) -> str:
+    """The figures as the model card shows them, Markdown."""
+    lines = ["| | target | reached | holds |", "| --- | --- | --- | --- |"]
+    for name, part, figure, least in TARGETS:
+        value = figures[part][figure]
+        if least > 1:
+            cells = f"≥ {least:.0f} dB | {value:.1f} dB"
+        else:
+            cells = f"≥ {least:.0%} | {value:.0%}".replace("%", " %")
+        lines.append(f"| {name} | {cells} | {'yes' if value >= least else '**no**'} |")
+    columns = (*ASPECTS, "direction", "all four")
+    lines += ["", f"| part | videos | {' | '.join(columns)} |", "| --- " * (len(columns) + 2) + "|"]
+    for part, found in figures.items():
+        if isinstance(found, dict) and "videos" in found:
+            cells = " | ".join(f"{found[column]:.0%}".replace("%", " %") for column in columns)
+            lines.append(f"| {part} | {found['videos']} | {cells} |")
+    return "\n".join(lines) + "\n"
 
 
 def held_out_cases(count: int, guidance_scale: float) -> list[Case]:

@@ -10,7 +10,7 @@ import pytest
 from processing import pipelines, weights
 from processing.contract.catalogue import MODELS, Mode
 from processing.contract.manifest import Parameters
-from processing.demo_model import install, world
+from processing.demo_model import evaluate, install, world
 from processing.demo_model.measure import measure
 
 ROOM = install.SHIPPED.parent
@@ -37,6 +37,21 @@ def test_the_evaluation_scored_exactly_these_weights(models: Path) -> None:
     for folder, fingerprint in FIGURES["fingerprints"].items():
         assert weights.fingerprint(models / folder) == fingerprint
         assert fingerprint in CARD
+
+
+def test_the_card_shows_the_figures_of_the_evaluation() -> None:
+    for table in evaluate.tables(FIGURES).strip().split("\n\n"):
+        assert table in CARD
+
+
+def test_the_evaluation_runs(models: Path, tmp_path: Path) -> None:
+    """Too few videos to say anything of the model, but all of the program."""
+    options = ["--models", str(models), "--out", str(tmp_path), "--count", "1", "--steps", "2"]
+    assert evaluate.main(options) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    assert figures["fingerprints"] == FIGURES["fingerprints"]
+    assert figures["image"]["videos"] == figures["wording: typos"]["videos"] == 1
+    assert all((tmp_path / name).is_file() for name in ("contact.png", "confusion.txt"))
 
 
 def test_all_weights_together_have_at_most_20_megabytes() -> None:

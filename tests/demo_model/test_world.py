@@ -1,9 +1,11 @@
 """The generated world: the same seed makes the same clips, and the split holds."""
 
 import random
+import re
 
 import numpy as np
 
+from local.bedrock import ADDED_SENTENCE
 from processing.contract.catalogue import MODELS
 from processing.demo_model import models, world
 
@@ -89,7 +91,27 @@ def test_the_catalogue_knows_a_prompt_about_the_world_from_others() -> None:
             assert about.has(text, reference=False), text
         text = world.motion_caption(rng, scene)
         assert about.has(text, reference=True), text
-    assert about.has("", reference=True)
-    for other in ("A bee on a flower in the morning", "a red car", "the circle of life", "walking"):
+    for blank in ("", " \n"):
+        assert about.has(blank, reference=True)
+    for other in (
+        "A bee on a flower in the morning",
+        "a red car",
+        "the circle of life",
+        "walking",
+        "a circle moves right",  # in no colour: the notice asks for one
+        "犬が走る",
+        "42",
+    ):
         assert not about.has(other, reference=False), other
-    assert not about.has("she smiles into the camera", reference=True)
+    assert "a shape and a colour" in about.notice
+    for other in ("she smiles into the camera", "犬が走る"):
+        assert not about.has(other, reference=True), other
+
+
+def test_the_language_models_stand_in_adds_no_word_of_the_world() -> None:
+    """Else every prompt that it has answered would seem to be about it."""
+    about = MODELS["demo"].world
+    assert about is not None
+    said = set(re.findall(r"[a-z]+", ADDED_SENTENCE.lower()))
+    assert said
+    assert not said & {word for group in about.words for word in group}

@@ -109,6 +109,25 @@ def test_demo_carries_the_reference_along(own_home: Path, tmp_path: Path) -> Non
     assert not list((own_home / "demo").iterdir())
 
 
+def test_demo_of_a_picture_alone_that_wants_no_mail(own_home: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "samples" / "photos" / "square.jpg", tmp_path)
+    (tmp_path / "_defaults.yaml").write_text(
+        "animate_images: true\nnum_inference_steps: 2\nnotify: false\n"
+    )
+    done = subprocess.run(
+        command(own_home, "demo", str(tmp_path / "square.jpg"), "--out", str(tmp_path / "out")),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^\$ aws s3 cp .*/square\.jpg", done.stdout, re.MULTILINE)) == 1
+    assert "notify is false" in done.stdout
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {f"square.jpg.{suffix}" for suffix in ("mp4", "json", "jpg")}
+
+
 def test_demo_of_a_broken_spec_says_what_is_wrong_and_fails(own_home: Path, tmp_path: Path) -> None:
     spec = tmp_path / "bad.yaml"
     spec.write_text("prompt: a bee: on a flower\n")

@@ -1,7 +1,7 @@
 """The plan: who goes together, in which order, and how many processing jobs it is worth."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from functions.batching import FILL, WORTH, Expected, Plan, Situation, kind_of, plan
 from functions.job import Limits, QueueEntry, TaskRef, Usage
@@ -19,7 +19,7 @@ def entry(
     priority: Priority = "normal",
     model: str = "m",
     size: int = 24,
-    limits: Limits = Limits(),  # noqa: B008
+    counted_on: date | None = None,
 ) -> QueueEntry:
     """The higher the number, the younger."""
     return QueueEntry(
@@ -29,7 +29,7 @@ def entry(
         mode=Mode.TEXT_TO_VIDEO,
         priority=priority,
         folder=folder,
-        limits=limits,
+        counted_on=counted_on,
         queued_at=NOW - timedelta(seconds=60 - number / 1000),
         size_class=size,
         work=1.0,
@@ -179,11 +179,18 @@ def test_what_is_over_its_folders_allowance_is_held() -> None:
     assert names(found) == [0, 2] and len(found.held) == 2
 
 
-def test_a_drop_keeps_the_limits_of_its_own_folder_too() -> None:
-    line = [entry(n, folder="a", limits=Limits(videos=n + 1)) for n in (0, 0, 2, 3)]
-    found = planned(line, usages={"a": Usage(day=NOW.date())})
-    assert [e.limits.videos for e in found.jobs[0].entries] == [1, 3, 4]
-    assert [e.limits.videos for e in found.held] == [1]
+def test_a_folder_may_have_smaller_limits_of_its_own() -> None:
+    line = [entry(n, folder="a") for n in range(4)]
+    own = {"a": Usage(day=NOW.date(), limits=Limits(videos=2))}
+    found = planned(line, limits=Limits(videos=3), usages=own)
+    assert names(found) == [0, 1] and len(found.held) == 2
+
+
+def test_what_is_tried_again_was_counted_before() -> None:
+    line = [entry(1, folder="a"), entry(2, folder="a", counted_on=NOW.date())]
+    full = {"a": Usage(day=NOW.date(), tasks=1, limits=Limits(videos=1))}
+    found = planned(line, usages=full)
+    assert names(found) == [2] and len(found.held) == 1
 
 
 def test_a_plan_loses_and_doubles_nothing() -> None:

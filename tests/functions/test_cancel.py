@@ -1,11 +1,14 @@
 """Deleting a spec cancels its job, a newer version takes its place; both are said."""
 
+from typing import Any
+
 import pytest
 
+from functions import cancel
 from functions.cancel import deleted
 from functions.finish import attempt_ended
 from functions.job import QueueEntry, State, Waiting
-from functions.ports import QUEUE, WAITING
+from functions.ports import QUEUE, WAITING, Answer
 from functions.sweep import sweep
 from tests.fakes import PNG, World
 from tests.functions.test_submit import jobs, status, tasks
@@ -184,3 +187,61 @@ def test_an_older_drop_is_made_when_the_newer_one_of_its_path_was_deleted(world:
     sweep(world.ports)
     by_key = {job.source.key: job.state for job in jobs(world)}
     assert by_key == {"jobs/a.json": State.QUEUED, "jobs/a.yaml": State.CANCELED}
+
+
+class Killed(BaseException):
+    """A handler dies."""
+
+
+def dies_before_it_cancels(world: World, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """A version is dropped; its handler dies when the job is committed and the older one lives."""
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(cancel, "superseded", die)
+        world.drop(key, "prompt: two\n")
+
+
+def test_of_three_versions_the_first_is_canceled_though_the_seconds_handler_died(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("jobs/x.yaml", "prompt: one\n")
+    (first,) = world.dispatch()
+    world.clock.move(seconds=2)
+    dies_before_it_cancels(world, monkeypatch, "jobs/x.yaml")
+    world.clock.move(seconds=10)
+    world.drop("jobs/x.yaml", "prompt: three\n")
+    assert [job.state for job in jobs(world)].count(State.CANCELED) == 2
+    assert first not in world.running()
+    attempt_ended(world.ports, first)
+    world.render(world.dispatch()[0])
+    assert len(world.post.sent) == 1
+
+
+def test_the_sweeper_cancels_what_a_newer_version_did_not_live_to_cancel(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("jobs/x.yaml", "prompt: one\n")
+    world.dispatch()
+    world.clock.move(seconds=2)
+    dies_before_it_cancels(world, monkeypatch, "jobs/x.yaml")
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    assert sorted(job.state for job in jobs(world)) == [State.CANCELED, State.QUEUED]
+
+
+def test_within_one_second_the_current_version_wins(world: World) -> None:
+    answer = world.language_model.converse
+
+    def slowly(**query: Any) -> Answer:
+        """While the first version is enhanced, the second one comes and is enhanced."""
+        if len(world.files.objects[("input", "jobs/x.yaml")]) == 1:
+            world.drop("jobs/x.yaml", "prompt: two\n")
+        return answer(**query)
+
+    world.language_model.converse = slowly  # type: ignore[method-assign]
+    world.drop("jobs/x.yaml", "prompt: one\n")
+    kept = {task.enhancement.original: task.state for task in tasks(world)}
+    assert kept == {"one": State.CANCELED, "two": State.QUEUED}

@@ -2,9 +2,11 @@
 
 import random
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
+from functions import keys
 from functions.dispatch import TAKE_OVER_AFTER, dispatch
 from functions.finish import attempt_ended
 from functions.job import Attempt, QueueEntry, State, Task
@@ -12,6 +14,8 @@ from functions.ports import (
     CAPACITY,
     OPEN_ATTEMPTS,
     QUEUE,
+    NoCapacity,
+    ProcessingJob,
     Put,
     Record,
     Remove,
@@ -378,6 +382,92 @@ def test_folder_defaults_limit_their_folder_and_those_below_and_cannot_be_raised
     (attempt,) = world.dispatch()
     world.render(attempt)
     assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 6
+
+
+def test_a_change_of_a_limit_holds_for_what_waits(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
+    for number in range(5):
+        world.drop(f"jobs/a/b/{number}.yaml")
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 1
+    world.render(attempt)
+    world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 3\n")
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 2
+    world.render(attempt)
+    world.delete("jobs/a/_defaults.yaml")
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 2
+
+
+def test_a_full_day_is_told_of_when_a_file_is_dropped_and_no_end_is_promised(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.drop("jobs/1.yaml")
+    world.dispatch()
+    world.drop("jobs/2.yaml", "prompt: x\nvariations: 2\n")
+    told = status(world, "2")
+    assert "allowance of this folder for 2026-11-21" in told.message
+    assert told.expected.ends_at is None
+
+
+def test_a_job_that_goes_on_tomorrow_is_not_said_to_be_rendering(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.drop("jobs/many.yaml", "prompt: x\nvariations: 2\n")
+    (attempt,) = world.dispatch()
+    world.render(attempt)
+    world.dispatch()
+    told = status(world, "many").message
+    assert told.startswith("1 of 2 videos done, the rest in the queue: the allowance")
+
+
+def test_a_handler_whose_clock_is_behind_opens_no_second_day(world: World) -> None:
+    world.set(max_processing_jobs=3, max_tasks_per_job=1)
+    world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
+    for number in range(4):
+        world.drop(f"jobs/a/{number}.yaml")
+    for day, hour, minute, second in ((22, 0, 0, 1), (21, 23, 59, 59), (22, 0, 0, 2)):
+        world.clock.at = datetime(2026, 11, day, hour, minute, second, tzinfo=UTC)
+        assert len(world.dispatch()) == 1, "the one that runs"
+
+
+def test_a_video_that_is_tried_again_is_counted_once(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.drop("jobs/1.yaml")
+    (attempt,) = world.dispatch()
+    world.renderer.end(attempt, "Failed", "the machine went away")
+    attempt_ended(world.ports, attempt)
+    (again,) = world.dispatch()
+    world.render(again)
+    assert jobs(world)[0].state == State.SUCCEEDED
+
+
+def test_what_could_not_be_started_spends_nothing_of_the_day(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.renderer.refuses = {f"s3://work/{keys.model('demo')}"}
+    world.drop("jobs/1.yaml")
+    world.dispatch()
+    assert jobs(world)[0].state == State.FAILED
+    world.renderer.refuses = set()
+    world.clock.move(seconds=2)
+    world.drop("jobs/1.yaml")
+    assert len(world.dispatch()) == 1
+
+
+def test_what_was_replaced_before_it_could_start_spends_nothing_of_the_day(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.drop("jobs/1.yaml", "prompt: one\n")
+    start = world.renderer.start
+
+    def refusing(_job: ProcessingJob) -> None:
+        world.clock.move(seconds=2)
+        world.drop("jobs/1.yaml", "prompt: two\n")
+        raise NoCapacity("quota")
+
+    world.renderer.start = refusing  # type: ignore[method-assign]
+    world.dispatch()
+    world.renderer.start = start  # type: ignore[method-assign]
+    world.clock.move(minutes=5)
+    assert len(world.dispatch()) == 1
 
 
 def test_a_video_that_takes_longer_than_a_days_minutes_does_not_wait_for_ever(world: World) -> None:

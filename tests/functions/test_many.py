@@ -10,8 +10,10 @@ from PIL import Image
 from functions.job import State
 from functions.ports import Answer
 from functions.replies import Sidecar
+from functions.spec_text import Parsed
 from functions.submit import submit
 from functions.sweep import sweep
+from processing.contract.errors import Code, JobRejected, Problem
 from tests.fakes import PNG, World, picture
 from tests.functions.test_spec import read_all
 from tests.functions.test_submit import jobs, status, tasks
@@ -269,6 +271,20 @@ def test_wrong_defaults_are_answered_without_an_event(world: World) -> None:
     world.clock.move(minutes=5)
     sweep(world.ports)
     assert "rejected/p/_defaults.txt" in world.files.keys("output")
+
+
+def test_good_defaults_that_could_not_be_read_at_first_are_no_job(world: World) -> None:
+    spec, asked = world.reader.spec, []
+
+    def slow_once(body: bytes, key: str) -> Parsed:
+        asked.append(key)
+        if len(asked) == 1:
+            raise JobRejected(Problem(code=Code.SPEC_UNREADABLE, message="slow", hint="again"))
+        return spec(body, key)
+
+    world.reader.spec = slow_once  # type: ignore[method-assign]
+    world.drop("jobs/a/_defaults.yaml", "prompt: a bee\nfps: 9\n")
+    assert [job.state for job in jobs(world)] == [State.REJECTED] and not world.dispatch()
 
 
 @pytest.mark.parametrize("mended", [True, False])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local.bedrock import ADDED_SENTENCE
 from local.process import EmbeddedCloud
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -50,9 +51,7 @@ def converse(cloud: EmbeddedCloud, text: str, model: str = MODEL) -> dict[str, A
 def test_it_returns_the_prompt_and_says_what_it_is(cloud: EmbeddedCloud, model: str) -> None:
     answer = converse(cloud, "Rewrite <prompt>a bee &amp; a\n &lt;rose&gt;</prompt>", model)
     (content,) = answer["output"]["message"]["content"]
-    assert content["text"] == (
-        "a bee & a <rose>. The camera holds still and the light is soft and even."
-    )
+    assert content["text"] == f"a bee & a <rose>. {ADDED_SENTENCE}"
     assert answer["stopReason"] == "end_turn"
     assert answer["trace"]["promptRouter"]["invokedModelId"] == "reeldrop-stand-in"
     assert answer["usage"]["totalTokens"] > 0
@@ -60,7 +59,7 @@ def test_it_returns_the_prompt_and_says_what_it_is(cloud: EmbeddedCloud, model: 
 
 def test_text_without_tags_is_the_prompt(cloud: EmbeddedCloud) -> None:
     answer = converse(cloud, "A bee!")
-    assert answer["output"]["message"]["content"][0]["text"].startswith("A bee! The camera")
+    assert answer["output"]["message"]["content"][0]["text"].startswith("A bee! The ")
 
 
 def test_faults(cloud: EmbeddedCloud) -> None:

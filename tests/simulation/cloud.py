@@ -16,12 +16,21 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from functions import keys
-from functions.allowance import is_limited
+from functions import allowance, keys
 from functions.cancel import SUPERSEDED, deleted
 from functions.dispatch import dispatch
 from functions.finish import attempt_ended, file_written
-from functions.job import Attempt, Capacity, Job, Letter, QueueEntry, State, Task, Waiting
+from functions.job import (
+    Attempt,
+    Capacity,
+    Job,
+    Letter,
+    QueueEntry,
+    State,
+    Task,
+    Usage,
+    Waiting,
+)
 from functions.ports import (
     CAPACITY,
     OPEN_ATTEMPTS,
@@ -36,6 +45,7 @@ from functions.ports import (
     ProcessingJob,
     Put,
     newest_key,
+    usage_key,
 )
 from functions.replies import Sidecar, Status
 from functions.submit import submit
@@ -128,21 +138,20 @@ class WatchedLedger(FakeLedger):
                 self._check_day(new)
 
     def _check_day(self, task: Task) -> None:
-        limits = (self._simulation.settings.max_tasks_per_folder_day, task.limits.videos)
-        limit = min((limit for limit in limits if limit), default=None)
-        if limit is None or task.started_at is None:
+        if task.counted_on is None:
             return
-        day = task.started_at.date()
-        started = [
+        usage = self.get(usage_key(task.folder))
+        assert usage is not None  # it was counted there
+        counted = [
             other
             for other in self._simulation.documents(Task)
-            if other.folder == task.folder
-            and other.state != State.QUEUED
-            and other.started_at is not None
-            and other.started_at.date() == day
+            if other.folder == task.folder and other.counted_on == task.counted_on
         ]
-        if len(started) > limit:
-            raise Violated(f"{len(started)} tasks of '{task.folder}' were started on {day}")
+        seconds = sum(other.counted_seconds for other in counted)
+        true = Usage(day=task.counted_on, tasks=len(counted), gpu_seconds=seconds)
+        of_all = allowance.of_all(self._simulation.settings)
+        if not (of_all.allow(true) and usage.document.limits.allow(true)):
+            raise Violated(f"'{task.folder}' has had {true}")
 
 
 class WatchedRenderer(FakeRenderer):
@@ -381,9 +390,9 @@ class Simulation(World):
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
-            if any(
-                is_limited(self.settings, entry.document)
-                for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)
+            if allowance.today(
+                self._plain,
+                [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
             ):
                 patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # until tomorrow
             if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:

@@ -75,11 +75,44 @@ def many(s: Simulation) -> None:
         at(s, number / 12, lambda k=key, b=spec: s.person_drops(k, b))  # type: ignore[misc]
 
 
+def saved_often(s: Simulation) -> None:
+    """Three versions within seconds, while the first one is taken in, and again while it runs."""
+    for seconds in (0, 0.3, 1, 300, 310, 320, 1500):
+        body = f"prompt: at {seconds}\n"
+        at(s, seconds, lambda b=body: s.person_drops("jobs/one.yaml", b))  # type: ignore[misc]
+
+
+def midnight(s: Simulation) -> None:
+    """Folders with limits, their limits changed, just before a day ends."""
+    s.set(max_processing_jobs=3)
+    to_midnight = 12 * 3600
+    at(
+        s,
+        to_midnight - 900,
+        lambda: s.person_drops("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n"),
+    )
+    at(
+        s,
+        to_midnight - 900,
+        lambda: s.person_drops("jobs/b/_defaults.yaml", "max_gpu_minutes_per_day: 1\n"),
+    )
+    for number in range(6):
+        key = f"jobs/{'ab'[number % 2]}/{number}.yaml"
+        seconds = to_midnight - 60 + 20 * number
+        body = f"prompt: x\nmodel: {('demo', 'cogvideox-2b')[number % 2]}\n"
+        at(s, seconds, lambda k=key, b=body: s.person_drops(k, b))  # type: ignore[misc]
+    later = to_midnight + 3 * 3600
+    at(s, later, lambda: s.person_drops("jobs/a/_defaults.yaml", "max_videos_per_day: 2\n"))
+    at(s, later, lambda: s.person_deletes("jobs/b/_defaults.yaml"))
+
+
 # Numbers are those of docs/faults.md.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
     "01 events 2 to 5 times, late": (few, Faults(duplicate_event=1, late_event=0.5)),
     "02 one key again and again, out of order": (overwritten, Faults(late_event=0.5)),
+    "02 one key within seconds": (saved_often, Faults(late_event=0.3)),
+    "02 one key within seconds, handlers die": (saved_often, Faults(kill=0.3)),
     "03 references before, after, never": (busy_hour, Faults()),
     "04 every event lost": (few, Faults(lose_event=1)),
     "05 handlers die": (few, Faults(kill=0.5)),
@@ -109,6 +142,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
     "24 every event again, hours later": (remembered, Faults()),
     "24 clocks differ": (busy_hour, Faults(clock_skew_seconds=30, kill=0.2, duplicate_event=0.3)),
+    "24 clocks differ at midnight": (
+        midnight,
+        Faults(clock_skew_seconds=30, duplicate_event=0.3, until_seconds=50_000),
+    ),
     "25 many at once": (many, Faults()),
     "25 many at once, throttled": (many, Faults(throttle=0.03, duplicate_event=0.3)),
 }

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from functions import keys
+from functions import allowance, keys
 from functions.finish import attempt_ended
-from functions.job import Job, State
-from functions.ports import OPEN_ATTEMPTS, Attempt
+from functions.job import Job, QueueEntry, State, Waiting
+from functions.ports import OPEN_ATTEMPTS, QUEUE, WAITING, Attempt
 from functions.submit import submit
 from functions.sweep import sweep
 from tests.fakes import PNG
@@ -67,6 +67,14 @@ class Cloud(RuleBasedStateMachine):
     def drop(self, name: str, body: str) -> None:
         self.cloud.deleted.discard(f"jobs/{name}.yaml")
         self.cloud.person_drops(f"jobs/{name}.yaml", body)
+
+    @rule(name=NAMES)
+    def delete(self, name: str) -> None:
+        self.cloud.person_deletes(f"jobs/{name}.yaml")
+
+    @rule(limit=st.sampled_from(["", "max_videos_per_day: 1\n", "max_gpu_minutes_per_day: 1\n"]))
+    def limit_a_folder(self, limit: str) -> None:
+        self.cloud.person_drops("jobs/x/_defaults.yaml", limit or "fps: 8\n")
 
     @rule()
     def drop_the_picture(self) -> None:
@@ -127,11 +135,17 @@ class Cloud(RuleBasedStateMachine):
         cloud.kill_at = None
         cloud.run_for(2 * SWEEP_EVERY_SECONDS + 100)
         self._everything_goes_its_way()
-        waits = cloud.settings.max_tasks_per_folder_day or any(
-            job.state == State.WAITING for job in cloud.documents(Job)
-        )
-        cloud.run_for(4 * 86_400 if waits else SETTLE_SECONDS)
+        waits = any(job.state == State.WAITING for job in cloud.documents(Job))
+        for _ in range(30 if self._limited() else 4 if waits else 1):
+            cloud.run_for(86_400 if waits or self._limited() else SETTLE_SECONDS)
+            if not (cloud.ledger.query(QUEUE, QueueEntry) or cloud.ledger.query(WAITING, Waiting)):
+                break
+        cloud.run_for(SETTLE_SECONDS)
         cloud.check()
+
+    def _limited(self) -> bool:
+        queued = self.cloud.ledger.query(QUEUE, QueueEntry)
+        return bool(allowance.today(self.cloud.ports, [e.document.folder for e in queued]))
 
     def _everything_goes_its_way(self) -> None:
         """Two sweeps have mended what was broken; what is left to do takes its time."""

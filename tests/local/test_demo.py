@@ -1,0 +1,121 @@
+"""What `make demo` drops and what it shows, without a cloud; tests/e2e runs it with one."""
+
+import io
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from functions.job import State
+from functions.replies import Status, TaskStatus
+from local import demo
+from local.assembly import ROOT
+from local.inbox import FolderInbox
+from processing.contract.errors import Notice
+
+SAMPLES = ROOT / "samples"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def belongings(spec: Path) -> list[str]:
+    inbox = FolderInbox.around(spec)
+    key = inbox.key(spec)
+    return [target for _, target in demo._belongings(inbox, key, demo._drafted(inbox, key))]
+
+
+def test_what_belongs_to_a_spec_is_dropped_before_it() -> None:
+    assert belongings(SAMPLES / "star-from-a-picture.yaml") == ["jobs/star.png"]
+    assert belongings(SAMPLES / "team" / "weekly.yaml") == ["jobs/_defaults.yaml"]
+
+
+def test_a_picture_alone_does_not_belong_to_itself() -> None:
+    assert belongings(SAMPLES / "photos" / "square.jpg") == ["jobs/_defaults.yaml"]
+
+
+def test_what_belongs_to_a_spec_that_cannot_be_read_is_not_known(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("prompt: [\n")
+    assert belongings(tmp_path / "bad.yaml") == []
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run the demo on a cloud that does nothing, and whose job ends as is said."""
+    monkeypatch.setattr(demo, "_MAIL_SECONDS", 0.1)
+    monkeypatch.setattr(demo, "_copy", lambda *_: None)
+
+    def fetch(_cloud: object, _folder: object, _key: str, to: Path) -> Path:
+        to.write_bytes(b"")
+        return to
+
+    monkeypatch.setattr(demo, "_fetch", fetch)
+    cloud: Any = SimpleNamespace(state=tmp_path / "cloud", log_tail=lambda: "")
+    folder: Any = SimpleNamespace(input_bucket="input", output_bucket="output")
+
+    def demo_of(spec: Path, state: State) -> tuple[int, str]:
+        status = Status(
+            job_id="1",
+            path=spec.stem,
+            state=state,
+            message="",
+            created_at=NOW,
+            updated_at=NOW,
+            tasks=(TaskStatus(task_id="1-1", state=state, percent=100, attempt=1),),
+            warnings=(Notice(code="outside-its-world", message="Name a shape."),),
+        )
+        monkeypatch.setattr(demo, "_follow", lambda *_: status)
+        said = io.StringIO()
+        console = Console(file=said, soft_wrap=True)
+        return demo._run(spec, tmp_path / "out", cloud, folder, console), said.getvalue()
+
+    return demo_of
+
+
+def test_without_a_mail_all_the_rest_is_fetched(run: Any, tmp_path: Path) -> None:
+    status, said = run(SAMPLES / "program.json", State.SUCCEEDED)
+    assert status == 0
+    assert "notify is false" in said and "note     Name a shape." in said
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names == {f"program.{suffix}" for suffix in ("mp4", "json", "jpg", "gif")}
+
+
+@pytest.mark.parametrize(
+    ("state", "fetched"),
+    [(State.SUCCEEDED, "bee.mp4"), (State.REJECTED, "bee.txt"), (State.PLANNED, "bee.yaml")],
+)
+def test_a_mail_that_is_missing_is_a_failure_after_all_the_rest(
+    run: Any, tmp_path: Path, state: State, fetched: str
+) -> None:
+    with pytest.raises(demo.DemoFailed, match="no mail"):
+        run(SAMPLES / "bee.yaml", state)
+    assert (tmp_path / "out" / fetched).exists()
+
+
+def test_the_mail_is_fetched(run: Any, tmp_path: Path) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "reeldrop: bee is ready"
+    outbox = tmp_path / "cloud" / "outbox"
+    outbox.mkdir(parents=True)
+    (outbox / "1.eml").write_bytes(mail.as_bytes())
+    status, said = run(SAMPLES / "bee.yaml", State.SUCCEEDED)
+    assert status == 0 and "(reeldrop: bee is ready)" in said
+    assert (tmp_path / "out" / "bee.eml").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [("notify: false\nprompt: [\n", True), ("notify: false\nseed: 1\n", False)],
+    ids=["not read", "read, and then refused"],
+)
+def test_a_refusal_is_mailed_unless_it_is_known_that_none_is_wanted(
+    run: Any, tmp_path: Path, spec: str, expected: bool
+) -> None:
+    (tmp_path / "bad.yaml").write_text(spec)
+    if expected:
+        with pytest.raises(demo.DemoFailed, match="no mail"):
+            run(tmp_path / "bad.yaml", State.REJECTED)
+    else:
+        assert run(tmp_path / "bad.yaml", State.REJECTED)[0] == 1
