@@ -23,7 +23,7 @@ up: $(BIN)/reeldrop ## keep a drop folder open on this machine
 
 test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 simulate: $(VENV)/.dev ## the whole simulation: every fault with a kill at every call, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation

@@ -4,6 +4,7 @@
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
              status/<path>.json                    where the job is
              rejected/<path>.txt                   what was wrong
+             review/<path>.yaml                    a spec whose prompt was rewritten, to be read
     work     references/<job_id>/<file>            references as they were when the job was taken in
              attempts/<attempt_id>/input/...       what one processing job reads
              attempts/<attempt_id>/output/...      what it writes

@@ -56,9 +56,14 @@ def assembly(kept_in: Path) -> Path:
     if done.returncode != 0:
         shutil.rmtree(making, ignore_errors=True)
         raise SynthesisFailed(done.stderr[-4000:])
-    for old in kept_in.glob("assembly-*"):
+    for old in set(kept_in.glob("assembly-*")) - {folder}:
         shutil.rmtree(old, ignore_errors=True)
-    making.rename(folder)
+    try:
+        making.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(making)  # another process made the same meanwhile
     return folder
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -47,13 +48,18 @@ def write(folder: Path, shipped: Path = SHIPPED) -> None:
         if _is_whole(target, mode) and mark.is_file() and mark.read_text() == kept:
             continue
         # Written aside and moved, so that an interrupted run leaves no half of a model.
-        part = folder / f".{target.name}.part"
+        part = folder / f".{target.name}.part-{os.getpid()}"
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(shipped, part)
         if mode == Mode.TEXT_TO_VIDEO:
             _drop_image_inputs(part)
         shutil.rmtree(target, ignore_errors=True)
-        part.replace(target)
+        try:
+            part.replace(target)
+        except OSError:
+            if not _is_whole(target, mode):
+                raise
+            shutil.rmtree(part)  # another process wrote the same meanwhile
         mark.write_text(kept, encoding="utf-8")
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,14 @@ def test_both_folders_are_whole_and_written_once(models: Path) -> None:
     assert (models / "demo" / "model_index.json").stat().st_mtime_ns == before
     weights.check(models / "demo", Mode.TEXT_TO_VIDEO)
     weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+
+
+def test_two_commands_may_write_the_folders_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "processing.demo_model.install", str(tmp_path)]
+    both = [subprocess.Popen(command, cwd=ROOM.parents[2]) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)
+    assert not list(tmp_path.glob(".*part*"))
 
 
 def test_a_few_prompts_come_true(models: Path) -> None:
