@@ -49,6 +49,8 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
     """
     if not spec.is_file():
         raise DemoFailed(f"There is no file {spec}. Samples are in samples/.")
+    if not _starts_a_job(spec):
+        raise DemoFailed(f"{spec} is not a job spec; dropped alone it starts nothing.")
     _remove_leftovers(home)
     state = home / "demo" / str(os.getpid())
     try:
@@ -62,6 +64,14 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
     finally:
         if state.exists():
             shutil.rmtree(state)
+
+
+def _starts_a_job(file: Path) -> bool:
+    inbox = FolderInbox.around(file)
+    key = inbox.key(file)
+    if keys.kind_of(key) in {keys.Kind.IGNORED, keys.Kind.DEFAULTS}:
+        return False
+    return keys.kind_of(key) != keys.Kind.REFERENCE or intake.animates(inbox, ChildReader(), key)
 
 
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:

@@ -195,7 +195,7 @@ class _Lessons:
         self._text_encoder = text_encoder
         self._rng = random.Random(seed)
         self._alphas = models.scheduler().alphas_cumprod.float().to(device())
-        self._rotary = _rotary()
+        self._places = Places()
         self._batch = _ACCELERATOR_BATCH if device().type == "cuda" else _BATCH
 
     def loss(self, transformer: Any, *, whole: bool) -> Tensor:
@@ -227,7 +227,7 @@ class _Lessons:
                 hidden_states=torch.cat([noisy, images], dim=2),
                 encoder_hidden_states=embeds,
                 timestep=timesteps,
-                image_rotary_emb=self._at(transformer, frames),
+                image_rotary_emb=self._places.choose(transformer, frames),
                 return_dict=False,
             )[0]
         # The picture that was given is to be kept: its frame counts more, and is only one of 17.
@@ -247,16 +247,25 @@ class _Lessons:
         parts = itertools.pairwise(edges)
         return [0, *(self._rng.randrange(start, end) for start, end in parts)]
 
-    def _at(self, transformer: Any, frames: list[int]) -> tuple[Tensor, Tensor]:
-        """Set the transformer's positions to those of `frames`; returns the rotary ones."""
+
+class Places:
+    """Where the tokens of a clip are, for whole clips and for some of their frames."""
+
+    def __init__(self) -> None:
+        self._cosine, self._sine = _rotary()
+
+    def choose(self, transformer: Any, frames: list[int]) -> tuple[Tensor, Tensor]:
+        """Let the transformer take these frames next; returns their rotary positions.
+
+        Those are (frames times patches, width of a head).
+        """
         patches, text = models.PATCHES_A_FRAME, models.PROMPT_TOKENS
         rows = (torch.tensor(frames)[:, None] * patches + torch.arange(patches)).flatten()
         embed = transformer.patch_embed
         places = embed.pos_embedding[:, torch.cat([torch.arange(text), text + rows]).to(device())]
         # What it calls for a number of frames that is not its own.
         embed._get_positional_embeddings = lambda *_, **__: places
-        cosine, sine = self._rotary
-        return cosine[rows.to(device())], sine[rows.to(device())]
+        return self._cosine[rows.to(device())], self._sine[rows.to(device())]
 
 
 class _TrainingAttention:

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from processing import weights
 from processing.contract.catalogue import Mode
-from processing.demo_model import install, train
+from processing.demo_model import install, models, train, train_transformer
 
 # Where each loss must be after the reduced training; they start at about 2, 8 and 1.9.
 BELOW = {"vae": 1.0, "text": 5.0, "transformer": 1.75}
@@ -49,6 +50,28 @@ def test_the_worker_accepts_both_models(trained: Path, tmp_path: Path) -> None:
     install.write(tmp_path, shipped=trained / "demo-i2v")
     weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)
     weights.check(tmp_path / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+
+
+def test_some_frames_are_at_the_places_that_they_have_in_the_whole_clip() -> None:
+    transformer = models.transformer(image=False).eval()
+    text = torch.randn(1, models.PROMPT_TOKENS, models.TEXT_WIDTH)
+    shape = (1, models.LATENT_FRAMES, models.LATENT_CHANNELS)
+    video = torch.randn(*shape, models.LATENT_HEIGHT, models.LATENT_WIDTH)
+    frames = [0, 3, 4, 9, 16]
+    places = train_transformer.Places()
+
+    def embedded(some: list[int]) -> torch.Tensor:
+        cosine, sine = places.choose(transformer, some)
+        assert cosine.shape == sine.shape == (len(some) * models.PATCHES_A_FRAME, 64)
+        tokens = transformer.patch_embed(text, video[:, some])
+        return tokens[0, models.PROMPT_TOKENS :].unflatten(0, (len(some), -1))
+
+    whole = embedded(list(range(models.LATENT_FRAMES)))
+    assert torch.equal(embedded(frames), whole[frames])
+    cosine, _ = places.choose(transformer, frames)
+    all_cosine, _ = places.choose(transformer, list(range(models.LATENT_FRAMES)))
+    by_frame = all_cosine.unflatten(0, (models.LATENT_FRAMES, -1))
+    assert torch.equal(cosine, by_frame[frames].flatten(0, 1))
 
 
 def test_training_resumes_where_it_stopped(trained: Path) -> None:

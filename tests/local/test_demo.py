@@ -119,3 +119,9 @@ def test_a_refusal_is_mailed_unless_it_is_known_that_none_is_wanted(
             run(tmp_path / "bad.yaml", State.REJECTED)
     else:
         assert run(tmp_path / "bad.yaml", State.REJECTED)[0] == 1
+
+
+@pytest.mark.parametrize("name", ["star.png", "photos/_defaults.yaml"])
+def test_what_starts_no_job_is_said_at_once(tmp_path: Path, name: str) -> None:
+    with pytest.raises(demo.DemoFailed, match="starts nothing"):
+        demo.demo(tmp_path, SAMPLES / name, tmp_path, Console(file=io.StringIO()))
