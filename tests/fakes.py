@@ -204,7 +204,8 @@ class FakeFiles:
 
     def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
         assert 1 <= len(key.encode()) <= 1024, "S3 keys have at most 1,024 bytes"
-        version = _Version(f"v{next(self._numbers)}", body, content_type, self._now())
+        at = self._now().replace(microsecond=0)  # S3 tells no more
+        version = _Version(f"v{next(self._numbers)}", body, content_type, at)
         if bucket == SETTINGS.input_bucket:
             self.objects.setdefault((bucket, key), []).append(version)
         else:

@@ -588,6 +588,10 @@ class Simulation(World):
                 continue
             if not job.state.terminal:
                 raise Violated(f"{job.job_id} is still {job.state}")
+            current = ("input", key) in self.files.objects
+            current = current and version == self.files.facts("input", key).version
+            if current and job.reason == SUPERSEDED:
+                raise Violated(f"{key} ({version}) is the newest and gave way to an older one")
             self._check_status(job)
 
     def _check_status(self, job: Job) -> None:

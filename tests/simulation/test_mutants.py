@@ -94,16 +94,6 @@ MUTANTS = {
         "            usages[task.folder] = after\n",
         "            pass\n",
     ),
-    "of three versions the first is forgotten": (
-        "functions.submit",
-        "(*old.superseded, old.live)",
-        "(old.live,)",
-    ),
-    "within a second the older version may win": (
-        "functions.cancel",
-        "        return ports.files.facts(theirs.bucket, theirs.key).version == theirs.version\n",
-        "        return False\n",
-    ),
     "a letter is sent by whoever sees it": (
         "functions.answers",
         "    try:\n        ports.ledger.commit(Put(letter.key, claimed, letter.revision))\n"
