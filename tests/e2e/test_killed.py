@@ -101,7 +101,11 @@ def test_the_whole_cloud_is_killed_and_started_again(person: Person, home: Path)
     assert person.status("cloud") is not None
     os.kill(person.cloud.pid, signal.SIGKILL)
     person.cloud.stop()
-    assert not processes_of(person.cloud.state / "jobs"), "the worker does not outlive its cloud"
+    # The kernel ends it with its parent, though not in the same instant on a busy machine.
+    until = time.monotonic() + 10
+    while processes_of(person.cloud.state / "jobs"):
+        assert time.monotonic() < until, "the worker does not outlive its cloud"
+        time.sleep(0.1)
     person.cloud.start()
     person.folder = open_drop_folder(home, person.cloud)
     ends_in_one_video(person, "cloud")
