@@ -13,7 +13,7 @@ import random
 import statistics
 import tracemalloc
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -43,7 +43,7 @@ ENDING_SECONDS = 10.0
 """From the last video to the end of the job."""
 BURST_SECONDS, DAY_SECONDS = 60.0, 86_400.0
 SWEEP_SECONDS = 300.0
-_MEASURED_EVERY = 50
+_MEASURED_EVERY = 10
 # Wake-ups that one dispatch serves at most, as stacks/reeldrop.py has it.
 WAKES_TOGETHER = 10
 
@@ -83,11 +83,13 @@ class Row:
     first_video_minutes: float
     calls_per_drop: float
     """Of all ports, over the whole way from the drop to the mail."""
-    peak_kib_per_drop: float
-    """Most memory that a run of a function takes to take in a drop or to finish a video: the
-    median of the runs that were looked at, as now and then the stand-ins for AWS grow beside it."""
+    peak_kib_submit: float
+    """Most memory that taking in a drop takes: the 95th percentile of the runs that were looked at,
+    as now and then the stand-ins for AWS grow beside it."""
+    peak_kib_finish: float
+    """The same of publishing a video."""
     peak_kib_dispatch: float
-    """The same of a dispatch, but the most of all."""
+    """Of a dispatch, and the most of all."""
     list_calls: int
     most_entries_read: int
     """Of the queue, by one dispatch."""
@@ -148,7 +150,7 @@ class Bench(World):
         self.dropped_at[str(number)] = self.seconds
         self.files.write("input", key, SPEC.encode(), "x")
         version = self.files.facts("input", key).version
-        self._measured("drop", lambda: submit(self._counted, "input", key, version))
+        self._measured("submit", lambda: submit(self._counted, "input", key, version))
 
     def sweep(self) -> None:
         """What the sweep does for what waits."""
@@ -185,7 +187,7 @@ class Bench(World):
     def _task_done(self, attempt_id: str, task: ManifestTask) -> None:
         self.write_result(attempt_id, task)
         result = keys.task_result(attempt_id, task.task_id)
-        self._measured("drop", lambda: file_written(self._counted, result))
+        self._measured("finish", lambda: file_written(self._counted, result))
         self.done_at[task.task_id.split("-")[0]] = self.seconds
 
     def _job_done(self, attempt_id: str) -> None:
@@ -195,8 +197,9 @@ class Bench(World):
 
     def _measured(self, name: str, act: Callable[[], None], every: int = _MEASURED_EVERY) -> None:
         """Run it, and look at times how much memory it takes: that costs time."""
+        before = self._runs[name]
         self._runs[name] += 1
-        if self._runs[name] % every and self._runs[name] > every:
+        if before % every:
             act()
             return
         read_anew()
@@ -267,14 +270,19 @@ def run(drops: int, arrival: str, instances: int, policy: Policy) -> Row:
         cost_usd=round(bench.gpu_seconds / 3600 * estimate.USD_PER_HOUR[INSTANCE_TYPE], 2),
         makespan_minutes=round(max(bench.done_at.values()) / 60, 1),
         wait_p50_minutes=round(statistics.median(waits), 1),
-        wait_p95_minutes=round(waits[int(0.95 * (len(waits) - 1))], 1),
+        wait_p95_minutes=round(_p95(waits), 1),
         first_video_minutes=round(min(waits), 2),
         calls_per_drop=round(sum(bench.calls.values()) / drops, 1),
-        peak_kib_per_drop=round(statistics.median(bench.peaks_kib["drop"]), 0),
+        peak_kib_submit=round(_p95(bench.peaks_kib["submit"]), 0),
+        peak_kib_finish=round(_p95(bench.peaks_kib["finish"]), 0),
         peak_kib_dispatch=round(max(bench.peaks_kib["dispatch"]), 0),
         list_calls=bench.calls["files.listed"],
         most_entries_read=bench.most_entries_read,
     )
+
+
+def _p95(values: Sequence[float]) -> float:
+    return sorted(values)[int(0.95 * (len(values) - 1))]
 
 
 def check(rows: list[Row]) -> None:
@@ -296,14 +304,17 @@ def check(rows: list[Row]) -> None:
     assert all(row.list_calls == 0 for row in rows)
     many = [found[n, "burst", 8, OURS.name].calls_per_drop for n in (100, 1_000, 10_000)]
     assert max(many) <= 1.2 * min(many), many
-    memory = [found[n, "burst", 8, OURS.name].peak_kib_per_drop for n in (100, 1_000, 10_000)]
-    assert max(memory) <= 100, memory
+    finish = [found[n, "burst", 8, OURS.name].peak_kib_finish for n in (100, 1_000, 10_000)]
+    assert max(finish) <= 1.2 * min(finish), finish
+    # To tell a place in the queue, submit looks at no more than its first entries: from there on.
+    submits = [found[n, "burst", 8, OURS.name].peak_kib_submit for n in (1_000, 10_000)]
+    assert max(submits) <= 1.2 * min(submits), submits
     assert all(row.most_entries_read <= 5_000 for row in rows)
     assert all(row.peak_kib_dispatch <= 64 * 1024 for row in rows)
 
 
 def main() -> None:
-    """Run all, check, write and draw."""
+    """Run all, write, draw, and check."""
     run(1, "burst", 1, OURS)  # what is imported late is not what a drop takes
     rows = []
     counts = (1, 10, 32, 100, 256, 1_000)
@@ -315,7 +326,6 @@ def main() -> None:
     for drops, arrival, instances, policy in runs:
         rows.append(run(drops, arrival, instances, policy))
         print(rows[-1], flush=True)
-    check(rows)
     what = (
         f"Simulated: {MODEL} on {INSTANCE_TYPE}, {RENDER_SECONDS:.0f} s a video, start-up "
         f"{STARTUP_SECONDS:.0f} s, weights {LOADING_SECONDS:.0f} s, {HAND_OVER_SECONDS} s between "
@@ -323,6 +333,7 @@ def main() -> None:
     )
     print(write("batching", what, [asdict(row) for row in rows]))
     draw(rows)
+    check(rows)
 
 
 def draw(rows: list[Row]) -> None:

@@ -187,12 +187,13 @@ def _batching() -> str:
     head = (
         "drops", "arrival", "instances", "policy", "jobs", "GPU minutes", "overhead s a video",
         "cost $", "all done, min", "wait p50, min", "wait p95, min", "calls a drop",
-        "KiB a drop", "KiB a dispatch",
+        "KiB submit", "KiB finish", "KiB dispatch",
     )  # fmt: skip
     names = (
         "drops", "arrival", "instances", "policy", "processing_jobs", "gpu_minutes",
         "overhead_seconds_per_video", "cost_usd", "makespan_minutes", "wait_p50_minutes",
-        "wait_p95_minutes", "calls_per_drop", "peak_kib_per_drop", "peak_kib_dispatch",
+        "wait_p95_minutes", "calls_per_drop", "peak_kib_submit", "peak_kib_finish",
+        "peak_kib_dispatch",
     )  # fmt: skip
     table = _table(
         head,

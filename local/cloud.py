@@ -1,7 +1,8 @@
 """The embedded cloud's server process: `python -m local.cloud --state DIR --port N [--persist]`.
 
-One loopback port answers as AWS: SageMaker processing, Converse and mail are ours, everything else
-is ministack's. `DIR/cloud.json` says where it is once it answers; `DIR/cloud.log` is its log.
+One loopback port answers as AWS: SageMaker processing and Converse are ours, everything else is
+ministack's; what SNS would mail becomes files. `DIR/cloud.json` says where it is once it answers;
+`DIR/cloud.log` is its log.
 
 It ends cleanly on SIGTERM, on SIGINT, and when its standard input is a pipe that closes: so it
 cannot outlive the process that started it, however that one ended.
@@ -41,7 +42,6 @@ from local.asgi import (
 )
 from local.bedrock import Bedrock, is_converse
 from local.files import write_atomically
-from local.mail import PATH as MAIL_PATH
 from local.mail import Mail
 from local.sagemaker import TARGET, SageMaker
 
@@ -59,13 +59,10 @@ logger = logging.getLogger(__name__)
 class Cloud:
     """The ASGI application: ours before ministack's."""
 
-    def __init__(
-        self, ministack: App, *, sagemaker: SageMaker, bedrock: Bedrock, mail: Mail
-    ) -> None:
+    def __init__(self, ministack: App, *, sagemaker: SageMaker, bedrock: Bedrock) -> None:
         self._ministack = ministack
         self._sagemaker = sagemaker
         self._bedrock = bedrock
-        self._mail = mail
         self.is_changed = False
         """Whether anything may have changed since this was last set to False."""
 
@@ -78,7 +75,7 @@ class Cloud:
         if not self._is_ours(scope):
             await self._ministack(scope, receive, send)
             return
-        await send_response(send, await self._answer(await read_request(scope, receive)))
+        await send_response(send, self._answer(await read_request(scope, receive)))
 
     def _is_ours(self, scope: Scope) -> bool:
         path: str = scope["path"]
@@ -88,20 +85,18 @@ class Cloud:
             or header(scope, "x-amz-target").startswith(TARGET)
         )
 
-    async def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Response:
         try:
-            return await self._handle(request)
+            return self._handle(request)
         except Exception:
             logger.exception("%s %s", request.method, request.path)
             return json_response(500, {"message": "see cloud.log"})
 
-    async def _handle(self, request: Request) -> Response:
+    def _handle(self, request: Request) -> Response:
         if request.headers.get("x-amz-target", "").startswith(TARGET):
             return self._sagemaker.handle(request)
         if is_converse(request.method, request.path):
             return self._bedrock.converse(request)
-        if request.path == MAIL_PATH:
-            return await asyncio.to_thread(self._mail.receive, request)
         controls = {
             QUOTA_PATH: self._sagemaker.control_quota,
             BEDROCK_PATH: self._bedrock.control,
@@ -132,18 +127,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quota=options.quota,
         stop_grace_seconds=options.stop_grace_seconds,
     )
-    cloud = Cloud(
-        ministack_private.load_app(),
-        sagemaker=sagemaker,
-        bedrock=Bedrock(),
-        mail=Mail(state / "outbox", endpoint),
-    )
+    cloud = Cloud(ministack_private.load_app(), sagemaker=sagemaker, bedrock=Bedrock())
+    mail = Mail(state / "outbox", endpoint)
     if options.persist:
         # Queue and subscription addresses have the port in them: the next start wants it again.
         write_atomically(state / _PORT_FILE, str(port).encode())
     status = 1
     try:
-        asyncio.run(_serve(cloud, sagemaker, listener, state, endpoint, persist=options.persist))
+        asyncio.run(
+            _serve(
+                cloud,
+                sagemaker,
+                mail,
+                listener,
+                state=state,
+                endpoint=endpoint,
+                persist=options.persist,
+            )
+        )
         status = 0
     except Exception:
         logger.exception("the cloud ended")
@@ -222,10 +223,11 @@ def _log_to(path: Path) -> None:
 async def _serve(
     cloud: Cloud,
     sagemaker: SageMaker,
+    mail: Mail,
     listener: socket.socket,
+    *,
     state: Path,
     endpoint: str,
-    *,
     persist: bool,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -242,10 +244,10 @@ async def _serve(
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
-    config.graceful_timeout = 1
+    config.graceful_timeout = 0.2  # mail's reader always has a call open
     config.keep_alive_timeout = 75
     config.errorlog = None
-    tasks = [loop.create_task(_announce(sagemaker, state, endpoint, stop))]
+    tasks = [loop.create_task(_announce(sagemaker, mail, state, endpoint, stop))]
     if persist:
         tasks.append(loop.create_task(_save_from_time_to_time(cloud)))
     await serve(cloud, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type,unused-ignore]
@@ -277,12 +279,15 @@ def _end_at_the_latest() -> None:
     os._exit(1)
 
 
-async def _announce(sagemaker: SageMaker, state: Path, endpoint: str, stop: asyncio.Event) -> None:
+async def _announce(
+    sagemaker: SageMaker, mail: Mail, state: Path, endpoint: str, stop: asyncio.Event
+) -> None:
     """Say where the cloud is, once it answers there."""
     try:
         while not await asyncio.to_thread(_answers, endpoint):
             await asyncio.sleep(0.02)
         sagemaker.start()
+        await asyncio.to_thread(mail.start)
         ready = json.dumps({"endpoint": endpoint, "pid": os.getpid()})
         write_atomically(state / READY_FILE, ready.encode())
         sys.stdout.write(ready + "\n")

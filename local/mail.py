@@ -1,23 +1,35 @@
-"""Mail as files: an SNS subscription that writes each notification to an outbox folder."""
+"""Mail as files, a stand-in for SNS's mail: each notification becomes a file in an outbox folder.
 
+SNS hands a notification to a queue of ours within the call that publishes it, and it leaves the
+queue when its file is written. Over HTTP, ministack would try once, for five seconds.
+"""
+
+import logging
 import re
+import threading
+import time
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from local.asgi import Request, Response, json_response
 from local.clients import client
 from local.files import write_atomically
 
-PATH = "/_reeldrop/mail"
+QUEUE = "mail-stand-in"
 SENDER = "reeldrop <no-reply@sns.amazonaws.com>"
 RECIPIENT = "drop folder <you@localhost>"
 _LONGEST_LINE = 998  # RFC 5322; a presigned link can be longer
+_LOOK_SECONDS = 20  # the longest that SQS offers
+_SHOWN_AGAIN_SECONDS = 2  # what was not written by then; written twice is as once
+_PAUSE_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class _Edge(BaseModel):
@@ -31,41 +43,53 @@ class _Attribute(_Edge):
 
 
 class _Notification(_Edge):
-    """What SNS posts to an HTTP subscriber."""
+    """What SNS sends to a queue."""
 
-    type_: Literal["SubscriptionConfirmation", "Notification", "UnsubscribeConfirmation"] = Field(
-        alias="Type"
-    )
     message_id: str = Field(alias="MessageId")
     topic_arn: str = Field(alias="TopicArn")
     message: str = Field(alias="Message")
     timestamp: datetime = Field(alias="Timestamp")
     subject: str = Field(default="AWS Notification Message", alias="Subject")
-    token: str = Field(default="", alias="Token")
     attributes: dict[str, _Attribute] = Field(default_factory=dict, alias="MessageAttributes")
 
 
 class Mail:
-    """The endpoint at `PATH`. Blocking: call it from a thread."""
+    """The queue's only reader."""
 
     def __init__(self, outbox: Path, endpoint: str) -> None:
         self._outbox = outbox
-        self._endpoint = endpoint
+        self._sqs = client("sqs", endpoint)
 
-    def receive(self, request: Request) -> Response:
-        """Confirm a subscription, or write a notification to the outbox. Twice is as once."""
+    def start(self) -> None:
+        """Make the queue, if there is none, and read it from now on, in a thread."""
+        queue = queue_url(self._sqs)
+        threading.Thread(target=self._read, args=(queue,), daemon=True, name="mail").start()
+
+    def _read(self, queue: str) -> None:
+        while True:
+            try:
+                answer = self._sqs.receive_message(
+                    QueueUrl=queue,
+                    MaxNumberOfMessages=10,
+                    WaitTimeSeconds=_LOOK_SECONDS,
+                    VisibilityTimeout=_SHOWN_AGAIN_SECONDS,
+                )
+                for message in answer.get("Messages", ()):
+                    self.receive(message["Body"])
+                    self._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            except (BotoCoreError, ClientError, OSError):
+                # What has no file yet is shown again; a full disk may have room by then.
+                logger.exception("mail waits")
+                time.sleep(_PAUSE_SECONDS)
+
+    def receive(self, body: str) -> None:
+        """Write a notification to the outbox. Twice is as once. What is none is only logged."""
         try:
-            notification = _Notification.model_validate_json(request.body)
-        except ValidationError as error:
-            return json_response(400, {"message": str(error)})
-        if notification.type_ == "SubscriptionConfirmation":
-            # By API and not by the URL in the message: we open no address that somebody sent us.
-            client("sns", self._endpoint).confirm_subscription(
-                TopicArn=notification.topic_arn, Token=notification.token
-            )
-        elif notification.type_ == "Notification":
-            self._write(notification)
-        return json_response(200, {})
+            notification = _Notification.model_validate_json(body)
+        except ValidationError:
+            logger.exception("no notification: %.200s", body)
+            return
+        self._write(notification)
 
     def _write(self, notification: _Notification) -> None:
         self._outbox.mkdir(parents=True, exist_ok=True)
@@ -75,6 +99,12 @@ class Mail:
         slug = re.sub(r"[^a-z0-9]+", "-", notification.subject.lower()).strip("-")[:60]
         name = f"{time}-{slug or 'mail'}-{suffix}.eml"
         write_atomically(self._outbox / name, _mail(notification).as_bytes())
+
+
+def queue_url(sqs: Any) -> str:
+    """The queue, made if there is none."""
+    url: str = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    return url
 
 
 def _mail(notification: _Notification) -> EmailMessage:

@@ -71,7 +71,7 @@ class Person:
     def waiting(self, path: str) -> Status:
         """Wait for the job to wait."""
         return eventually(
-            lambda: (s := self.status(path)) and s.state == State.WAITING and s, 30, self.cloud
+            lambda: (s := self.status(path)) and s.state == State.WAITING and s, 120, self.cloud
         )
 
     def sidecar(self, path: str) -> Sidecar:
@@ -87,7 +87,7 @@ class Person:
             ]
             return [m for m in mails if m["X-Path"] == path]  # type: ignore[misc]
 
-        (mail,) = eventually(found, 20, self.cloud)
+        (mail,) = eventually(found, 60, self.cloud)
         return mail
 
 

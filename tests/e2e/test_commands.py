@@ -73,7 +73,7 @@ def processes_of(own_home: Path) -> list[str]:
     return found
 
 
-def gone(own_home: Path, seconds: float = 20) -> None:
+def gone(own_home: Path, seconds: float = 60) -> None:
     """Wait until no process of this home is left."""
     deadline = time.monotonic() + seconds
     while left := processes_of(own_home):
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_nothing(
     process = started("demo", "samples/bee.yaml", "--out", str(tmp_path / "out"))
     time.sleep(after_seconds)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode in {130, -signal.SIGINT}, output
     assert "Traceback" not in output or after_seconds < 1, output
     gone(own_home)
@@ -236,7 +236,7 @@ def test_up_serves_any_client_and_keeps_what_is_in_it(
     before = videos(outputs)
 
     second = started("up")
-    output, _ = second.communicate(timeout=30)
+    output, _ = second.communicate(timeout=60)
     assert second.returncode == 1 and re.search("open already", output)
 
     os.killpg(process.pid, signal.SIGINT)

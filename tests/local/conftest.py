@@ -26,7 +26,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCloud]:
 def eventually() -> Callable[..., Any]:
     """Call until the answer is true, and return it; AssertionError after the deadline."""
 
-    def eventually(ask: Callable[[], T], *, seconds: float = 20, what: str = "") -> T:
+    def eventually(ask: Callable[[], T], *, seconds: float = 60, what: str = "") -> T:
         deadline = time.monotonic() + seconds
         while True:
             answer = ask()

@@ -2,13 +2,12 @@
 
 import email
 import json
-import urllib.error
-import urllib.request
 from email import policy
 from pathlib import Path
 from typing import Any
 
 from local.deploy import subscribe_mail
+from local.mail import Mail, queue_url
 from local.process import EmbeddedCloud
 
 
@@ -70,28 +69,53 @@ def test_a_filter_policy_on_attributes_keeps_a_message_away(
     assert not outbox(cloud, f"{unique}-succeeded")
 
 
-def post(cloud: EmbeddedCloud, document: dict[str, Any]) -> int:
-    body = json.dumps(document).encode()
-    try:
-        with urllib.request.urlopen(f"{cloud.endpoint}/_reeldrop/mail", body) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+def notification(unique: str) -> str:
+    return json.dumps(
+        {
+            "Type": "Notification",
+            "MessageId": unique,
+            "TopicArn": "arn:aws:sns:us-east-1:000000000000:t",
+            "Subject": f"{unique}\n/../é",
+            "Message": "text",
+            "Timestamp": "2026-11-01T12:00:00.000Z",
+        }
+    )
 
 
-def test_a_second_delivery_changes_nothing(cloud: EmbeddedCloud, unique: str) -> None:
-    notification = {
-        "Type": "Notification",
-        "MessageId": unique,
-        "TopicArn": "arn:aws:sns:us-east-1:000000000000:t",
-        "Subject": f"{unique}\n/../é",
-        "Message": "text",
-        "Timestamp": "2026-11-01T12:00:00.000Z",
-    }
-    assert [post(cloud, notification) for _ in range(3)] == [200, 200, 200]
-    (path,) = outbox(cloud, unique)
+def test_a_second_delivery_changes_nothing(tmp_path: Path, unique: str) -> None:
+    mail = Mail(tmp_path, "http://127.0.0.1:1")
+    for _ in range(3):
+        mail.receive(notification(unique))
+    (path,) = tmp_path.iterdir()
     assert path.name == f"20261101T120000Z-{unique}-{unique}.eml"
 
 
-def test_what_is_no_notification_is_refused(cloud: EmbeddedCloud) -> None:
-    assert post(cloud, {"Type": "Other"}) == 400
+def test_what_is_no_notification_stops_no_mail(
+    cloud: EmbeddedCloud, unique: str, eventually: Any
+) -> None:
+    sqs = cloud.client("sqs")
+    for body in ("what is this", '{"Type": "Other"}', notification(unique)):
+        sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=body)
+    eventually(lambda: outbox(cloud, unique))
+
+
+def test_what_cannot_be_written_waits(tmp_path: Path, unique: str, eventually: Any) -> None:
+    """Such as on a full disk: here the outbox is a file until later."""
+    (tmp_path / "outbox").write_text("in the way")
+    with EmbeddedCloud(tmp_path, stop_grace_seconds=1) as cloud:
+        sqs = cloud.client("sqs")
+        sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=notification(unique))
+        eventually(lambda: "mail waits" in cloud.log_tail())
+        (tmp_path / "outbox").unlink()
+        eventually(lambda: outbox(cloud, unique), seconds=60)
+
+
+def test_mail_survives_the_cloud(tmp_path: Path, unique: str, eventually: Any) -> None:
+    (tmp_path / "outbox").write_text("in the way")
+    with EmbeddedCloud(tmp_path, persist=True, stop_grace_seconds=1) as cloud:
+        sqs = cloud.client("sqs")
+        sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=notification(unique))
+        eventually(lambda: "mail waits" in cloud.log_tail())
+    (tmp_path / "outbox").unlink()
+    with EmbeddedCloud(tmp_path, persist=True, stop_grace_seconds=1) as cloud:
+        eventually(lambda: outbox(cloud, unique), seconds=60)

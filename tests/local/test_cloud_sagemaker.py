@@ -193,13 +193,13 @@ def test_a_program_that_ignores_being_stopped_is_killed(
     jobs.start(unique, program)
     time.sleep(0.5)
     jobs.sagemaker.stop_processing_job(ProcessingJobName=unique)
-    eventually(lambda: jobs.is_over(unique), seconds=8)
+    eventually(lambda: jobs.is_over(unique), seconds=30)
     assert jobs.status(unique) == "Stopped"
 
 
 def test_a_job_does_not_run_longer_than_it_may(jobs: Any, unique: str, eventually: Any) -> None:
     jobs.start(unique, SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 1})
-    eventually(lambda: jobs.is_over(unique), seconds=10)
+    eventually(lambda: jobs.is_over(unique), seconds=30)
     description = jobs.describe(unique)
     assert description["ProcessingJobStatus"] == "Failed"
     assert "MaxRuntimeExceeded" in description["FailureReason"]
