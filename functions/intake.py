@@ -101,7 +101,10 @@ def defaults(inbox: Inbox, reader: Reader, key: str) -> Layer:
         Missing: there are none.
     """
     try:
-        return Layer.read(reader.spec(_text(inbox, key), key), key, FolderDefaults)
+        layer = Layer.read(reader.spec(_text(inbox, key), key), key, FolderDefaults)
+        if layer.spec.model is not None:
+            resolve.model_called(layer.spec.model, layer.place("model"))
+        return layer
     except JobRejected as rejection:
         if [problem.code for problem in rejection.problems] == [Code.SPEC_EMPTY]:
             return Layer(FolderDefaults(), Parsed({}), key)  # everything is a comment
@@ -147,6 +150,21 @@ def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:
             if value is not None and value not in seen:
                 seen.add(value)
                 yield one, field, keys.JOBS_PREFIX + value.removeprefix("/")
+
+
+def located(inbox: Inbox, key: str) -> str:
+    """The key of the file that a spec means by `key`: one that looks the same is meant.
+
+    Raises:
+        Missing: it is not there.
+    """
+    for spelling in keys.spellings(key):
+        try:
+            inbox.size_bytes(spelling)
+        except Missing:
+            continue
+        return spelling
+    raise Missing(key)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ DEFAULTS_FILE = "_defaults.yaml"
 _MAX_PATH_BYTES = 1_000
 # A sort key of the table has 1,024 bytes too; those of waiting jobs also hold a job id.
 _MAX_REFERENCE_BYTES = 950
+_MAX_KEY_BYTES = 1_024
 
 
 class Kind(StrEnum):
@@ -122,9 +123,27 @@ def reference_key(spec_key: str, value: str) -> str | None:
         joined = posixpath.normpath(posixpath.join(posixpath.dirname(spec_key), value))
     if not joined.startswith(JOBS_PREFIX) or joined == spec_key or value.endswith("/"):
         return None
-    if len(joined.encode()) > _MAX_REFERENCE_BYTES:
+    if len(joined.encode()) > _MAX_REFERENCE_BYTES or not can_be_waited_for(joined):
         return None
     return joined
+
+
+def one_spelling(key: str) -> str:
+    """The same for keys that look the same: Unicode has two ways to write "ü", and where a Mac
+    names files in the one, editors write the other."""
+    return unicodedata.normalize("NFC", key)
+
+
+def spellings(key: str) -> tuple[str, ...]:
+    """The keys that look like this one, itself first."""
+    others = (unicodedata.normalize("NFC", key), unicodedata.normalize("NFD", key))
+    possible = (other for other in others if len(other.encode()) <= _MAX_KEY_BYTES)
+    return tuple(dict.fromkeys((key, *possible)))
+
+
+def can_be_waited_for(key: str) -> bool:
+    """Whether a spec can name this reference at all; see `reference_key`."""
+    return len(one_spelling(key).encode()) <= _MAX_REFERENCE_BYTES
 
 
 def defaults_of(key: str) -> list[str]:

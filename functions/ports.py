@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from functions import keys
 from functions.job import (
     Attempt,
     Capacity,
@@ -155,7 +156,12 @@ def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
 
     A key has no control characters that we allow.
     """
-    return RecordKey(WAITING, f"{reference}\t{job_id}", Waiting)
+    return RecordKey(WAITING, f"{waiting_prefix(reference)}{job_id}", Waiting)
+
+
+def waiting_prefix(reference: str) -> str:
+    """What the sort keys of all begin with that wait for a reference, however it is spelled."""
+    return f"{keys.one_spelling(reference)}\t"
 
 
 def used_key(reference: str, version: str) -> RecordKey[Used]:

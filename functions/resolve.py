@@ -12,7 +12,7 @@ from functions.expand import Wanted
 from functions.ports import Picture
 from functions.spec import Aspect, JobSpec, listed, mode_of, quoted
 from processing.contract.catalogue import MODELS, Mode, Model, Preset, Size
-from processing.contract.errors import Code, JobRejected, Notice, Problem
+from processing.contract.errors import Code, JobRejected, Notice, Place, Problem
 
 # diffusers' default.
 STRENGTH = 0.8
@@ -33,7 +33,7 @@ def resolve(
         JobRejected: the model does not exist or cannot do what is asked.
     """
     spec = wanted.spec
-    model = _model(wanted, spec.model or default_model)
+    model = model_called(spec.model or default_model, wanted.place("model"))
     mode = mode_of(spec)
     if not spec.prompt.strip() and mode == Mode.TEXT_TO_VIDEO:
         raise JobRejected(
@@ -122,7 +122,12 @@ def _otherwise(not_enhanced: str) -> str:
     return ", or let it be enhanced."
 
 
-def _model(wanted: Wanted, name: str) -> Model:
+def model_called(name: str, place: Place) -> Model:
+    """The model that a person named at `place`.
+
+    Raises:
+        JobRejected: there is none.
+    """
     model = MODELS.get(name)
     if model is not None:
         return model
@@ -132,7 +137,7 @@ def _model(wanted: Wanted, name: str) -> Model:
             code=Code.MODEL_UNKNOWN,
             message=f"There is no model called {quoted(name)}.",
             hint=(f"Did you mean {near[0]}? " if near else "") + f"Models: {listed(MODELS)}.",
-            place=wanted.place("model"),
+            place=place,
         )
     )
 

@@ -29,6 +29,7 @@ from functions.ports import (
     task_key,
     used_key,
     waiting_key,
+    waiting_prefix,
 )
 from functions.spec import JobSpec
 from processing.contract.catalogue import MODELS
@@ -113,7 +114,9 @@ def _only_a_reference(ports: Ports, bucket: str, key: str) -> bool:
 
 def wake_waiting(ports: Ports, bucket: str, reference: str) -> bool:
     """Take in the jobs that waited for this reference. Returns whether any did."""
-    waited = ports.ledger.query(WAITING, Waiting, prefix=f"{reference}\t")
+    if not keys.can_be_waited_for(reference):
+        return False
+    waited = ports.ledger.query(WAITING, Waiting, prefix=waiting_prefix(reference))
     for waiting in waited:
         job = ports.ledger.get(job_key(waiting.document.job_id))
         if job is not None:
@@ -236,19 +239,20 @@ class _Taking:
         kept: dict[str, _Kept] = {}
         for one, name, key in intake.references(wanted):
             try:
-                version = self.inbox.facts(key).version
-                found = intake.reference(self.inbox, self.ports.reader, one, name, key)
+                there = intake.located(self.inbox, key)
+                version = self.inbox.facts(there).version
+                found = intake.reference(self.inbox, self.ports.reader, one, name, there)
             except Missing:
                 self._wait(key)
                 return None
-            target = keys.kept_reference(self.job.job_id, key)
+            target = keys.kept_reference(self.job.job_id, there)
             self.ports.files.write(
                 self.ports.settings.work_bucket,
                 target,
                 found.body,
                 "video/mp4" if found.picture is None else "image/png",
             )
-            kept[getattr(one.spec, name)] = _Kept(target, found.picture, key, version)
+            kept[getattr(one.spec, name)] = _Kept(target, found.picture, there, version)
         return kept
 
     def say_that_it_is_read(self) -> None:
@@ -420,7 +424,7 @@ class _Taking:
             ports.tell("waiting", {"job_id": job.job_id, "reference": reference})
         # It may have come between our look and our note, and then nobody would wake us.
         try:
-            ports.files.facts(bucket, reference)
+            intake.located(S3Inbox(ports, bucket), reference)
         except Missing:
             return
         ports.tell("reference-came-meanwhile", {"job_id": job.job_id})

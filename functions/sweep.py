@@ -10,7 +10,8 @@ from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
-from functions import answers, cancel, finish, keys, submit
+from functions import answers, cancel, finish, intake, keys, submit
+from functions.inbox import S3Inbox
 from functions.job import Attempt, Job, Letter, Looked, QueueEntry, State, Waiting
 from functions.ports import (
     LOOKED_AT,
@@ -129,7 +130,7 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
         return
     source, reference = job.document.source, job.document.waiting_for
     try:
-        ports.files.facts(source.bucket, reference or "")
+        intake.located(S3Inbox(ports, source.bucket), reference)
     except Missing:
         pass
     else:

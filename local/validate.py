@@ -156,7 +156,8 @@ def _references(
     waits = []
     for one, field, key in intake.references(wanted):
         try:
-            found = intake.reference(inbox, reader, one, field, key)
+            there = intake.located(inbox, key)
+            found = intake.reference(inbox, reader, one, field, there)
         except Missing:
             message = f"{key} is not there: the job would wait for it to be uploaded."
             waits.append(Notice(code="reference-missing", message=message))

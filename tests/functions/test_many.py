@@ -207,8 +207,9 @@ def test_a_handler_that_dies_while_reading_is_made_up_for(world: World) -> None:
 # --- folder defaults and images alone --------------------------------------------------------
 
 
-def test_wrong_defaults_are_refused_when_they_are_dropped(world: World) -> None:
-    world.drop("jobs/a/_defaults.yaml", "fps: fast\n")
+@pytest.mark.parametrize("wrong", ["fps: fast\n", "model: cogvideo-5b\n"])
+def test_wrong_defaults_are_refused_when_they_are_dropped(world: World, wrong: str) -> None:
+    world.drop("jobs/a/_defaults.yaml", wrong)
     refusal = world.files.read("output", "rejected/a/_defaults.txt").decode()
     assert "jobs/a/_defaults.yaml" in refusal and "line 1" in refusal
     world.clock.move(seconds=5)

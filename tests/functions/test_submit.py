@@ -220,6 +220,43 @@ def test_a_reference_may_come_before_or_after(world: World, reference_first: boo
         assert kept.size == (96, 64)
 
 
+COMPOSED, DECOMPOSED = "gr\u00fcn.png", "gru\u0308n.png"
+
+
+@pytest.mark.parametrize("when", ["before", "after", "after, and its event is lost"])
+@pytest.mark.parametrize(("written", "uploaded"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_a_reference_is_found_when_its_name_looks_the_same(
+    world: World, written: str, uploaded: str, when: str
+) -> None:
+    """A Mac decomposes "ü" in the names of files, editors do not."""
+    if when == "before":
+        world.drop(f"jobs/{uploaded}", PNG)
+    world.drop("jobs/bee.yaml", f"image: {written}\n")
+    if when == "after":
+        world.drop(f"jobs/{uploaded}", PNG)
+    elif when != "before":
+        world.files.write("input", f"jobs/{uploaded}", PNG, "image/png")
+        sweep(world.ports)
+    (job,), (task,) = jobs(world), tasks(world)
+    assert job.state == State.QUEUED and not world.ledger.query(WAITING, Waiting)
+    assert task.reference in world.files.keys("work")
+
+
+def test_the_name_as_it_is_written_comes_first(world: World) -> None:
+    world.drop(f"jobs/{DECOMPOSED}", b"no picture")
+    world.drop(f"jobs/{COMPOSED}", PNG)
+    world.drop("jobs/bee.yaml", f"image: {COMPOSED}\n")
+    assert jobs(world)[0].state == State.QUEUED
+
+
+def test_a_name_that_is_too_long_in_one_of_its_spellings_is_refused(world: World) -> None:
+    """U+0958 has three bytes, and six when it is composed; a sort key has 1,024."""
+    name = "\u0958" * 290 + ".png"
+    world.drop("jobs/bee.yaml", f"image: {name}\n")
+    world.drop(f"jobs/{name}", PNG)
+    assert [p.code for p in jobs(world)[0].problems] == ["reference-place"]
+
+
 def test_a_reference_that_comes_between_look_and_note_is_seen(world: World) -> None:
     """The event of the reference finds nobody waiting, so the waiting one has to look again."""
     commit = world.ledger.commit
