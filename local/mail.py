@@ -15,7 +15,6 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from local.clients import client
@@ -77,8 +76,8 @@ class Mail:
                 for message in answer.get("Messages", ()):
                     self.receive(message["Body"])
                     self._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-            except (BotoCoreError, ClientError, OSError):
-                # What has no file yet is shown again; a full disk may have room by then.
+            except Exception:
+                # What has no file yet is shown again: a full disk may have room by then.
                 logger.exception("mail waits")
                 time.sleep(_PAUSE_SECONDS)
 
@@ -95,9 +94,9 @@ class Mail:
         self._outbox.mkdir(parents=True, exist_ok=True)
         # A repeated delivery has the same id and time, so the same name: it stays one file.
         suffix = re.sub(r"[^a-z0-9]", "", notification.message_id.lower())[:12]
-        time = notification.timestamp.strftime("%Y%m%dT%H%M%SZ")
+        at = notification.timestamp.strftime("%Y%m%dT%H%M%SZ")
         slug = re.sub(r"[^a-z0-9]+", "-", notification.subject.lower()).strip("-")[:60]
-        name = f"{time}-{slug or 'mail'}-{suffix}.eml"
+        name = f"{at}-{slug or 'mail'}-{suffix}.eml"
         write_atomically(self._outbox / name, _mail(notification).as_bytes())
 
 
