@@ -170,6 +170,8 @@ def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         },
+        # An interrupt at the terminal is for us, who kill it; it would show where it was.
+        start_new_session=True,
         check=False,
     )
     if done.returncode != 0:

@@ -1,9 +1,12 @@
 """A drop folder on the embedded cloud: the product, deployed, with a model and a mail box."""
 
+import hashlib
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from boto3.s3.transfer import TransferConfig
 
 from functions import keys
 from local.assembly import ROOT, assembly
@@ -67,19 +70,27 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         table_name=outputs["TableName"],
     )
     subscribe_mail(cloud.endpoint, folder.topic_arn)
-    _upload_models(home / _MODELS, cloud, folder.work_bucket)
+    upload_models(home / _MODELS, cloud, folder.work_bucket)
     return folder
 
 
-def _upload_models(models: Path, cloud: EmbeddedCloud, bucket: str) -> None:
+def upload_models(models: Path, cloud: EmbeddedCloud, bucket: str) -> None:
+    """Put every model folder in `models` where the worker gets it from, unless it is there."""
     s3 = cloud.client("s3")
     there = {
-        item["Key"]: item["Size"]
+        item["Key"]: item["ETag"].strip('"')
         for item in s3.list_objects_v2(Bucket=bucket, Prefix=keys.MODELS_PREFIX).get("Contents", [])
     }
-    for file in sorted(models.rglob("*")):
+    # In one part, the ETag is the MD5: weights that were trained further have the same sizes.
+    in_one_part = TransferConfig(multipart_threshold=5 * 1024**3)
+    for file in sorted(models.glob("[!.]*/**/*")):
         if file.is_file():
             folder, _, rest = file.relative_to(models).as_posix().partition("/")
             key = f"{keys.model(folder)}{rest}"
-            if there.get(key) != file.stat().st_size:
-                s3.upload_file(str(file), bucket, key)
+            if there.get(key) != _md5(file):
+                s3.upload_file(str(file), bucket, key, Config=in_one_part)
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "md5").hexdigest()

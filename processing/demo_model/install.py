@@ -10,8 +10,8 @@ picture's latents, so it is made from it. No torch is needed, and the bytes are 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -42,25 +42,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write(folder: Path, shipped: Path = SHIPPED) -> None:
     """Write the two model folders below `folder`; those that are there and current stay."""
     kept = weights.fingerprint(shipped)
-    for mode, weights_of_mode in MODELS["demo"].weights.items():
-        target = folder / weights_of_mode.folder
-        mark = folder / f".{target.name}.made-from"
-        if _is_whole(target, mode) and mark.is_file() and mark.read_text() == kept:
-            continue
-        # Written aside and moved, so that an interrupted run leaves no half of a model.
-        part = folder / f".{target.name}.part-{os.getpid()}"
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(shipped, part)
-        if mode == Mode.TEXT_TO_VIDEO:
-            _drop_image_inputs(part)
-        shutil.rmtree(target, ignore_errors=True)
-        try:
-            part.replace(target)
-        except OSError:
-            if not _is_whole(target, mode):
-                raise
-            shutil.rmtree(part)  # another process wrote the same meanwhile
-        mark.write_text(kept, encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        # Two commands may want them at once; the second one finds what the first one wrote.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for mode in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
+            _write(folder / MODELS["demo"].weights[mode].folder, mode, shipped, kept)
+
+
+def _write(target: Path, mode: Mode, shipped: Path, kept: str) -> None:
+    mark = target.with_name(f".{target.name}.made-from")
+    if _is_whole(target, mode) and mark.is_file() and mark.read_text() == kept:
+        return
+    # Written aside and moved, so that an interrupted run leaves no half of a model.
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(shipped, part)
+    if mode == Mode.TEXT_TO_VIDEO:
+        _drop_image_inputs(part)
+    shutil.rmtree(target, ignore_errors=True)
+    part.replace(target)
+    mark.write_text(kept, encoding="utf-8")
 
 
 def _is_whole(folder: Path, mode: Mode) -> bool:
