@@ -50,13 +50,15 @@ lock: $(VENV)/.dev ## write the hash-pinned locks anew from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" locks/lock.sh
 
 # torch first and by version alone: which build is right depends on the machine
-# (docs/decisions/0001-locks-and-torch.md). Everything else by hash.
+# (docs/decisions/0001-locks-and-torch.md). Everything else by hash. Nothing is compiled here that
+# nobody may ever import, but for what the reading process imports, which writes no file.
 $(VENV)/.local: locks/local.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up $(VENV), once. 1 of 2: torch"
-	@$(BIN)/pip install --quiet torch==2.13.0
+	@$(BIN)/pip install --quiet --no-compile torch==2.13.0
 	@echo "Setting up $(VENV), once. 2 of 2: $$(grep -c == locks/local.txt) packages (one or two minutes)"
-	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/local.txt
+	@$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes -r locks/local.txt
+	@$(BIN)/python -m compileall -q $(foreach each,av PIL yaml,$(VENV)/lib/python3*/site-packages/$(each))
 	@touch $@
 
 # A target of its own: a set-up that was made without it gets it, too.
@@ -66,5 +68,5 @@ $(BIN)/reeldrop: $(VENV)/.local
 
 $(VENV)/.dev: $(VENV)/.local locks/dev.txt
 	@echo "Setting up $(VENV): the tools for development (about a minute)"
-	@$(BIN)/pip install --quiet --no-deps --require-hashes -r locks/dev.txt
+	@$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes -r locks/dev.txt
 	@touch $@
