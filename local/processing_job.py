@@ -26,6 +26,8 @@ from processing.contract.outcome import MACHINE_VARIABLE
 T = TypeVar("T")
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
+# How many threads torch takes: whoever runs other things here wants to say so.
+_THREADS = "OMP_NUM_THREADS"
 _CONTAINER = "/opt/ml"
 _UPLOAD_EVERY_SECONDS = 0.2
 _LOG_EVERY_SECONDS = 0.5
@@ -172,6 +174,8 @@ class ProcessingJob:
             "TMPDIR": str(self._path("/tmp")),
             "PYTHONUNBUFFERED": "1",  # as the deep learning containers set it
         }
+        if _THREADS in os.environ:
+            ours[_THREADS] = os.environ[_THREADS]
         if self._request.network_config.enable_network_isolation:
             # No wall, but whoever tries the network learns at once that there is none.
             closed = "http://127.0.0.1:9"

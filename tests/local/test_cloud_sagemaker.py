@@ -1,6 +1,7 @@
 """Processing jobs of the embedded cloud behave as SageMaker's do, as far as we rely on it."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ root = pathlib.Path(os.environ["ROOT"])
 files = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file()}
 names, home = sorted(os.environ), os.environ["HOME"]
 facts = {"files": sorted(files - {"code/CODE"}), "env": names, "home": home}
+facts["threads"] = os.environ.get("OMP_NUM_THREADS")
 (root / "output" / "facts.json").write_text(json.dumps(facts))
 """.replace("CODE", f"{unique}.zip")
     request = jobs.request(unique, program, Environment={"ROOT": "/opt/ml/processing"})
@@ -119,6 +121,7 @@ facts = {"files": sorted(files - {"code/CODE"}), "env": names, "home": home}
     facts = json.loads(s3.get_object(Bucket=bucket, Key="output/facts.json")["Body"].read())
     assert facts["files"] == ["input/one.json", "tree/a.txt", "tree/deep/b.txt"]
     assert not [name for name in facts["env"] if name.startswith("AWS")]
+    assert facts["threads"] == os.environ.get("OMP_NUM_THREADS")
     assert facts["home"] == str(cloud.state / "jobs" / unique)
     eventually(lambda: not (cloud.state / "jobs" / unique).exists())
 
