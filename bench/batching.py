@@ -309,6 +309,7 @@ def check(rows: list[Row]) -> None:
     # To tell a place in the queue, submit looks at no more than its first entries: from there on.
     submits = [found[n, "burst", 8, OURS.name].peak_kib_submit for n in (1_000, 10_000)]
     assert max(submits) <= 1.2 * min(submits), submits
+    assert all(max(row.peak_kib_submit, row.peak_kib_finish) <= 150 for row in rows)
     assert all(row.most_entries_read <= 5_000 for row in rows)
     assert all(row.peak_kib_dispatch <= 64 * 1024 for row in rows)
 
