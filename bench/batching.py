@@ -20,15 +20,18 @@ from typing import Any
 
 from bench import plot
 from bench.results import write
-from functions import batching, estimate, keys
-from functions.dispatch import dispatch
-from functions.finish import attempt_ended, file_written
-from functions.job import Learned, QueueEntry
-from functions.ports import QUEUE, Ports, ProcessingJob
-from functions.submit import submit
+from contract.catalogue import Mode
+from contract.manifest import ManifestTask
+from functions import s3_keys
+from functions.planning import batching, estimate
+from functions.stages.dispatch import dispatch
+from functions.stages.finish import attempt_ended, file_written
+from functions.stages.ports import Ports
+from functions.stages.renderer import ProcessingJob
+from functions.stages.submit import submit
+from functions.table.ledger import QUEUE
+from functions.table.records import Learned, QueueEntry
 from local.assembly import ROOT
-from processing.contract.catalogue import Mode
-from processing.contract.manifest import ManifestTask
 from tests.fakes import SETTINGS, FakeRenderer, World, read_anew, replace_settings
 
 MODEL, INSTANCE_TYPE = "cogvideox-5b", "ml.g6e.xlarge"
@@ -186,7 +189,7 @@ class Bench(World):
 
     def _task_done(self, attempt_id: str, task: ManifestTask) -> None:
         self.write_result(attempt_id, task)
-        result = keys.task_result(attempt_id, task.task_id)
+        result = s3_keys.task_result(attempt_id, task.task_id)
         self._measured("finish", lambda: file_written(self._counted, result))
         self.done_at[task.task_id.split("-")[0]] = self.seconds
 

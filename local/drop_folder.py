@@ -8,7 +8,7 @@ from pathlib import Path
 
 from boto3.s3.transfer import TransferConfig
 
-from functions import keys
+from functions import s3_keys
 from local.assembly import ROOT, assembly
 from local.deploy import deploy, subscribe_mail
 from local.process import EmbeddedCloud
@@ -45,7 +45,7 @@ def make_ready(home: Path) -> None:
     """Make in `home` what every start needs: the assembly and the model. Kept between starts."""
     assembly(home)
     subprocess.run(
-        [sys.executable, "-m", "processing.demo_model.install", str(home / _MODELS)],
+        [sys.executable, "-m", "demo_model.install", str(home / _MODELS)],
         cwd=ROOT,
         check=True,
         # Ctrl-C is for us, who end it; by itself it would print where it was.
@@ -79,14 +79,16 @@ def upload_models(models: Path, cloud: EmbeddedCloud, bucket: str) -> None:
     s3 = cloud.client("s3")
     there = {
         item["Key"]: item["ETag"].strip('"')
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix=keys.MODELS_PREFIX).get("Contents", [])
+        for item in s3.list_objects_v2(Bucket=bucket, Prefix=s3_keys.MODELS_PREFIX).get(
+            "Contents", []
+        )
     }
     # In one part, the ETag is the MD5: weights that were trained further have the same sizes.
     in_one_part = TransferConfig(multipart_threshold=5 * 1024**3)
     for file in sorted(models.glob("[!.]*/**/*")):
         if file.is_file():
             folder, _, rest = file.relative_to(models).as_posix().partition("/")
-            key = f"{keys.model(folder)}{rest}"
+            key = f"{s3_keys.model(folder)}{rest}"
             if there.get(key) != _md5(file):
                 s3.upload_file(str(file), bucket, key, Config=in_one_part)
 

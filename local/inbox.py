@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from functions import keys
+from functions import s3_keys
 from functions.ports import Missing
 
 
@@ -21,7 +21,7 @@ class FolderInbox:
 
     def key(self, file: Path) -> str:
         """The key that a file would have."""
-        return keys.JOBS_PREFIX + file.resolve().relative_to(self.root).as_posix()
+        return s3_keys.JOBS_PREFIX + file.resolve().relative_to(self.root).as_posix()
 
     def file(self, key: str) -> Path:
         """The file behind a key.
@@ -29,15 +29,15 @@ class FolderInbox:
         Raises:
             Missing: there is none, or it lies outside of the folder.
         """
-        path = Path(os.path.normpath(self.root / key.removeprefix(keys.JOBS_PREFIX)))
+        path = Path(os.path.normpath(self.root / key.removeprefix(s3_keys.JOBS_PREFIX)))
         if not path.is_relative_to(self.root) or not path.is_file():
             raise Missing(key)
         return path
 
     def size_bytes(self, key: str) -> int:
-        """See `functions.intake.Inbox`."""
+        """See `functions.spec.drop_files.DropFiles`."""
         return self.file(key).stat().st_size
 
     def read(self, key: str) -> bytes:
-        """See `functions.intake.Inbox`."""
+        """See `functions.spec.drop_files.DropFiles`."""
         return self.file(key).read_bytes()

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from contract.outcome import MACHINE_VARIABLE
 from local.processing_request import Input, JobRequest, Output, Status, UploadMode
-from processing.contract.outcome import MACHINE_VARIABLE
 
 T = TypeVar("T")
 

@@ -10,17 +10,19 @@ from typing import Any
 
 from rich.console import Console
 
-from functions import intake, keys, resolve
-from functions.expand import Wanted
-from functions.forecast import Cost, cost_on
-from functions.job import Learned
-from functions.ports import Missing, Picture
-from functions.reading.reader import ChildReader
-from functions.replies import cost_words
-from functions.spec import JobSpec
+from contract.document import Document
+from contract.errors import Code, JobRejected, Notice, Place, Problem
+from functions import s3_keys
+from functions.adapters.child_reader import ChildReader
+from functions.planning.estimate import Cost, cost_on
+from functions.ports import Missing
+from functions.replies.status import cost_words
+from functions.spec import drop_files, resolve
+from functions.spec.expand import Wanted
+from functions.spec.fields import JobSpec
+from functions.spec.reader import Picture
+from functions.table.records import Learned
 from local.inbox import FolderInbox
-from processing.contract.document import Document
-from processing.contract.errors import Code, JobRejected, Notice, Place, Problem
 
 # What a deployment puts into one processing job unless it is told otherwise (stacks/config.py).
 MAX_TASKS = 128
@@ -108,17 +110,17 @@ def _verdict(file: Path, default_model: str) -> Verdict:
             raise JobRejected(_no_file(file))
         inbox, reader = FolderInbox.around(file), ChildReader()
         key = inbox.key(file)
-        if keys.kind_of(key) == keys.Kind.DEFAULTS:
-            layer = intake.defaults(inbox, reader, key)
+        if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
+            layer = drop_files.defaults(inbox, reader, key)
             return _good(file, layer.parsed.warnings, ())
-        alone = intake.animates(inbox, reader, key)
-        if keys.kind_of(key) in {keys.Kind.IGNORED, keys.Kind.REFERENCE} and not alone:
+        alone = drop_files.animates(inbox, reader, key)
+        if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.REFERENCE} and not alone:
             raise JobRejected(_no_spec(file))
-        draft = intake.drafted(inbox, reader, key)
+        draft = drop_files.drafted(inbox, reader, key)
         # A job's id follows from the version that S3 gives it; here the key stands for it, so a
         # seed that is left open is another one than it will be.
-        job_id = keys.job_id("", key, "")
-        wanted = intake.videos(draft, default_model=default_model, job_id=job_id)
+        job_id = s3_keys.job_id("", key, "")
+        wanted = drop_files.videos(draft, default_model=default_model, job_id=job_id)
         pictures, waits = _references(inbox, reader, wanted)
         warnings = (*draft.warnings, *waits)
         tasks = []
@@ -154,10 +156,10 @@ def _references(
     """The images by the name that specs have for them, and what is not there yet."""
     pictures: dict[str, Picture] = {}
     waits = []
-    for one, field, key in intake.references(wanted):
+    for one, field, key in drop_files.references(wanted):
         try:
-            there = intake.located(inbox, key)
-            found = intake.reference(inbox, reader, one, field, there)
+            there = drop_files.located(inbox, key)
+            found = drop_files.reference(inbox, reader, one, field, there)
         except Missing:
             message = f"{key} is not there: the job would wait for it to be uploaded."
             waits.append(Notice(code="reference-missing", message=message))

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from processing.contract.errors import Failure
-from processing.contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, Layout
+from contract.errors import Failure
+from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, Layout
 
 # What SageMaker shows of the message file.
 MESSAGE_BYTES = 1024

@@ -23,8 +23,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from processing.contract.errors import Code, Notice, Problem, TaskFailed
-from processing.contract.manifest import Fit
+from contract.errors import Code, Notice, Problem, TaskFailed
+from contract.manifest import Fit
 from processing.image import fitted
 
 MAX_BYTES = 50 * 1024 * 1024

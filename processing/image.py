@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from processing.contract.errors import Code, Problem, TaskFailed
-from processing.contract.manifest import Fit
+from contract.errors import Code, Problem, TaskFailed
+from contract.manifest import Fit
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 50_000_000

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from processing.contract.catalogue import Mode, Model
-from processing.contract.errors import Code, Notice, Problem, TaskFailed
-from processing.contract.manifest import Parameters
-from processing.contract.outcome import MACHINE_VARIABLE, Machine
+from contract.catalogue import Mode, Model
+from contract.errors import Code, Notice, Problem, TaskFailed
+from contract.manifest import Parameters
+from contract.outcome import MACHINE_VARIABLE, Machine
 from processing.weights import PIPELINE_CLASSES, damaged
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 import json
 import time
 
+from contract.manifest import Layout
+from contract.outcome import Progress, progress_file
 from processing import files
-from processing.contract.manifest import Layout
-from processing.contract.outcome import Progress, progress_file
 
 LINE_EVERY_SECONDS = 1.0
 FILE_EVERY_PERCENT = 10

@@ -15,8 +15,8 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from numpy.typing import NDArray
 from PIL import Image
 
-from processing.contract.errors import Code, Problem, TaskFailed
-from processing.contract.outcome import Quality, VideoFacts
+from contract.errors import Code, Problem, TaskFailed
+from contract.outcome import Quality, VideoFacts
 
 CODEC: Final = "libx264"
 PIXEL_FORMAT = "yuv420p"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from processing.contract.catalogue import Mode
-from processing.contract.errors import Code, Problem, TaskFailed
+from contract.catalogue import Mode
+from contract.errors import Code, Problem, TaskFailed
 
 PIPELINE_CLASSES: dict[Mode, str] = {
     Mode.TEXT_TO_VIDEO: "CogVideoXPipeline",

@@ -21,12 +21,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from processing import files, gif, pipelines, progress, video, weights
-from processing.clip import load_clip
-from processing.contract.catalogue import MODELS, Mode, Model
-from processing.contract.errors import Code, Failure, Notice, Problem, TaskFailed
-from processing.contract.manifest import Layout, Manifest, ManifestTask, Parameters
-from processing.contract.outcome import (
+from contract.catalogue import MODELS, Mode, Model
+from contract.errors import Code, Failure, Notice, Problem, TaskFailed
+from contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from contract.outcome import (
     GIF_FILE,
     POSTER_FILE,
     RESULT_FILE,
@@ -37,6 +35,8 @@ from processing.contract.outcome import (
     Seconds,
     VideoFacts,
 )
+from processing import files, gif, pipelines, progress, video, weights
+from processing.clip import load_clip
 from processing.image import load_reference
 
 T = TypeVar("T")

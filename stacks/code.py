@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "demo_model")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 # The Lambda runtime's and the container's own Python.
 LAMBDA_PYTHON = "3.13"
@@ -29,11 +29,7 @@ def functions_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
         if code == "aws":
             _install("functions", folder, LAMBDA_PYTHON, "aarch64")
         shutil.copytree(ROOT / "functions", folder / "functions", ignore=_IGNORED)
-        (folder / "processing").mkdir()
-        shutil.copy(ROOT / "processing" / "__init__.py", folder / "processing")
-        shutil.copytree(
-            ROOT / "processing" / "contract", folder / "processing" / "contract", ignore=_IGNORED
-        )
+        shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
         _compile(folder, LAMBDA_PYTHON if code == "aws" else None)
         yield str(folder)
 
@@ -44,6 +40,7 @@ def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
     with _folder() as folder:
         if code == "aws":
             _install("processing", folder, CONTAINER_PYTHON, "x86_64")
+        shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
         shutil.copytree(ROOT / "processing", folder / "processing", ignore=_IGNORED)
         shutil.copy(ROOT / "processing" / "unpack.py", folder / "__main__.py")
         yield str(folder)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Self
 import aws_cdk as cdk
 from pydantic import Field
 
-from processing.contract.catalogue import MODELS
-from processing.contract.document import Document
+from contract.catalogue import MODELS
+from contract.document import Document
 
 # GPU types that SageMaker offers for processing jobs (November 2026).
 _INSTANCE_TYPE = r"ml\.(g4dn|g5|g6|g6e|g7|g7e|p5)\.[a-z0-9]+"
@@ -29,7 +29,7 @@ class Config(Document):
     default_model: Annotated[str, Field(pattern=f"^({'|'.join(MODELS)})$".replace(".", r"\."))] = (
         "cogvideox-5b"
     )
-    """Mind its licence: see processing/contract/catalogue.py."""
+    """Mind its licence: see contract/catalogue.py."""
     enhancer_model_id: str = "us.amazon.nova-2-lite-v1:0"
     """Bedrock model or inference profile that enhances prompts. Empty: prompts stay as they are."""
 

@@ -7,7 +7,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
-from functions import keys
+from functions import s3_keys
 
 Statements = list[iam.PolicyStatement]
 
@@ -42,7 +42,7 @@ def read_drops(bucket: s3.Bucket) -> Statements:
     return [
         _allow(
             ["s3:GetObject", "s3:GetObjectVersion"],
-            bucket.arn_for_objects(f"{keys.JOBS_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.JOBS_PREFIX}*"),
         ),
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
@@ -53,38 +53,38 @@ def answer(bucket: s3.Bucket) -> Statements:
     return [
         _allow(
             ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
-            bucket.arn_for_objects(f"{keys.STATUS_PREFIX}*"),
-            bucket.arn_for_objects(f"{keys.REJECTED_PREFIX}*"),
-            bucket.arn_for_objects(f"{keys.REVIEW_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.REJECTED_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.REVIEW_PREFIX}*"),
         ),
-        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.VIDEOS_PREFIX}*")),
+        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.VIDEOS_PREFIX}*")),
         _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
 
 
 def publish(bucket: s3.Bucket) -> Statements:
     """Write videos, sidecars and posters."""
-    return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{keys.VIDEOS_PREFIX}*"))]
+    return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.VIDEOS_PREFIX}*"))]
 
 
 def keep_references(bucket: s3.Bucket) -> Statements:
     """Keep references in the work bucket."""
-    return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{keys.REFERENCES_PREFIX}*"))]
+    return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*"))]
 
 
 def write_attempts(bucket: s3.Bucket) -> Statements:
     """Write what a processing job will read."""
     return [
         _allow(["s3:ListBucket"], bucket.bucket_arn),
-        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.REFERENCES_PREFIX}*")),
-        _allow(["s3:PutObject"], bucket.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*")),
+        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*")),
+        _allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*")),
     ]
 
 
 def read_attempts(bucket: s3.Bucket) -> Statements:
     """Read what a processing job wrote."""
     return [
-        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*")),
+        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*")),
         _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
 

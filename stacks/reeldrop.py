@@ -14,7 +14,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from functions import routes
+from functions.handlers import events as patterns
 from functions.settings import Settings
 from stacks import grants
 from stacks.code import functions_code
@@ -60,7 +60,7 @@ class Reeldrop(cdk.Stack):
         drops = Inbox(
             self,
             "Drops",
-            patterns={"Dropped": routes.drops(storage.input.bucket_name)},
+            patterns={"Dropped": patterns.drops(storage.input.bucket_name)},
             visibility=cdk.Duration.seconds(70),
             alarms=alarms,
         )
@@ -71,8 +71,8 @@ class Reeldrop(cdk.Stack):
             self,
             "Results",
             patterns={
-                "Written": routes.results(storage.work.bucket_name),
-                "Ended": routes.endings(config.stack_name),
+                "Written": patterns.results(storage.work.bucket_name),
+                "Ended": patterns.endings(config.stack_name),
             },
             visibility=cdk.Duration.seconds(70),
             alarms=alarms,

@@ -5,7 +5,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from functions import keys
+from functions import s3_keys
 
 
 class Storage(Construct):
@@ -29,7 +29,7 @@ class Storage(Construct):
         self.work = self._bucket("Work", versioned=False, events=True)
         # What an attempt read and wrote is worth something only while it may be looked into.
         # Weights lie under another prefix and do not expire.
-        for prefix in (keys.ATTEMPTS_PREFIX, keys.REFERENCES_PREFIX):
+        for prefix in (s3_keys.ATTEMPTS_PREFIX, s3_keys.REFERENCES_PREFIX):
             self.work.add_lifecycle_rule(prefix=prefix, expiration=cdk.Duration.days(30))
         self.table = dynamodb.Table(
             self,

@@ -6,7 +6,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from functions import keys
+from functions import s3_keys
 from stacks.code import worker_code
 from stacks.config import Config
 
@@ -39,14 +39,14 @@ class Worker(Construct):
             iam.PolicyStatement(
                 actions=["s3:GetObject"],
                 resources=[
-                    work.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*/input/*"),
-                    work.arn_for_objects(f"{keys.MODELS_PREFIX}*"),
+                    work.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*/input/*"),
+                    work.arn_for_objects(f"{s3_keys.MODELS_PREFIX}*"),
                     asset.bucket.arn_for_objects(asset.s3_object_key),
                 ],
             ),
             iam.PolicyStatement(
                 actions=["s3:PutObject"],
-                resources=[work.arn_for_objects(f"{keys.ATTEMPTS_PREFIX}*/output/*")],
+                resources=[work.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*/output/*")],
             ),
             iam.PolicyStatement(
                 actions=["s3:ListBucket"], resources=[work.bucket_arn, asset.bucket.bucket_arn]

@@ -17,38 +17,9 @@ from itertools import islice
 
 from PIL import Image
 
-from functions import keys
-from functions.aws import processing_request
-from functions.cancel import deleted
-from functions.dispatch import dispatch
-from functions.finish import attempt_ended, file_written
-from functions.ports import (
-    Answer,
-    Change,
-    Conflict,
-    D,
-    FileFacts,
-    LanguageModelUnavailable,
-    Listed,
-    Missing,
-    NameTaken,
-    NoCapacity,
-    Ports,
-    ProcessingJob,
-    ProcessingStatus,
-    Put,
-    Record,
-    RecordKey,
-    Refused,
-)
-from functions.reading import child
-from functions.reading.reader import ChildReader, Request
-from functions.settings import Settings
-from functions.submit import submit
-from local.sagemaker_limits import violations
-from processing.contract.errors import Code, Notice, Problem
-from processing.contract.manifest import Manifest, ManifestTask
-from processing.contract.outcome import (
+from contract.errors import Code, Notice, Problem
+from contract.manifest import Manifest, ManifestTask
+from contract.outcome import (
     GIF_FILE,
     POSTER_FILE,
     VIDEO_FILE,
@@ -62,6 +33,27 @@ from processing.contract.outcome import (
     VideoFacts,
     progress_file,
 )
+from functions import s3_keys
+from functions.adapters.child_reader import ChildReader, Request
+from functions.adapters.sagemaker import processing_request
+from functions.ports import FileFacts, Listed, Missing
+from functions.reading import child
+from functions.settings import Settings
+from functions.spec.language_model import Answer, LanguageModelUnavailable
+from functions.stages.cancel import deleted
+from functions.stages.dispatch import dispatch
+from functions.stages.finish import attempt_ended, file_written
+from functions.stages.ports import Ports
+from functions.stages.renderer import (
+    CannotStart,
+    NameTaken,
+    NoQuota,
+    ProcessingJob,
+    ProcessingStatus,
+)
+from functions.stages.submit import submit
+from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
+from local.sagemaker_limits import violations
 
 
 def picture(kind: str, size: tuple[int, int] = (96, 64), colour: str = "red") -> bytes:
@@ -254,13 +246,11 @@ class FakeRenderer:
         if job.attempt_id in self.jobs:
             raise NameTaken(job.attempt_id)
         if job.model_uri in self.refuses:
-            raise Refused(f"No S3 objects found under S3 URL {job.model_uri}")
+            raise CannotStart(f"No S3 objects found under S3 URL {job.model_uri}")
         running = [other for other, status, _ in self.jobs.values() if status == "InProgress"]
         alike = [other for other in running if other.instance_type == job.instance_type]
         if len(running) >= self.quota or len(alike) >= self.quotas.get(job.instance_type, 100):
-            raise NoCapacity(
-                f"the account's quota for {job.instance_type} processing jobs is used up"
-            )
+            raise NoQuota(f"the account's quota for {job.instance_type} processing jobs is used up")
         self.jobs[job.attempt_id] = (job, "InProgress", "")
         if self.lose_next_acknowledgement:
             self.lose_next_acknowledgement = False
@@ -415,21 +405,21 @@ class World:
 
     def manifest(self, attempt_id: str) -> Manifest:
         """What the worker reads."""
-        return Manifest.from_json(self.files.read("work", keys.attempt_manifest(attempt_id)))
+        return Manifest.from_json(self.files.read("work", s3_keys.attempt_manifest(attempt_id)))
 
     def render(self, attempt_id: str, *, tell: bool = True, failing: str = "") -> None:
         """Do all tasks of a processing job and end it; `failing` names a task that fails."""
         for task in self.manifest(attempt_id).tasks:
             self.write_result(attempt_id, task, fail=task.task_id == failing)
             if tell:
-                file_written(self.ports, keys.task_result(attempt_id, task.task_id))
+                file_written(self.ports, s3_keys.task_result(attempt_id, task.task_id))
         self.renderer.end(attempt_id, "Completed")
         if tell:
             attempt_ended(self.ports, attempt_id)
 
     def write_progress(self, attempt_id: str, task: ManifestTask, percent: int) -> str:
         """Write a progress file and return its key."""
-        key = keys.task_file(attempt_id, task.task_id, progress_file(percent))
+        key = s3_keys.task_file(attempt_id, task.task_id, progress_file(percent))
         progress = Progress(
             attempt_id=attempt_id,
             task_id=task.task_id,
@@ -491,11 +481,11 @@ class World:
                 **({GIF_FILE: b"gif"} if task.gif else {}),
             }
             for name, body in files.items():
-                key = keys.task_file(attempt_id, task.task_id, name)
+                key = s3_keys.task_file(attempt_id, task.task_id, name)
                 self.files.write("work", key, body, "application/octet-stream")
         self.files.write(
             "work",
-            keys.task_result(attempt_id, task.task_id),
+            s3_keys.task_result(attempt_id, task.task_id),
             Outcome(result=result).to_json().encode(),
             "application/json",
         )

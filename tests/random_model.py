@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from contract.catalogue import MODELS, Mode
+from contract.errors import Failure
 from processing import weights
-from processing.contract.catalogue import MODELS, Mode
-from processing.contract.errors import Failure
 
 # Count up when anything below changes what is written.
 VERSION = 1

@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from functions import keys
-from functions.job import State
-from functions.spec import FolderDefaults
+from functions import s3_keys
+from functions.spec.fields import FolderDefaults
+from functions.table.records import State
 from local.assembly import ROOT
 from local.validate import validate
 from tests.fakes import World
@@ -19,11 +19,11 @@ from tests.functions.test_submit import jobs, tasks
 
 SAMPLES = ROOT / "samples"
 FILES = {
-    keys.JOBS_PREFIX + file.relative_to(SAMPLES).as_posix(): file
+    s3_keys.JOBS_PREFIX + file.relative_to(SAMPLES).as_posix(): file
     for file in sorted(SAMPLES.rglob("*"))
     if file.is_file() and file.name != "job.schema.json"
 }
-SPECS = [key for key in FILES if keys.kind_of(key) == keys.Kind.SPEC]
+SPECS = [key for key in FILES if s3_keys.kind_of(key) == s3_keys.Kind.SPEC]
 # Where one is not rendered, and how many videos one makes that makes several.
 STATES = {"plan-first": State.PLANNED, "read-it-first": State.PLANNED}
 COUNTS = {"four-seeds": 4, "compare": 4, "plan-first": 3}
@@ -37,7 +37,7 @@ def test_there_are_enough_to_start_from() -> None:
 def test_a_sample_is_taken_in(key: str) -> None:
     world = World()
     for other, file in FILES.items():
-        if keys.kind_of(other) in {keys.Kind.DEFAULTS, keys.Kind.REFERENCE}:
+        if s3_keys.kind_of(other) in {s3_keys.Kind.DEFAULTS, s3_keys.Kind.REFERENCE}:
             world.files.write("input", other, file.read_bytes(), "x")
     world.drop(key, FILES[key].read_bytes())
     (job,) = jobs(world)
@@ -49,7 +49,7 @@ def test_a_sample_is_taken_in(key: str) -> None:
 def test_a_sample_obeys_the_published_schema(key: str) -> None:
     values = yaml.safe_load(FILES[key].read_text())
     schema = json.loads((SAMPLES / "job.schema.json").read_text())
-    if keys.kind_of(key) == keys.Kind.DEFAULTS:
+    if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
         schema = FolderDefaults.model_json_schema()
     jsonschema.validate(values, schema)
 

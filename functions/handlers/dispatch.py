@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.dispatch import dispatch
-from functions.handlers import entry
-from functions.ports import Ports
+from functions.handlers import runtime
+from functions.stages.dispatch import dispatch
+from functions.stages.ports import Ports
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -23,4 +23,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         if outcome[0] is not None:
             raise outcome[0]
 
-    return entry.batch(event, context, once)
+    return runtime.batch(event, context, once)

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field, TypeAdapter
 
-from functions.finish import attempt_ended, file_written
-from functions.handlers import entry
-from functions.ports import Ports
-from functions.routes import ObjectCreated, ProcessingChanged
+from functions.handlers import runtime
+from functions.handlers.events import ObjectCreated, ProcessingChanged
+from functions.stages.finish import attempt_ended, file_written
+from functions.stages.ports import Ports
 
 _EVENT: TypeAdapter[ObjectCreated | ProcessingChanged] = TypeAdapter(
     Annotated[ObjectCreated | ProcessingChanged, Field(discriminator="detail_type")]
@@ -17,7 +17,7 @@ _EVENT: TypeAdapter[ObjectCreated | ProcessingChanged] = TypeAdapter(
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda entry point."""
-    return entry.batch(event, context, _happened)
+    return runtime.batch(event, context, _happened)
 
 
 def _happened(ports: Ports, body: str) -> None:

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field, TypeAdapter
 
-from functions.cancel import deleted
-from functions.handlers import entry
-from functions.ports import Ports
-from functions.routes import ObjectCreated, ObjectDeleted
-from functions.submit import submit
+from functions.handlers import runtime
+from functions.handlers.events import ObjectCreated, ObjectDeleted
+from functions.stages.cancel import deleted
+from functions.stages.ports import Ports
+from functions.stages.submit import submit
 
 _EVENT: TypeAdapter[ObjectCreated | ObjectDeleted] = TypeAdapter(
     Annotated[ObjectCreated | ObjectDeleted, Field(discriminator="detail_type")]
@@ -18,7 +18,7 @@ _EVENT: TypeAdapter[ObjectCreated | ObjectDeleted] = TypeAdapter(
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Lambda entry point."""
-    return entry.batch(event, context, _happened)
+    return runtime.batch(event, context, _happened)
 
 
 def _happened(ports: Ports, body: str) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from functions.handlers import entry
-from functions.sweep import sweep
+from functions.handlers import runtime
+from functions.stages.sweep import sweep
 
 
 def handler(_event: dict[str, Any], _context: LambdaContext) -> None:
     """Lambda entry point."""
     try:
-        sweep(entry.ports())
+        sweep(runtime.ports())
     finally:
-        entry.publish_metrics()
+        runtime.publish_metrics()

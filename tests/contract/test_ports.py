@@ -13,21 +13,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from functions import aws
-from functions.job import Letter
-from functions.ports import (
-    Conflict,
-    Files,
-    Ledger,
-    Missing,
-    NameTaken,
-    NoCapacity,
-    ProcessingJob,
-    Put,
-    RecordKey,
-    Remove,
-    Renderer,
-)
+from functions.adapters.dynamodb import DynamoLedger
+from functions.adapters.s3 import S3Files
+from functions.adapters.sagemaker import SageMakerRenderer
+from functions.ports import Files, Missing
+from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
+from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
+from functions.table.records import Letter
 from local.process import EmbeddedCloud
 from tests.fakes import SETTINGS, Clock, FakeFiles, FakeLedger, FakeRenderer
 
@@ -76,7 +68,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         s3.put_object(Bucket="assets", Key="0123abcd.zip", Body=code.getvalue())
         for key in ("attempts/x/input/manifest.json", "models/demo/model_index.json"):
             s3.put_object(Bucket="work", Key=key, Body=b"{}")
-        yield Services(aws.DynamoLedger("table"), aws.S3Files(), aws.SageMakerRenderer(SETTINGS))
+        yield Services(DynamoLedger("table"), S3Files(), SageMakerRenderer(SETTINGS))
 
 
 @pytest.fixture(params=["fake", "embedded"])
@@ -300,6 +292,6 @@ def test_no_quota_is_no_capacity(services: Services, partition: str) -> None:
         body = b'{"ml.g6e.xlarge": 0}'
         url = f"{os.environ['AWS_ENDPOINT_URL']}/_reeldrop/quota"
         urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=10)
-    with pytest.raises(NoCapacity, match="quota"):
+    with pytest.raises(NoQuota, match="quota"):
         services.renderer.start(processing_job(partition))
     assert services.renderer.status(f"reeldrop-{partition}") is None

@@ -1,6 +1,6 @@
 """Keys, references by name, and folder defaults."""
 
-from processing.contract.errors import Code
+from contract.errors import Code
 from tests.corpus import images
 from tests.corpus.specimen import Bad, Harmless, yaml
 

@@ -2,7 +2,7 @@
 
 import json
 
-from processing.contract.errors import Code
+from contract.errors import Code
 from tests.corpus.specimen import Bad, Harmless, yaml
 
 T, R = Code.FIELD_TYPE, Code.FIELD_RANGE

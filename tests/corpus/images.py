@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from PIL import Image, ImageCms
 
-from processing.contract.errors import Code
+from contract.errors import Code
 from tests.corpus.specimen import Bad, Harmless
 
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from processing.contract.errors import Code
+from contract.errors import Code
 
 
 @dataclass(frozen=True)

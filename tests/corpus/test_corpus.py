@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from functions import keys
-from functions.job import Job, State, Task
+from contract.errors import MEANINGS, Code
+from functions import s3_keys
+from functions.adapters.child_reader import ChildReader, Request, Usage
 from functions.reading.limits import ALLOWANCES
-from functions.reading.reader import ChildReader, Request, Usage
-from functions.spec import FolderDefaults
-from processing.contract.errors import MEANINGS, Code
+from functions.spec.fields import FolderDefaults
+from functions.table.records import Job, State, Task
 from tests.corpus import drops, fields, images, texts, videos
 from tests.corpus.specimen import Bad, Harmless
 from tests.fakes import InProcessReader, World
@@ -93,7 +93,7 @@ def test_bad_input_is_answered(world: World, bad: Bad) -> None:
     for word in bad.words:
         assert word in f"{problem.message} {problem.hint}", said
 
-    answer = world.files.read("output", keys.rejected(job.path)).decode()
+    answer = world.files.read("output", s3_keys.rejected(job.path)).decode()
     assert "What:" in answer and "Mend:" in answer and bad.code in answer
     assert len(answer) < 20_000
     if bad.line is not None:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from processing.contract.errors import Code
+from contract.errors import Code
 from tests.corpus.specimen import Bad, Harmless, yaml
 
 KIB = 1024

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from processing.contract.errors import Code
+from contract.errors import Code
 from tests.corpus import images
 from tests.corpus.specimen import Bad, Harmless
 

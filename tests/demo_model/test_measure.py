@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from processing.demo_model import evaluate, world
-from processing.demo_model.measure import measure
+from demo_model import evaluate, world
+from demo_model.measure import measure
 
 
 @pytest.mark.parametrize("noise", [0, 12])

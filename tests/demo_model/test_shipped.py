@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from contract.catalogue import MODELS, Mode
+from contract.manifest import Parameters
+from demo_model import evaluate, install, world
+from demo_model.measure import measure
 from processing import pipelines, weights
-from processing.contract.catalogue import MODELS, Mode
-from processing.contract.manifest import Parameters
-from processing.demo_model import evaluate, install, world
-from processing.demo_model.measure import measure
 
 ROOM = install.SHIPPED.parent
 CARD = (ROOM / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def test_both_folders_are_whole_and_written_once(models: Path) -> None:
 
 
 def test_two_commands_may_write_the_folders_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "processing.demo_model.install", str(tmp_path)]
+    command = [sys.executable, "-m", "demo_model.install", str(tmp_path)]
     both = [subprocess.Popen(command, cwd=ROOM.parents[2]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)

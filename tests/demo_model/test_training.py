@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from contract.catalogue import Mode
+from demo_model import install, models, train, train_transformer
 from processing import weights
-from processing.contract.catalogue import Mode
-from processing.demo_model import install, models, train, train_transformer
 
 # Where each loss must be after the reduced training; they start at about 2, 8 and 1.9.
 BELOW = {"vae": 1.0, "text": 5.0, "transformer": 1.75}

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from processing.demo_model.training_log import Budget, Log, learning_rate_factor
+from demo_model.training_log import Budget, Log, learning_rate_factor
 
 
 def test_whichever_budget_ends_first_counts() -> None:

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 
+from contract.catalogue import MODELS
+from demo_model import models, world
 from local.bedrock import ADDED_SENTENCE
-from processing.contract.catalogue import MODELS
-from processing.demo_model import models, world
 
 
 def scenes(count: int, *, held_out: bool = False) -> list[world.Scene]:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from functions import keys
-from functions.job import State
-from functions.replies import Sidecar, Status
+from functions import s3_keys
+from functions.replies.sidecar import Sidecar
+from functions.replies.status import Status
+from functions.table.records import State
 from local.assembly import ROOT
 from local.drop_folder import DropFolder, make_ready, open_drop_folder
 from local.process import EmbeddedCloud
@@ -53,7 +54,7 @@ class Person:
 
     def status(self, path: str) -> Status | None:
         try:
-            return Status.from_json(self.read(keys.status(path)))
+            return Status.from_json(self.read(s3_keys.status(path)))
         except self.cloud.client("s3").exceptions.NoSuchKey:
             return None
 

@@ -8,8 +8,8 @@ from typing import Any
 import av
 import pytest
 
-from functions import keys
-from functions.job import State
+from functions import s3_keys
+from functions.table.records import State
 from local.assembly import ROOT
 from tests.e2e.conftest import Person, eventually
 
@@ -171,7 +171,7 @@ def test_every_sample_does_what_it_says(person: Person, tmp_path: Path) -> None:
     )
     planned = {"samples/plan-first", "samples/read-it-first"}
     paths = [
-        keys.path_of(f"{folder}{file.relative_to(SAMPLES).as_posix()}")
+        s3_keys.path_of(f"{folder}{file.relative_to(SAMPLES).as_posix()}")
         for file in SAMPLES.rglob("*")
         if file.suffix in {".yaml", ".txt", ".json"}
         and not file.name.startswith(("_defaults", "job.schema", "cogvideox-"))

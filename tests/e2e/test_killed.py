@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from functions import keys
-from functions.job import State
+from functions import s3_keys
+from functions.table.records import State
 from local.drop_folder import open_drop_folder
 from local.process import EmbeddedCloud
 from tests.e2e.conftest import Person, eventually
@@ -66,7 +66,7 @@ def ends_in_one_video(person: Person, name: str) -> None:
     status = person.final(name, seconds=300)
     assert status.state == State.SUCCEEDED, status
     person.mail(name)
-    assert versions(person, keys.published(name, 1, 1).video) == 1
+    assert versions(person, s3_keys.published(name, 1, 1).video) == 1
     mails = [
         f
         for f in (person.cloud.state / "outbox").glob("*.eml")

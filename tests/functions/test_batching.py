@@ -3,10 +3,11 @@
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
-from functions.batching import FILL, WORTH, Expected, Plan, Situation, kind_of, plan
-from functions.job import Limits, QueueEntry, TaskRef, Usage
-from functions.spec import Priority
-from processing.contract.catalogue import Mode
+from contract.catalogue import Mode
+from functions.planning.batching import FILL, WORTH, Expected, Plan, Situation, kind_of, plan
+from functions.spec.fields import Priority
+from functions.spec.folder_defaults import DayLimits
+from functions.table.records import QueueEntry, TaskRef, Usage
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 STARTUP, RENDER = 360.0, 200.0
@@ -42,7 +43,7 @@ def planned(
     free: int = 1,
     running: set[str] = frozenset(),  # type: ignore[assignment]
     served: tuple[str, ...] = (),
-    limits: Limits = Limits(),  # noqa: B008
+    limits: DayLimits = DayLimits(),  # noqa: B008
     usages: dict[str, Usage] | None = None,
     max_tasks: int = 128,
     max_runtime_seconds: float = 36_000,
@@ -173,22 +174,22 @@ def test_a_lower_priority_does_not_go_before_a_higher_one_of_another_kind() -> N
 def test_what_is_over_its_folders_allowance_is_held() -> None:
     line = [entry(n, folder=f) for n, f in enumerate(("a", "a", "b", "a"))]
     begun = {"a": Usage(day=NOW.date(), tasks=1, gpu_seconds=RENDER)}
-    found = planned(line, limits=Limits(videos=3), usages=begun)
+    found = planned(line, limits=DayLimits(videos=3), usages=begun)
     assert names(found) == [0, 2, 1] and [e.task_id for e in found.held] == ["j00003-01"]
-    found = planned(line, limits=Limits(gpu_minutes=7), usages=begun)
+    found = planned(line, limits=DayLimits(gpu_minutes=7), usages=begun)
     assert names(found) == [0, 2] and len(found.held) == 2
 
 
 def test_a_folder_may_have_smaller_limits_of_its_own() -> None:
     line = [entry(n, folder="a") for n in range(4)]
-    own = {"a": Usage(day=NOW.date(), limits=Limits(videos=2))}
-    found = planned(line, limits=Limits(videos=3), usages=own)
+    own = {"a": Usage(day=NOW.date(), limits=DayLimits(videos=2))}
+    found = planned(line, limits=DayLimits(videos=3), usages=own)
     assert names(found) == [0, 1] and len(found.held) == 2
 
 
 def test_what_is_tried_again_was_counted_before() -> None:
     line = [entry(1, folder="a"), entry(2, folder="a", counted_on=NOW.date())]
-    full = {"a": Usage(day=NOW.date(), tasks=1, limits=Limits(videos=1))}
+    full = {"a": Usage(day=NOW.date(), tasks=1, limits=DayLimits(videos=1))}
     found = planned(line, usages=full)
     assert names(found) == [2] and len(found.held) == 1
 
@@ -198,7 +199,7 @@ def test_a_plan_loses_and_doubles_nothing() -> None:
         entry(n, folder=str(n % 7), model=f"m{n % 3}", priority=("high", "normal", "low")[n % 3])
         for n in range(300)
     ]
-    found = planned(line, free=6, limits=Limits(videos=5), usages={"3": Usage(day=NOW.date())})
+    found = planned(line, free=6, limits=DayLimits(videos=5), usages={"3": Usage(day=NOW.date())})
     seen = Counter(e.task_id for job in found.jobs for e in job.entries)
     seen.update(e.task_id for e in found.held)
     assert set(seen.values()) == {1} and set(seen) <= {e.task_id for e in line}

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from functions import cancel
-from functions.cancel import deleted
-from functions.finish import attempt_ended
-from functions.job import QueueEntry, State, Waiting
-from functions.ports import QUEUE, WAITING, Answer
-from functions.sweep import sweep
+from functions.spec.language_model import Answer
+from functions.stages import cancel
+from functions.stages.cancel import deleted
+from functions.stages.finish import attempt_ended
+from functions.stages.sweep import sweep
+from functions.table.ledger import QUEUE, WAITING
+from functions.table.records import QueueEntry, State, Waiting
 from tests.fakes import PNG, World
 from tests.functions.test_submit import jobs, status, tasks
 

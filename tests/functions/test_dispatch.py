@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions import keys
-from functions.dispatch import TAKE_OVER_AFTER, dispatch
-from functions.finish import attempt_ended
-from functions.job import Attempt, QueueEntry, State, Task
-from functions.ports import (
+from functions import s3_keys
+from functions.stages.dispatch import dispatch
+from functions.stages.finish import attempt_ended
+from functions.stages.renderer import NoQuota, ProcessingJob
+from functions.stages.sweep import sweep
+from functions.table.attempts import TAKE_OVER_AFTER
+from functions.table.ledger import (
     CAPACITY,
     OPEN_ATTEMPTS,
     QUEUE,
-    NoCapacity,
-    ProcessingJob,
     Put,
     Record,
     Remove,
@@ -23,7 +23,7 @@ from functions.ports import (
     queue_key,
     task_key,
 )
-from functions.sweep import sweep
+from functions.table.records import Attempt, QueueEntry, State, Task
 from tests.fakes import PNG, World
 from tests.functions.test_submit import jobs, status, tasks
 
@@ -210,7 +210,7 @@ def test_every_step_may_be_the_last_of_a_dispatch(world: World) -> None:
 def test_a_long_queue_is_read_in_parts_and_a_small_folder_behind_it_has_its_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.dispatch._PAGE", 64)
+    monkeypatch.setattr("functions.table.queue._PAGE", 64)
     world.set(max_tasks_per_job=8)
     for number in range(600):
         world.clock.move(milliseconds=1)
@@ -259,8 +259,8 @@ def test_a_wake_up_while_all_is_in_use_reads_nothing_of_the_queue(world: World) 
 def test_every_folder_has_its_turn_when_there_are_more_than_are_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.dispatch._PAGE", 16)
-    monkeypatch.setattr("functions.dispatch._PAGES", 4)
+    monkeypatch.setattr("functions.table.queue._PAGE", 16)
+    monkeypatch.setattr("functions.table.queue._PAGES", 4)
     folders = 15
     for number in range(folders * 20):
         world.drop(f"jobs/{number % folders}/{number}.yaml", "prompt: x\nenhance: false\n")
@@ -443,7 +443,7 @@ def test_a_video_that_is_tried_again_is_counted_once(world: World) -> None:
 
 def test_what_could_not_be_started_spends_nothing_of_the_day(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
-    world.renderer.refuses = {f"s3://work/{keys.model('demo')}"}
+    world.renderer.refuses = {f"s3://work/{s3_keys.model('demo')}"}
     world.drop("jobs/1.yaml")
     world.dispatch()
     assert jobs(world)[0].state == State.FAILED
@@ -461,7 +461,7 @@ def test_what_was_replaced_before_it_could_start_spends_nothing_of_the_day(world
     def refusing(_job: ProcessingJob) -> None:
         world.clock.move(seconds=2)
         world.drop("jobs/1.yaml", "prompt: two\n")
-        raise NoCapacity("quota")
+        raise NoQuota("quota")
 
     world.renderer.start = refusing  # type: ignore[method-assign]
     world.dispatch()

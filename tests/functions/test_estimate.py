@@ -4,13 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from functions import estimate
-from functions.finish import attempt_ended
-from functions.job import Attempt, Learned
-from functions.ports import LEARNED, OPEN_ATTEMPTS, Conflict, attempt_key, task_key
-from processing.contract.catalogue import MODELS, Mode
-from processing.contract.manifest import Parameters
-from processing.contract.outcome import Outcome
+from contract.catalogue import MODELS, Mode
+from contract.manifest import Parameters
+from contract.outcome import Outcome
+from functions.planning import estimate
+from functions.spec.work import size_class_of
+from functions.stages.finish import attempt_ended
+from functions.stages.learning import learn
+from functions.table.ledger import LEARNED, OPEN_ATTEMPTS, Conflict, attempt_key, task_key
+from functions.table.rates import learned_rates
+from functions.table.records import Attempt, Learned
 from tests.fakes import World
 from tests.functions.test_submit import jobs, tasks
 
@@ -49,10 +52,10 @@ def test_a_type_without_a_known_price_has_no_cost() -> None:
 
 
 def test_alike_are_of_one_class() -> None:
-    sizes = [estimate.size_class_of(parameters(num_frames=n)) for n in (49, 41, 25, 9)]
+    sizes = [size_class_of(parameters(num_frames=n)) for n in (49, 41, 25, 9)]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
     flipped = parameters(height=720, width=480)
-    assert estimate.size_class_of(flipped) == estimate.size_class_of(parameters())
+    assert size_class_of(flipped) == size_class_of(parameters())
 
 
 def finish_one(world: World, name: str, *, startup: float, render: float) -> None:
@@ -75,17 +78,17 @@ def finish_one(world: World, name: str, *, startup: float, render: float) -> Non
 
 def test_finished_jobs_teach(world: World) -> None:
     finish_one(world, "a", startup=101, render=10)
-    (rate,) = estimate.read(world.ports).rates
+    (rate,) = learned_rates(world.ports).rates
     assert (rate.model, rate.instance_type, rate.jobs) == ("demo", G6E, 1)
     assert (rate.startup_seconds, rate.loading_seconds) == (100, 1)
-    found = estimate.of_task(estimate.read(world.ports), tasks(world)[0].parameters, "demo", G6E)
+    found = estimate.of_task(learned_rates(world.ports), tasks(world)[0].parameters, "demo", G6E)
     assert (found.startup_seconds, found.render_seconds) == (101, pytest.approx(10))
     finish_one(world, "b", startup=201, render=20)
-    (rate,) = estimate.read(world.ports).rates
+    (rate,) = learned_rates(world.ports).rates
     assert rate.startup_seconds == 150 and rate.jobs == 2, "the first few count evenly"
     for number in range(20):
         finish_one(world, f"c{number}", startup=301, render=20)
-    (rate,) = estimate.read(world.ports).rates
+    (rate,) = learned_rates(world.ports).rates
     assert 280 < rate.startup_seconds < 300, "old jobs are forgotten"
 
 
@@ -115,7 +118,7 @@ def test_a_job_that_died_or_clocks_that_disagree_teach_nothing(world: World) -> 
     (attempt,) = world.dispatch()
     world.clock.at -= timedelta(seconds=100)
     world.render(attempt)
-    assert estimate.read(world.ports) == Learned()
+    assert learned_rates(world.ports) == Learned()
 
 
 def test_one_job_is_learned_from_with_one_commit_and_few_reads(
@@ -133,5 +136,5 @@ def test_one_job_is_learned_from_with_one_commit_and_few_reads(
     before, reads = world.ledger.commits, []
     read = world.files.read
     monkeypatch.setattr(world.files, "read", lambda *a: (reads.append(a), read(*a))[1])
-    estimate.learn(world.ports, record.document, [task.document for task in tasks if task])
+    learn(world.ports, record.document, [task.document for task in tasks if task])
     assert world.ledger.commits - before <= 1 and len(reads) == 4

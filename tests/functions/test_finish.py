@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from functions import keys
-from functions.answers import LETTER_CLAIM
-from functions.finish import attempt_ended, file_written
-from functions.job import Attempt, State
-from functions.ports import OPEN_ATTEMPTS, OUTBOX, Letter
-from functions.replies import Sidecar
-from functions.sweep import sweep
-from processing.contract.errors import Transient
+from contract.errors import Transient
+from functions import s3_keys
+from functions.replies.publish import LETTER_CLAIM
+from functions.replies.sidecar import Sidecar
+from functions.stages.finish import attempt_ended, file_written
+from functions.stages.sweep import sweep
+from functions.table.ledger import OPEN_ATTEMPTS, OUTBOX
+from functions.table.records import Attempt, Letter, State
 from tests.fakes import World
 from tests.functions.test_spec import read
 from tests.functions.test_submit import jobs, status, tasks
@@ -25,7 +25,7 @@ def attempt(world: World) -> str:
 
 
 def result_key(world: World, attempt: str) -> str:
-    return keys.task_result(attempt, tasks(world)[0].task_id)
+    return s3_keys.task_result(attempt, tasks(world)[0].task_id)
 
 
 def test_a_finished_task_is_published_while_its_job_still_runs(world: World, attempt: str) -> None:
@@ -72,7 +72,7 @@ def test_results_told_of_many_times_are_published_once(world: World, attempt: st
 def test_a_result_that_comes_before_its_video_is_tried_again(world: World, attempt: str) -> None:
     (task,) = world.manifest(attempt).tasks
     world.write_result(attempt, task)
-    key = keys.task_file(attempt, task.task_id, "video.mp4")
+    key = s3_keys.task_file(attempt, task.task_id, "video.mp4")
     video = world.files.objects.pop(("work", key))
     with pytest.raises(Transient):
         file_written(world.ports, result_key(world, attempt))
@@ -88,7 +88,7 @@ def test_a_damaged_video_fails_with_its_name_and_is_not_published(
     (task,) = world.manifest(attempt).tasks
     world.write_result(attempt, task)
     world.files.write(
-        "work", keys.task_file(attempt, task.task_id, "video.mp4"), b"mp", "video/mp4"
+        "work", s3_keys.task_file(attempt, task.task_id, "video.mp4"), b"mp", "video/mp4"
     )
     file_written(world.ports, result_key(world, attempt))
     (done,) = tasks(world)
@@ -100,7 +100,7 @@ def test_a_damaged_video_fails_with_its_name_and_is_not_published(
 def test_completed_without_its_video_fails_with_its_name(world: World, attempt: str) -> None:
     (task,) = world.manifest(attempt).tasks
     world.write_result(attempt, task)
-    del world.files.objects[("work", keys.task_file(attempt, task.task_id, "video.mp4"))]
+    del world.files.objects[("work", s3_keys.task_file(attempt, task.task_id, "video.mp4"))]
     world.renderer.end(attempt, "Completed")
     attempt_ended(world.ports, attempt)
     problem = tasks(world)[0].problem
@@ -143,7 +143,7 @@ def test_a_worker_that_dies_after_some_leaves_the_rest_to_a_new_attempt(world: W
     assert [t.task_id for t in world.manifest(second).tasks] == [lost.task_id]
     # a late result of the first attempt is stale
     world.write_result(first, lost)
-    file_written(world.ports, keys.task_result(first, lost.task_id))
+    file_written(world.ports, s3_keys.task_result(first, lost.task_id))
     assert world.running() == [second]
     world.render(second)
     assert all(job.state == State.SUCCEEDED for job in jobs(world))

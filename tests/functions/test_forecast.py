@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from functions.job import State
+from functions.table.records import State
 from tests.fakes import World
 from tests.functions.test_submit import status, tasks
 
@@ -47,7 +47,7 @@ def test_the_end_of_a_running_job_is_what_its_worker_says(world: World) -> None:
     before = status(world, "one").expected.ends_at
     assert before is not None and before > world.clock() + timedelta(minutes=5), "its start-up too"
     (task,) = world.manifest(attempt).tasks
-    from functions.finish import file_written
+    from functions.stages.finish import file_written
 
     file_written(world.ports, world.write_progress(attempt, task, 50))
     left = tasks(world)[0].expected_seconds_left

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from functions.handlers import dispatch, entry, finish, submit, sweep
-from functions.job import State
+from functions.handlers import dispatch, finish, runtime, submit, sweep
+from functions.table.records import State
 from tests.fakes import World
 from tests.functions.test_submit import jobs, tasks
 
@@ -18,7 +18,7 @@ CONTEXT: Any = SimpleNamespace(
 
 @pytest.fixture(autouse=True)
 def _in_world(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry, "ports", lambda: world.ports)
+    monkeypatch.setattr(runtime, "ports", lambda: world.ports)
 
 
 def messages(*bodies: str) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def test_the_whole_way_through_the_entry_points(world: World) -> None:
 
 
 def test_what_happened_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    entry._tell("queued", {"job_id": "x"})
+    runtime._tell("queued", {"job_id": "x"})
     submit.handler(messages(object_created("input", "jobs/", "v1")), CONTEXT)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (counted,) = [line for line in lines if "_aws" in line]

@@ -50,5 +50,5 @@ def test_handlers_import_what_is_in_their_lock_and_nothing_that_reads_foreign_by
     )
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout))
-    assert "functions.reading.reader" in loaded
+    assert "functions.adapters.child_reader" in loaded
     assert not {"PIL", "av", "yaml"} & loaded

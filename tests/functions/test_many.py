@@ -7,13 +7,13 @@ from contextlib import suppress
 import pytest
 from PIL import Image
 
-from functions.job import State
-from functions.ports import Answer
-from functions.replies import Sidecar
-from functions.spec_text import Parsed
-from functions.submit import submit
-from functions.sweep import sweep
-from processing.contract.errors import Code, JobRejected, Problem
+from contract.errors import Code, JobRejected, Problem
+from functions.replies.sidecar import Sidecar
+from functions.spec.language_model import Answer
+from functions.spec.parsed import Parsed
+from functions.stages.submit import submit
+from functions.stages.sweep import sweep
+from functions.table.records import State
 from tests.fakes import PNG, World, picture
 from tests.functions.test_spec import read_all
 from tests.functions.test_submit import jobs, status, tasks

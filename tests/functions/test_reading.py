@@ -17,11 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw
 
-from functions import spec_text
-from functions.reading import child, limits, reader
+from contract.errors import JobRejected, Transient
+from functions.adapters import child_reader
+from functions.adapters.child_reader import _ARGUMENTS, ChildReader, _path
+from functions.reading import child, limits
 from functions.reading.limits import ALLOWANCES, Allowance
-from functions.reading.reader import ChildReader
-from processing.contract.errors import JobRejected, Transient
+from functions.spec import parsed
 from tests.corpus.images import chunk, coloured, png, saved
 from tests.corpus.videos import mp4
 from tests.fakes import InProcessReader
@@ -53,7 +54,7 @@ def rejected(reader: ChildReader, call: str, body: bytes) -> str:
     ],
 )
 def test_the_process_answers_as_we_would_ourselves(key: str, text: str) -> None:
-    assert ChildReader().spec(text.encode(), key) == spec_text.parse(text.encode(), key)
+    assert ChildReader().spec(text.encode(), key) == parsed.parse(text.encode(), key)
 
 
 _VALUES = st.recursive(
@@ -68,14 +69,14 @@ _VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text("abcxyz_", min_size=1), _VALUES))
-def test_nothing_changes_on_the_way(values: dict[str, spec_text.Value]) -> None:
+def test_nothing_changes_on_the_way(values: dict[str, parsed.Value]) -> None:
     try:
-        parsed = InProcessReader().spec(json.dumps(values).encode(), "jobs/bee.json")
+        read = InProcessReader().spec(json.dumps(values).encode(), "jobs/bee.json")
     except JobRejected as rejection:
         assert rejection.problems[0].code == "yaml-too-deep"
         return
-    assert repr(parsed.values) == repr(values)
-    assert parsed == spec_text.parse(json.dumps(values).encode(), "jobs/bee.json")
+    assert repr(read.values) == repr(values)
+    assert read == parsed.parse(json.dumps(values).encode(), "jobs/bee.json")
 
 
 @settings(max_examples=400)
@@ -90,7 +91,7 @@ def test_nothing_changes_on_the_way(values: dict[str, spec_text.Value]) -> None:
 )
 def test_any_text_is_read_or_refused_at_a_place_in_it(text: str, suffix: str) -> None:
     try:
-        spec_text.parse(text.encode(), f"jobs/bee.{suffix}")
+        parsed.parse(text.encode(), f"jobs/bee.{suffix}")
     except JobRejected as rejection:
         (problem,) = rejection.problems
         assert problem.message and problem.hint
@@ -106,12 +107,12 @@ def test_any_text_is_read_or_refused_at_a_place_in_it(text: str, suffix: str) ->
 )  # fmt: skip
 def test_the_line_that_a_hint_shows_is_read_as_what_was_meant(prompt: str) -> None:
     with pytest.raises(JobRejected) as caught:
-        spec_text.parse(f"seed: 7\nprompt: {prompt}\n".encode(), "jobs/bee.yaml")
+        parsed.parse(f"seed: 7\nprompt: {prompt}\n".encode(), "jobs/bee.yaml")
     (problem,) = caught.value.problems
     assert "quotes" in problem.hint and problem.place.line == 2
     shown = re.search(r"prompt: .*", problem.hint)
     assert shown is not None
-    assert spec_text.parse(shown[0].encode(), "jobs/bee.yaml").values == {"prompt": prompt}
+    assert parsed.parse(shown[0].encode(), "jobs/bee.yaml").values == {"prompt": prompt}
 
 
 # --- what the process may do ---------------------------------------------------------------
@@ -123,7 +124,7 @@ def test_the_process_may_have_little_of_anything(
     call: str,
 ) -> None:
     with subprocess.Popen(
-        [sys.executable, *reader._ARGUMENTS, call, *reader._path()],
+        [sys.executable, *_ARGUMENTS, call, *_path()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -145,7 +146,7 @@ def test_the_process_may_have_little_of_anything(
 def _acting(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Let the process be another one."""
     monkeypatch.setattr(
-        reader, "_ARGUMENTS", ("-I", "-S", "-c", f"import os, sys, time; {program}")
+        child_reader, "_ARGUMENTS", ("-I", "-S", "-c", f"import os, sys, time; {program}")
     )
     monkeypatch.setitem(limits.ALLOWANCES, "spec", Allowance(MIB, MIB, 1, 1.0))
 
@@ -225,7 +226,7 @@ def test_too_little_memory_and_time_is_an_answer(monkeypatch: pytest.MonkeyPatch
             "child.main('image')"
         )
         start = "import sys; _, *sys.path = sys.argv[1:]; "
-        monkeypatch.setattr(reader, "_ARGUMENTS", ("-I", "-S", "-c", start + code))
+        monkeypatch.setattr(child_reader, "_ARGUMENTS", ("-I", "-S", "-c", start + code))
         monkeypatch.setitem(limits.ALLOWANCES, "image", allowance)
         assert rejected(ChildReader(), "image", image) == "reference-unreadable"
 
@@ -408,7 +409,9 @@ def test_the_process_starts_without_what_it_does_not_need() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=_ROOT
     ).stdout.split()
-    assert not {"pydantic", "boto3", "PIL", "av", "dataclasses", "functions.ports"} & set(loaded)
+    assert not {"pydantic", "boto3", "PIL", "av", "dataclasses", "functions.spec.reader"} & set(
+        loaded
+    )
 
 
 _ROOT = Path(__file__).resolve().parent.parent.parent

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions import intake, resolve, spec
-from functions.defaults import Draft
-from functions.ports import Missing, Picture
-from functions.spec import JobSpec, parameters_of
-from processing.contract.catalogue import MODELS
-from processing.contract.errors import JobRejected, Problem
+from contract.catalogue import MODELS
+from contract.errors import JobRejected, Problem
+from functions.ports import Missing
+from functions.spec import drop_files, resolve
+from functions.spec.fields import MAX_PROBLEMS, MAX_VIDEOS, JobSpec, parameters_of
+from functions.spec.folder_defaults import Draft
+from functions.spec.reader import Picture
 from tests.fakes import InProcessReader
 
 
@@ -34,7 +35,7 @@ class Folder:
 
 def draft(body: bytes | str, key: str = "jobs/a.yaml", **others: bytes | str) -> Draft:
     files = {f"jobs/{name}": text for name, text in others.items()}
-    return intake.drafted(Folder({key: body, **files}), InProcessReader(), key)
+    return drop_files.drafted(Folder({key: body, **files}), InProcessReader(), key)
 
 
 def read_all(
@@ -49,7 +50,7 @@ def read_all(
         resolve.resolve(one, default_model="demo", job_id="job", picture=picture).model_copy(
             update={"matrix": None, "variations": 1}
         )
-        for one in intake.videos(found, default_model="demo", job_id="job")
+        for one in drop_files.videos(found, default_model="demo", job_id="job")
     ]
 
 
@@ -185,7 +186,7 @@ def test_every_wrong_field_is_told_at_once() -> None:
 def test_thousands_of_mistakes_are_answered_with_the_first_ones(key: str) -> None:
     with pytest.raises(JobRejected) as caught:
         read(json.dumps({f"field{n}": n for n in range(900)}), key)
-    assert len(caught.value.problems) == spec.MAX_PROBLEMS
+    assert len(caught.value.problems) == MAX_PROBLEMS
 
 
 def test_a_comment_that_cuts_the_prompt_is_warned_of() -> None:
@@ -254,7 +255,7 @@ def test_a_spec_resolves_to_what_its_model_can_do_or_is_refused(
     except JobRejected as rejection:
         assert all(p.code and p.hint for p in rejection.problems)
         return
-    assert 1 <= len(resolved) <= spec.MAX_VIDEOS
+    assert 1 <= len(resolved) <= MAX_VIDEOS
     for one in resolved:
         p = parameters_of(one)
         assert one.model is not None
@@ -305,7 +306,7 @@ def test_a_duration_is_the_nearest_number_of_frames() -> None:
 
 def test_a_prompt_with_more_words_than_tokens_is_refused() -> None:
     found = draft("prompt: " + "bee " * 200)
-    (one,) = intake.videos(found, default_model="demo", job_id="job")
+    (one,) = drop_files.videos(found, default_model="demo", job_id="job")
     resolved = resolve.resolve(one, default_model="demo", job_id="job")
     with pytest.raises(JobRejected) as caught:
         resolve.check_prompt(resolved, one)

@@ -7,19 +7,13 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
-from functions import keys
-from functions.job import Job, State, Task
-from functions.ports import (
-    QUEUE,
-    WAITING,
-    Answer,
-    LanguageModelUnavailable,
-    QueueEntry,
-    Waiting,
-)
-from functions.replies import Status
-from functions.submit import submit
-from functions.sweep import sweep
+from functions import s3_keys
+from functions.replies.status import Status
+from functions.spec.language_model import Answer, LanguageModelUnavailable
+from functions.stages.submit import submit
+from functions.stages.sweep import sweep
+from functions.table.ledger import QUEUE, WAITING
+from functions.table.records import Job, QueueEntry, State, Task, Waiting
 from tests.fakes import PNG, World
 
 
@@ -34,7 +28,7 @@ def tasks(world: World) -> list[Task]:
 
 
 def status(world: World, path: str) -> Status:
-    return Status.from_json(world.files.read("output", keys.status(path)))
+    return Status.from_json(world.files.read("output", s3_keys.status(path)))
 
 
 def test_a_drop_becomes_a_queued_job_with_a_status_and_a_wake_up(world: World) -> None:

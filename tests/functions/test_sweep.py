@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from functions.job import State
-from functions.sweep import sweep
+from functions.stages.sweep import sweep
+from functions.table.records import State
 from tests.fakes import World
 from tests.functions.test_submit import jobs
 

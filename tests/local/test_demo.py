@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from functions.job import State
-from functions.replies import Status, TaskStatus
+from contract.errors import Notice
+from functions.replies.status import Status, TaskStatus
+from functions.table.records import State
 from local import demo
 from local.assembly import ROOT
 from local.inbox import FolderInbox
-from processing.contract.errors import Notice
 
 SAMPLES = ROOT / "samples"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

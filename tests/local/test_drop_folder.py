@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from functions import keys
+from functions import s3_keys
 from local.drop_folder import upload_models
 from local.process import EmbeddedCloud
 
@@ -14,7 +14,7 @@ def test_weights_that_were_trained_further_replace_those_of_the_same_size(
     s3 = cloud.client("s3")
     weights = tmp_path / "demo" / "transformer" / "weights.safetensors"
     weights.parent.mkdir(parents=True)
-    key = f"{keys.model('demo')}transformer/weights.safetensors"
+    key = f"{s3_keys.model('demo')}transformer/weights.safetensors"
     (tmp_path / ".lock").touch()
     for content in (os.urandom(10_000_000), os.urandom(10_000_000)):
         weights.write_bytes(content)

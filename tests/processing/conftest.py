@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from contract.catalogue import MODELS, Mode
+from contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from contract.outcome import RESULT_FILE, Failed, Outcome, Rendered
 from processing import worker
-from processing.contract.catalogue import MODELS, Mode
-from processing.contract.manifest import Layout, Manifest, ManifestTask, Parameters
-from processing.contract.outcome import RESULT_FILE, Failed, Outcome, Rendered
 from tests import random_model
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from contract.errors import Code, TaskFailed
 from processing import clip, video
 from processing.clip import Clip, load_clip
-from processing.contract.errors import Code, TaskFailed
 
 ONE = 1 << 16  # of a display matrix
 

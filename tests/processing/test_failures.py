@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from contract.errors import Code, Problem, TaskFailed
+from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
 from processing import files, gif, pipelines, video, worker
 from processing.__main__ import main
-from processing.contract.errors import Code, Problem, TaskFailed
-from processing.contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
 
 
 def run(layout, message: Path) -> int:

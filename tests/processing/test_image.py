@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processing.contract.errors import Code, TaskFailed
+from contract.errors import Code, TaskFailed
 from processing.image import load_reference
 
 

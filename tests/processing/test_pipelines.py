@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.catalogue import MODELS, Mode
 from processing import pipelines
-from processing.contract.catalogue import MODELS, Mode
 
 
 def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:

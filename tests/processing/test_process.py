@@ -74,14 +74,11 @@ def test_importing_any_module_of_the_room_imports_no_torch():
     assert not loaded & {"torch", "diffusers", "transformers", "boto3", "botocore"}
 
 
-@pytest.mark.parametrize("package", ["processing.contract", "processing.__main__"])
+@pytest.mark.parametrize("package", ["contract", "processing.__main__"])
 def test_contract_and_entry_import_next_to_nothing(package):
     modules = [package]
-    if package == "processing.contract":
-        modules += [
-            f"processing.contract.{path.stem}"
-            for path in (REPOSITORY / "processing" / "contract").glob("*.py")
-        ]
+    if package == "contract":
+        modules += [f"contract.{path.stem}" for path in (REPOSITORY / "contract").glob("*.py")]
 
     loaded = modules_after(*modules)
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from contract.manifest import Layout
 from processing import progress
-from processing.contract.manifest import Layout
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The stand-in model: small, the same each time, written once, and honest about what it is."""
 
+from contract.catalogue import Mode
 from processing import weights
-from processing.contract.catalogue import Mode
 from tests import random_model
 
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress
 from processing import video, weights, worker
-from processing.contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress
 
 
 def decoded(path: Path) -> NDArray[np.uint8]:

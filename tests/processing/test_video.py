@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from contract.errors import Code, TaskFailed
 from processing import video
-from processing.contract.errors import Code, TaskFailed
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from contract.errors import Code
+from contract.manifest import Layout
+from contract.outcome import VIDEO_FILE, Rendered
+from demo_model import install
 from processing import pipelines, video, worker
 from processing.clip import load_clip
-from processing.contract.errors import Code
-from processing.contract.manifest import Layout
-from processing.contract.outcome import VIDEO_FILE, Rendered
-from processing.demo_model import install
 from tests.processing.test_render import decoded
 
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+from contract.catalogue import Mode
+from contract.errors import Code, TaskFailed
 from processing import weights
-from processing.contract.catalogue import Mode
-from processing.contract.errors import Code, TaskFailed
 
 
 @pytest.fixture

@@ -16,11 +16,31 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from functions import allowance, keys
-from functions.cancel import SUPERSEDED, deleted
-from functions.dispatch import dispatch
-from functions.finish import attempt_ended, file_written
-from functions.job import (
+from contract.errors import Transient
+from functions import s3_keys
+from functions.replies.sidecar import Sidecar
+from functions.replies.status import Status
+from functions.spec.language_model import Answer, LanguageModelUnavailable
+from functions.stages.cancel import SUPERSEDED, deleted
+from functions.stages.dispatch import dispatch
+from functions.stages.finish import attempt_ended, file_written
+from functions.stages.ports import Ports
+from functions.stages.renderer import NoQuota, ProcessingJob
+from functions.stages.submit import submit
+from functions.stages.sweep import sweep
+from functions.table import day_limits
+from functions.table.ledger import (
+    CAPACITY,
+    OPEN_ATTEMPTS,
+    OUTBOX,
+    QUEUE,
+    WAITING,
+    Change,
+    Put,
+    owner_key,
+    usage_key,
+)
+from functions.table.records import (
     Attempt,
     Capacity,
     Job,
@@ -31,26 +51,6 @@ from functions.job import (
     Usage,
     Waiting,
 )
-from functions.ports import (
-    CAPACITY,
-    OPEN_ATTEMPTS,
-    OUTBOX,
-    QUEUE,
-    WAITING,
-    Answer,
-    Change,
-    LanguageModelUnavailable,
-    NoCapacity,
-    Ports,
-    ProcessingJob,
-    Put,
-    newest_key,
-    usage_key,
-)
-from functions.replies import Sidecar, Status
-from functions.submit import submit
-from functions.sweep import sweep
-from processing.contract.errors import Transient
 from tests.fakes import FakeLedger, FakeRenderer, World
 
 SWEEP_EVERY_SECONDS = 300
@@ -149,8 +149,8 @@ class WatchedLedger(FakeLedger):
         ]
         seconds = sum(other.counted_seconds for other in counted)
         true = Usage(day=task.counted_on, tasks=len(counted), gpu_seconds=seconds)
-        of_all = allowance.of_all(self._simulation.settings)
-        if not (of_all.allow(true) and usage.document.limits.allow(true)):
+        of_all = day_limits.of_all(self._simulation.settings)
+        if not (true.within(of_all) and true.within(usage.document.limits)):
             raise Violated(f"'{task.folder}' has had {true}")
 
 
@@ -171,7 +171,7 @@ class WatchedRenderer(FakeRenderer):
     def start(self, job: ProcessingJob) -> None:
         simulation = self._simulation
         if simulation.happens("no_quota"):
-            raise NoCapacity("the account's quota for ml.g6e.xlarge processing jobs is used up")
+            raise NoQuota("the account's quota for ml.g6e.xlarge processing jobs is used up")
         super().start(job)
         mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
         running = simulation.running()
@@ -305,7 +305,7 @@ class Simulation(World):
         """Upload, with the event that follows."""
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
         version = self.files.facts("input", key).version
-        if keys.kind_of(key) == keys.Kind.SPEC:
+        if s3_keys.kind_of(key) == s3_keys.Kind.SPEC:
             self.dropped.append((key, version))
         self.event("submit", lambda ports: submit(ports, "input", key, version))
 
@@ -343,8 +343,8 @@ class Simulation(World):
     def _task_done(self, attempt_id: str, task: Any) -> None:
         if self.renderer.jobs[attempt_id][1] == "Stopped":
             return
-        key = keys.task_result(attempt_id, task.task_id)
-        video = keys.task_file(attempt_id, task.task_id, "video.mp4")
+        key = s3_keys.task_result(attempt_id, task.task_id)
+        video = s3_keys.task_file(attempt_id, task.task_id, "video.mp4")
         self.write_result(attempt_id, task, fail=self.happens("task_fails"))
         if self.happens("result_garbage"):
             self.files.write("work", key, b"{", "application/json")
@@ -390,7 +390,7 @@ class Simulation(World):
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
-            if allowance.today(
+            if day_limits.today(
                 self._plain,
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
             ):
@@ -548,7 +548,7 @@ class Simulation(World):
 
             @staticmethod
             def write(bucket: str, key: str, body: bytes, content_type: str) -> None:
-                if key.startswith(keys.VIDEOS_PREFIX) and key.endswith(".json"):
+                if key.startswith(s3_keys.VIDEOS_PREFIX) and key.endswith(".json"):
                     written = Sidecar.from_json(body)
                     simulation.published.setdefault(written.task_id, set()).add(written.attempt_id)
                 files.write(bucket, key, body, content_type)
@@ -579,7 +579,7 @@ class Simulation(World):
 
     def _check_drops(self, jobs: dict[str, Job]) -> None:
         for key, version in self.dropped:
-            job = jobs.get(keys.job_id("input", key, version))
+            job = jobs.get(s3_keys.job_id("input", key, version))
             if job is None:
                 # Overwritten before its event came, and the event was lost: the newer one counts.
                 there = ("input", key) in self.files.objects
@@ -595,13 +595,13 @@ class Simulation(World):
             self._check_status(job)
 
     def _check_status(self, job: Job) -> None:
-        newest = self.ledger.get(newest_key(job.path))
+        newest = self.ledger.get(owner_key(job.path))
         if newest is None or newest.document.job_id != job.job_id:
             return
-        status = Status.from_json(self.files.read("output", keys.status(job.path)))
+        status = Status.from_json(self.files.read("output", s3_keys.status(job.path)))
         if (status.job_id, status.state) != (job.job_id, job.state):
             raise Violated(f"the status of {job.path} says {status.state}, it is {job.state}")
-        refused = ("output", keys.rejected(job.path)) in self.files.objects
+        refused = ("output", s3_keys.rejected(job.path)) in self.files.objects
         if refused != (job.state == State.REJECTED):
             raise Violated(f"{job.path} is {job.state}, and its refusal is there: {refused}")
 
@@ -635,7 +635,7 @@ class Simulation(World):
                 raise Violated(f"leases left: {record.document.leases}")
 
     def _check_video(self, job: Job, task: Task) -> None:
-        at = keys.published(job.path, task.number, job.task_count)
+        at = s3_keys.published(job.path, task.number, job.task_count)
         sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
         if sidecar.job_id != job.job_id:
             return  # a newer version of the same key was published there since

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from functions import allowance, keys
-from functions.finish import attempt_ended
-from functions.job import Job, QueueEntry, State, Waiting
-from functions.ports import OPEN_ATTEMPTS, QUEUE, WAITING, Attempt
-from functions.submit import submit
-from functions.sweep import sweep
+from functions import s3_keys
+from functions.stages.finish import attempt_ended
+from functions.stages.submit import submit
+from functions.stages.sweep import sweep
+from functions.table import day_limits
+from functions.table.ledger import OPEN_ATTEMPTS, QUEUE, WAITING
+from functions.table.records import Attempt, Job, QueueEntry, State, Waiting
 from tests.fakes import PNG
 from tests.simulation.cloud import SWEEP_EVERY_SECONDS, Faults, Handler, Simulation
 
@@ -145,7 +146,7 @@ class Cloud(RuleBasedStateMachine):
 
     def _limited(self) -> bool:
         queued = self.cloud.ledger.query(QUEUE, QueueEntry)
-        return bool(allowance.today(self.cloud.ports, [e.document.folder for e in queued]))
+        return bool(day_limits.today(self.cloud.ports, [e.document.folder for e in queued]))
 
     def _everything_goes_its_way(self) -> None:
         """Two sweeps have mended what was broken; what is left to do takes its time."""
@@ -160,7 +161,7 @@ class Cloud(RuleBasedStateMachine):
         for key, version in cloud.dropped:
             there = ("input", key) in cloud.files.objects
             if there and cloud.files.facts("input", key).version == version:
-                assert keys.job_id("input", key, version) in jobs, f"{key} was lost"
+                assert s3_keys.job_id("input", key, version) in jobs, f"{key} was lost"
 
 
 def _machine() -> Any:

@@ -11,53 +11,53 @@ from local.assembly import ROOT
 # name: (module, text of the guard, text without it)
 MUTANTS = {
     "a video is not compared with its hash": (
-        "functions.finish",
+        "functions.stages.finish",
         "        if found != sha256:",
         "        if False:",
     ),
     "a video that never comes is waited for": (
-        "functions.finish",
+        "functions.stages.finish",
         "            if not job_has_ended:",
         "            if True:",
     ),
     "an ending is believed without asking SageMaker": (
-        "functions.finish",
+        "functions.stages.finish",
         "    if status is None or not status.ended:",
         "    if status is None:",
     ),
     "tasks without a result are forgotten when their job ends": (
-        "functions.finish",
+        "functions.stages.finish",
         '            transitions.requeue(ports, attempt, ref, charge=charge, reason=f"new attempt: '
         '{reason}")\n',
         "            pass\n",
     ),
     "attempts are not counted": (
-        "functions.finish",
+        "functions.stages.finish",
         "task.document.attempts >= ports.settings.max_attempts:",
         "False:",
     ),
     "a lease is not given back": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         "            changes.append(Put(CAPACITY, new, capacity.revision))\n",
         "            pass\n",
     ),
     "leases are not counted": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         "    free = settings.max_processing_jobs - len(capacity.leases)",
         "    free = settings.max_processing_jobs",
     ),
     "an abandoned attempt is not taken over": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         "    return moving and ports.now() - attempt.updated_at > TAKE_OVER_AFTER",
         "    return False",
     ),
     "an attempt that was accepted unheard starts with what is left": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         '    if attempt.state == "claiming":\n        tasks',
         "    if True:\n        tasks",
     ),
     "no quota is believed without asking whether the job exists": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         "        status = ports.renderer.status(attempt.attempt_id)\n"
         "        if status is None and isinstance(refusal, NameTaken):",
         "        status = ports.renderer.status(attempt.attempt_id)\n"
@@ -65,58 +65,58 @@ MUTANTS = {
         "        if status is None and isinstance(refusal, NameTaken):",
     ),
     "tasks without capacity are not put back": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         "        transitions.requeue(ports, attempt, ref, charge=False, reason=attempt.reason)\n",
         "        pass\n",
     ),
     "a return is not noted before tasks go back": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         'record = _move(ports, record, state="returning", reason=str(full))',
         "record = Record(record.key, attempt, record.revision)",
     ),
     "a type that was refused is never asked again": (
-        "functions.dispatch",
+        "functions.stages.dispatch",
         "        if ports.now() - refusal.at < PASSED_OVER_FOR",
         "        if True",
     ),
     "a claim leaves the queue entry": (
-        "functions.transitions",
+        "functions.table.tasks",
         "                *(Remove(queue_key(record.document), 1) for record in queued),\n",
         "",
     ),
     "a job that exists is taken in again": (
-        "functions.submit",
+        "functions.stages.submit",
         "        if record is not None and record.document.state != State.WAITING:",
         "        if record is not None and record.document.state == State.RUNNING:",
     ),
     "what is started is not counted to its folder's day": (
-        "functions.transitions",
+        "functions.table.tasks",
         "            usages[task.folder] = after\n",
         "            pass\n",
     ),
     "a letter is sent by whoever sees it": (
-        "functions.answers",
+        "functions.replies.publish",
         "    try:\n        ports.ledger.commit(Put(letter.key, claimed, letter.revision))\n"
         "    except Conflict:\n        return\n",
         "",
     ),
     "the sweeper does not look at the letters": (
-        "functions.sweep",
+        "functions.stages.sweep",
         "    each(_letter, ports.ledger.query(OUTBOX, Letter))\n",
         "",
     ),
     "the sweeper does not look at the inbox": (
-        "functions.sweep",
+        "functions.stages.sweep",
         "        _inbox(ports)\n",
         "        pass\n",
     ),
     "the sweeper does not look at the attempts": (
-        "functions.sweep",
+        "functions.stages.sweep",
         "    each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))\n",
         "",
     ),
     "the sweeper does not look at what waits": (
-        "functions.sweep",
+        "functions.stages.sweep",
         "    each(_waiting, ports.ledger.query(WAITING, Waiting))\n",
         "",
     ),
@@ -132,7 +132,14 @@ CHOSEN = list(MUTANTS) if os.environ.get("REELDROP_SIMULATE") == "whole" else li
 
 def test_with_every_guard_in_place_nothing_is_noticed() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.simulation.mutant", "functions.finish", "import", "import"],
+        [
+            sys.executable,
+            "-m",
+            "tests.simulation.mutant",
+            "functions.stages.finish",
+            "import",
+            "import",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

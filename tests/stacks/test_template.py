@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from functions import keys, routes
+from functions import s3_keys
+from functions.handlers import events
 from functions.settings import Settings
 from stacks.worker import IMAGE
 
@@ -57,12 +58,12 @@ def test_a_drop_is_heard_whatever_its_suffix(template: dict[str, Any]) -> None:
 def test_only_results_and_progress_of_the_worker_are_heard(template: dict[str, Any]) -> None:
     work = bucket(template, "Work")
     for name in ("result.json", "progress-40.json"):
-        assert matching(template, created(work, keys.task_file("a-1", "bee-01", name))) == 1
+        assert matching(template, created(work, s3_keys.task_file("a-1", "bee-01", name))) == 1
     for key in (
-        keys.task_file("a-1", "bee-01", "video.mp4"),
-        keys.attempt_manifest("a-1"),
-        keys.kept_reference("bee-1", ".png"),
-        keys.model("demo") + "vae/config.json",
+        s3_keys.task_file("a-1", "bee-01", "video.mp4"),
+        s3_keys.attempt_manifest("a-1"),
+        s3_keys.kept_reference("bee-1", ".png"),
+        s3_keys.model("demo") + "vae/config.json",
     ):
         assert matching(template, created(work, key)) == 0, key
 
@@ -70,11 +71,11 @@ def test_only_results_and_progress_of_the_worker_are_heard(template: dict[str, A
 def test_nothing_that_we_write_for_people_is_heard(template: dict[str, Any]) -> None:
     output = bucket(template, "Output")
     written = [
-        keys.status("bee"),
-        keys.rejected("bee"),
-        keys.review("bee"),
-        keys.contact_sheet("bee"),
-        *keys.published("bee", 1, 1),
+        s3_keys.status("bee"),
+        s3_keys.rejected("bee"),
+        s3_keys.review("bee"),
+        s3_keys.contact_sheet("bee"),
+        *s3_keys.published("bee", 1, 1),
     ]
     assert not any(matching(template, created(output, key)) for key in written)
     notified = resources(template, "AWS::S3::Bucket")[output]
@@ -95,7 +96,7 @@ def test_the_end_of_our_processing_jobs_is_heard(
     template: dict[str, Any], name: str, status: str, heard: int
 ) -> None:
     detail = {"ProcessingJobName": name, "ProcessingJobStatus": status}
-    event = {"source": "aws.sagemaker", "detail-type": routes.PROCESSING_CHANGED, "detail": detail}
+    event = {"source": "aws.sagemaker", "detail-type": events.PROCESSING_CHANGED, "detail": detail}
     assert matching(template, event) == heard
 
 

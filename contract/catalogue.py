@@ -1,0 +1,230 @@
+"""The models we can run, with what each one can do.
+
+Sizes, frame counts, token limits and data types are those of the model cards and of diffusers'
+own checks; `memory_gb` and figures of speed are not here because they are measured, not declared.
+"""
+
+import re
+from enum import StrEnum
+
+from contract.document import Document
+
+
+class Mode(StrEnum):
+    """What a video is made from. The name says the pipeline."""
+
+    TEXT_TO_VIDEO = "text-to-video"
+    IMAGE_TO_VIDEO = "image-to-video"
+    VIDEO_TO_VIDEO = "video-to-video"
+
+
+class Preset(StrEnum):
+    """How much work goes into a video."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    BEST = "best"
+
+
+class Size(Document):
+    """Height before width, in pixels, as in diffusers."""
+
+    height: int
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+class Weights(Document):
+    """One folder in diffusers' layout, and what it can do.
+
+    `folder` is the name under the models prefix; `repository` is where the weights come from,
+    or None for those we make ourselves.
+    """
+
+    folder: str
+    repository: str | None
+    sizes: tuple[Size, ...]
+    """Valid sizes; the first one is the default."""
+
+
+class World(Document):
+    """What a model that knows little knows, in words."""
+
+    words: tuple[tuple[str, ...], ...]
+    """Groups. A prompt about this world has words of the first two; with a reference, of any."""
+    notice: str
+    """What a person should know whose prompt is about something else."""
+
+    def has(self, prompt: str, *, reference: bool) -> bool:
+        """Whether a prompt is about this world. A blank one says nothing, and so is not about
+        another; one in other letters than these words is."""
+        said = set(re.findall(r"[a-z]+", prompt.lower()))
+        groups = [not said.isdisjoint(group) for group in self.words]
+        return not prompt.strip() or (any(groups) if reference else all(groups[:2]))
+
+
+class Model(Document):
+    """A model as people name it, with one set of weights for each mode it has."""
+
+    name: str
+    licence: str
+    dtype: str
+    weights: dict[Mode, Weights]
+    num_frames: tuple[int, ...]
+    """Valid frame counts; the first one is the default."""
+    fps: int
+    prompt_tokens: int
+    """Length to which the text encoder's input is padded and cut."""
+    scheduler: str
+    """A scheduler class of diffusers."""
+    use_dynamic_cfg: bool
+    num_inference_steps: dict[Preset, int]
+    """By preset. `standard` is what the model's authors use, and the default."""
+    guidance_scale: float
+    world: World | None = None
+    """None: it knows the world that everybody knows."""
+
+
+def _size(height: int, width: int) -> Size:
+    return Size(height=height, width=width)
+
+
+def _steps(draft: int, standard: int, best: int) -> dict[Preset, int]:
+    return {Preset.DRAFT: draft, Preset.STANDARD: standard, Preset.BEST: best}
+
+
+_COGVIDEOX_LICENCE = "CogVideoX License (commercial use needs registration and has limits)"
+# CogVideoX was trained on 480x720; its frames come as 8k + 1.
+_FRAMES_1_0 = (49, 41, 33, 25, 17, 9)
+_SIZES_1_5_IMAGE = tuple(
+    size
+    for long in range(1360, 767, -16)
+    for size in ((_size(768, long),) if long == 768 else (_size(768, long), _size(long, 768)))
+)
+
+_WORLD_OF_DEMO = World(
+    words=tuple(
+        tuple(group.split())
+        for group in (
+            "circle circles ball disc round square squares box block triangle triangles sided "
+            "pyramid star stars",
+            "red crimson scarlet orange tangerine yellow golden lemon green emerald blue azure "
+            "purple violet white black grey gray",
+            "left right up down top bottom upwards downwards leftwards rightwards move moves "
+            "moving still motionless rests resting grow grows growing bigger larger expands "
+            "expanding shrink shrinks shrinking smaller contracts contracting rotate rotates "
+            "rotating spin spins spinning turns turning",
+        )
+    ),
+    notice="The demo model knows shapes, colours and motions: circles, squares, triangles and "
+    "stars that move, turn, grow or shrink on a plain background. Name a shape and a colour; "
+    "whatever else the prompt says is lost on it.",
+)
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            name="demo",
+            licence="Apache-2.0",
+            dtype="float32",
+            weights={
+                # Learned positions tie the transformer to the one size that it was trained on.
+                Mode.TEXT_TO_VIDEO: Weights(folder="demo", repository=None, sizes=(_size(64, 96),)),
+                Mode.IMAGE_TO_VIDEO: Weights(
+                    folder="demo-i2v", repository=None, sizes=(_size(64, 96),)
+                ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="demo", repository=None, sizes=(_size(64, 96),)
+                ),
+            },
+            num_frames=(17,),
+            fps=8,
+            prompt_tokens=64,
+            scheduler="CogVideoXDDIMScheduler",
+            use_dynamic_cfg=False,
+            num_inference_steps=_steps(12, 25, 50),
+            guidance_scale=4.0,
+            world=_WORLD_OF_DEMO,
+        ),
+        Model(
+            name="cogvideox-2b",
+            licence="Apache-2.0",
+            dtype="float16",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="cogvideox-2b",
+                    repository="zai-org/CogVideoX-2b",
+                    sizes=(_size(480, 720),),
+                ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="cogvideox-2b",
+                    repository="zai-org/CogVideoX-2b",
+                    sizes=(_size(480, 720),),
+                ),
+            },
+            num_frames=_FRAMES_1_0,
+            fps=8,
+            prompt_tokens=226,
+            scheduler="CogVideoXDDIMScheduler",
+            use_dynamic_cfg=False,
+            num_inference_steps=_steps(25, 50, 80),
+            guidance_scale=6.0,
+        ),
+        Model(
+            name="cogvideox-5b",
+            licence=_COGVIDEOX_LICENCE,
+            dtype="bfloat16",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="cogvideox-5b",
+                    repository="zai-org/CogVideoX-5b",
+                    sizes=(_size(480, 720),),
+                ),
+                Mode.IMAGE_TO_VIDEO: Weights(
+                    folder="cogvideox-5b-i2v",
+                    repository="zai-org/CogVideoX-5b-I2V",
+                    sizes=(_size(480, 720),),
+                ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="cogvideox-5b",
+                    repository="zai-org/CogVideoX-5b",
+                    sizes=(_size(480, 720),),
+                ),
+            },
+            num_frames=_FRAMES_1_0,
+            fps=8,
+            prompt_tokens=226,
+            scheduler="CogVideoXDPMScheduler",
+            use_dynamic_cfg=True,
+            num_inference_steps=_steps(25, 50, 80),
+            guidance_scale=6.0,
+        ),
+        Model(
+            name="cogvideox1.5-5b",
+            licence=_COGVIDEOX_LICENCE,
+            dtype="bfloat16",
+            weights={
+                Mode.TEXT_TO_VIDEO: Weights(
+                    folder="cogvideox1.5-5b",
+                    repository="zai-org/CogVideoX1.5-5B",
+                    sizes=(_size(768, 1360),),
+                ),
+                Mode.IMAGE_TO_VIDEO: Weights(
+                    folder="cogvideox1.5-5b-i2v",
+                    repository="zai-org/CogVideoX1.5-5B-I2V",
+                    sizes=_SIZES_1_5_IMAGE,
+                ),
+            },
+            num_frames=(81, 161),
+            fps=16,
+            prompt_tokens=224,
+            scheduler="CogVideoXDPMScheduler",
+            use_dynamic_cfg=True,
+            num_inference_steps=_steps(25, 50, 80),
+            guidance_scale=6.0,
+        ),
+    )
+}

@@ -1,0 +1,95 @@
+"""`python -m demo_model.install OUT_DIR`: the trained demo model, as two model folders.
+
+    OUT_DIR/demo        text to video
+    OUT_DIR/demo-i2v    image to video
+
+The repository holds the second one, whole. The first is the same weights without the inputs for a
+picture's latents, so it is made from it. No torch is needed, and the bytes are always the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.numpy import load_file, save_file
+
+from contract.catalogue import MODELS, Mode
+from contract.errors import Failure
+from demo_model import models
+from processing import weights
+
+SHIPPED = Path(__file__).parent / "weights" / "demo-i2v"
+"""The trained model in the repository: diffusers' layout, half precision."""
+
+_TRANSFORMER = Path("transformer", "diffusion_pytorch_model.safetensors")
+_PATCHES = "patch_embed.proj.weight"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write both folders. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m demo_model.install")
+    parser.add_argument("folder", metavar="OUT_DIR", type=Path)
+    write(parser.parse_args(arguments).folder)
+    return 0
+
+
+def write(folder: Path, shipped: Path = SHIPPED) -> None:
+    """Write the two model folders below `folder`; those that are there and current stay."""
+    kept = weights.fingerprint(shipped)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        # Two commands may want them at once; the second one finds what the first one wrote.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for mode in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
+            _write(folder / MODELS["demo"].weights[mode].folder, mode, shipped, kept)
+
+
+def _write(target: Path, mode: Mode, shipped: Path, kept: str) -> None:
+    mark = target.with_name(f".{target.name}.made-from")
+    if _is_whole(target, mode) and mark.is_file() and mark.read_text() == kept:
+        return
+    # Written aside and moved, so that an interrupted run leaves no half of a model.
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(shipped, part)
+    if mode == Mode.TEXT_TO_VIDEO:
+        _drop_image_inputs(part)
+    shutil.rmtree(target, ignore_errors=True)
+    part.replace(target)
+    mark.write_text(kept, encoding="utf-8")
+
+
+def _is_whole(folder: Path, mode: Mode) -> bool:
+    try:
+        weights.check(folder, mode)
+    except Failure:
+        return False
+    return True
+
+
+def _drop_image_inputs(folder: Path) -> None:
+    """Make the text model of the image model in `folder`."""
+    _rewrite(folder / "transformer" / "config.json", {"in_channels": models.LATENT_CHANNELS})
+    _rewrite(
+        folder / "model_index.json",
+        {"_class_name": weights.PIPELINE_CLASSES[Mode.TEXT_TO_VIDEO]},
+    )
+    tensors = load_file(folder / _TRANSFORMER)
+    tensors[_PATCHES] = tensors[_PATCHES][:, : models.LATENT_CHANNELS].copy()
+    save_file(tensors, folder / _TRANSFORMER, metadata={"format": "pt"})
+
+
+def _rewrite(path: Path, changes: dict[str, object]) -> None:
+    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    content |= changes
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""The `Reader` port: starts a process for each piece, gives it the bytes, takes its answer.
+
+The process has nothing of ours: no credentials, no environment, no open file, and little memory
+and time. When it dies, is slow or answers nonsense, that is the fault of what it read.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from contract.document import Document
+from contract.errors import Code, JobRejected, Notice, Problem, Transient
+from functions.reading.child import LATE_IMPORT, READY
+from functions.reading.limits import ALLOWANCES, MAX_ANSWER_BYTES
+from functions.spec.parsed import Parsed
+from functions.spec.reader import Clip, Picture
+
+# Not -m: the process must find what we find, wherever Lambda or a test has put it.
+_PROGRAM = (
+    "import sys; call, *sys.path = sys.argv[1:]; "
+    "from functions.reading.child import main; main(call)"
+)
+# No environment, no site-packages of its own, no .pyc files written.
+_ARGUMENTS = ("-I", "-S", "-B", "-c", _PROGRAM)
+_CHUNK = 1024 * 1024
+
+
+class Usage(NamedTuple):
+    """What a process used. Linux counts into its memory what ours had when it was started."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    max_rss_bytes: int
+    exit_status: int
+
+
+class Request(NamedTuple):
+    """What a process is asked: a call, what it reads, and what that is called."""
+
+    call: str
+    name: str
+    blobs: Sequence[bytes]
+    labels: Sequence[str] = ()
+
+    def header(self) -> bytes:
+        """The line that goes before the blobs."""
+        sizes = [len(blob) for blob in self.blobs]
+        line = json.dumps({"name": self.name, "labels": self.labels, "sizes": sizes})
+        return line.encode() + b"\n"
+
+
+class _Refused(Document):
+    fault: Problem
+
+
+class _Spec(Document):
+    values: dict[str, JsonValue]
+    places: list[tuple[list[str | int], int, int]]
+    warnings: list[tuple[str, str]]
+
+
+class _Image(Document):
+    height: int
+    width: int
+    png_bytes: int
+    """Where the PNG ends and the preview begins."""
+
+
+class _Video(Document):
+    height: int
+    width: int
+    num_frames: int
+    fps: float
+
+
+class _Sheet(Document):
+    pass
+
+
+A = TypeVar("A", bound=Document)
+
+
+class _Broken(Exception):
+    """The process gave no answer that can be understood."""
+
+
+class ChildReader:
+    """See `Reader`. `usage` tells of the last process."""
+
+    usage: Usage | None = None
+
+    def spec(self, body: bytes, key: str) -> Parsed:
+        """See `Reader.spec`."""
+        unreadable = Problem(
+            code=Code.SPEC_UNREADABLE,
+            message="The spec could not be read in the time and memory that any spec needs.",
+            hint="Write it anew as a few plain lines, each  field: value.",
+        )
+        found, _ = self._ask(_Spec, Request("spec", key, [body]), unreadable)
+        return Parsed(
+            found.values,
+            {tuple(path): (line, column) for path, line, column in found.places},
+            tuple(Notice(code=code, message=message) for code, message in found.warnings),
+        )
+
+    def image(self, body: bytes, name: str) -> Picture:
+        """See `Reader.image`."""
+        unreadable = Problem(
+            code=Code.REFERENCE_UNREADABLE,
+            message=f"The image {name} could not be decoded in the time and memory that images "
+            "need.",
+            hint="Open it in a viewer, save it anew as PNG and upload that.",
+        )
+        found, blob = self._ask(_Image, Request("image", name, [body]), unreadable)
+        return Picture(
+            height=found.height,
+            width=found.width,
+            png=blob[: found.png_bytes],
+            preview=blob[found.png_bytes :],
+        )
+
+    def video(self, body: bytes, name: str) -> Clip:
+        """See `Reader.video`."""
+        unreadable = Problem(
+            code=Code.REFERENCE_UNREADABLE,
+            message=f"The video {name} could not be decoded in the time and memory that videos "
+            "need.",
+            hint="Export it anew as MP4 (H.264), smaller or shorter.",
+        )
+        found, _ = self._ask(_Video, Request("video", name, [body]), unreadable)
+        return Clip(
+            height=found.height, width=found.width, num_frames=found.num_frames, fps=found.fps
+        )
+
+    def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
+        """See `Reader.contact_sheet`. A poster that cannot be decoded leaves its place empty."""
+        unreadable = Problem(
+            code=Code.RESULT_INVALID,
+            message="The posters could not be put together.",
+            hint="Look at the videos themselves.",
+        )
+        request = Request(
+            "contact_sheet", "", [body for _, body in posters], [label for label, _ in posters]
+        )
+        _, jpeg = self._ask(_Sheet, request, unreadable)
+        return jpeg
+
+    def _ask(self, kind: type[A], request: Request, unreadable: Problem) -> tuple[A, bytes]:
+        found: A | _Refused
+        try:
+            line, blob = self._answer(request)
+            refused = line.startswith(b'{"fault"')
+            found = (_Refused if refused else kind).model_validate_json(line)
+        except (_Broken, ValidationError):
+            raise JobRejected(unreadable) from None
+        if isinstance(found, _Refused):
+            raise JobRejected(found.fault)
+        return found, blob
+
+    def _answer(self, request: Request) -> tuple[bytes, bytes]:
+        """The first line of the answer, and what follows it."""
+        started = time.monotonic()
+        try:
+            child = subprocess.Popen(
+                [sys.executable, *_ARGUMENTS, request.call, *_path()],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                cwd="/",
+                bufsize=0,
+            )
+        except OSError as error:
+            raise Transient(f"no process to read with: {error}") from error
+        deadline = started + ALLOWANCES[request.call].wall_seconds
+        with child:
+            answer = _exchange(child, [request.header(), *request.blobs], deadline)
+            finished = len(answer) <= MAX_ANSWER_BYTES
+            self.usage = _end(child, started, deadline if finished else started)
+        if not answer.startswith(READY) or child.returncode == LATE_IMPORT:
+            # It died before it had seen anything, or of an import: the fault is ours.
+            raise Transient(f"the reading process ended with {self.usage}")
+        line, newline, blob = answer.removeprefix(READY).partition(b"\n")
+        if child.returncode != 0 or not newline:
+            raise _Broken
+        return line, blob
+
+
+def _exchange(child: subprocess.Popen[bytes], request: Sequence[bytes], deadline: float) -> bytes:
+    """Write the request and read the answer, both as they go, until the answer ends.
+
+    What comes too late or is too long is left unread.
+    """
+    assert child.stdin is not None and child.stdout is not None
+    into, out_of = child.stdin.fileno(), child.stdout.fileno()
+    os.set_blocking(into, False)
+    left = [memoryview(part) for part in request if part]
+    answer = bytearray()
+    while len(answer) <= MAX_ANSWER_BYTES and (seconds := deadline - time.monotonic()) > 0:
+        readable, writable, _ = select.select([out_of], [into] if left else [], [], seconds)
+        if readable:
+            if not (chunk := os.read(out_of, _CHUNK)):
+                break
+            answer += chunk
+        if writable:
+            try:
+                left[0] = left[0][os.write(into, left[0]) :]
+            except BrokenPipeError:
+                left.clear()  # it has heard enough, or is dead; its answer tells
+            if left and not left[0]:
+                left.pop(0)
+            if not left:
+                child.stdin.close()
+    return bytes(answer)
+
+
+def _end(child: subprocess.Popen[bytes], started: float, deadline: float) -> Usage:
+    """Wait for the process to end by itself, or kill it, and see what it used."""
+    pid, status, used = os.wait4(child.pid, os.WNOHANG)
+    while not pid and time.monotonic() < deadline:
+        time.sleep(0.0005)
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+    if not pid:
+        os.kill(child.pid, signal.SIGKILL)
+        pid, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Usage(
+        wall_seconds=time.monotonic() - started,
+        cpu_seconds=used.ru_utime + used.ru_stime,
+        max_rss_bytes=used.ru_maxrss * unit,
+        exit_status=child.returncode,
+    )
+
+
+def _path() -> list[str]:
+    return [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100
+
+
+def _environment() -> dict[str, str]:
+    """Where Lambda's Python finds its libraries, and nothing else."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}

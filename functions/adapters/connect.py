@@ -1,0 +1,40 @@
+"""Builds the ports of a function from its environment: the one place that knows every adapter."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from functions.adapters.bedrock import BedrockLanguageModel
+from functions.adapters.child_reader import ChildReader
+from functions.adapters.dynamodb import DynamoLedger
+from functions.adapters.s3 import S3Files
+from functions.adapters.sagemaker import SageMakerRenderer
+from functions.adapters.sns import SnsPost
+from functions.adapters.sqs import waker
+from functions.settings import Settings
+from functions.stages.ports import Ports
+
+
+def connect(
+    environment: Mapping[str, str], tell: Callable[[str, dict[str, object]], None]
+) -> Ports:
+    """The ports, as the environment of a function says.
+
+    Raises:
+        pydantic.ValidationError: a setting is missing or malformed.
+    """
+    settings = Settings.from_environment(environment)
+    return Ports(
+        settings=settings,
+        region=environment["AWS_REGION"],
+        ledger=DynamoLedger(settings.table_name),
+        files=S3Files(),
+        renderer=SageMakerRenderer(settings),
+        reader=ChildReader(),
+        language_model=BedrockLanguageModel(settings.enhancer_model_id),
+        post=SnsPost(settings.topic_arn),
+        wake=waker(settings.dispatch_queue_url),
+        now=lambda: datetime.now(UTC),
+        new_suffix=lambda: secrets.token_hex(4),
+        tell=tell,
+    )

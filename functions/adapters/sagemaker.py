@@ -1,0 +1,144 @@
+"""Processing jobs, in SageMaker."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
+from contract.outcome import MACHINE_VARIABLE
+from functions.adapters.errors import CONFIG, code_of, message_of, translated
+from functions.ports import Missing
+from functions.settings import Settings
+from functions.stages.renderer import (
+    CannotStart,
+    NameTaken,
+    NoQuota,
+    ProcessingJob,
+    ProcessingStatus,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+
+
+_MANIFEST_SHA256 = "REELDROP_MANIFEST_SHA256"
+
+
+def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]:
+    """The CreateProcessingJob request.
+
+    Prompts travel in the manifest, never here: environment values end at 256 characters.
+    Outputs are uploaded while the job runs, so each video leaves when it is done.
+    """
+
+    def channel(name: str, uri: str) -> dict[str, Any]:
+        return {
+            "InputName": name,
+            "S3Input": {
+                "S3Uri": uri,
+                "LocalPath": f"{CONTAINER_ROOT}/{name}",
+                "S3DataType": "S3Prefix",
+                "S3InputMode": "File",
+            },
+        }
+
+    code = f"{CONTAINER_ROOT}/code/{settings.code_uri.rpartition('/')[2]}"
+    return {
+        "ProcessingJobName": job.attempt_id,
+        "RoleArn": settings.role_arn,
+        "AppSpecification": {
+            "ImageUri": settings.image_uri,
+            "ContainerEntrypoint": ["python3", code],
+            "ContainerArguments": ["--root", CONTAINER_ROOT, "--message", CONTAINER_MESSAGE],
+        },
+        "Environment": {
+            _MANIFEST_SHA256: job.manifest_sha256,
+            MACHINE_VARIABLE: job.instance_type,
+        },
+        "ProcessingInputs": [
+            channel("code", settings.code_uri),
+            channel("input", job.input_uri),
+            channel("model", job.model_uri),
+        ],
+        "ProcessingOutputConfig": {
+            "Outputs": [
+                {
+                    "OutputName": "output",
+                    "S3Output": {
+                        "S3Uri": job.output_uri,
+                        "LocalPath": f"{CONTAINER_ROOT}/output",
+                        "S3UploadMode": "Continuous",
+                    },
+                }
+            ]
+        },
+        "ProcessingResources": {
+            "ClusterConfig": {
+                "InstanceCount": 1,
+                "InstanceType": job.instance_type,
+                "VolumeSizeInGB": settings.volume_gb,
+            }
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_runtime_seconds},
+        "NetworkConfig": {"EnableNetworkIsolation": True},
+    }
+
+
+class SageMakerRenderer:
+    """Processing jobs, in SageMaker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _client(self) -> "SageMakerClient":
+        return boto3.client("sagemaker", config=CONFIG)
+
+    def start(self, job: ProcessingJob) -> None:
+        """See `Renderer.start`."""
+        try:
+            with translated():
+                self._client.create_processing_job(**processing_request(job, self._settings))
+        except ClientError as error:
+            if code_of(error) == "ResourceInUse":
+                raise NameTaken(job.attempt_id) from error
+            if code_of(error) == "ResourceLimitExceeded":
+                raise NoQuota(
+                    f"the account's quota for {job.instance_type} processing jobs is used up"
+                ) from error
+            if code_of(error) == "ValidationException":
+                raise CannotStart(message_of(error)) from error
+            raise
+
+    def stop(self, attempt_id: str) -> None:
+        """See `Renderer.stop`."""
+        try:
+            with translated():
+                self._client.stop_processing_job(ProcessingJobName=attempt_id)
+        except Missing:
+            return
+        except ClientError as error:
+            # Not there, or it has ended already.
+            if code_of(error) not in {"ResourceNotFound", "ValidationException"}:
+                raise
+
+    def status(self, attempt_id: str) -> ProcessingStatus | None:
+        """See `Renderer.status`."""
+        try:
+            with translated():
+                answer = self._client.describe_processing_job(ProcessingJobName=attempt_id)
+        except Missing:
+            return None
+        except ClientError as error:
+            # SageMaker says both, depending on how the name does not exist.
+            if code_of(error) in {"ResourceNotFound", "ValidationException"}:
+                return None
+            raise
+        reason = answer.get("ExitMessage") or answer.get("FailureReason") or ""
+        return ProcessingStatus(
+            status=answer["ProcessingJobStatus"],
+            reason=reason,
+            manifest_sha256=answer.get("Environment", {}).get(_MANIFEST_SHA256, ""),
+        )

@@ -1,0 +1,44 @@
+"""Notifications, through SNS."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from functions.adapters.errors import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+
+
+# After a time-out SNS may have sent the mail all the same: no second try at once.
+_SNS_CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=15)
+
+
+class SnsPost:
+    """Notifications, through SNS."""
+
+    def __init__(self, topic_arn: str) -> None:
+        self._topic_arn = topic_arn
+
+    @cached_property
+    def _client(self) -> "SNSClient":
+        return boto3.client("sns", config=_SNS_CONFIG)
+
+    def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
+        """See `Post.send`. A list becomes a String.Array, so that filters match each entry."""
+        with translated():
+            self._client.publish(
+                TopicArn=self._topic_arn,
+                Subject=subject,
+                Message=body,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value}
+                    if isinstance(value, str)
+                    else {"DataType": "String.Array", "StringValue": json.dumps(value)}
+                    for name, value in attributes.items()
+                },
+            )

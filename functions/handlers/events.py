@@ -1,0 +1,97 @@
+"""The events we listen to, as EventBridge patterns, and their parsed forms.
+
+Array entries in a pattern are ORed, so a prefix and a suffix cannot be combined: patterns select
+by prefix or wildcard, and the code decides by `keys.kind_of`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions import s3_keys
+
+OBJECT_CREATED = "Object Created"
+OBJECT_DELETED = "Object Deleted"
+PROCESSING_CHANGED = "SageMaker Processing Job State Change"
+
+
+def drops(input_bucket: str) -> dict[str, Any]:
+    """Pattern: anything created or deleted under jobs/ of the input bucket."""
+    return {
+        "source": ["aws.s3"],
+        "detail-type": [OBJECT_CREATED, OBJECT_DELETED],
+        "detail": {
+            "bucket": {"name": [input_bucket]},
+            "object": {"key": [{"prefix": s3_keys.JOBS_PREFIX}]},
+        },
+    }
+
+
+def results(work_bucket: str) -> dict[str, Any]:
+    """Pattern: progress and results that a worker wrote."""
+    return {
+        "source": ["aws.s3"],
+        "detail-type": [OBJECT_CREATED],
+        "detail": {
+            "bucket": {"name": [work_bucket]},
+            "object": {"key": [{"wildcard": f"{s3_keys.ATTEMPTS_PREFIX}*/output/*/*.json"}]},
+        },
+    }
+
+
+def endings(job_prefix: str) -> dict[str, Any]:
+    """Pattern: a processing job of ours has ended, in whatever way."""
+    return {
+        "source": ["aws.sagemaker"],
+        "detail-type": [PROCESSING_CHANGED],
+        "detail": {
+            "ProcessingJobName": [{"prefix": f"{job_prefix}-"}],
+            "ProcessingJobStatus": ["Completed", "Failed", "Stopped"],
+        },
+    }
+
+
+class _Event(BaseModel):
+    """Events are AWS's: fields that we do not read may come and go."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class _Bucket(_Event):
+    name: str
+
+
+class _Object(_Event):
+    key: str
+    version_id: str | None = Field(default=None, alias="version-id")
+
+
+class _ObjectDetail(_Event):
+    bucket: _Bucket
+    object: _Object
+
+
+class ObjectCreated(_Event):
+    """An object was created. Keys are raw here, not URL-encoded."""
+
+    detail_type: Literal["Object Created"] = Field(alias="detail-type")
+    detail: _ObjectDetail
+
+
+class ObjectDeleted(_Event):
+    """An object was deleted, or in a bucket with versions got a delete marker."""
+
+    detail_type: Literal["Object Deleted"] = Field(alias="detail-type")
+    detail: _ObjectDetail
+
+
+class _ProcessingDetail(_Event):
+    processing_job_name: str = Field(alias="ProcessingJobName")
+    processing_job_status: str = Field(alias="ProcessingJobStatus")
+
+
+class ProcessingChanged(_Event):
+    """A processing job changed its state."""
+
+    detail_type: Literal["SageMaker Processing Job State Change"] = Field(alias="detail-type")
+    detail: _ProcessingDetail

@@ -1,0 +1,182 @@
+"""How long a video takes and what it costs, before it is made.
+
+Until finished jobs have shown how long things take, these figures of November 2026 stand for it:
+
+- Rendering at a model's own size, frames and steps on one H100 takes 45 s (2b), 90 s (5b) and 550 s
+  (1.5-5B), as the model cards say. Other machines: our arithmetic from peak rates, not measured.
+- From the creation of a processing job to the running worker 300 s pass (an image of 17 to 20 GB
+  is pulled in 4 to 6 minutes), and loading about 20 GB of weights takes 60 s more.
+- Prices are AWS's on-demand ones per hour of processing in us-east-1.
+
+Everything else is learned from processing jobs that ended, as moving averages. The work of a task
+is taken to grow with its pixels, frames and steps; attention grows faster than that, so an estimate
+for another size than those that were learned from is rough.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from contract.catalogue import MODELS, Mode, Preset
+from contract.document import Document
+from contract.manifest import Parameters
+from contract.outcome import Rendered
+from functions.settings import Settings
+from functions.spec.fields import JobSpec, parameters_of
+from functions.spec.work import work_of
+from functions.table.records import Attempt, Learned, Rate
+
+STARTUP_SECONDS = 300.0
+_LOADING_SECONDS = {"demo": 2.0}
+_LOADING_SECONDS_OF_OTHERS = 60.0
+_H100_SECONDS = {"demo": 1.0, "cogvideox-2b": 45.0, "cogvideox-5b": 90.0, "cogvideox1.5-5b": 550.0}
+_H100_SECONDS_OF_OTHERS = 550.0
+# Speed by family against one H100.
+_SPEED = {
+    "p5": 1.0, "g7e": 0.6, "g7": 0.45, "g6e": 0.45, "g6": 0.12, "g5": 0.1, "g4dn": 0.05,
+}  # fmt: skip
+_SPEED_OF_OTHERS = 0.1
+USD_PER_HOUR: Mapping[str, float] = {
+    "ml.p5.4xlarge": 7.91,
+    "ml.g6e.xlarge": 2.61,
+    "ml.g6.xlarge": 1.13,
+    "ml.g5.4xlarge": 2.03,
+}
+"""Of those instance types whose price we know."""
+# The weight of a finished job against all before it; the first few count evenly.
+_NEWEST_WEIGHT = 0.2
+
+
+@dataclass(frozen=True)
+class TaskEstimate:
+    """What one video is expected to take and to cost."""
+
+    startup_seconds: float
+    """From the opening of an attempt to its first video's beginning; shared by a whole job."""
+    render_seconds: float
+    usd_low: float | None
+    """Sharing a full job. None: the price of the instance type is not known."""
+    usd_high: float | None
+    """Alone in a job."""
+
+
+def rate_of(learned: Learned, model: str, mode: Mode, instance_type: str) -> Rate:
+    """What was learned, or what is said above."""
+    for rate in learned.rates:
+        if (rate.model, rate.mode, rate.instance_type) == (model, mode, instance_type):
+            return rate
+    seconds = _H100_SECONDS.get(model, _H100_SECONDS_OF_OTHERS)
+    family = instance_type.split(".")[1] if instance_type.count(".") == 2 else ""
+    return Rate(
+        model=model,
+        mode=mode,
+        instance_type=instance_type,
+        startup_seconds=STARTUP_SECONDS,
+        loading_seconds=_LOADING_SECONDS.get(model, _LOADING_SECONDS_OF_OTHERS),
+        seconds_per_work=seconds / _SPEED.get(family, _SPEED_OF_OTHERS) / _own_work(model, mode),
+        jobs=0,
+    )
+
+
+def _own_work(model: str, mode: Mode) -> float:
+    """The work of a video of the model's own size, frames and steps."""
+    m = MODELS[model]
+    weights = m.weights.get(mode) or next(iter(m.weights.values()))
+    size = weights.sizes[0]
+    return size.height * size.width * m.num_frames[0] * m.num_inference_steps[Preset.STANDARD] / 1e6
+
+
+def of_task(
+    learned: Learned,
+    parameters: Parameters,
+    model: str,
+    instance_type: str,
+    *,
+    tasks_in_full_job: int = 128,
+) -> TaskEstimate:
+    """Time and cost of one task.
+
+    Args:
+        tasks_in_full_job: how many tasks share a start-up at most (`max_tasks_per_job`).
+    """
+    rate = rate_of(learned, model, parameters.mode, instance_type)
+    startup = rate.startup_seconds + rate.loading_seconds
+    render = rate.seconds_per_work * work_of(parameters)
+    price = USD_PER_HOUR.get(instance_type)
+    return TaskEstimate(
+        startup_seconds=startup,
+        render_seconds=render,
+        usd_low=None if price is None else (startup / tasks_in_full_job + render) / 3600 * price,
+        usd_high=None if price is None else (startup + render) / 3600 * price,
+    )
+
+
+def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]) -> Learned:
+    """`learned`, with the results of one more processing job; the first one is its first task's."""
+    first = samples[0]
+    loading = first.seconds.loading
+    until_first = (first.started_at - attempt.created_at).total_seconds()
+    seconds = sum((s.finished_at - s.started_at).total_seconds() for s in samples)
+    work = sum(work_of(s.parameters) for s in samples)
+    if until_first < 0 or seconds <= 0:
+        return learned  # clocks that disagree teach nothing
+    old = rate_of(learned, attempt.model, attempt.mode, attempt.instance_type)
+    weight = max(_NEWEST_WEIGHT, 1 / (old.jobs + 1))
+
+    def mixed(before: float, now: float) -> float:
+        return before + weight * (now - before)
+
+    new = old.model_copy(
+        update={
+            "startup_seconds": mixed(old.startup_seconds, max(0.0, until_first - loading)),
+            "loading_seconds": mixed(old.loading_seconds, loading),
+            "seconds_per_work": mixed(old.seconds_per_work, seconds / work),
+            "jobs": old.jobs + 1,
+        }
+    )
+    others = tuple(
+        rate
+        for rate in learned.rates
+        if (rate.model, rate.mode, rate.instance_type) != (new.model, new.mode, new.instance_type)
+    )
+    return Learned(rates=(*others, new))
+
+
+class Cost(Document):
+    """What videos take of a machine, and what that costs."""
+
+    gpu_minutes: float
+    """Rendering alone."""
+    startup_minutes: float
+    """Of one processing job, which others may share."""
+    usd_low: float | None
+    """Sharing full processing jobs; None where the price of the instance type is not known."""
+    usd_high: float | None
+    """In one processing job of their own."""
+    instance_type: str
+
+
+def cost(learned: Learned, specs: Sequence[JobSpec], settings: Settings) -> Cost:
+    """What resolved specs are expected to take on the first instance type of the deployment."""
+    return cost_on(
+        learned, specs, settings.instance_preferences[0], tasks=settings.max_tasks_per_job
+    )
+
+
+def cost_on(learned: Learned, specs: Sequence[JobSpec], instance_type: str, *, tasks: int) -> Cost:
+    """What resolved specs are expected to take. A full processing job has so many `tasks`."""
+    each = [
+        of_task(
+            learned, parameters_of(spec), str(spec.model), instance_type, tasks_in_full_job=tasks
+        )
+        for spec in specs
+    ]
+    startup = max(one.startup_seconds for one in each)
+    render = sum(one.render_seconds for one in each)
+    price = USD_PER_HOUR.get(instance_type)
+    return Cost(
+        gpu_minutes=round(render / 60, 2),
+        startup_minutes=round(startup / 60, 2),
+        usd_low=None if price is None else round(sum(one.usd_low or 0 for one in each), 3),
+        usd_high=None if price is None else round((startup + render) / 3600 * price, 3),
+        instance_type=instance_type,
+    )

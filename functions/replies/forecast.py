@@ -1,0 +1,85 @@
+"""When a job will probably end, and what it will probably cost: for status, plans and mail.
+
+From what was learned of finished jobs (`estimate.py`), the leases that are held and the place in
+the queue. Every figure is an estimate; none decides anything.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from contract.document import Document
+from functions.planning import batching, estimate
+from functions.planning.estimate import Cost, cost
+from functions.stages.ports import Ports
+from functions.table import day_limits
+from functions.table.ledger import CAPACITY, QUEUE
+from functions.table.rates import learned_rates
+from functions.table.records import Capacity, Lease, QueueEntry, State, Task
+
+# Of the queue; beyond that, a place in it is not told.
+LOOKED_AT = 50
+
+
+class Forecast(Document):
+    """What is expected of a job."""
+
+    queue_position: int | None = None
+    """Of its first queued video, from 1."""
+    ends_at: datetime | None = None
+    cost: Cost | None = None
+
+
+def forecast(ports: Ports, tasks: Sequence[Task]) -> Forecast:
+    """What is expected of a job's tasks that are not done, or are only planned."""
+    asked = [t for t in tasks if not t.state.terminal or t.state == State.PLANNED]
+    if not asked:
+        return Forecast()
+    learned = learned_rates(ports)
+    price = cost(learned, [task.spec for task in asked], ports.settings)
+    if all(task.state == State.PLANNED for task in asked):
+        return Forecast(cost=price)
+    record = ports.ledger.get(CAPACITY)
+    leases = (record.document if record else Capacity()).leases
+    queued = {task.task_id for task in asked if task.state == State.QUEUED}
+    running = _running_ends_at(ports, asked, leases)
+    if not queued:
+        return Forecast(ends_at=running, cost=price)
+    entries = ports.ledger.query(QUEUE, QueueEntry, limit=LOOKED_AT)
+    held = day_limits.held(ports.now().date())
+    if len(entries) == LOOKED_AT or any(task.waiting_reason == held for task in asked):
+        return Forecast(cost=price)  # too far away, or not today
+    order = batching.in_order([entry.document for entry in entries], ())
+    places = [n for n, entry in enumerate(order) if entry.task_id in queued]
+    if not places:
+        return Forecast(cost=price)
+    instance_type = ports.settings.instance_preferences[0]
+    rates = [estimate.rate_of(learned, e.model, e.mode, instance_type) for e in order]
+    seconds = [rate.seconds_per_work * e.work for rate, e in zip(rates, order, strict=True)]
+    mine = rates[places[0]]
+    jobs = ports.settings.max_processing_jobs
+    free_at = ports.now()
+    if len(leases) >= jobs:
+        free_at = max(free_at, min(lease.ends_at for lease in leases))
+    work = sum(seconds[: places[-1] + 1]) / min(jobs, places[-1] + 1)
+    ends_at = free_at + timedelta(seconds=mine.startup_seconds + mine.loading_seconds + work)
+    return Forecast(
+        queue_position=places[0] + 1,
+        ends_at=max(filter(None, (ends_at, running))),
+        cost=price,
+    )
+
+
+def _running_ends_at(
+    ports: Ports, tasks: Sequence[Task], leases: Sequence[Lease]
+) -> datetime | None:
+    """When the last of the running tasks ends: as its worker says, or before its lease does."""
+    ends = {lease.attempt_id: lease.ends_at for lease in leases}
+    found = []
+    for task in tasks:
+        if task.state != State.RUNNING:
+            continue
+        if task.expected_seconds_left is not None:
+            found.append(ports.now() + timedelta(seconds=task.expected_seconds_left))
+        elif task.attempt_id in ends:
+            found.append(ends[task.attempt_id])
+    return max(found, default=None)

@@ -1,0 +1,141 @@
+"""The notification of a job that has ended: words for people, attributes for machines."""
+
+import shlex
+import urllib.parse
+from collections.abc import Sequence
+
+from contract.document import Document
+from functions import s3_keys
+from functions.replies.forecast import Forecast
+from functions.replies.status import ending_words, problems_of, videos_words
+from functions.table.records import Job, State, Task
+
+# SNS refuses subjects of 100 characters and more.
+MAX_SUBJECT_CHARACTERS = 99
+# SNS refuses messages of more than 256 KiB, and links that are signed are long.
+_MAX_LINKS = 8
+_MAX_NOTES = 10
+
+
+class Mail(Document):
+    """A notification: words for people, attributes for machines."""
+
+    subject: str
+    body: str
+    attributes: dict[str, str | tuple[str, ...]]
+
+
+_OUTCOMES = {
+    State.SUCCEEDED: "is ready",
+    State.REJECTED: "was refused",
+    State.FAILED: "failed",
+    State.CANCELED: "was canceled",
+    State.PLANNED: "was planned",
+}
+
+
+class VideoLink(Document):
+    """A published video, as a mail names it."""
+
+    video: str
+    link: str
+
+
+def mail_of(
+    job: Job,
+    tasks: Sequence[Task],
+    links: Sequence[VideoLink],
+    expected: Forecast,
+    *,
+    output_bucket: str,
+    region: str,
+) -> Mail:
+    """The notification of a job that has ended."""
+    name = s3_keys.name_of(job.path)
+    ending = f" {_OUTCOMES[job.state]}"
+    # ASCII, one line: SNS refuses anything else, and a name must not add headers.
+    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
+    room = MAX_SUBJECT_CHARACTERS - len("reeldrop: ") - len(ending)
+    lines = [f"{job.source.key} {_OUTCOMES[job.state]}.", ""]
+    done = [task for task in tasks if task.state == State.SUCCEEDED]
+    if len(tasks) > 1 and job.state == State.FAILED:
+        failed = ", ".join(str(task.number) for task in tasks if task.state == State.FAILED)
+        lines += [
+            f"{len(done)} of {videos_words(len(tasks))} were made; number {failed} failed.",
+            "",
+        ]
+    for link in links[:_MAX_LINKS]:
+        lines += [
+            f"Video:    s3://{output_bucket}/{link.video}",
+            f"Copy it:  aws s3 cp {shlex.quote(f's3://{output_bucket}/{link.video}')} .",
+            f"Console:  {_console(output_bucket, region, link.video)}",
+            f"Link (works for a short time): {link.link}",
+            "",
+        ]
+    if len(links) > _MAX_LINKS:
+        folder = f"s3://{output_bucket}/{links[0].video.rpartition('/')[0]}/"
+        lines += [f"And {videos_words(len(links) - _MAX_LINKS)} more beside them: {folder}", ""]
+    if done:
+        took = (job.updated_at - job.created_at).total_seconds()
+        lines += [f"{took:.0f} s from drop to mail.", ""]
+    for task in done[:_MAX_LINKS]:
+        p = task.parameters
+        number = f"{task.number:02d}: " if len(tasks) > 1 else ""
+        lines += [
+            f"{number}{p.num_frames} frames of {p.height} x {p.width} (height x width) at "
+            f"{p.fps} fps, model {task.model}, seed {p.seed}",
+            f"Prompt: {p.prompt}",
+            "",
+        ]
+    if len(links) > 1:
+        sheet = s3_keys.contact_sheet(job.path)
+        lines += [f"All together: {_console(output_bucket, region, sheet)}", ""]
+    if job.state in {State.PLANNED, State.CANCELED}:
+        lines += [ending_words(job, tasks, expected), ""]
+    if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
+        lines += _how_to_review(job, output_bucket)
+    for problem in problems_of(job, tasks):
+        where = [problem.place.file] if problem.place.file else []
+        where += [f"line {problem.place.line}"] if problem.place.line is not None else []
+        place = f" ({', '.join(where)})" if where else ""
+        lines += [f"{problem.message}{place}", f"{problem.hint}  [{problem.code}]", ""]
+    reasons = dict.fromkeys(t.enhancement.reason for t in tasks if t.enhancement.reason)
+    lines += [f"Note: the prompt was not enhanced: {reason}." for reason in reasons]
+    lines += [f"Note: {warning.message}" for warning in job.warnings[:_MAX_NOTES]]
+    if job.state == State.REJECTED:
+        lines.append(f"The whole answer: s3://{output_bucket}/{s3_keys.rejected(job.path)}")
+    else:
+        lines.append(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}")
+    tags = job.spec.tags if job.spec else ()
+    return Mail(
+        subject=f"reeldrop: {plain[:room]}{ending}",
+        body="\n".join(lines) + "\n",
+        attributes={
+            "status": job.state.value,
+            "job_id": job.job_id,
+            # Attribute values are text; a message attribute may hold any of the path's characters.
+            "path": job.path,
+            **({"tags": tags} if tags else {}),
+        },
+    )
+
+
+def _how_to_review(job: Job, output_bucket: str) -> list[str]:
+    written = f"s3://{output_bucket}/{s3_keys.review(job.path)}"
+    folder = f"s3://{job.source.bucket}/{s3_keys.JOBS_PREFIX}{s3_keys.folder_of(job.source.key)}"
+    name = s3_keys.name_of(job.path) + ".yaml"
+    target = f"{folder.rstrip('/')}/{name}"
+    return [
+        f"Look at it:         aws s3 cp {shlex.quote(written)} -",
+        f"Take it as it is:   aws s3 cp {shlex.quote(written)} {shlex.quote(target)}",
+        f"Or change it first: aws s3 cp {shlex.quote(written)} {shlex.quote(name)}",
+        f"                    aws s3 cp {shlex.quote(name)} {shlex.quote(target)}",
+        "",
+    ]
+
+
+def _console(bucket: str, region: str, key: str) -> str:
+    return (
+        f"https://{region}.console.aws.amazon.com/s3/object/{bucket}"
+        f"?region={region}&prefix={urllib.parse.quote(key)}"
+    )

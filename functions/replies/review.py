@@ -1,0 +1,48 @@
+"""review/<path>.yaml: a spec with its prompts rewritten, for a person to read, change and drop."""
+
+import json
+from collections.abc import Sequence
+
+from functions import s3_keys
+from functions.spec.fields import Video
+from functions.table.records import Job, Task
+
+
+def review_of(job: Job, tasks: Sequence[Task]) -> str:
+    """review/<path>.yaml: the spec with its prompts rewritten, to be read, changed and dropped.
+
+    Every value is filled in, so that it makes these videos wherever it is dropped. What differs
+    between them stands under `matrix: include:`. Values are written as JSON, which YAML reads.
+    """
+    specs = list({task.spec.model_dump_json(): task.spec for task in tasks}.values())
+    plain = [spec.model_dump(mode="json", exclude={"matrix", "preset", "aspect"}) for spec in specs]
+    varied = [
+        name
+        for name in Video.model_fields
+        if name in plain[0] and any(one[name] != plain[0][name] for one in plain)
+    ]
+    lines = [
+        "# The spec with its prompt rewritten. Change what you like, then drop it under jobs/,"
+    ]
+    lines.append(f"# as {s3_keys.name_of(job.path)}.yaml or under another name. You had written:")
+    originals = dict.fromkeys(task.enhancement.original for task in tasks)
+    lines += [f"#   {' '.join(original.split())}" for original in originals if original.strip()]
+    reasons = dict.fromkeys(task.enhancement.reason for task in tasks if task.enhancement.reason)
+    lines += [f"# It is not rewritten: {' '.join(reason.split())}" for reason in reasons]
+    lines += [
+        f"{name}: {_json(value)}"
+        for name, value in plain[0].items()
+        if name not in varied and value is not None
+    ]
+    if varied:
+        lines += ["matrix:", "  include:"]
+        lines += [f"    - {_json({name: one[name] for name in varied})}" for one in plain]
+    else:
+        lines.append("matrix: null")  # a folder may have one
+    return "\n".join(lines) + "\n"
+
+
+def _json(value: object) -> str:
+    """Text with its own letters, but for those that end a line or are no text in YAML."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -1,0 +1,97 @@
+"""videos/<path>.json: everything that is known about a video."""
+
+from datetime import datetime
+from typing import Literal
+
+from contract.document import Document
+from contract.errors import Notice
+from contract.outcome import Machine, Quality, Rendered, Seconds, VideoFacts
+from functions import s3_keys
+from functions.planning.estimate import USD_PER_HOUR
+from functions.spec.enhance import Enhancement
+from functions.spec.fields import JobSpec
+from functions.table.records import Job, Task
+
+
+class Timing(Document):
+    """When things happened, and how long each part of the work took."""
+
+    dropped_at: datetime
+    queued_at: datetime
+    started_at: datetime
+    finished_at: datetime
+    seconds: Seconds
+
+
+class Sidecar(Document):
+    """videos/<path>.json: all there is to know about a video.
+
+    `spec` is itself a valid spec: dropped again, it makes the same video.
+    """
+
+    status_of: Literal["succeeded"] = "succeeded"
+    job_id: str
+    task_id: str
+    attempt_id: str
+    attempts: int
+    source: str
+    source_version: str
+    spec: JobSpec
+    prompt: str
+    enhancement: Enhancement
+    model: str
+    licence: str
+    weights_sha256: str
+    scheduler: str
+    timing: Timing
+    machine: Machine
+    video_file: str
+    video: VideoFacts
+    poster_file: str
+    gif_file: str | None
+    quality: Quality
+    cost_usd: float | None
+    """Of the seconds above without its share of the start-up; None: the price is not known."""
+    warnings: tuple[Notice, ...]
+
+
+def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: str) -> Sidecar:
+    """The sidecar of a task that succeeded."""
+    at = s3_keys.published(job.path, task.number, job.task_count)
+    return Sidecar(
+        job_id=job.job_id,
+        task_id=task.task_id,
+        attempt_id=rendered.attempt_id,
+        attempts=task.attempts,
+        source=f"s3://{job.source.bucket}/{job.source.key}",
+        source_version=job.source.version,
+        spec=task.spec,
+        prompt=task.spec.prompt,
+        enhancement=task.enhancement,
+        model=rendered.model,
+        licence=licence,
+        weights_sha256=rendered.weights_sha256,
+        scheduler=rendered.scheduler,
+        timing=Timing(
+            dropped_at=job.created_at,
+            queued_at=task.queued_at,
+            started_at=rendered.started_at,
+            finished_at=rendered.finished_at,
+            seconds=rendered.seconds,
+        ),
+        machine=rendered.machine,
+        video_file=f"s3://{bucket}/{at.video}",
+        video=rendered.video,
+        poster_file=f"s3://{bucket}/{at.poster}",
+        gif_file=f"s3://{bucket}/{at.gif}" if rendered.gif_sha256 else None,
+        quality=rendered.quality,
+        cost_usd=_cost(rendered),
+        warnings=tuple(dict.fromkeys((*job.warnings, *rendered.warnings))),
+    )
+
+
+def _cost(rendered: Rendered) -> float | None:
+    s = rendered.seconds
+    seconds = s.text_encoding + s.denoising + s.decoding + s.encoding
+    price = USD_PER_HOUR.get(rendered.machine.name)
+    return None if price is None else round(seconds / 3600 * price, 4)

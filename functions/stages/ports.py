@@ -1,0 +1,35 @@
+"""All ports together. The runtime of the handlers builds them once; tests build fakes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from functions.ports import Files
+from functions.replies.post import Post
+from functions.settings import Settings
+from functions.spec.language_model import LanguageModel
+from functions.spec.reader import Reader
+from functions.stages.renderer import Renderer
+from functions.table.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything that a use case may touch."""
+
+    settings: Settings
+    region: str
+    ledger: Ledger
+    files: Files
+    renderer: Renderer
+    reader: Reader
+    language_model: LanguageModel
+    post: Post
+    wake: Callable[[], None]
+    """Ask for a dispatch soon."""
+    now: Callable[[], datetime]
+    """Aware, UTC."""
+    new_suffix: Callable[[], str]
+    """Eight random lower-case hex digits."""
+    tell: Callable[[str, dict[str, object]], None]
+    """Log an event with its facts."""
