@@ -1,1 +1,1 @@
-"""What both sides of a processing job agree on. Imports pydantic and the standard library."""
+"""The documents that functions and worker exchange. Imports pydantic and the standard library."""

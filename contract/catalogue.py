@@ -1,7 +1,7 @@
-"""The models we can run, with what each one can do.
+"""The models that reeldrop can run, and what each one can do.
 
-Sizes, frame counts, token limits and data types are those of the model cards and of diffusers'
-own checks; `memory_gb` and figures of speed are not here because they are measured, not declared.
+Sizes, frame counts, token limits and data types come from the model cards and from diffusers' own
+checks. Memory and speed are not here, because they are measured and not declared.
 """
 
 import re
@@ -11,7 +11,7 @@ from contract.document import Document
 
 
 class Mode(StrEnum):
-    """What a video is made from. The name says the pipeline."""
+    """What a video is made from. Each mode has its own pipeline in diffusers."""
 
     TEXT_TO_VIDEO = "text-to-video"
     IMAGE_TO_VIDEO = "image-to-video"
@@ -19,7 +19,7 @@ class Mode(StrEnum):
 
 
 class Preset(StrEnum):
-    """How much work goes into a video."""
+    """How many inference steps a video gets: few (draft), the usual number, or more (best)."""
 
     DRAFT = "draft"
     STANDARD = "standard"
@@ -27,7 +27,7 @@ class Preset(StrEnum):
 
 
 class Size(Document):
-    """Height before width, in pixels, as in diffusers."""
+    """A video size in pixels, height before width as in diffusers."""
 
     height: int
     width: int
@@ -37,54 +37,64 @@ class Size(Document):
 
 
 class Weights(Document):
-    """One folder in diffusers' layout, and what it can do.
+    """One model folder in diffusers' layout, and the sizes it can make.
 
-    `folder` is the name under the models prefix; `repository` is where the weights come from,
-    or None for those we make ourselves.
+    `folder` is its name under the models prefix. `repository` is where the weights come from on
+    Hugging Face, or None for weights that this project trains.
     """
 
     folder: str
     repository: str | None
     sizes: tuple[Size, ...]
-    """Valid sizes; the first one is the default."""
+    """Valid sizes. The first one is the default."""
 
 
 class World(Document):
-    """What a model that knows little knows, in words."""
+    """The only subjects that a small model was trained on, as the words that name them."""
 
     words: tuple[tuple[str, ...], ...]
-    """Groups. A prompt about this world has words of the first two; with a reference, of any."""
+    """Groups of words in lower case.
+
+    A prompt without a reference needs a word from each of the first two groups. A prompt with a
+    reference needs a word from any group.
+    """
     notice: str
-    """What a person should know whose prompt is about something else."""
+    """What to tell a person whose prompt is about something else."""
 
     def has(self, prompt: str, *, reference: bool) -> bool:
-        """Whether a prompt is about this world. A blank one says nothing, and so is not about
-        another; one in other letters than these words is."""
+        """Whether `prompt` is about this world.
+
+        An empty prompt passes. A prompt without any Latin letters does not.
+
+        Args:
+            prompt: What the person wrote.
+            reference: Whether an image or a video comes with the prompt.
+        """
         said = set(re.findall(r"[a-z]+", prompt.lower()))
         groups = [not said.isdisjoint(group) for group in self.words]
         return not prompt.strip() or (any(groups) if reference else all(groups[:2]))
 
 
 class Model(Document):
-    """A model as people name it, with one set of weights for each mode it has."""
+    """A model under the name that specs use, with one set of weights for each of its modes."""
 
     name: str
     licence: str
     dtype: str
     weights: dict[Mode, Weights]
     num_frames: tuple[int, ...]
-    """Valid frame counts; the first one is the default."""
+    """Valid frame counts. The first one is the default."""
     fps: int
     prompt_tokens: int
-    """Length to which the text encoder's input is padded and cut."""
+    """Number of tokens to which a prompt is padded or cut."""
     scheduler: str
-    """A scheduler class of diffusers."""
+    """Name of a scheduler class in diffusers."""
     use_dynamic_cfg: bool
     num_inference_steps: dict[Preset, int]
-    """By preset. `standard` is what the model's authors use, and the default."""
+    """Steps of each preset. `standard` is the default and what the model's authors use."""
     guidance_scale: float
     world: World | None = None
-    """None: it knows the world that everybody knows."""
+    """None for a model without this restriction."""
 
 
 def _size(height: int, width: int) -> Size:
@@ -96,7 +106,7 @@ def _steps(draft: int, standard: int, best: int) -> dict[Preset, int]:
 
 
 _COGVIDEOX_LICENCE = "CogVideoX License (commercial use needs registration and has limits)"
-# CogVideoX was trained on 480x720; its frames come as 8k + 1.
+# CogVideoX was trained on 480x720. Its frame counts are 8k + 1.
 _FRAMES_1_0 = (49, 41, 33, 25, 17, 9)
 _SIZES_1_5_IMAGE = tuple(
     size
@@ -119,8 +129,8 @@ _WORLD_OF_DEMO = World(
         )
     ),
     notice="The demo model knows shapes, colours and motions: circles, squares, triangles and "
-    "stars that move, turn, grow or shrink on a plain background. Name a shape and a colour; "
-    "whatever else the prompt says is lost on it.",
+    "stars that move, turn, grow or shrink on a plain background. Name a shape and a colour. "
+    "The model ignores everything else in the prompt.",
 )
 
 MODELS: dict[str, Model] = {
@@ -131,7 +141,7 @@ MODELS: dict[str, Model] = {
             licence="Apache-2.0",
             dtype="float32",
             weights={
-                # Learned positions tie the transformer to the one size that it was trained on.
+                # Its learned position embeddings only fit the size that it was trained on.
                 Mode.TEXT_TO_VIDEO: Weights(folder="demo", repository=None, sizes=(_size(64, 96),)),
                 Mode.IMAGE_TO_VIDEO: Weights(
                     folder="demo-i2v", repository=None, sizes=(_size(64, 96),)

@@ -1,4 +1,4 @@
-"""The base of every document that crosses an edge: strict, frozen, no unknown fields."""
+"""The base class of all documents that are read from or written to a file or a table."""
 
 from typing import Self
 
@@ -6,23 +6,23 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Document(BaseModel):
-    """A frozen, strict pydantic model.
+    """A frozen, strict pydantic model without unknown fields.
 
-    Strict means that `"25"` is not a number and `1` is not a boolean: what a person typed is
-    either what we need or an error with a place, never a guess.
+    Strict means that `"25"` is not accepted as a number and `1` not as a boolean. A wrong type is
+    reported with its place and is never converted by guessing.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> str:
-        """This document as indented JSON with a final newline, in field order."""
+        """This document as indented JSON in field order, with a final newline."""
         return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read back what `to_json` wrote.
+        """Read a document that `to_json` wrote.
 
         Raises:
-            pydantic.ValidationError: the text is not JSON or not this document.
+            pydantic.ValidationError: The text is not JSON, or not a document of this class.
         """
         return cls.model_validate_json(text)

@@ -1,11 +1,11 @@
-"""Every error a person can meet: its code, and the exceptions that carry it.
+"""All errors that are shown to people: their codes, and the exceptions that carry them.
 
     Failure
-    ├── JobRejected   the person can mend it; final
-    └── TaskFailed    it ran and failed
-    Transient         try again later; never shown as a failure
+    ├── JobRejected   the person can fix it; final
+    └── TaskFailed    the task ran and failed
+    Transient         will be tried again later; never shown as a failure
 
-Anything else that is raised is a bug and goes up, to the dead-letter queue and an alarm.
+Every other exception is a bug. It is not caught, and ends in the dead-letter queue and an alarm.
 """
 
 from enum import StrEnum
@@ -14,7 +14,7 @@ from contract.document import Document
 
 
 class Code(StrEnum):
-    """The kebab-case name of an error. `MEANINGS` says what each one means."""
+    """The kebab-case code of an error. `MEANINGS` explains each one."""
 
     # the drop
     KEY_SUFFIX = "key-suffix"
@@ -71,67 +71,67 @@ class Code(StrEnum):
 
 
 MEANINGS: dict[Code, str] = {
-    Code.KEY_SUFFIX: "The file under jobs/ has a name that is not quite that of a job spec.",
-    Code.KEY_TOO_DEEP: "The file lies more than 16 folders deep.",
+    Code.KEY_SUFFIX: "The file under jobs/ looks like a job spec, but has the wrong ending.",
+    Code.KEY_TOO_DEEP: "The file is more than 16 folders deep.",
     Code.SPEC_TOO_LARGE: "The spec is larger than 64 KiB.",
     Code.SPEC_EMPTY: "The spec has no content.",
-    Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value, not fields with values.",
+    Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value instead of fields with values.",
     Code.TEXT_ENCODING: "The file is neither UTF-8 nor UTF-16 with a byte order mark.",
-    Code.TEXT_CHARACTER: "The file has a control character or an invisible direction mark.",
-    Code.YAML_SYNTAX: "The file is not YAML that can be read.",
+    Code.TEXT_CHARACTER: "The file contains a control character or an invisible direction mark.",
+    Code.YAML_SYNTAX: "The file is not valid YAML.",
     Code.YAML_ALIAS: "The spec uses a YAML anchor, alias or merge key.",
     Code.YAML_TAG: "The spec uses a YAML tag such as !!python/object or a %YAML directive.",
-    Code.YAML_DUPLICATE_KEY: "The same field stands twice.",
+    Code.YAML_DUPLICATE_KEY: "The same field appears twice.",
     Code.YAML_TOO_DEEP: "Values are nested more than 8 levels deep.",
     Code.YAML_TOO_MANY_VALUES: "The spec has more than 2,000 values.",
-    Code.SPEC_UNREADABLE: "Reading the spec took more time or memory than any spec needs.",
-    Code.FIELD_MISSING: "A field that must be there is not.",
-    Code.FIELD_UNKNOWN: "A field has a name that no spec knows.",
+    Code.SPEC_UNREADABLE: "Reading the spec took too much time or memory.",
+    Code.FIELD_MISSING: "A required field is missing.",
+    Code.FIELD_UNKNOWN: "There is no field of this name.",
     Code.FIELD_TYPE: "A field has a value of the wrong type.",
-    Code.FIELD_RANGE: "A field has a value outside of what is possible.",
-    Code.FIELD_CONFLICT: "Two fields say the same thing in different ways, or exclude each other.",
-    Code.PROMPT_EMPTY: "There is no prompt, and no image that could stand for one.",
-    Code.PROMPT_TOO_LONG: "The prompt has more words than the model reads tokens.",
-    Code.MODEL_UNKNOWN: "No model of this name is in the catalogue.",
+    Code.FIELD_RANGE: "A field has a value that is too small, too large or not allowed.",
+    Code.FIELD_CONFLICT: "Two fields set the same thing or exclude each other.",
+    Code.PROMPT_EMPTY: "There is no prompt, and no image to start from instead.",
+    Code.PROMPT_TOO_LONG: "The prompt has more words than the model can read.",
+    Code.MODEL_UNKNOWN: "There is no model of this name.",
     Code.MODE_UNSUPPORTED: "The model cannot do this mode (text, image or video to video).",
     Code.SIZE_UNSUPPORTED: "The model cannot make videos of this height and width.",
     Code.FRAMES_UNSUPPORTED: "The model cannot make videos of this many frames.",
-    Code.ASPECT_UNSUPPORTED: "The model has no size of this shape.",
+    Code.ASPECT_UNSUPPORTED: "The model has no size with this aspect ratio.",
     Code.DURATION_UNSUPPORTED: "The model cannot make videos of this length.",
-    Code.MATRIX_INVALID: "The matrix names a field or has a value that no matrix can have.",
+    Code.MATRIX_INVALID: "The matrix contains a field or a value that is not allowed in a matrix.",
     Code.TOO_MANY_VIDEOS: "The job would make more than 32 videos, or none.",
-    Code.REFERENCE_PLACE: "A reference lies outside of the drop folder, or is no file name.",
+    Code.REFERENCE_PLACE: "A reference is outside of the drop folder, or is not a file name.",
     Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image, or not an MP4 video.",
     Code.REFERENCE_TOO_LARGE: "A reference is larger than 20 MiB (images) or 50 MiB (videos).",
-    Code.REFERENCE_PIXELS: "A reference has far too many pixels, or too few.",
-    Code.REFERENCE_NEVER_CAME: "A reference was not uploaded before the deadline.",
+    Code.REFERENCE_PIXELS: "A reference has too many or too few pixels.",
+    Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
-    Code.PROMPT_BLOCKED: "The guardrail on prompts refused this one.",
+    Code.PROMPT_BLOCKED: "The guardrail refused the prompt.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
-    Code.MANIFEST_INVALID: "The worker was given a manifest that it cannot read.",
-    Code.WEIGHTS_MISSING: "The model's folder lacks files.",
-    Code.WEIGHTS_DAMAGED: "The model's files could not be read.",
-    Code.OUT_OF_MEMORY: "The task did not fit into memory, in the leaner mode neither.",
-    Code.DISK_FULL: "There was no space left for the video.",
-    Code.RENDER_FAILED: "The pipeline raised an error that has no name of its own.",
-    Code.RESULT_INVALID: "The worker wrote a result that cannot be read.",
-    Code.VIDEO_DAMAGED: "The MP4 is absent, cut short or not what the worker wrote.",
-    Code.WORKER_STOPPED: "The processing job ended before this task was done, in every attempt.",
+    Code.MANIFEST_INVALID: "The worker received a manifest that it cannot use.",
+    Code.WEIGHTS_MISSING: "Files are missing in the model folder, or it belongs to another mode.",
+    Code.WEIGHTS_DAMAGED: "The files of the model cannot be read.",
+    Code.OUT_OF_MEMORY: "The task did not fit into memory, also not with tiling.",
+    Code.DISK_FULL: "The disk of the worker was full.",
+    Code.RENDER_FAILED: "Rendering failed for a reason that has no code of its own.",
+    Code.RESULT_INVALID: "The result that the worker wrote cannot be read.",
+    Code.VIDEO_DAMAGED: "The MP4 is missing, incomplete or not the one that the worker wrote.",
+    Code.WORKER_STOPPED: "The processing job ended before this task was done, in all attempts.",
 }
 
 
 class Place(Document):
-    """Where something is wrong. Lines and columns count from 1."""
+    """Where something is wrong. Lines and columns are counted from 1."""
 
     file: str | None = None
-    """Key of the file, where it is not the spec itself: folder defaults."""
+    """Key of the file, if it is not the spec itself but a `_defaults.yaml`."""
     field: str | None = None
     line: int | None = None
     column: int | None = None
 
 
 class Problem(Document):
-    """One thing that is wrong: what, where, and how to mend it."""
+    """One thing that is wrong: what it is, where, and how to fix it."""
 
     code: Code
     message: str
@@ -144,14 +144,14 @@ class Problem(Document):
 
 
 class Notice(Document):
-    """Something that was accepted but may not be what was meant."""
+    """A warning about something that was accepted but may not be what the person meant."""
 
     code: str
     message: str
 
 
 class Failure(Exception):
-    """Something that ends a job or task and that a person is told about."""
+    """An error that ends a job or task and is shown to a person."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("; ".join(f"{p.code}: {p.message}" for p in problems))
@@ -159,12 +159,12 @@ class Failure(Exception):
 
 
 class JobRejected(Failure):
-    """The spec, or a reference, cannot be used as it is. The person can mend it."""
+    """The spec or a reference cannot be used. The person who dropped it can fix that."""
 
 
 class TaskFailed(Failure):
-    """A task ran, or tried to, and failed."""
+    """A task failed while it ran or before it could start."""
 
 
 class Transient(Exception):
-    """Something that is expected to pass: the caller raises, and the queue tries again."""
+    """A temporary trouble. Nobody catches it, so that the queue delivers the message again."""

@@ -1,11 +1,11 @@
-"""What the worker is asked to do: manifest.json, and where files lie under its root.
+"""The input of the worker: manifest.json, and the folders below the worker's root.
 
     ROOT/input/manifest.json            this document
     ROOT/input/references/<file>        references
     ROOT/model/                         weights, one folder in diffusers' layout
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
 
-In SageMaker ROOT is /opt/ml/processing.
+In SageMaker, ROOT is /opt/ml/processing.
 """
 
 from pathlib import Path
@@ -17,21 +17,24 @@ from contract.catalogue import Mode
 from contract.document import Document
 
 CONTAINER_ROOT = "/opt/ml/processing"
-# SageMaker shows the first kilobyte of this file as the ExitMessage of the processing job.
+# SageMaker shows the first 1,024 bytes of this file as ExitMessage of the processing job.
 CONTAINER_MESSAGE = "/opt/ml/output/message"
 
-# A task id is a folder name, part of an S3 key and of a log line: no dots, no slashes.
+# A task id becomes a folder name and part of S3 keys, so dots and slashes are refused.
 TASK_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,80}$"
 TaskId = Annotated[str, Field(pattern=TASK_ID_PATTERN)]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,80}\.[a-z0-9]{1,5}$")]
 
 
 Fit = Literal["crop", "pad"]
-"""How a reference of another shape becomes the video's: its middle cut out, or bars around it."""
+"""What happens to a reference with another aspect ratio than the video.
+
+`crop` cuts out its middle, `pad` puts black bars around it.
+"""
 
 
 class Parameters(Document):
-    """Everything that decides what a video looks like, under diffusers' names."""
+    """Everything that decides what a video looks like, under the names that diffusers uses."""
 
     mode: Mode
     prompt: str
@@ -44,15 +47,15 @@ class Parameters(Document):
     guidance_scale: float
     seed: int
     strength: float | None = None
-    """How far a video may move away from its reference, 0 to 1; video to video only."""
+    """How much the video may differ from its reference, 0 to 1. Only for video to video."""
     fit: Fit = "crop"
 
 
 class ManifestTask(Document):
     """One video to make.
 
-    `image` and `video` are file names under input/references, for image to video and video to
-    video. `gif` asks for an animated GIF as well.
+    `image` (for image to video) and `video` (for video to video) are file names in
+    input/references. With `gif`, the worker also writes an animated GIF.
     """
 
     task_id: TaskId
@@ -63,7 +66,7 @@ class ManifestTask(Document):
 
 
 class Manifest(Document):
-    """All tasks of one processing job. One pipeline serves them: they share model and mode."""
+    """All tasks of one processing job. They share model and mode, so one pipeline renders all."""
 
     version: Literal[1] = 1
     attempt_id: str
@@ -73,7 +76,7 @@ class Manifest(Document):
 
 
 class Layout:
-    """The worker's folders below `root`. The only place that knows their names."""
+    """The folders of the worker below `root`. Only this class knows their names."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -83,5 +86,5 @@ class Layout:
         self.output = root / "output"
 
     def task_output(self, task_id: str) -> Path:
-        """The folder that a task writes to."""
+        """The folder for the files of one task."""
         return self.output / task_id

@@ -1,8 +1,9 @@
-"""What the worker answers: the files of one task's folder.
+"""The output of the worker: the files in the folder of one task.
 
-video.mp4, poster.jpg       of a task that succeeded, and video.gif when it was asked for
-progress-<percent>.json     while it runs
-result.json                 last; its upload is the completion event
+video.mp4, poster.jpg       when the task succeeded
+video.gif                   also, when the task asks for a GIF
+progress-<percent>.json     while the task runs
+result.json                 written last; its upload is the completion event
 """
 
 from datetime import datetime
@@ -23,15 +24,16 @@ MACHINE_VARIABLE = "REELDROP_MACHINE"
 
 
 def progress_file(percent: int) -> str:
-    """Name of the file that says that a task is `percent` (0-99) done.
+    """The name of the progress file for `percent`, 0 to 99.
 
-    A new name each time, because whether SageMaker uploads a changed file again is not promised.
+    Each percentage has its own file, because SageMaker does not promise to upload a file again
+    when it has changed.
     """
     return f"progress-{percent:02d}.json"
 
 
 class Progress(Document):
-    """How far a task is."""
+    """How much of a task is done."""
 
     attempt_id: str
     task_id: str
@@ -40,7 +42,7 @@ class Progress(Document):
 
 
 class Seconds(Document):
-    """Where the time of one task went. Loading is shared by all tasks of a processing job."""
+    """How long each part of a task took. All tasks of a processing job share one loading."""
 
     loading: float
     text_encoding: float
@@ -50,7 +52,7 @@ class Seconds(Document):
 
 
 class VideoFacts(Document):
-    """What the written MP4 is, read back from the file."""
+    """The properties of the written MP4, read back from the file."""
 
     codec: str
     pixel_format: str
@@ -64,21 +66,21 @@ class VideoFacts(Document):
 
 
 class Quality(Document):
-    """Plain figures of the picture, 0 to 255: enough to notice a black, flat or frozen video."""
+    """Simple statistics of all samples, 0 to 255. They reveal a black, flat or frozen video."""
 
     brightness: float
     """Mean of all samples."""
     contrast: float
     """Standard deviation of all samples."""
     motion: float
-    """Mean absolute difference of neighbouring frames."""
+    """Mean absolute difference between neighbouring frames."""
 
 
 class Machine(Document):
-    """What the worker ran on."""
+    """The machine and the libraries that the worker used."""
 
     name: str
-    """The instance type, or what stands in for one: the environment variable MACHINE_VARIABLE."""
+    """The instance type from the environment variable MACHINE_VARIABLE, or else the host name."""
     device: str
     dtype: str
     versions: dict[str, str]
@@ -93,10 +95,10 @@ class Rendered(Document):
     task_id: str
     model: str
     weights_sha256: str
-    """SHA-256 over the model folder: see processing.weights."""
+    """SHA-256 over the model folder, as processing.weights.fingerprint computes it."""
     scheduler: str
     parameters: Parameters
-    """As they were used."""
+    """The parameters that were used."""
     started_at: datetime
     finished_at: datetime
     seconds: Seconds
@@ -104,13 +106,13 @@ class Rendered(Document):
     video: VideoFacts
     poster_sha256: str
     gif_sha256: str | None = None
-    """Of video.gif, when one was asked for."""
+    """SHA-256 of video.gif, or None if the task did not ask for a GIF."""
     quality: Quality
     warnings: tuple[Notice, ...] = ()
 
 
 class Failed(Document):
-    """A task that failed alone. The others of its manifest go on."""
+    """A task that failed. The other tasks of its manifest go on."""
 
     status: Literal["failed"] = "failed"
     attempt_id: str
@@ -119,10 +121,10 @@ class Failed(Document):
     finished_at: datetime
     problem: Problem
     detail: str = ""
-    """The exception, for the one who runs the system; never shown in mail."""
+    """The traceback, for the administrator. It is never sent by mail."""
 
 
 class Outcome(Document):
-    """result.json: one of the two, told apart by `status`."""
+    """The content of result.json: a success or a failure. `status` says which."""
 
     result: Annotated[Rendered | Failed, Field(discriminator="status")]
