@@ -1,1 +1,1 @@
-"""What is deployed. One module a construct; `reeldrop.py` wires them."""
+"""What is deployed. Each module builds one part; `reeldrop.py` puts the parts together."""

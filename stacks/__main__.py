@@ -1,6 +1,7 @@
 """The CDK app: `python -m stacks` synthesises into cdk.out, offline and without credentials.
 
-The CDK CLI runs it with the context in the environment; without the CLI, cdk.json's is read here.
+The CDK CLI passes the context in the environment. This module also reads the context in cdk.json,
+so that synthesis works without the CLI.
 """
 
 import json
@@ -14,12 +15,17 @@ from stacks.reeldrop import Reeldrop
 
 
 def app(outdir: str | None = None, **context: object) -> cdk.App:
-    """The app with cdk.json's context and `context` over it."""
+    """Create the app.
+
+    Args:
+        outdir: folder for the synthesised assembly; None is CDK's default, cdk.out.
+        context: context values that override those in cdk.json.
+    """
     cdk_json = json.loads((Path(__file__).parent.parent / "cdk.json").read_text())
-    made = cdk.App(outdir=outdir, context={**cdk_json["context"], **context})
-    config = Config.from_context(made)
-    Reeldrop(made, config.stack_name, config=config)
-    return made
+    cdk_app = cdk.App(outdir=outdir, context={**cdk_json["context"], **context})
+    config = Config.from_context(cdk_app)
+    Reeldrop(cdk_app, config.stack_name, config=config)
+    return cdk_app
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The zips that run: what goes into them, and nothing else.
+"""The folders that become the zips of the functions and of the worker.
 
-No Docker: for AWS, pip fetches the wheels of the target machine, hash by hash, from the lock. The
-folder is staged before synthesis, so its hash is that of its content, whatever machine made it.
+For AWS, pip downloads the wheels for the target machine and checks their hashes against the lock,
+so no Docker is needed. The folders are complete before synthesis, so CDK can name each zip by a
+hash of its content, and code that has not changed is not deployed again.
 """
 
 import os
@@ -17,14 +18,18 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
-# The Lambda runtime's and the container's own Python.
+# The Python versions of the Lambda runtime and of the worker's container.
 LAMBDA_PYTHON = "3.13"
 CONTAINER_PYTHON = "3.12"
 
 
 @contextmanager
 def functions_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
-    """A folder with the functions, the contract and, for AWS, their packages for arm64."""
+    """Provide a temporary folder with the functions' code.
+
+    Args:
+        code: "aws" adds the packages, for arm64; "embedded" leaves them out.
+    """
     with _folder() as folder:
         if code == "aws":
             _install("functions", folder, LAMBDA_PYTHON, "aarch64")
@@ -36,7 +41,12 @@ def functions_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
 
 @contextmanager
 def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
-    """A folder that, zipped, Python runs as the worker; torch comes with the container."""
+    """Provide a temporary folder with the worker's code. Python can run it as a zip.
+
+    Args:
+        code: "aws" adds the packages, for x86_64, except torch, which the container has;
+            "embedded" leaves them out.
+    """
     with _folder() as folder:
         if code == "aws":
             _install("processing", folder, CONTAINER_PYTHON, "x86_64")
@@ -53,6 +63,17 @@ def _folder() -> Iterator[Path]:
 
 
 def _install(lock: str, target: Path, python: str, machine: str) -> None:
+    """Install packages for another machine into a folder.
+
+    Args:
+        lock: name of the file under locks/, without its suffix.
+        target: the folder.
+        python: version of the Python that will import the packages.
+        machine: architecture of the machine that will import them.
+
+    Raises:
+        subprocess.CalledProcessError: pip failed; it has printed why.
+    """
     platforms = [f"manylinux_2_{n}_{machine}" for n in (28, 27, 24, 17)] + [
         f"manylinux2014_{machine}"
     ]
@@ -61,7 +82,8 @@ def _install(lock: str, target: Path, python: str, machine: str) -> None:
             sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
             "--no-deps", "--require-hashes", "-r", str(ROOT / "locks" / f"{lock}.txt"),
             "--target", str(target), "--python-version", python, "--implementation", "cp",
-            # The lock was resolved for the target's Python; pip looks at the one that runs it.
+            # pip would compare the packages' requirement with the Python that runs pip. The lock
+            # was resolved for the target's Python, so the check is not needed.
             "--ignore-requires-python", "--only-binary=:all:", "--no-compile",
             *(f"--platform={platform}" for platform in platforms),
         ],
@@ -70,20 +92,27 @@ def _install(lock: str, target: Path, python: str, machine: str) -> None:
 
 
 def _compile(folder: Path, python: str | None) -> None:
-    """Add .pyc files: imports take half as long, and a process that reads a drop can write none.
+    """Add .pyc files, which halve the time that imports take.
 
-    Only those of the minor version that will run them count; None is the one that runs now.
-    Without that Python on this machine the functions work, and start more slowly.
+    The process that reads drops cannot write these files itself. Python only uses .pyc files of
+    its own minor version. If this machine does not have that version, none are added; the
+    functions then work, but start more slowly.
+
+    Args:
+        folder: the folder with the code.
+        python: version of the Python that will run the code; None is the one that runs now.
     """
     now = f"{sys.version_info.major}.{sys.version_info.minor}"
     interpreter = sys.executable if python in {None, now} else shutil.which(f"python{python}")
     if interpreter is None:
         return
-    # It fails for files that are no modules, such as templates; nobody imports those.
+    # compileall fails if a .py file is not valid Python, such as a template in a package. Nobody
+    # imports such files, so the failure is ignored.
     subprocess.run(
         [interpreter, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
          "-s", str(folder), str(folder)],
-        # Sets are written in the order of their hashes, and folders have a new name every time.
+        # The same source must always give the same .pyc file. So the hash seed, which decides the
+        # order of stored sets, is fixed, and `-s` removes the name of the temporary folder.
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

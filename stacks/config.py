@@ -1,4 +1,4 @@
-"""What a deployment may choose, as typed settings.
+"""The choices of a deployment, as typed settings.
 
 Each field is a CDK context value: in cdk.json, or `cdk deploy -c notify_email=me@example.org`.
 """
@@ -20,32 +20,32 @@ class Config(Document):
     """The choices of one deployment."""
 
     stack_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")] = "reeldrop"
-    """Also begins the name of each processing job."""
+    """The name of each processing job also begins with it."""
     notify_email: str = ""
-    """Address that is told of every job; it has to confirm once. Empty: nobody yet."""
+    """Email address for notifications about jobs; its owner has to confirm once. Empty: none."""
     alarm_email: str = ""
-    """Address that is told when something is stuck in a dead-letter queue."""
+    """Email address for alarms; its owner has to confirm once. Empty: none."""
 
     default_model: Annotated[str, Field(pattern=f"^({'|'.join(MODELS)})$".replace(".", r"\."))] = (
         "cogvideox-5b"
     )
-    """Mind its licence: see contract/catalogue.py."""
+    """The models have different licences: see contract/catalogue.py."""
     enhancer_model_id: str = "us.amazon.nova-2-lite-v1:0"
-    """Bedrock model or inference profile that enhances prompts. Empty: prompts stay as they are."""
+    """Bedrock model or inference profile that enhances prompts. Empty: prompts are not changed."""
 
     instance_types: InstanceTypes = "ml.g6e.xlarge"
-    """With commas between them: a later one is tried when the earlier ones are not to be had."""
+    """Separated by commas. A later type is used when the earlier ones are not available."""
     image_uri: str = ""
-    """Container image with Python 3.12 and PyTorch. Empty: AWS's own for the region."""
+    """Container image with Python 3.12 and PyTorch. Empty: AWS's own image."""
     volume_gb: Annotated[int, Field(ge=30, le=1000)] = 100
     max_processing_jobs: Annotated[int, Field(ge=1, le=100)] = 1
-    """At once, of all instance types together."""
+    """How many run at the same time, counting all instance types together."""
     max_tasks_per_job: Annotated[int, Field(ge=1, le=128)] = 128
-    """Together with the runtime: enough that a start-up is seconds for each video."""
+    """Most videos in one processing job. With 128, the start-up adds only seconds to each video."""
     max_tasks_per_folder_day: Annotated[int, Field(ge=0)] = 0
-    """Videos that a folder may have started in a day (UTC); what is over it waits. 0: no limit."""
+    """Videos of one folder that are started in a day (UTC). The others wait. 0: no limit."""
     max_gpu_minutes_per_folder_day: Annotated[int, Field(ge=0)] = 0
-    """The same in expected minutes of rendering."""
+    """The same limit in expected minutes of rendering."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     max_runtime_seconds: Annotated[int, Field(ge=60, le=777_600)] = 10 * 3600
 
@@ -55,16 +55,16 @@ class Config(Document):
     """Whether the buckets and the table outlive the stack."""
 
     code: Literal["aws", "embedded"] = "aws"
-    """Which code goes into the zips: with packages for AWS's machines, or ours alone, for the
-    embedded cloud, which runs functions and worker under its own interpreter."""
+    """What goes into the zips. "aws": our code and the packages that it needs on AWS. "embedded":
+    only our code, because the embedded cloud runs it with packages that are already installed."""
 
     @classmethod
     def from_context(cls, scope: cdk.App) -> Self:
-        """The configuration of an app.
+        """Read the configuration from the context of an app.
 
         Raises:
-            pydantic.ValidationError: a context value is not possible.
+            pydantic.ValidationError: a context value is not allowed.
         """
         values = {name: scope.node.try_get_context(name) for name in cls.model_fields}
-        # `-c` gives text whatever the field's type is, hence not strict.
+        # Values given with `-c` are always text, so the validation may convert types.
         return cls.model_validate({k: v for k, v in values.items() if v is not None}, strict=False)

@@ -1,4 +1,8 @@
-"""Who may do what, as explicit statements: short enough to be read, narrow enough to be checked."""
+"""The permissions, as explicit IAM statements.
+
+They are written out because CDK's own grants allow more than is needed. Each function returns the
+statements that a role needs for what the function's name says.
+"""
 
 from aws_cdk import Fn, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -23,14 +27,11 @@ def use_table(table: dynamodb.Table) -> Statements:
     return [
         _allow(
             [
-                f"dynamodb:{name}"
-                for name in (
-                    "GetItem",
-                    "BatchGetItem",
-                    "Query",
-                    "PutItem",
-                    "DeleteItem",
-                )
+                "dynamodb:GetItem",
+                "dynamodb:BatchGetItem",
+                "dynamodb:Query",
+                "dynamodb:PutItem",
+                "dynamodb:DeleteItem",
             ],
             table.table_arn,
         )
@@ -38,7 +39,10 @@ def use_table(table: dynamodb.Table) -> Statements:
 
 
 def read_drops(bucket: s3.Bucket) -> Statements:
-    """Read specs and references by version. Listing makes 'not there' a 404 and not a 403."""
+    """Read specs and references by version.
+
+    `s3:ListBucket` is needed because without it S3 answers 403 instead of 404 for a missing object.
+    """
     return [
         _allow(
             ["s3:GetObject", "s3:GetObjectVersion"],
@@ -48,8 +52,11 @@ def read_drops(bucket: s3.Bucket) -> Statements:
     ]
 
 
-def answer(bucket: s3.Bucket) -> Statements:
-    """Write status and refusals, and read what is published, to sign links to it."""
+def write_replies(bucket: s3.Bucket) -> Statements:
+    """Write statuses, refusals and reviews, and read the published videos.
+
+    A signed link works only if its signer may read the object, hence the second statement.
+    """
     return [
         _allow(
             ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
@@ -62,13 +69,13 @@ def answer(bucket: s3.Bucket) -> Statements:
     ]
 
 
-def publish(bucket: s3.Bucket) -> Statements:
+def publish_videos(bucket: s3.Bucket) -> Statements:
     """Write videos, sidecars and posters."""
     return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.VIDEOS_PREFIX}*"))]
 
 
 def keep_references(bucket: s3.Bucket) -> Statements:
-    """Keep references in the work bucket."""
+    """Copy references to the work bucket."""
     return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*"))]
 
 
@@ -89,22 +96,29 @@ def read_attempts(bucket: s3.Bucket) -> Statements:
     ]
 
 
-def wake(queue: sqs.Queue) -> Statements:
-    """Ask for a dispatch."""
+def wake_dispatch(queue: sqs.Queue) -> Statements:
+    """Send wake-ups to the queue that feeds dispatch."""
     return [_allow(["sqs:SendMessage"], queue.queue_arn)]
 
 
-def notify(topic: sns.Topic) -> Statements:
-    """Send notifications."""
+def send_notifications(topic: sns.Topic) -> Statements:
+    """Send notifications about jobs."""
     return [_allow(["sns:Publish"], topic.topic_arn)]
 
 
-# What a cross-region inference profile's id begins with, before the model's own.
+# The id of a cross-region inference profile is one of these, a dot and the id of the model.
 _GEOGRAPHIES = {"us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"}
 
 
-def enhance(model_id: str) -> Statements:
-    """Ask the language model: its inference profile, and the models behind that in any region."""
+def enhance_prompts(model_id: str) -> Statements:
+    """Call the language model that enhances prompts.
+
+    An inference profile forwards a call to the model in one of several regions, and IAM wants
+    both to be allowed: the profile, and the model in every region.
+
+    Args:
+        model_id: id of a Bedrock model or of an inference profile.
+    """
     bedrock = "arn:${AWS::Partition}:bedrock"
     profile = f"{bedrock}:${{AWS::Region}}:${{AWS::AccountId}}:inference-profile/{model_id}"
     geography, _, rest = model_id.partition(".")
@@ -118,19 +132,25 @@ def enhance(model_id: str) -> Statements:
     ]
 
 
-def processing_arn(stack: Stack, job_prefix: str) -> str:
-    """The ARNs of our processing jobs."""
+def _processing_arn(stack: Stack, job_prefix: str) -> str:
+    """Return the pattern that the ARNs of our processing jobs match."""
     return stack.format_arn(
         service="sagemaker", resource="processing-job", resource_name=f"{job_prefix}-*"
     )
 
 
 def start_processing(stack: Stack, job_prefix: str, role: iam.Role) -> Statements:
-    """Create processing jobs of ours, with their role, and look at them."""
+    """Create and describe our processing jobs.
+
+    Args:
+        stack: the stack whose region and account the jobs run in.
+        job_prefix: what the names of our processing jobs begin with.
+        role: the role that the jobs run under.
+    """
     return [
         _allow(
             ["sagemaker:CreateProcessingJob", "sagemaker:DescribeProcessingJob"],
-            processing_arn(stack, job_prefix),
+            _processing_arn(stack, job_prefix),
         ),
         _allow(
             ["iam:PassRole"],
@@ -140,11 +160,11 @@ def start_processing(stack: Stack, job_prefix: str, role: iam.Role) -> Statement
     ]
 
 
-def watch_processing(stack: Stack, job_prefix: str) -> Statements:
-    """Look at processing jobs of ours."""
-    return [_allow(["sagemaker:DescribeProcessingJob"], processing_arn(stack, job_prefix))]
+def describe_processing(stack: Stack, job_prefix: str) -> Statements:
+    """Describe our processing jobs."""
+    return [_allow(["sagemaker:DescribeProcessingJob"], _processing_arn(stack, job_prefix))]
 
 
 def stop_processing(stack: Stack, job_prefix: str) -> Statements:
-    """Stop processing jobs of ours that nobody wants any more."""
-    return [_allow(["sagemaker:StopProcessingJob"], processing_arn(stack, job_prefix))]
+    """Stop our processing jobs, for example when their job was canceled."""
+    return [_allow(["sagemaker:StopProcessingJob"], _processing_arn(stack, job_prefix))]

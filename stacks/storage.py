@@ -1,4 +1,4 @@
-"""Four buckets and the table."""
+"""The buckets and the table."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -23,12 +23,13 @@ class Storage(Construct):
             removal_policy=self._removal,
             lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(90))],
         )
-        # Versions: a job belongs to one version of its spec, and an overwritten video is not lost.
+        # The input bucket keeps versions because a job belongs to one version of its spec. The
+        # output bucket keeps versions so that an overwritten video is not lost.
         self.input = self._bucket("Input", versioned=True, events=True)
         self.output = self._bucket("Output", versioned=True, events=False)
         self.work = self._bucket("Work", versioned=False, events=True)
-        # What an attempt read and wrote is worth something only while it may be looked into.
-        # Weights lie under another prefix and do not expire.
+        # The files of an attempt are only needed while the attempt runs and while somebody may
+        # still look into a failure. Weights have another prefix and do not expire.
         for prefix in (s3_keys.ATTEMPTS_PREFIX, s3_keys.REFERENCES_PREFIX):
             self.work.add_lifecycle_rule(prefix=prefix, expiration=cdk.Duration.days(30))
         self.table = dynamodb.Table(
@@ -62,7 +63,8 @@ class Storage(Construct):
             ],
         )
         if events:
-            # `event_bridge_enabled=True` would add a custom-resource function; S3 needs none.
+            # CDK's `event_bridge_enabled=True` would deploy a Lambda function to set this one
+            # property, which CloudFormation can set itself.
             resource = bucket.node.default_child
             assert isinstance(resource, s3.CfnBucket)
             resource.add_property_override(

@@ -1,4 +1,7 @@
-"""What a processing job is run with: its code, its image and its role. No job runs here."""
+"""What processing jobs need: the worker's code, its container image and its role.
+
+The stack creates no processing job. Dispatch starts them, with these three.
+"""
 
 from aws_cdk import ArnFormat, Aws, Fn, Stack, region_info
 from aws_cdk import aws_iam as iam
@@ -9,9 +12,11 @@ from constructs import Construct
 from functions import s3_keys
 from stacks.code import worker_code
 from stacks.config import Config
+from stacks.grants import Statements
 
-# Python 3.12, PyTorch 2.9, CUDA 13: what sagemaker.core.image_uris.retrieve answers (a test
-# compares), so that no Docker is needed to deploy and no pip runs when a job starts.
+# AWS's image with Python 3.12, PyTorch 2.9 and CUDA 13. A ready image means that a deployment needs
+# no Docker and that no pip runs when a job starts. sagemaker.core.image_uris.retrieve names the
+# same image; a test compares the two.
 IMAGE = "huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312-cu130-ubuntu22.04"
 
 
@@ -25,32 +30,21 @@ class Worker(Construct):
         with worker_code(config.code) as folder:
             asset = assets.Asset(self, "Code", path=folder)
         self.code_uri = asset.s3_object_url
-        if config.image_uri:
-            self.image_uri = config.image_uri
-        else:
-            registry = Stack.of(self).regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT)
-            self.image_uri = Fn.join(
-                "", [registry, ".dkr.ecr.", Aws.REGION, ".", Aws.URL_SUFFIX, "/", IMAGE]
-            )
+        self.image_uri = config.image_uri or self._aws_image_uri()
         self.role = iam.Role(
             self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com")
         )
-        for statement in (
-            iam.PolicyStatement(
-                actions=["s3:GetObject"],
-                resources=[
-                    work.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*/input/*"),
-                    work.arn_for_objects(f"{s3_keys.MODELS_PREFIX}*"),
-                    asset.bucket.arn_for_objects(asset.s3_object_key),
-                ],
-            ),
-            iam.PolicyStatement(
-                actions=["s3:PutObject"],
-                resources=[work.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*/output/*")],
-            ),
-            iam.PolicyStatement(
-                actions=["s3:ListBucket"], resources=[work.bucket_arn, asset.bucket.bucket_arn]
-            ),
+        for statement in (*_data_permissions(work, asset), *self._service_permissions()):
+            self.role.add_to_policy(statement)
+
+    def _aws_image_uri(self) -> str:
+        """Return the URI of AWS's image in the region that the stack is deployed to."""
+        registry = Stack.of(self).regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT)
+        return Fn.join("", [registry, ".dkr.ecr.", Aws.REGION, ".", Aws.URL_SUFFIX, "/", IMAGE])
+
+    def _service_permissions(self) -> Statements:
+        """Pull the image, and write metrics and logs."""
+        return [
             iam.PolicyStatement(
                 actions=[
                     "ecr:BatchGetImage",
@@ -77,5 +71,25 @@ class Worker(Construct):
                     )
                 ],
             ),
-        ):
-            self.role.add_to_policy(statement)
+        ]
+
+
+def _data_permissions(work: s3.Bucket, code: assets.Asset) -> Statements:
+    """Read the code, the weights and the inputs of attempts; write the outputs of attempts."""
+    return [
+        iam.PolicyStatement(
+            actions=["s3:GetObject"],
+            resources=[
+                work.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*/input/*"),
+                work.arn_for_objects(f"{s3_keys.MODELS_PREFIX}*"),
+                code.bucket.arn_for_objects(code.s3_object_key),
+            ],
+        ),
+        iam.PolicyStatement(
+            actions=["s3:PutObject"],
+            resources=[work.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*/output/*")],
+        ),
+        iam.PolicyStatement(
+            actions=["s3:ListBucket"], resources=[work.bucket_arn, code.bucket.bucket_arn]
+        ),
+    ]

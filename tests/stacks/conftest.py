@@ -1,4 +1,4 @@
-"""The synthesised stack, once for all tests: jsii takes seconds to start."""
+"""The synthesised template. All tests share it, because jsii takes seconds to start."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from local.assembly import assembly
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the template that the embedded cloud deploys."""
     folder: Path = assembly(tmp_path_factory.mktemp("assembly"))
-    made: dict[str, Any] = json.loads((folder / "reeldrop.template.json").read_text())
-    return made
+    parsed: dict[str, Any] = json.loads((folder / "reeldrop.template.json").read_text())
+    return parsed

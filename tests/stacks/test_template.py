@@ -1,6 +1,7 @@
-"""What would be deployed: the right shape, and nothing that could harm."""
+"""The synthesised template: its parts are connected, and no role may do more than it needs."""
 
 import json
+import pkgutil
 import subprocess
 import sys
 from typing import Any
@@ -15,6 +16,7 @@ from stacks.worker import IMAGE
 
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """Return the properties of all resources of a type, by logical id."""
     return {
         name: resource["Properties"]
         for name, resource in template["Resources"].items()
@@ -23,7 +25,7 @@ def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
 
 
 def rules(template: dict[str, Any]) -> list[dict[str, Any]]:
-    """Patterns with the buckets' logical ids as their names."""
+    """Return the event patterns, with the logical id of each bucket instead of its name."""
     text = json.dumps(
         [r["EventPattern"] for r in resources(template, "AWS::Events::Rule").values()
          if "EventPattern" in r]
@@ -33,29 +35,32 @@ def rules(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def matching(template: dict[str, Any], event: dict[str, Any]) -> int:
+    """Return how many rules match an event."""
     return sum(
         bool(EventPattern(None, pattern).matches_event(event)) for pattern in rules(template)
     )
 
 
 def created(bucket: str, key: str) -> dict[str, Any]:
+    """Return the event that S3 sends when an object was created."""
     detail = {"bucket": {"name": bucket}, "object": {"key": key}, "reason": "PutObject"}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
 
 
 def bucket(template: dict[str, Any], name: str) -> str:
+    """Return the logical id of a bucket."""
     (found,) = [r for r in resources(template, "AWS::S3::Bucket") if f"Storage{name}" in r]
     return found
 
 
-def test_a_drop_is_heard_whatever_its_suffix(template: dict[str, Any]) -> None:
+def test_a_drop_is_received_whatever_its_suffix(template: dict[str, Any]) -> None:
     source = bucket(template, "Input")
     for key in ("jobs/bee.yaml", "jobs/a/b.YAML", "jobs/bee.png", "jobs/bee.docx"):
         assert matching(template, created(source, key)) == 1, key
     assert matching(template, created(source, "other/bee.yaml")) == 0
 
 
-def test_only_results_and_progress_of_the_worker_are_heard(template: dict[str, Any]) -> None:
+def test_only_results_and_progress_of_the_worker_are_received(template: dict[str, Any]) -> None:
     work = bucket(template, "Work")
     for name in ("result.json", "progress-40.json"):
         assert matching(template, created(work, s3_keys.task_file("a-1", "bee-01", name))) == 1
@@ -83,21 +88,21 @@ def test_nothing_that_we_write_for_people_is_heard(template: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "heard"),
+    ("name", "status", "matches"),
     [
         ("reeldrop-20261121-x", "Completed", 1),
         ("reeldrop-20261121-x", "Failed", 1),
         ("reeldrop-20261121-x", "Stopped", 1),
         ("reeldrop-20261121-x", "InProgress", 0),
-        ("somebody-elses", "Completed", 0),
+        ("another-name", "Completed", 0),
     ],
 )
-def test_the_end_of_our_processing_jobs_is_heard(
-    template: dict[str, Any], name: str, status: str, heard: int
+def test_the_end_of_our_processing_jobs_is_received(
+    template: dict[str, Any], name: str, status: str, matches: int
 ) -> None:
     detail = {"ProcessingJobName": name, "ProcessingJobStatus": status}
     event = {"source": "aws.sagemaker", "detail-type": events.PROCESSING_CHANGED, "detail": detail}
-    assert matching(template, event) == heard
+    assert matching(template, event) == matches
 
 
 def test_every_queue_has_a_dead_letter_queue_an_alarm_and_a_visibility_that_outlasts_its_function(
@@ -134,12 +139,12 @@ def test_every_rule_that_feeds_a_queue_has_a_dead_letter_queue_and_may_write_to_
 
 
 def test_records_do_not_expire(template: dict[str, Any]) -> None:
-    """One that did could not keep a late event from making its video once more."""
+    """If a record expired, a late event could make the same video a second time."""
     (table,) = resources(template, "AWS::DynamoDB::Table").values()
     assert "TimeToLiveSpecification" not in table
 
 
-def test_alarms_may_be_told_and_nobody_else_may_publish(template: dict[str, Any]) -> None:
+def test_only_cloudwatch_may_publish_alarms(template: dict[str, Any]) -> None:
     (topic,) = [t for t in resources(template, "AWS::SNS::Topic") if t.startswith("Alarms")]
     statements = [
         statement
@@ -156,7 +161,7 @@ def test_the_worker_may_write_its_logs(template: dict[str, Any]) -> None:
     assert ":log-group:/aws/sagemaker/*" in text
 
 
-def test_buckets_are_closed_encrypted_and_speak_tls_only(template: dict[str, Any]) -> None:
+def test_buckets_are_private_encrypted_and_require_tls(template: dict[str, Any]) -> None:
     buckets = resources(template, "AWS::S3::Bucket")
     assert len(buckets) == 4
     for name, properties in buckets.items():
@@ -173,7 +178,7 @@ def test_buckets_are_closed_encrypted_and_speak_tls_only(template: dict[str, Any
     assert versioned == {bucket(template, "Input"), bucket(template, "Output")}
 
 
-def test_no_function_may_do_anything_to_everything(template: dict[str, Any]) -> None:
+def test_no_role_has_a_wildcard_action_or_a_wildcard_resource(template: dict[str, Any]) -> None:
     for name, policy in resources(template, "AWS::IAM::Policy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             actions = statement["Action"]
@@ -181,6 +186,11 @@ def test_no_function_may_do_anything_to_everything(template: dict[str, Any]) -> 
             assert not any(action.endswith("*") for action in actions), name
             if statement["Resource"] == "*":
                 assert all(a.startswith(("ecr:", "cloudwatch:")) for a in actions), name
+
+
+def test_every_handler_exists(template: dict[str, Any]) -> None:
+    for function in resources(template, "AWS::Lambda::Function").values():
+        assert callable(pkgutil.resolve_name(function["Handler"])), function["Handler"]
 
 
 def test_functions_get_every_setting(template: dict[str, Any]) -> None:
@@ -194,8 +204,8 @@ def test_functions_get_every_setting(template: dict[str, Any]) -> None:
         Settings.from_environment(variables)
 
 
-def test_the_image_is_what_sagemakers_own_sdk_names() -> None:
-    """In a process of its own: the SDK takes seconds and prints what it likes."""
+def test_the_image_is_the_one_that_the_sagemaker_sdk_names() -> None:
+    """The SDK runs in another process, because it takes seconds to import and prints messages."""
     program = (
         "from sagemaker.core import image_uris as i;"
         "print(i.retrieve('huggingface','us-east-1',version='5.3.0',"

@@ -1,0 +1,169 @@
+"""The four functions: what each may do, and how much time and memory it has."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from functions.settings import Settings
+from stacks import grants
+from stacks.code import functions_code
+from stacks.config import Config
+from stacks.grants import Statements
+from stacks.stage_function import Program, StageFunction
+from stacks.storage import Storage
+from stacks.worker import Worker
+
+# Memory of the functions that read pictures in a child process. The child may use 256 MB, and the
+# function may hold a video of 50 MB at the same time. Less memory would be enough for that, but
+# people wait for these functions, and with 1,769 MB Lambda gives a function a whole CPU.
+READING_MB = 1769
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The resources that the functions use."""
+
+    config: Config
+    storage: Storage
+    topic: sns.Topic
+    """The topic for notifications about jobs."""
+    wake_ups: sqs.Queue
+    """The queue that feeds dispatch."""
+    worker: Worker
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions, by stage."""
+
+    submit: StageFunction
+    dispatch: StageFunction
+    finish: StageFunction
+    sweep: StageFunction
+
+
+def create_functions(scope: Construct, resources: Resources) -> Functions:
+    """Create the functions. They share one zip and one set of settings."""
+    common = _common_permissions(scope, resources)
+    submitting = _submit_permissions(resources)
+    finishing = _finish_permissions(scope, resources)
+    with functions_code(resources.config.code) as folder:
+        program = Program(lambda_.Code.from_asset(folder), _settings(resources))
+        submit = StageFunction(
+            scope,
+            "Submit",
+            program=program,
+            handler="functions.handlers.submit.handler",
+            timeout=cdk.Duration.seconds(60),
+            memory_mb=READING_MB,
+            statements=[*common, *submitting, *_notify_permissions(resources)],
+        )
+        dispatch = StageFunction(
+            scope,
+            "Dispatch",
+            program=program,
+            handler="functions.handlers.dispatch.handler",
+            timeout=cdk.Duration.seconds(120),
+            memory_mb=512,
+            statements=[*common, *_dispatch_permissions(scope, resources)],
+        )
+        finish = StageFunction(
+            scope,
+            "Finish",
+            program=program,
+            handler="functions.handlers.finish.handler",
+            timeout=cdk.Duration.seconds(60),
+            memory_mb=READING_MB,
+            statements=[*common, *finishing, *_notify_permissions(resources)],
+        )
+        # The sweep does what submit and finish missed, so it has the permissions of both. It does
+        # not start processing jobs itself; it wakes dispatch.
+        sweep = StageFunction(
+            scope,
+            "Sweep",
+            program=program,
+            handler="functions.handlers.sweep.handler",
+            timeout=cdk.Duration.minutes(5),
+            memory_mb=READING_MB,
+            statements=[*common, *submitting, *finishing, *_notify_permissions(resources)],
+        )
+    return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
+
+
+def _settings(resources: Resources) -> Settings:
+    config, storage, worker = resources.config, resources.storage, resources.worker
+    return Settings(
+        input_bucket=storage.input.bucket_name,
+        output_bucket=storage.output.bucket_name,
+        work_bucket=storage.work.bucket_name,
+        table_name=storage.table.table_name,
+        topic_arn=resources.topic.topic_arn,
+        dispatch_queue_url=resources.wake_ups.queue_url,
+        job_prefix=config.stack_name,
+        image_uri=worker.image_uri,
+        code_uri=worker.code_uri,
+        role_arn=worker.role.role_arn,
+        instance_types=config.instance_types,
+        volume_gb=config.volume_gb,
+        max_processing_jobs=config.max_processing_jobs,
+        max_tasks_per_job=config.max_tasks_per_job,
+        max_tasks_per_folder_day=config.max_tasks_per_folder_day,
+        max_gpu_minutes_per_folder_day=config.max_gpu_minutes_per_folder_day,
+        max_attempts=config.max_attempts,
+        max_runtime_seconds=config.max_runtime_seconds,
+        default_model=config.default_model,
+        enhancer_model_id=config.enhancer_model_id,
+        reference_deadline_seconds=config.reference_deadline_minutes * 60,
+        link_seconds=config.link_hours * 3600,
+    )
+
+
+def _common_permissions(scope: Construct, resources: Resources) -> Statements:
+    """What every function may do."""
+    return [
+        *grants.use_table(resources.storage.table),
+        *grants.write_replies(resources.storage.output),
+        # Each function can be the one that ends a job, and it then publishes the contact sheet.
+        *grants.publish_videos(resources.storage.output),
+        *grants.stop_processing(cdk.Stack.of(scope), resources.config.stack_name),
+    ]
+
+
+def _submit_permissions(resources: Resources) -> Statements:
+    """What is needed to turn a drop into tasks."""
+    model_id = resources.config.enhancer_model_id
+    return [
+        *grants.read_drops(resources.storage.input),
+        *grants.keep_references(resources.storage.work),
+        *(grants.enhance_prompts(model_id) if model_id else []),
+    ]
+
+
+def _dispatch_permissions(scope: Construct, resources: Resources) -> Statements:
+    """What is needed to start a processing job."""
+    return [
+        *grants.write_attempts(resources.storage.work),
+        *grants.start_processing(
+            cdk.Stack.of(scope), resources.config.stack_name, resources.worker.role
+        ),
+    ]
+
+
+def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
+    """What is needed to read the results of a processing job."""
+    return [
+        *grants.read_attempts(resources.storage.work),
+        *grants.describe_processing(cdk.Stack.of(scope), resources.config.stack_name),
+    ]
+
+
+def _notify_permissions(resources: Resources) -> Statements:
+    """What is needed to notify people, and to wake dispatch."""
+    return [
+        *grants.wake_dispatch(resources.wake_ups),
+        *grants.send_notifications(resources.topic),
+    ]

@@ -1,0 +1,72 @@
+"""The alarms. docs/operations.md says what to do when one of them fires."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+
+def watch_dead_letters(scope: Construct, dead_letters: sqs.Queue, alarms: sns.Topic) -> None:
+    """Create the alarm for messages that could not be handled."""
+    alarm = cloudwatch.Alarm(
+        scope,
+        "Stuck",
+        alarm_description="Messages that could not be handled: see docs/operations.md.",
+        metric=dead_letters.metric_approximate_number_of_messages_visible(
+            period=cdk.Duration.minutes(1), statistic="Maximum"
+        ),
+        threshold=1,
+        evaluation_periods=1,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    _notify(alarms, alarm)
+
+
+def watch_sweep(scope: Construct, sweep: lambda_.Function, alarms: sns.Topic) -> None:
+    """Create the alarm for a sweep that keeps failing.
+
+    The sweep has no queue, so no dead-letter queue shows its failures.
+    """
+    alarm = cloudwatch.Alarm(
+        scope,
+        "SweepFails",
+        alarm_description="The sweep ends with errors: see docs/operations.md.",
+        metric=sweep.metric_errors(period=cdk.Duration.minutes(15)),
+        threshold=2,
+        evaluation_periods=1,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    _notify(alarms, alarm)
+
+
+def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for jobs that have waited for capacity for an hour.
+
+    Dispatch counts the event each time SageMaker refuses a processing job because a quota is used
+    up. A shorter wait is normal and needs no alarm.
+    """
+    alarm = cloudwatch.Alarm(
+        scope,
+        "NoCapacity",
+        alarm_description="Jobs wait for quota: see docs/operations.md.",
+        metric=cloudwatch.Metric(
+            namespace="reeldrop",
+            metric_name="no-capacity",
+            dimensions_map={"service": "reeldrop"},
+            period=cdk.Duration.minutes(15),
+            statistic="Sum",
+        ),
+        threshold=1,
+        evaluation_periods=4,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    _notify(alarms, alarm)
+
+
+def _notify(topic: sns.Topic, alarm: cloudwatch.Alarm) -> None:
+    alarm.add_alarm_action(actions.SnsAction(topic))

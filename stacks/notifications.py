@@ -1,0 +1,46 @@
+"""The topics that people subscribe to: one for jobs, one for alarms."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from constructs import Construct
+
+
+def create_job_topic(scope: Construct, email: str) -> sns.Topic:
+    """Create the topic that says how jobs ended.
+
+    Args:
+        scope: the parent construct.
+        email: the address to subscribe; empty for none.
+    """
+    topic = sns.Topic(scope, "Topic", display_name="reeldrop", enforce_ssl=True)
+    _subscribe(topic, email)
+    return topic
+
+
+def create_alarm_topic(scope: Construct, email: str) -> sns.Topic:
+    """Create the topic that the alarms notify.
+
+    Args:
+        scope: the parent construct.
+        email: the address to subscribe; empty for none.
+    """
+    topic = sns.Topic(scope, "Alarms", display_name="reeldrop alarms", enforce_ssl=True)
+    _subscribe(topic, email)
+    # `enforce_ssl` gives the topic a policy, which replaces the default policy of SNS. CloudWatch
+    # could publish under the default policy, so it has to be allowed here.
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            actions=["sns:Publish"],
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            resources=[topic.topic_arn],
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}},
+        )
+    )
+    return topic
+
+
+def _subscribe(topic: sns.Topic, email: str) -> None:
+    if email:
+        topic.add_subscription(subscriptions.EmailSubscription(email))
