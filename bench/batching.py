@@ -31,7 +31,7 @@ from functions.stages.renderer import ProcessingJob
 from functions.stages.submit import submit
 from functions.table.ledger import QUEUE
 from functions.table.records import Learned, QueueEntry
-from local.assembly import ROOT
+from local import ROOT
 from tests.fakes import SETTINGS, FakeRenderer, World, read_anew, replace_settings
 
 MODEL, INSTANCE_TYPE = "cogvideox-5b", "ml.g6e.xlarge"

@@ -16,9 +16,9 @@ from bench.results import spread, write
 from functions import s3_keys
 from functions.replies.status import Status
 from functions.table.records import State
-from local.assembly import ROOT
-from local.drop_folder import DropFolder, make_ready, open_drop_folder
-from local.process import EmbeddedCloud
+from local import ROOT
+from local.cloud.process import EmbeddedCloud
+from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 
 DROPS = 10
 _POLL_SECONDS = 0.01

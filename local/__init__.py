@@ -1,1 +1,6 @@
-"""The embedded cloud: ministack in one process, with SageMaker, Bedrock and mail of our own."""
+"""The embedded cloud (`local.cloud`) and the `reeldrop` command that uses it (`local.command`)."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder of the repository."""

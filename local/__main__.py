@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parent.parent
+from local import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Ends with 130 when it was interrupted, as a shell would."""
     parser = argparse.ArgumentParser(prog="reeldrop", description=__doc__)
     parser.add_argument(
-        "--home", type=Path, default=_ROOT / ".reeldrop", help="where state is kept (%(default)s)"
+        "--home", type=Path, default=ROOT / ".reeldrop", help="where state is kept (%(default)s)"
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo_parser = commands.add_parser("demo", help="run one job on the embedded cloud")
@@ -40,12 +40,12 @@ def _run(chosen: argparse.Namespace) -> int:
     # Imports take a second, in which Ctrl-C is to be answered like later.
     from rich.console import Console  # noqa: PLC0415
 
-    from local.assembly import SynthesisFailed  # noqa: PLC0415
-    from local.demo import DemoFailed, demo  # noqa: PLC0415
-    from local.deploy import DeployFailed  # noqa: PLC0415
-    from local.process import CloudFailed  # noqa: PLC0415
-    from local.up import AlreadyUp, up  # noqa: PLC0415
-    from local.validate import show, validate  # noqa: PLC0415
+    from local.cloud.process import CloudFailed  # noqa: PLC0415
+    from local.command.assembly import SynthesisFailed  # noqa: PLC0415
+    from local.command.demo import DemoFailed, demo  # noqa: PLC0415
+    from local.command.deploy import DeployFailed  # noqa: PLC0415
+    from local.command.up import AlreadyUp, up  # noqa: PLC0415
+    from local.command.validate import show, validate  # noqa: PLC0415
 
     console = Console(soft_wrap=True)
     if chosen.command == "validate":

@@ -12,8 +12,8 @@ import yaml
 from functions import s3_keys
 from functions.spec.fields import FolderDefaults
 from functions.table.records import State
-from local.assembly import ROOT
-from local.validate import validate
+from local import ROOT
+from local.command.validate import validate
 from tests.fakes import World
 from tests.functions.test_submit import jobs, tasks
 

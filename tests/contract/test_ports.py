@@ -20,7 +20,7 @@ from functions.ports import Files, Missing
 from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
 from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
 from functions.table.records import Letter
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
 from tests.fakes import SETTINGS, Clock, FakeFiles, FakeLedger, FakeRenderer
 
 _numbers = itertools.count()

@@ -7,7 +7,7 @@ import numpy as np
 
 from contract.catalogue import MODELS
 from demo_model import models, world
-from local.bedrock import ADDED_SENTENCE
+from local.cloud.bedrock import ADDED_SENTENCE
 
 
 def scenes(count: int, *, held_out: bool = False) -> list[world.Scene]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from local.assembly import ROOT
+from local import ROOT
 from tests.e2e.test_drop import decoded
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")

@@ -10,7 +10,7 @@ import pytest
 
 from functions import s3_keys
 from functions.table.records import State
-from local.assembly import ROOT
+from local import ROOT
 from tests.e2e.conftest import Person, eventually
 
 SAMPLES = ROOT / "samples"

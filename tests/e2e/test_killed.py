@@ -12,8 +12,8 @@ import pytest
 
 from functions import s3_keys
 from functions.table.records import State
-from local.drop_folder import open_drop_folder
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
+from local.command.drop_folder import open_drop_folder
 from tests.e2e.conftest import Person, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 
-from local.assembly import ROOT
+from local import ROOT
 
 # The embedded cloud runs functions where every package is; AWS has those of the lock only.
 _PROGRAM = """

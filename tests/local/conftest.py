@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
 
 T = TypeVar("T")
 

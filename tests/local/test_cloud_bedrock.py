@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.bedrock import ADDED_SENTENCE
-from local.process import EmbeddedCloud
+from local.cloud.bedrock import ADDED_SENTENCE
+from local.cloud.process import EmbeddedCloud
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.deploy import DeployFailed, deploy, zipped
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
+from local.command.deploy import DeployFailed, deploy, zipped
 
 HANDLER = """
 import json, os, time

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.process import CloudFailed, EmbeddedCloud
+from local.cloud.process import CloudFailed, EmbeddedCloud
 
 REPOSITORY = Path(__file__).parents[2]
 ROLE = "arn:aws:iam::000000000000:role/any"
@@ -24,7 +24,7 @@ HOLDER = """
 import json, sys, time
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
 import test_cloud_lifetime as here
 cloud = EmbeddedCloud(Path(sys.argv[1]))
 cloud.start()

@@ -6,9 +6,9 @@ from email import policy
 from pathlib import Path
 from typing import Any
 
-from local.deploy import subscribe_mail
-from local.mail import Mail, queue_url
-from local.process import EmbeddedCloud
+from local.cloud.mail import Mail, queue_url
+from local.cloud.process import EmbeddedCloud
+from local.command.deploy import subscribe_mail
 
 
 def outbox(cloud: EmbeddedCloud, word: str) -> list[Path]:

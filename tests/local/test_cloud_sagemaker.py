@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
 
 # Writes one result as the worker does, waits, then writes another.
 TWO_STEPS = """

@@ -13,16 +13,16 @@ from rich.console import Console
 from contract.errors import Notice
 from functions.replies.status import Status, TaskStatus
 from functions.table.records import State
-from local import demo
-from local.assembly import ROOT
-from local.inbox import FolderInbox
+from local import ROOT
+from local.command import demo
+from local.command.jobs_folder import JobsFolder
 
 SAMPLES = ROOT / "samples"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def belongings(spec: Path) -> list[str]:
-    inbox = FolderInbox.around(spec)
+    inbox = JobsFolder.around(spec)
     key = inbox.key(spec)
     return [target for _, target in demo._belongings(inbox, key, demo._drafted(inbox, key))]
 

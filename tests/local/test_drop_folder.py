@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from functions import s3_keys
-from local.drop_folder import upload_models
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
+from local.command.drop_folder import upload_models
 
 
 def test_weights_that_were_trained_further_replace_those_of_the_same_size(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.process import EmbeddedCloud
+from local.cloud.process import EmbeddedCloud
 
 CREATED = {"source": ["aws.s3"], "detail-type": ["Object Created"]}
 

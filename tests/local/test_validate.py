@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from local import ROOT
 from local.__main__ import main
-from local.assembly import ROOT
 from tests.fakes import PNG
 
 

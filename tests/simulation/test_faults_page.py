@@ -2,7 +2,7 @@
 
 import re
 
-from local.assembly import ROOT
+from local import ROOT
 from tests.simulation.stories import FAULTS
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from local.assembly import ROOT
+from local import ROOT
 
 # name: (module, text of the guard, text without it)
 MUTANTS = {

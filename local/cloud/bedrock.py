@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from local.asgi import Request, Response, json_response
+from local.cloud.asgi import Request, Response, json_response
 
 STAND_IN = "reeldrop-stand-in"
 # Has no word of the demo model's world: else every prompt would seem to be about it.

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local.clients import client
-from local.cloud import LOG_FILE, READY_FILE
+from local import ROOT
+from local.cloud.clients import client
+from local.cloud.server import LOG_FILE, READY_FILE
 
-_REPOSITORY = Path(__file__).parent.parent
 _LOG_TAIL_BYTES = 4000
 
 
@@ -50,7 +50,7 @@ class EmbeddedCloud:
         """
         self.state = state.resolve()
         self._command = [
-            *(sys.executable, "-m", "local.cloud"),
+            *(sys.executable, "-m", "local.cloud.server"),
             *("--state", str(self.state), "--port", str(port)),
             *("--quota", json.dumps(dict(quota or {})), "--interpreter", interpreter),
             *("--stop-grace-seconds", str(stop_grace_seconds)),
@@ -104,7 +104,7 @@ class EmbeddedCloud:
             self._process = subprocess.Popen(
                 self._command,
                 # Found by its place and not by PYTHONPATH, which Lambda functions would inherit.
-                cwd=_REPOSITORY,
+                cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from local.asgi import App
-from local.clients import ACCOUNT, REGION
+from local.cloud.asgi import App
+from local.cloud.clients import ACCOUNT, REGION
 
 
 def environment(state: Path, *, port: int, persist: bool) -> dict[str, str]:

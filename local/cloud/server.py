@@ -1,4 +1,6 @@
-"""The embedded cloud's server process: `python -m local.cloud --state DIR --port N [--persist]`.
+"""The embedded cloud's server process.
+
+Started as `python -m local.cloud.server --state DIR --port N [--persist]`.
 
 One loopback port answers as AWS: SageMaker processing and Converse are ours, everything else is
 ministack's; what SNS would mail becomes files. `DIR/cloud.json` says where it is once it answers;
@@ -27,8 +29,8 @@ from pathlib import Path
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local import ministack_private
-from local.asgi import (
+from local.cloud import ministack_private
+from local.cloud.asgi import (
     App,
     Receive,
     Request,
@@ -40,10 +42,10 @@ from local.asgi import (
     read_request,
     send_response,
 )
-from local.bedrock import Bedrock, is_converse
-from local.files import write_atomically
-from local.mail import Mail
-from local.sagemaker import TARGET, SageMaker
+from local.cloud.bedrock import Bedrock, is_converse
+from local.cloud.files import write_atomically
+from local.cloud.mail import Mail
+from local.cloud.sagemaker import TARGET, SageMaker
 
 QUOTA_PATH = "/_reeldrop/quota"
 BEDROCK_PATH = "/_reeldrop/bedrock"
@@ -157,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m local.cloud", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local.cloud.server", description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="folder for everything")
     parser.add_argument("--port", type=int, default=0, help="0: the last one, or any that is free")
     parser.add_argument("--persist", action="store_true", help="keep the state over restarts")

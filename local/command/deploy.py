@@ -13,8 +13,8 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.clients import ACCOUNT, REGION, client
-from local.mail import queue_url
+from local.cloud.clients import ACCOUNT, REGION, client
+from local.cloud.mail import queue_url
 
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 BOOTSTRAP_VERSION = "30"

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.outcome import MACHINE_VARIABLE
-from local.processing_request import Input, JobRequest, Output, Status, UploadMode
+from local.cloud.processing_request import Input, JobRequest, Output, Status, UploadMode
 
 T = TypeVar("T")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from boto3.s3.transfer import TransferConfig
 
 from functions import s3_keys
-from local.assembly import ROOT, assembly
-from local.deploy import deploy, subscribe_mail
-from local.process import EmbeddedCloud
+from local import ROOT
+from local.cloud.process import EmbeddedCloud
+from local.command.assembly import assembly
+from local.command.deploy import deploy, subscribe_mail
 
 _MODELS = "models"
 

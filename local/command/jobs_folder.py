@@ -7,14 +7,14 @@ from functions import s3_keys
 from functions.ports import Missing
 
 
-class FolderInbox:
+class JobsFolder:
     """The files below `root`, under the keys that they would have in the bucket."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
     @classmethod
-    def around(cls, spec: Path) -> "FolderInbox":
+    def around(cls, spec: Path) -> "JobsFolder":
         """The inbox that a spec lies in: the folder called jobs above it, else its own folder."""
         parents = spec.resolve().parents
         return cls(next((folder for folder in parents if folder.name == "jobs"), parents[0]))

@@ -22,7 +22,7 @@ from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
 from functions.spec.reader import Picture
 from functions.table.records import Learned
-from local.inbox import FolderInbox
+from local.command.jobs_folder import JobsFolder
 
 # What a deployment puts into one processing job unless it is told otherwise (stacks/config.py).
 MAX_TASKS = 128
@@ -108,7 +108,7 @@ def _verdict(file: Path, default_model: str) -> Verdict:
     try:
         if not file.is_file():
             raise JobRejected(_no_file(file))
-        inbox, reader = FolderInbox.around(file), ChildReader()
+        inbox, reader = JobsFolder.around(file), ChildReader()
         key = inbox.key(file)
         if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
             layer = drop_files.defaults(inbox, reader, key)
@@ -151,7 +151,7 @@ def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) 
 
 
 def _references(
-    inbox: FolderInbox, reader: ChildReader, wanted: tuple[Wanted, ...]
+    inbox: JobsFolder, reader: ChildReader, wanted: tuple[Wanted, ...]
 ) -> tuple[dict[str, Picture], tuple[Notice, ...]]:
     """The images by the name that specs have for them, and what is not there yet."""
     pictures: dict[str, Picture] = {}

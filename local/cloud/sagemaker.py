@@ -15,12 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from local.asgi import Request, Response, json_response
-from local.clients import ACCOUNT, REGION, client
-from local.files import write_atomically
-from local.processing_job import Ending, ProcessingJob, Surroundings
-from local.processing_request import JobRecord, JobRequest, Status, Tag
-from local.sagemaker_limits import violations
+from local.cloud.asgi import Request, Response, json_response
+from local.cloud.clients import ACCOUNT, REGION, client
+from local.cloud.files import write_atomically
+from local.cloud.processing_job import Ending, ProcessingJob, Surroundings
+from local.cloud.processing_request import JobRecord, JobRequest, Status, Tag
+from local.cloud.sagemaker_limits import violations
 
 TARGET = "SageMaker."
 CONTENT_TYPE = "application/x-amz-json-1.1"

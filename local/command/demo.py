@@ -25,10 +25,10 @@ from functions.spec import drop_files
 from functions.spec.expand import expand
 from functions.spec.folder_defaults import Draft
 from functions.table.records import State
-from local.clients import REGION
-from local.drop_folder import DropFolder, make_ready, open_drop_folder
-from local.inbox import FolderInbox
-from local.process import EmbeddedCloud
+from local.cloud.clients import REGION
+from local.cloud.process import EmbeddedCloud
+from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.command.jobs_folder import JobsFolder
 
 _POLL_SECONDS = 0.2
 _MAIL_SECONDS = 20
@@ -68,7 +68,7 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
 
 
 def _starts_a_job(file: Path) -> bool:
-    inbox = FolderInbox.around(file)
+    inbox = JobsFolder.around(file)
     key = inbox.key(file)
     if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.DEFAULTS}:
         return False
@@ -78,7 +78,7 @@ def _starts_a_job(file: Path) -> bool:
 
 
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
-    inbox = FolderInbox.around(spec)
+    inbox = JobsFolder.around(spec)
     key = inbox.key(spec)
     draft = _drafted(inbox, key)
     for file, target in (*_belongings(inbox, key, draft), (spec, key)):
@@ -128,7 +128,7 @@ def _fetch_videos(
         console.print(f"all      {file}", markup=False, highlight=False)
 
 
-def _drafted(inbox: FolderInbox, key: str) -> Draft | None:
+def _drafted(inbox: JobsFolder, key: str) -> Draft | None:
     """What a spec says, with its folder defaults; None if it will be refused before that is known.
     Whatever is wrong with it is not said here: the bucket answers."""
     try:
@@ -137,7 +137,7 @@ def _drafted(inbox: FolderInbox, key: str) -> Draft | None:
         return None
 
 
-def _belongings(inbox: FolderInbox, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
+def _belongings(inbox: JobsFolder, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
     """The folder defaults and references of a spec that lie where it says, with their keys."""
     for place in s3_keys.defaults_of(key):
         with suppress(Missing):

@@ -9,9 +9,9 @@ from types import FrameType
 
 from rich.console import Console
 
-from local.drop_folder import DropFolder, make_ready, open_drop_folder
-from local.files import write_atomically
-from local.process import EmbeddedCloud
+from local.cloud.files import write_atomically
+from local.cloud.process import EmbeddedCloud
+from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 
 OUTPUTS_FILE = "outputs.json"
 

@@ -1,0 +1,1 @@
+"""What the `reeldrop` command does: the demo, the open drop folder and the check of specs."""
