@@ -35,7 +35,7 @@ from contract.manifest import Parameters
 from demo_model import world
 from demo_model.measure import Seen, measure
 from demo_model.training_log import write_strips
-from processing import pipelines, weights
+from processing import loading, weights
 
 SEED = 20260101
 ASPECTS = ("background", "colour", "shape", "motion")
@@ -184,7 +184,7 @@ def _render(
     folder = models / model.weights[mode].folder
     weights.check(folder, mode)
     texts = {case.prompt for cases in groups.values() for case in cases} | {""}
-    pipeline = pipelines.load(model=model, mode=mode, folder=folder, texts=texts)
+    pipeline = loading.load(model=model, mode=mode, folder=folder, texts=texts)
     results: dict[str, list[Result]] = {}
     for name, cases in groups.items():
         results[name] = []

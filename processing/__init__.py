@@ -1,1 +1,1 @@
-"""What runs on the GPU: files in, files out, no network, no AWS."""
+"""The worker, which makes the videos: it reads and writes files, without network and AWS."""

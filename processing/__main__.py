@@ -1,4 +1,4 @@
-"""`python -m processing`: what the container runs. Exit 0 once every task has its result.json."""
+"""`python -m processing`: render all tasks of a manifest. The container runs this command."""
 
 import argparse
 import sys
@@ -8,15 +8,18 @@ from pathlib import Path
 from contract.errors import Failure
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, Layout
 
-# What SageMaker shows of the message file.
+# SageMaker shows this much of the message file.
 MESSAGE_BYTES = 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Render the manifest under --root. Returns the exit status.
+    """Render the manifest under --root.
 
-    0 when every task has a result, also if tasks failed; 1 when no task could be tried. What is
-    neither is a bug and goes up, with its name in the message file.
+    Any other exception than a `Failure` is a bug. It is written to the message file and raised.
+
+    Returns:
+        The exit status: 0 if every task has a result, also if tasks failed; 1 if no task could be
+        tried.
     """
     parser = argparse.ArgumentParser(prog="python -m processing", description=__doc__)
     parser.add_argument(
@@ -29,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--message",
         type=Path,
         default=Path(CONTAINER_MESSAGE),
-        help="file for one line that says why nothing was rendered (default: %(default)s)",
+        help="file for a line that says why nothing was rendered (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     layout = Layout(options.root)
-    # After the arguments: a wrong option is answered at once.
+    # Imported only now, so that a wrong option is reported at once.
     from processing import worker  # noqa: PLC0415
 
     try:
@@ -55,10 +58,10 @@ def _leave_message(path: Path, text: str) -> None:
     line = " ".join(text.split()).encode()[:MESSAGE_BYTES]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The cut may have gone through a character.
+        # The cut may have left half of a character at the end.
         path.write_bytes(line.decode(errors="ignore").encode())
     except OSError:
-        # Outside of a container there may be no such folder. Stderr has the same line.
+        # Outside of a container, the folder may not exist. Stderr has the same line.
         pass
 
 

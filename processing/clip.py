@@ -1,7 +1,7 @@
-"""Opens a reference video, which came from outside, and takes from it the frames that are needed.
+"""Opens a reference video, which may be damaged or hostile, and takes frames from it.
 
-What is decoded is bounded before and while it is decoded, and only the frames that are taken are
-kept: a long video in 4K needs no more memory than a short one.
+The amount of decoding is limited, and only the frames that are needed are kept. So a long video in
+4K takes no more memory than a short one.
 """
 
 import time
@@ -29,41 +29,43 @@ from processing.image import fitted
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_PIXELS = 4096 * 4096
-# A model takes at most 49 frames, at one a second or more: of video with 240 a second, 11,760.
+# A model takes at most 49 frames, at 1 frame per second or more. In a video with 240 frames per
+# second, these are spread over 11,760 frames.
 MAX_FRAMES = 15_000
 MAX_SECONDS = 120.0
 
-# ffmpeg's reader of MP4 and MOV. Left to guess, ffmpeg would read playlists as well, and through
-# them any file of this machine, whatever the name of the file says.
+# ffmpeg's reader for MP4 and MOV. Without a fixed format, ffmpeg would also read playlists, under
+# any file name, and through them any file on this machine.
 _FORMAT = "mov"
 _UNSPECIFIED_MATRIX = 2  # AVCOL_SPC_UNSPECIFIED
 _HD_HEIGHT = 720
-# Times in files are rounded, often to thousandths of a second: a frame due at 2/3 comes at 0.667.
+# Times in files are often rounded to milliseconds: the frame for 2/3 s has the time 0.667 s.
 _IN_TIME = Fraction(1, 1000)
-# Any other way than this makes all colours darker, by one or two of 255 levels.
+# All other conversions make the colours one or two of 255 levels darker.
 _CONVERSION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-# Beyond it, the header is damaged or hostile; anamorphic film has 2.
+# Anamorphic film has 2. With more than 4, the header is damaged or hostile.
 _MAX_PIXEL_ASPECT = 4
 
-_CUT = "Cut it to the seconds that are needed, in 1080p or less, and upload that."
+_CUT = "Cut it to the seconds that you need, in 1080p or less, and upload it again."
 _CONVERT = (
-    "If it plays, upload what this makes of it: "
+    "If it plays on your computer, convert it and upload the result: "
     "ffmpeg -i in.mp4 -an -c:v libx264 -pix_fmt yuv420p out.mp4"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """What a video to video task starts from."""
+    """The frames that a video to video task starts from."""
 
     frames: NDArray[np.uint8]
     """RGB, shape (num_frames, height, width, 3)."""
     notices: tuple[Notice, ...]
+    """Warnings about the video."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """A decoded frame, and when it is on the screen, in seconds after the first one."""
+    """A decoded frame, and when a player shows it, in seconds after the first frame."""
 
     frame: VideoFrame
     begins: Fraction
@@ -71,15 +73,22 @@ class _Shown:
 
 
 def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int, fit: Fit) -> Clip:
-    """The beginning of the video at `path` as `num_frames` frames, `fps` of them a second, upright.
+    """Take the first `num_frames` frames of a video at another frame rate, upright.
 
-    Frame k is what a player shows k / fps seconds after the first picture. A video that ends before
-    the last one is held on its last picture, with the notice `reference-short`. `image.fitted` says
-    what `fit` does. Sound is not read.
+    Frame k is the one that a player shows k / fps seconds after the first frame. If the video is
+    too short, its last frame is repeated, with the notice `reference-short`. Sound is ignored.
+
+    Args:
+        path: An MP4 or MOV file.
+        height: Height of the frames in pixels.
+        width: Width of the frames in pixels.
+        num_frames: How many frames to take.
+        fps: How many of them per second of the video.
+        fit: How to fit each frame into height and width. See `image.fitted`.
 
     Raises:
-        TaskFailed: `reference-unreadable`; the file is absent, is no MP4 or MOV, has no picture
-            that can be decoded, or has too many bytes, pixels or frames.
+        TaskFailed: `reference-unreadable`; the file is absent, not an MP4 or MOV, has no frame that
+            can be decoded, or has too many bytes, pixels or frames.
     """
     times = [Fraction(index, fps) for index in range(num_frames)]
     frames = np.empty((num_frames, height, width, 3), np.uint8)
@@ -102,15 +111,16 @@ def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int,
 
 def _notices(path: Path, ends: Fraction, times: Sequence[Fraction]) -> tuple[Notice, ...]:
     needed = times[-1]
-    # One frame may be missing: the video of six seconds at 8 frames a second has 49 of them.
+    # One frame may be missing: 49 frames at 8 frames per second are called a video of six seconds,
+    # although six seconds have only 48.
     if needed <= ends:
         return ()
     return (
         Notice(
             code="reference-short",
             message=(
-                f"The video {path.name} ends after {float(ends):.2f} seconds, and "
-                f"{float(needed):.2f} are needed: its last picture stands still for the rest."
+                f"The video {path.name} ends after {float(ends):.2f} seconds, but "
+                f"{float(needed):.2f} are needed. Its last frame is repeated for the rest."
             ),
         ),
     )
@@ -118,11 +128,11 @@ def _notices(path: Path, ends: Fraction, times: Sequence[Fraction]) -> tuple[Not
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The video stream of `path`, to be decoded; what goes wrong becomes a `TaskFailed`."""
+    """Open the video stream of `path`. Every error while it is open becomes a `TaskFailed`."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise _unreadable(path, f"is larger than {MAX_BYTES >> 20} MiB", _CUT)
-        # We open the file: ffmpeg would look for a protocol in its name.
+        # Python opens the file, because ffmpeg would look for a protocol in its name.
         with (
             path.open("rb") as file,
             av.open(
@@ -137,47 +147,47 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             path, "did not reach the worker", "Drop the spec and its video again."
         ) from error
     except Exception as error:
-        # Most are av.FFmpegError; damaged headers find their way to others (ValueError,
-        # OverflowError, ...). Whatever it was: this file cannot be used.
+        # Most errors are av.FFmpegError, but damaged headers also cause others (ValueError,
+        # OverflowError, ...). All of them mean that the file cannot be used.
         raise _unreadable(path, "could not be decoded as MP4", _CONVERT) from error
 
 
 def _options() -> dict[str, str]:
     return {
-        # An MP4 can say that its frames lie in another file.
+        # An MP4 can refer to frames in other files. Do not follow that.
         "enable_drefs": "0",
-        # Half a frame at the end of a file that was cut short is no frame.
+        # Drop the incomplete frame at the end of a file that was cut short.
         "fflags": "+discardcorrupt",
         **_decoder_options(),
     }
 
 
 def _decoder_options() -> dict[str, str]:
-    # The size stands in the header, and in the video once more, perhaps in each of its pictures.
+    # The limit must hold for each picture, because the size in the header may be another one.
     return {"max_pixels": str(MAX_PIXELS)}
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    # A cover is a video stream of one picture.
+    # Cover art is a video stream with a single picture.
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not moving:
-        raise _unreadable(path, "has no moving picture in it", "Upload another file.")
+        raise _unreadable(path, "contains no moving picture", "Upload another file.")
     stream = moving[0]
     if stream.width * stream.height > MAX_PIXELS:
         raise _unreadable(
             path, f"has {stream.width} x {stream.height} pixels, more than 4096 x 4096", _CUT
         )
-    # What the file was opened with was for finding the streams.
+    # The options of `av.open` were only used to find the streams.
     stream.codec_context.options = _decoder_options()
     return stream
 
 
 def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[_Shown]:
-    """The frames of `stream` as they come, until the first that is damaged.
+    """Decode the frames of `stream` in order, up to the first damaged one.
 
     Raises:
-        TaskFailed: `reference-unreadable`; there are too many, or they take too long.
-        av.FFmpegError: the first one is damaged.
+        TaskFailed: `reference-unreadable`; there are too many frames, or they take too long.
+        av.FFmpegError: The first frame is damaged.
     """
     began = time.monotonic()
     tick = stream.time_base or Fraction(0)
@@ -185,7 +195,9 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
     try:
         for count, frame in enumerate(container.decode(stream)):
             if count >= MAX_FRAMES:
-                raise _unreadable(path, f"has more than {MAX_FRAMES:,} frames to look at", _CUT)
+                raise _unreadable(
+                    path, f"has more than {MAX_FRAMES:,} frames in the part that is needed", _CUT
+                )
             if time.monotonic() - began > MAX_SECONDS:
                 raise _unreadable(path, f"takes more than {MAX_SECONDS:.0f} s to decode", _CUT)
             if frame.pts is None:
@@ -201,13 +213,14 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
     except av.FFmpegError:
         if first is None:
             raise
-        # What came before it can be used; how far it went, the notice says.
+        # The frames before the damage can be used. A notice says where the video ends.
 
 
 def _at(times: Sequence[Fraction], decoded: Iterator[_Shown]) -> Iterator[_Shown]:
-    """What is on the screen at each of `times`, which ascend; at the end, the last picture stays.
+    """The frame that is shown at each of `times`, which must ascend.
 
-    Nothing when `decoded` is empty. Takes no more of it than is needed.
+    Times after the end get the last frame. Yields nothing if `decoded` is empty, and takes no more
+    frames from it than it needs.
     """
     shown = next(decoded, None)
     if shown is None:
@@ -231,7 +244,8 @@ def _picture(
     untagged_hd = frame.colorspace == _UNSPECIFIED_MATRIX and frame.height >= _HD_HEIGHT
     pixels: Any = frame.to_ndarray(
         format="rgb24",
-        # Without a tag, small is BT.601 and large BT.709; ffmpeg takes all for BT.601.
+        # Videos without a tag are BT.601 if they are small and BT.709 if they are large. ffmpeg
+        # would read all of them as BT.601.
         src_colorspace=Colorspace.ITU709 if untagged_hd else None,
         interpolation=_CONVERSION,
     )  # (height, width, 3)
@@ -246,17 +260,17 @@ def _picture(
 
 
 def _turns(frame: VideoFrame) -> tuple[Image.Transpose, ...]:
-    """How the pictures of a video come upright, by the display matrix of its first `frame`.
+    """What turns the pictures of a video upright, from the display matrix of its first `frame`.
 
-    The matrix is the file's, so one frame is enough; and a frame that was asked for it lives on
-    until the garbage collector comes, because PyAV then lets it refer to itself.
+    All frames have the same matrix. Only one frame is asked for it, because PyAV then creates a
+    reference cycle that keeps the frame in memory until the garbage collector runs.
     """
     side_data: Any = frame.side_data
     try:
         matrix = np.frombuffer(side_data[SideData.DISPLAYMATRIX], np.int32)
     except KeyError:
         return ()
-    # A row vector (x, y, 1) times the matrix, in three rows, is where a pixel belongs.
+    # A pixel at (x, y) belongs at the row vector (x, y, 1) times this 3 x 3 matrix.
     x_to_x, x_to_y, _, y_to_x, y_to_y = (int(value) for value in matrix[:5])
     swapped = abs(x_to_x) + abs(y_to_y) < abs(x_to_y) + abs(y_to_x)
     mirrored, upside_down = (y_to_x < 0, x_to_y < 0) if swapped else (x_to_x < 0, y_to_y < 0)

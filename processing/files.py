@@ -1,8 +1,7 @@
-"""Writes files so that nobody ever sees half of one.
+"""Writes files so that no reader ever sees an unfinished one.
 
-The finished name appears by a rename, after the bytes are on the disk. Whoever watches the folder
-(SageMaker's uploader, a test, a person) may see a `.part` file, and never a finished name with
-unfinished content.
+A file is written under a hidden `.part` name and renamed when all of it is on the disk. SageMaker
+uploads files while the worker runs, so a file must be complete as soon as it has its own name.
 """
 
 import os
@@ -15,10 +14,10 @@ def part_of(path: Path) -> Path:
 
 
 def publish(path: Path) -> None:
-    """Give the complete file `part_of(path)` its own name.
+    """Rename the complete file `part_of(path)` to `path`.
 
     Raises:
-        OSError: the file is not there, or the disk is full or broken.
+        OSError: The file does not exist, or the disk is full or broken.
     """
     part = part_of(path)
     with part.open("rb+") as file:
@@ -27,10 +26,10 @@ def publish(path: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, in one piece for every reader. Makes missing folders.
+    """Write `data` to `path` so that readers see all of it or nothing. Creates missing folders.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part_of(path).write_bytes(data)
@@ -38,6 +37,6 @@ def write(path: Path, data: bytes) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what an interrupted run left in `folder`."""
+    """Remove the unfinished files that an interrupted run left in `folder`."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Frames to an animated GIF: one palette for all of them, made from the frames themselves."""
+"""Encodes frames as an animated GIF, with one palette that is made from all of them."""
 
 import math
 from collections.abc import Iterator
@@ -13,31 +13,36 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image
 
-# GIFs are for pages and mails. At a video's full size they would have tens of megabytes.
+# GIFs are for web pages and mails. At full size they would have tens of megabytes.
 MAX_SIDE = 480
-# The unit of a GIF's delays.
+# The delays in a GIF are multiples of this, in seconds.
 _TICK = Fraction(1, 100)
-# Browsers show a frame of one tick for ten.
+# Browsers show a frame with a delay of one tick for ten ticks.
 _MIN_TICKS = 2
-# The palette is chosen from small copies. They have the colours without the noise, each shade of
-# which would count as one more colour: with noise, choosing took 25 s instead of 1.
+# The palette is chosen from small copies of the frames; this is their longest side in pixels.
+# Scaling down removes noise, which would add many colours: with it, choosing took 25 s, not 1.
 _SAMPLE_SIDE = 120
-# Error diffusion. Ordered dithering (bayer) makes files that are a fifth to a third smaller, with
-# visible steps wherever colours change slowly.
+# Error diffusion. Ordered dithering (bayer) makes files a fifth to a third smaller, but shows steps
+# in slow colour gradients.
 _DITHER = "dither=sierra2_4a"
 _RGB = VideoFormat("rgb24")
 
 
 def encode(frames: NDArray[np.uint8], *, fps: int, path: Path) -> None:
-    """Write `frames`, shape (num_frames, height, width, 3), RGB, as a GIF that loops to `path`.
+    """Write `frames` as a GIF that repeats for ever.
 
-    Neither side gets longer than 480 pixels. It lasts as long as the video, to half a hundredth of
-    a second; the frames' own delays differ by a hundredth where fps does not divide 100. Of more
-    than 50 frames a second, only every second one is kept.
+    Frames are scaled down if a side is longer than 480 pixels. The GIF lasts as long as the video,
+    to within 5 ms. If `fps` does not divide 100, some frames are shown 10 ms longer than others.
+    Above 50 frames per second, only every second frame is kept.
+
+    Args:
+        frames: RGB, shape (num_frames, height, width, 3).
+        fps: Frames per second.
+        path: The file to write. Its name may have any ending.
 
     Raises:
-        OSError: the file cannot be written.
-        av.FFmpegError: the frames cannot be encoded.
+        OSError: The file cannot be written.
+        av.FFmpegError: The frames cannot be encoded.
     """
     kept = frames[:: math.ceil(fps * _MIN_TICKS * _TICK)]
     small = [_shrunk(frame, MAX_SIDE) for frame in kept]
@@ -45,7 +50,7 @@ def encode(frames: NDArray[np.uint8], *, fps: int, path: Path) -> None:
     begins = [round(length * index / len(kept) / _TICK) for index in range(len(kept) + 1)]
     height, width, _ = small[0].shape
     options = {"loop": "0", "final_delay": str(begins[-1] - begins[-2])}
-    # The name may end in .part, so the format is said and not guessed.
+    # The name may end in .part, so ffmpeg cannot guess the format from it.
     with av.open(str(path), "w", format="gif", options=options) as container:
         stream = container.add_stream("gif", rate=1 / _TICK)
         stream.height = height
@@ -58,15 +63,15 @@ def encode(frames: NDArray[np.uint8], *, fps: int, path: Path) -> None:
 
 
 def _shrunk(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """`frame`, shape (height, width, 3), with no side longer than `side`."""
+    """`frame`, shape (height, width, 3), scaled down if a side is longer than `side` pixels."""
     image = Image.fromarray(frame)
-    # Keeps the shape, and leaves alone what is small enough.
+    # Keeps the aspect ratio, and does not enlarge small frames.
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
 def _palette(frames: list[NDArray[np.uint8]]) -> VideoFrame:
-    """The 255 colours, and one for transparency, that suit `frames` best; 16 x 16 pixels."""
+    """The best 255 colours for `frames`, and one for transparency, as a frame of 16 x 16 pixels."""
     sheet = np.concatenate([_shrunk(frame, _SAMPLE_SIDE) for frame in frames])
     height, width, _ = sheet.shape
     graph = Graph()
@@ -81,7 +86,7 @@ def _palette(frames: list[NDArray[np.uint8]]) -> VideoFrame:
 
 
 def _with_palette(frames: list[NDArray[np.uint8]], begins: list[int]) -> Iterator[VideoFrame]:
-    """`frames` in 256 colours, beginning at the ticks `begins`."""
+    """Reduce `frames` to 256 colours. Frame k is shown from the tick `begins[k]` on."""
     height, width, _ = frames[0].shape
     palette = _palette(frames)
     palette.pts, palette.time_base = 0, _TICK
@@ -107,7 +112,7 @@ def _with_palette(frames: list[NDArray[np.uint8]], begins: list[int]) -> Iterato
 
 
 def _finished(graph: Graph) -> Iterator[VideoFrame]:
-    """What `graph` has ready by now."""
+    """All frames that `graph` has finished so far."""
     while True:
         try:
             yield graph.vpull()

@@ -1,4 +1,4 @@
-"""Says how far the worker is: JSON lines on stdout for the log, progress files for the bucket."""
+"""Reports progress: as JSON lines on stdout for the log, and as files for the bucket."""
 
 import json
 import time
@@ -12,15 +12,19 @@ FILE_EVERY_PERCENT = 10
 
 
 def emit(event: str, **fields: object) -> None:
-    """Write one event as a line of JSON to stdout, at once."""
+    """Write one event as a line of JSON to stdout, without delay."""
     print(json.dumps({"event": event, **fields}, ensure_ascii=False), flush=True)
 
 
 class StepReporter:
-    """Follows the denoising steps of one task.
+    """Reports the denoising steps of one task and estimates the time that is left.
 
-    `seconds_after` is what is expected to follow the last step (decoding, encoding): what an
-    earlier task of the same manifest took, or 0 when this is the first.
+    Args:
+        layout: The worker's folders.
+        attempt_id: The attempt, for the progress files.
+        task_id: The task, for the log and the progress files.
+        seconds_after: Expected time for decoding and encoding after the last step: the time of an
+            earlier task of the same manifest, or 0 for the first task.
     """
 
     def __init__(
@@ -36,10 +40,10 @@ class StepReporter:
         self._filed_percent = 0
 
     def step(self, step: int, of: int) -> None:
-        """Report that `step` of `of` steps is done; the first one is 1."""
+        """Report that step number `step` of `of` steps is done. The first step is number 1."""
         now = time.monotonic()
         left = round(self._seconds_of_steps(now, step, of - step) + self._seconds_after, 1)
-        # 100 percent is result.json: there is work left after the last step.
+        # 100 percent is only reached with result.json, because work is left after the last step.
         percent = min(99, 100 * step // of)
         if now - self._last_line_at >= LINE_EVERY_SECONDS or step == of:
             self._last_line_at = now
@@ -62,9 +66,9 @@ class StepReporter:
             files.write(self._folder / progress_file(percent), progress.to_json().encode())
 
     def _seconds_of_steps(self, now: float, step: int, steps_left: int) -> float:
-        """What `steps_left` more steps will take, judged by those that are done."""
+        """Estimate the seconds for `steps_left` more steps from the steps that are done."""
         if self._first_step_at is None:
             self._first_step_at = now
             return steps_left * (now - self._began)
-        # The first step also warms up the device, so the others say more about what is to come.
+        # The first step also warms up the device and is slower, so it does not count.
         return steps_left * (now - self._first_step_at) / (step - 1)

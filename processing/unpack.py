@@ -1,7 +1,8 @@
-"""The first thing that runs in the container: `python3 worker.zip ...`.
+"""Starts the worker in the container, which runs `python3 worker.zip ...`.
 
-The zip holds compiled packages, which cannot be imported from inside it, so it is unpacked once.
-Copied to the root of the zip as __main__.py; imports nothing of ours before it has unpacked.
+The zip contains compiled packages. Python cannot import them from inside of a zip, so this program
+unpacks it first. It becomes __main__.py in the root of the zip, and until the zip is unpacked it
+can only import from the standard library.
 """
 
 import sys
@@ -10,13 +11,13 @@ import zipfile
 
 
 def main() -> int:
-    """Unpack the zip that Python was started with, and run the worker from there."""
+    """Unpack the zip that Python was started with, and run the worker. Returns its exit status."""
     archive = sys.path[0]
     with tempfile.TemporaryDirectory(prefix="worker-") as folder:
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder)
         sys.path[0] = folder
-        from processing.__main__ import main as work  # noqa: PLC0415 - there only now
+        from processing.__main__ import main as work  # noqa: PLC0415 - exists only now
 
         return work()
 

@@ -1,4 +1,4 @@
-"""Frames to MP4 and back: encoding, reading back what was written, a poster, figures of quality."""
+"""Encodes frames as MP4, reads an MP4 back to check it, and makes the poster and the statistics."""
 
 import hashlib
 import io
@@ -23,35 +23,40 @@ PIXEL_FORMAT = "yuv420p"
 # Visually lossless for generated video, at a fraction of the size of crf 10.
 CRF = 17
 PRESET = "medium"
-# mbtree off: with it, the same small frames (64x64, 64x96) became another file now and then, also
-# with one thread; without it, or without x264's assembler, they never did. Seen with PyAV 18.1.
-# At these sizes it costs 3 to 11 percent of size.
+# Without mbtree, the same frames always make the same file. With it, small frames (64x64, 64x96)
+# sometimes made another file, also with a single thread, but never without x264's assembler code.
+# Seen with PyAV 18.1. Without mbtree, files of these sizes are 3 to 11 percent larger.
 _X264_OPTIONS: Final = {"crf": str(CRF), "preset": PRESET, "mbtree": "0"}
 POSTER_QUALITY = 90
 
-# Without tags, players guess the matrix from the size: small is BT.601, large BT.709.
-# So we say what we did, and do the same at every size.
+# Without tags, players choose the colour matrix by size: BT.601 for small videos, BT.709 for large
+# ones. So we use BT.709 for all sizes and say so in the file.
 _MATRIX = Colorspace.ITU709
 _PRIMARIES = ColorPrimaries.BT709
 _TRANSFER = ColorTrc.BT709
 _RANGE = ColorRange.MPEG
-# The default rounds down, which tints grey by a trace.
+# The default rounds down, which gives grey a slight tint.
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
 def encode(frames: NDArray[np.uint8], *, fps: float, path: Path, tags: Mapping[str, str]) -> None:
-    """Write `frames`, shape (num_frames, height, width, 3), RGB, as H.264 MP4 to `path`.
+    """Write `frames` as an H.264 MP4, yuv420p in BT.709.
 
-    yuv420p in BT.709, `moov` before `mdat` so that playing starts while it loads. `height` and
-    `width` must be even. `tags` go into the file, under the names that players know: title,
-    comment.
+    The index (`moov`) comes before the pictures (`mdat`), so that a browser can start playing while
+    it still loads the file.
+
+    Args:
+        frames: RGB, shape (num_frames, height, width, 3), height and width even.
+        fps: Frames per second.
+        path: The file to write. Its name may have any ending.
+        tags: Metadata under the names that players know, such as title and comment.
 
     Raises:
-        OSError: the file cannot be written.
-        av.FFmpegError: the frames cannot be encoded.
+        OSError: The file cannot be written.
+        av.FFmpegError: The frames cannot be encoded.
     """
     _, height, width, _ = frames.shape
-    # The name may end in .part, so the format is said and not guessed.
+    # The name may end in .part, so ffmpeg cannot guess the format from it.
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         container.metadata.update(tags)
         stream = container.add_stream(
@@ -85,7 +90,7 @@ def encode(frames: NDArray[np.uint8], *, fps: float, path: Path, tags: Mapping[s
 
 
 def probe(path: Path) -> VideoFacts:
-    """What the MP4 at `path` is, found by decoding every frame of it.
+    """Decode all frames of the MP4 at `path`, and return its properties.
 
     Raises:
         TaskFailed: `video-damaged`; the file is absent, cut short or not a video.
@@ -93,7 +98,7 @@ def probe(path: Path) -> VideoFacts:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            # By default a broken frame is concealed: a damaged file would look like a good one.
+            # By default, ffmpeg conceals a broken frame, and a damaged file looks like a good one.
             stream.codec_context.options = {"err_detect": "explode"}
             num_frames = sum(1 for _ in container.decode(stream))
             rate = stream.average_rate
@@ -130,8 +135,8 @@ def poster(frames: NDArray[np.uint8]) -> bytes:
 
 
 def quality(frames: NDArray[np.uint8]) -> Quality:
-    """Plain figures of `frames`, shape (num_frames, height, width, 3)."""
-    # Frame by frame: the whole video as floats would be gigabytes.
+    """Simple statistics of `frames`, shape (num_frames, height, width, 3)."""
+    # Frame by frame, because the whole video as numbers of 4 bytes would take gigabytes.
     total = squares = change = 0
     for frame in frames:
         samples = frame.astype(np.int32)

@@ -1,6 +1,6 @@
-"""The model folder: whether it is complete, and a fingerprint that says exactly what it is.
+"""Checks that a model folder is complete, and computes a fingerprint of its content.
 
-Nothing here needs torch, so that a folder that cannot work is refused within a second.
+Nothing here needs torch, so an unusable folder is refused within a second.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ PIPELINE_CLASSES: dict[Mode, str] = {
     Mode.IMAGE_TO_VIDEO: "CogVideoXImageToVideoPipeline",
     Mode.VIDEO_TO_VIDEO: "CogVideoXVideoToVideoPipeline",
 }
-"""The class of diffusers that serves a mode."""
+"""The pipeline class of diffusers for each mode."""
 
-# Video to video has no weights of its own: it starts in the middle of what text to video does.
+# Video to video uses the weights of text to video, and starts from a noisy video instead of noise.
 _WEIGHTS_CLASSES = PIPELINE_CLASSES | {
     Mode.VIDEO_TO_VIDEO: PIPELINE_CLASSES[Mode.TEXT_TO_VIDEO],
 }
-"""What model_index.json must name."""
+"""The class that model_index.json must name for each mode."""
 
 _PLAIN_FILES = (
     "model_index.json",
@@ -42,13 +42,14 @@ _WEIGHT_FILES = (
 
 
 def check(folder: Path, mode: Mode) -> None:
-    """Check that `folder` holds a complete pipeline for `mode`, in diffusers' layout.
+    """Check that `folder` contains a complete pipeline for `mode`, in diffusers' layout.
 
-    Reads names, configurations and the headers of the weight files; not the weights themselves.
+    This reads the file names, the configurations and the headers of the weight files, but not the
+    weights themselves.
 
     Raises:
-        TaskFailed: `weights-missing` names the files that are absent, or the pipeline that the
-            folder is for; `weights-damaged` names a file that cannot be read.
+        TaskFailed: `weights-missing` names the absent files, or the other pipeline that the folder
+            is for. `weights-damaged` names a file that cannot be read.
     """
     missing = [name for name in _PLAIN_FILES if not (folder / name).is_file()]
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
@@ -62,8 +63,8 @@ def check(folder: Path, mode: Mode) -> None:
         raise TaskFailed(
             Problem(
                 code=Code.WEIGHTS_MISSING,
-                message=f"The model folder lacks {', '.join(missing)}.",
-                hint="Upload the whole folder of the model again.",
+                message=f"Files are missing in the model folder: {', '.join(missing)}.",
+                hint="Ask your administrator to upload the whole model folder again.",
             )
         )
     for name in _PLAIN_FILES:
@@ -72,15 +73,15 @@ def check(folder: Path, mode: Mode) -> None:
         _check_header(folder, shard)
     made_for = _read_json(folder, "model_index.json").get("_class_name")
     if made_for != _WEIGHTS_CLASSES[mode]:
-        # Loaded all the same, they would fail on a tensor's shape, deep inside the transformer.
+        # Without this check, loading would fail on the shape of a tensor inside the transformer.
         raise TaskFailed(
             Problem(
                 code=Code.WEIGHTS_MISSING,
                 message=(
                     f"The model folder holds weights for {made_for}, "
-                    f"and {mode} needs {_WEIGHTS_CLASSES[mode]}."
+                    f"but {mode} needs {_WEIGHTS_CLASSES[mode]}."
                 ),
-                hint="Upload the folder of the model for this mode.",
+                hint="Ask your administrator to upload the model folder for this mode.",
             )
         )
 
@@ -88,9 +89,9 @@ def check(folder: Path, mode: Mode) -> None:
 def fingerprint(folder: Path) -> str:
     """SHA-256 over the sorted relative paths and the contents of all files in `folder`.
 
-    The same as `cd folder && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`, so
-    that anybody can check it. Hidden files and folders (such as the `.cache` that a download
-    leaves) do not count.
+    Everybody can check it with
+    `cd folder && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    Hidden files and folders, such as the `.cache` of a download, do not count.
 
     Raises:
         TaskFailed: `weights-damaged`; a file cannot be read.
@@ -107,13 +108,13 @@ def fingerprint(folder: Path) -> str:
 
 
 def damaged(name: str, error: Exception) -> TaskFailed:
-    """The failure that says that `name`, a file or part of the model folder, cannot be read."""
+    """A failure for `name`, a file or part of the model folder, that cannot be read."""
     first_line = (str(error) or type(error).__name__).splitlines()[0][:300]
     return TaskFailed(
         Problem(
             code=Code.WEIGHTS_DAMAGED,
             message=f"{name} of the model cannot be read: {first_line}.",
-            hint="Upload the whole folder of the model again.",
+            hint="Ask your administrator to upload the whole model folder again.",
         )
     )
 
@@ -132,7 +133,7 @@ def _visible_files(folder: Path) -> list[Path]:
 
 
 def _shards(folder: Path, name: str) -> tuple[list[Path], list[str]]:
-    """The weight files that stand for `name`, and the names of those that are not there."""
+    """The files with the weights of `name`, one or several, and the names of missing ones."""
     if (folder / name).is_file():
         return [folder / name], []
     index = f"{name}.index.json"
@@ -153,12 +154,12 @@ def _read_json(folder: Path, name: str) -> dict[str, object]:
     except (OSError, ValueError) as error:
         raise damaged(name, error) from error
     if not isinstance(content, dict):
-        raise damaged(name, ValueError("it is no JSON object"))
+        raise damaged(name, ValueError("it is not a JSON object"))
     return content
 
 
 def _check_header(folder: Path, path: Path) -> None:
-    # Opening compares the header with the length of the file: a cut upload is found here.
+    # Opening compares the header with the length of the file, so it finds an incomplete upload.
     try:
         with safe_open(path, framework="np"):
             pass

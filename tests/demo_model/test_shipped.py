@@ -13,7 +13,7 @@ from contract.catalogue import MODELS, Mode
 from contract.manifest import Parameters
 from demo_model import evaluate, install, world
 from demo_model.measure import measure
-from processing import pipelines, weights
+from processing import loading, weights
 
 ROOM = install.SHIPPED.parent
 CARD = (ROOM / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_both_folders_are_whole_and_written_once(models: Path) -> None:
 
 def test_two_commands_may_write_the_folders_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "demo_model.install", str(tmp_path)]
-    both = [subprocess.Popen(command, cwd=ROOM.parents[2]) for _ in range(2)]
+    both = [subprocess.Popen(command, cwd=ROOM.parents[1]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)
     assert not list(tmp_path.glob(".*part*"))
@@ -88,7 +88,7 @@ def test_a_few_prompts_come_true(models: Path) -> None:
     prompts = [
         world.fill(random.Random(0), scene, world.PATTERNS[0], plain=True) for scene in scenes
     ]
-    pipeline = pipelines.load(
+    pipeline = loading.load(
         model=MODELS["demo"],
         mode=Mode.TEXT_TO_VIDEO,
         folder=models / "demo",

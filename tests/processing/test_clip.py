@@ -141,7 +141,7 @@ def test_a_short_video_is_held_on_its_last_frame_with_a_notice(tmp_path):
     assert numbers(loaded) == [0, 1, 2, 3, 3, 3, 3, 3, 3]
     (notice,) = loaded.notices
     assert notice.code == "reference-short"
-    assert "bee.mp4 ends after 0.50 seconds, and 1.00 are needed" in notice.message
+    assert "bee.mp4 ends after 0.50 seconds, but 1.00 are needed" in notice.message
 
 
 @pytest.mark.parametrize(("frames", "notices"), [(10, 0), (9, 0), (8, 0), (7, 1)])

@@ -12,7 +12,7 @@ from PIL import Image
 
 from contract.errors import Code, Problem, TaskFailed
 from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
-from processing import files, gif, pipelines, video, worker
+from processing import files, gif, loading, pipelines, video, worker
 from processing.__main__ import main
 
 
@@ -58,7 +58,7 @@ def test_a_corrupt_image_fails_its_task_alone(jobs, message):
 
 
 def test_when_no_reference_can_be_used_nothing_is_loaded(jobs, message, monkeypatch):
-    monkeypatch.setattr(pipelines, "load", lambda **_: pytest.fail("loaded for nothing"))
+    monkeypatch.setattr(loading, "load", lambda **_: pytest.fail("loaded for nothing"))
     layout = jobs.root(jobs.task("absent", image="absent.png"))
 
     assert run(layout, message) == 0
@@ -298,9 +298,9 @@ def test_a_missing_package_for_the_tokenizer_is_not_blamed_on_the_weights(
     layout = jobs.root(jobs.task())
     tokenizer = own_model(layout) / "tokenizer"
     (tokenizer / "tokenizer.json").rename(tokenizer / "spiece.model")
-    find_spec = pipelines.importlib.util.find_spec
+    find_spec = loading.importlib.util.find_spec
     monkeypatch.setattr(
-        pipelines.importlib.util,
+        loading.importlib.util,
         "find_spec",
         lambda name, *rest: None if name == "sentencepiece" else find_spec(name, *rest),
     )

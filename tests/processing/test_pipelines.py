@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from contract.catalogue import MODELS, Mode
-from processing import pipelines
+from processing import loading, pipelines, weights
 
 
 def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:
@@ -16,7 +16,7 @@ def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:
     import diffusers
     import torch
 
-    pipe = getattr(diffusers, pipelines.PIPELINE_CLASSES[mode]).from_pretrained(folder)
+    pipe = getattr(diffusers, weights.PIPELINE_CLASSES[mode]).from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = getattr(diffusers, MODELS["demo"].scheduler).from_config(
         pipe.scheduler.config, timestep_spacing="trailing"
@@ -89,7 +89,7 @@ def test_frames_of_video_to_video_are_those_of_plain_diffusers(
 def in_parts(folder, mode, parameters, reference) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """The same video as the worker makes it, and the steps that were reported."""
     steps = []
-    pipeline = pipelines.load(
+    pipeline = loading.load(
         model=MODELS["demo"], mode=mode, folder=folder, texts=pipelines.texts_of(parameters)
     )
     latents = pipeline.denoise(parameters, reference, lambda *step: steps.append(step))
@@ -127,7 +127,7 @@ def test_a_scheduler_of_another_class_reads_the_same_folder(jobs, models):
     )
     parameters = jobs.task(num_inference_steps=3).parameters
 
-    pipeline = pipelines.load(
+    pipeline = loading.load(
         model=model,
         mode=Mode.TEXT_TO_VIDEO,
         folder=models / "demo",

@@ -9,7 +9,7 @@ from contract.errors import Code
 from contract.manifest import Layout
 from contract.outcome import VIDEO_FILE, Rendered
 from demo_model import install
-from processing import pipelines, video, worker
+from processing import loading, pipelines, plan, video, worker
 from processing.clip import load_clip
 from tests.processing.test_render import decoded
 
@@ -147,7 +147,7 @@ def test_a_strength_that_leaves_no_step_fails_its_task_alone(jobs, strength, lea
 
     problem = jobs.failure(layout, "none").problem
     assert problem.code == Code.FIELD_RANGE
-    assert f"strength of {strength:g} leaves none of 10 steps" in problem.message
+    assert f"strength of {strength:g}, none of the 10 steps is left" in problem.message
     assert f"at least  strength: {least}" in problem.hint
     jobs.success(layout, "one")
 
@@ -155,9 +155,9 @@ def test_a_strength_that_leaves_no_step_fails_its_task_alone(jobs, strength, lea
 def test_every_reference_is_read_at_the_size_and_rate_of_its_task(jobs, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        worker, "load_clip", lambda path, **given: seen.append(given) or load_clip(path, **given)
+        plan, "load_clip", lambda path, **given: seen.append(given) or load_clip(path, **given)
     )
-    monkeypatch.setattr(pipelines, "load", lambda **_: pytest.fail("far enough"))
+    monkeypatch.setattr(loading, "load", lambda **_: pytest.fail("far enough"))
     layout = jobs.root(
         jobs.task("bee", video="bee.mp4", height=96, fps=12, num_frames=17, fit="pad")
     )

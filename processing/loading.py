@@ -1,0 +1,253 @@
+"""Loads a CogVideoX model from its folder, never from a network, into a `pipelines.Pipeline`.
+
+The order is chosen for memory: all prompts of a manifest are encoded first, then the text encoder
+(half of the weights) is freed, then transformer and VAE are loaded. `load` imports torch, diffusers
+and transformers, and this module does not, because importing them takes seconds.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from contract.catalogue import Mode, Model
+from contract.errors import Code, Problem, TaskFailed
+from contract.outcome import MACHINE_VARIABLE, Machine
+from processing import device as devices
+from processing.pipelines import EncodedPrompt, Pipeline
+from processing.weights import PIPELINE_CLASSES, damaged
+
+if TYPE_CHECKING:
+    import torch
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow", "av")
+_CUT_TEXT_CHARACTERS = 80
+
+
+def load(*, model: Model, mode: Mode, folder: Path, texts: Collection[str]) -> Pipeline:
+    """Encode all prompts, then load the rest of the model.
+
+    Args:
+        model: The model's entry in the catalogue.
+        mode: Which of its pipelines to load.
+        folder: Its weights. They must have passed `weights.check`.
+        texts: All prompts and negative prompts that the pipeline will be used with.
+
+    Raises:
+        TaskFailed: `weights-damaged` names the part that cannot be loaded, `out-of-memory` the
+            part that does not fit.
+        ModuleNotFoundError: The tokenizer needs a package that is not installed.
+    """
+    began = time.perf_counter()
+    loader = _Loader.of(model, mode, folder)
+    scheduler = loader.scheduler()
+    encoded = loader.encoded(texts, scheduler)
+    devices.free_memory()
+    pipe = loader.pipeline_class(
+        tokenizer=None,
+        text_encoder=None,
+        transformer=loader.part("transformer", loader.diffusers.CogVideoXTransformer3DModel),
+        vae=loader.part("vae", loader.diffusers.AutoencoderKLCogVideoX),
+        scheduler=scheduler,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    text_seconds = sum(prompt.seconds for prompt in encoded.values())
+    return Pipeline(
+        pipe=pipe,
+        model=model,
+        encoded=encoded,
+        loading_seconds=devices.clock(loader.device) - began - text_seconds,
+        machine=loader.machine(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Loader:
+    """Loads the parts of one model, all to the same device and with the same data type."""
+
+    model: Model
+    folder: Path
+    diffusers: Any
+    transformers: Any
+    pipeline_class: Any
+    device: torch.device
+    device_name: str
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, model: Model, mode: Mode, folder: Path) -> _Loader:
+        """Import the libraries and choose the device: an accelerator if there is one."""
+        torch, diffusers, transformers = _import_libraries()
+        on_cuda = torch.cuda.is_available()
+        return cls(
+            model=model,
+            folder=folder,
+            diffusers=diffusers,
+            transformers=transformers,
+            pipeline_class=getattr(diffusers, PIPELINE_CLASSES[mode]),
+            device=torch.device("cuda" if on_cuda else "cpu"),
+            device_name=torch.cuda.get_device_name() if on_cuda else "cpu",
+            # CPUs compute half types more slowly than float32, if at all, and float16 overflows.
+            dtype=getattr(torch, model.dtype) if on_cuda else torch.float32,
+        )
+
+    def scheduler(self) -> Any:
+        """The scheduler class of the catalogue with the configuration in the folder."""
+        with _reading("scheduler"):
+            scheduler_class = getattr(self.diffusers, self.model.scheduler)
+            return scheduler_class.from_config(
+                scheduler_class.load_config(self.folder / "scheduler", local_files_only=True),
+                # The programs of the models' authors also use this. It makes the first step start
+                # from pure noise.
+                timestep_spacing="trailing",
+            )
+
+    def encoded(self, texts: Collection[str], scheduler: Any) -> dict[str, EncodedPrompt]:
+        """Each of `texts` encoded. The text encoder can be freed when this returns."""
+        pipe = self.pipeline_class(
+            tokenizer=self._tokenizer(),
+            text_encoder=self._text_encoder(),
+            transformer=None,
+            vae=None,
+            scheduler=scheduler,
+        )
+        return {
+            text: _encode(pipe, text, self.device, self.model.prompt_tokens)
+            for text in sorted(set(texts))
+        }
+
+    def part(self, name: str, part_class: Any) -> Any:
+        """The transformer or the VAE, from the subfolder `name`."""
+        with _reading(name):
+            part, info = part_class.from_pretrained(
+                self.folder / name,
+                torch_dtype=self.dtype,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+            _check_nothing_missing(info)
+            return part.to(self.device)
+
+    def machine(self) -> Machine:
+        """A description of the machine for the result of each task."""
+        return Machine(
+            name=os.environ.get(MACHINE_VARIABLE, platform.node()),
+            device=self.device_name,
+            dtype=str(self.dtype).removeprefix("torch."),
+            versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
+        )
+
+    def _tokenizer(self) -> Any:
+        folder = self.folder / "tokenizer"
+        if (
+            not (folder / "tokenizer.json").is_file()
+            and importlib.util.find_spec("sentencepiece") is None
+        ):
+            # transformers would try another format and then report a damaged file.
+            raise ModuleNotFoundError(
+                "the tokenizer of this model is a spiece.model, and the package sentencepiece, "
+                "which reads it, is not installed"
+            )
+        with _reading("tokenizer"):
+            return self.transformers.T5Tokenizer.from_pretrained(folder, local_files_only=True)
+
+    def _text_encoder(self) -> Any:
+        with _reading("text_encoder"):
+            text_encoder, info = self.transformers.T5EncoderModel.from_pretrained(
+                self.folder / "text_encoder",
+                dtype=self.dtype,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+            _check_nothing_missing(info)
+            return text_encoder.to(self.device)
+
+
+def _import_libraries() -> tuple[Any, Any, Any]:
+    """Import torch, diffusers and transformers so that they stay offline and print nothing."""
+    # The libraries read these when they are imported. The worker has no network: without the
+    # variables, a missing file would cost a minute of connection attempts.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TRANSFORMERS_OFFLINE"] = "1"
+    # Waiting threads must not spin. On a busy processor they would take time from the threads that
+    # they wait for: decoding took 8 to 37 s instead of 2 to 3.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # The imports create a million objects that are never freed. The garbage collector would search
+    # them many times, which takes a quarter of the import time.
+    gc.disable()
+    try:
+        import diffusers  # noqa: PLC0415
+        import torch  # noqa: PLC0415
+        import transformers  # noqa: PLC0415
+
+        # Both libraries import a class when it is first used. Do that here as well.
+        _ = transformers.T5EncoderModel, transformers.T5Tokenizer
+        _ = diffusers.CogVideoXPipeline, diffusers.CogVideoXDDIMScheduler
+        gc.freeze()
+    finally:
+        gc.enable()
+    # Stdout is for events and stderr for errors: no progress bars and no advice.
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
+    return torch, diffusers, transformers
+
+
+def _check_nothing_missing(info: dict[str, Any]) -> None:
+    # Both libraries only warn about a missing tensor and fill it with random numbers.
+    if info["missing_keys"]:
+        raise ValueError(f"tensors are missing, among them {sorted(info['missing_keys'])[0]}")
+
+
+@contextmanager
+def _reading(part: str) -> Iterator[None]:
+    """Turn errors from loading `part` of the model into a failure that names it."""
+    from safetensors import SafetensorError  # noqa: PLC0415
+
+    try:
+        yield
+    except TaskFailed:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if devices.is_out_of_memory(error):
+            raise TaskFailed(
+                Problem(
+                    code=Code.OUT_OF_MEMORY,
+                    message=f"The {part} of the model does not fit into memory.",
+                    hint="Use a smaller model, or ask your administrator for more memory.",
+                )
+            ) from error
+        raise damaged(part, error) from error
+
+
+def _encode(pipe: Any, text: str, device: torch.device, limit: int) -> EncodedPrompt:
+    """`text` as the transformer reads it, at most `limit` tokens of it."""
+    import torch  # noqa: PLC0415
+
+    began = devices.clock(device)
+    ids = pipe.tokenizer(text).input_ids
+    with torch.inference_mode():
+        embeds, _ = pipe.encode_prompt(
+            text,
+            do_classifier_free_guidance=False,
+            max_sequence_length=limit,
+            device=device,
+        )
+    # The model reads the first `limit` tokens, and the last of those is always the end token. The
+    # last of `ids` is the end token of the whole text.
+    cut = pipe.tokenizer.decode(ids[limit - 1 : -1]) if len(ids) > limit else ""
+    return EncodedPrompt(
+        embeds=embeds.cpu(),
+        tokens=len(ids),
+        cut=cut if len(cut) <= _CUT_TEXT_CHARACTERS else f"{cut[:_CUT_TEXT_CHARACTERS]}…",
+        seconds=devices.clock(device) - began,
+    )
