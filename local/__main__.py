@@ -1,4 +1,7 @@
-"""The reeldrop command, `.venv/bin/reeldrop demo|up|validate`; `make` calls the first two."""
+"""Run reeldrop on this machine: a demo, an open drop folder, or a check of job specs.
+
+`make demo` and `make up` call the first two. The command itself is `.venv/bin/reeldrop`.
+"""
 
 import argparse
 import json
@@ -10,24 +13,40 @@ from local import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Ends with 130 when it was interrupted, as a shell would."""
+    """Run one command.
+
+    Args:
+        arguments: the command line without the program's name; `sys.argv` if not given.
+
+    Returns:
+        The exit status; 130 after an interrupt, as shells do.
+    """
     parser = argparse.ArgumentParser(prog="reeldrop", description=__doc__)
     parser.add_argument(
-        "--home", type=Path, default=ROOT / ".reeldrop", help="where state is kept (%(default)s)"
+        "--home",
+        type=Path,
+        default=ROOT / ".reeldrop",
+        help="folder for all state (default: %(default)s)",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo_parser = commands.add_parser("demo", help="run one job on the embedded cloud")
     demo_parser.add_argument("spec", type=Path, nargs="?", default=Path("samples/bee.yaml"))
     demo_parser.add_argument("--out", type=Path, default=Path("out/demo"))
     up_parser = commands.add_parser("up", help="keep a drop folder open on this machine")
-    up_parser.add_argument("--port", type=int, default=0, help="0: the last one, or any free one")
+    up_parser.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        help="0 (the default): the port of the last run if it is free, otherwise any free port",
+    )
     validate_parser = commands.add_parser(
-        "validate", help="say what the bucket would answer to specs; ends with 1 if any is refused"
+        "validate",
+        help="check job specs as the bucket would; the exit status is 1 if any is refused",
     )
     validate_parser.add_argument("files", metavar="FILE", type=Path, nargs="+")
-    validate_parser.add_argument("--json", action="store_true", help="answer for programs")
+    validate_parser.add_argument("--json", action="store_true", help="print JSON")
     validate_parser.add_argument(
-        "--model", default="demo", help="the deployment's default (%(default)s)"
+        "--model", default="demo", help="the default model of the deployment (default: %(default)s)"
     )
     try:
         return _run(parser.parse_args(arguments))
@@ -37,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    # Imports take a second, in which Ctrl-C is to be answered like later.
+    # These imports take a second. They are inside a function that main() calls, so that main()
+    # handles Ctrl-C during that second, too.
     from rich.console import Console  # noqa: PLC0415
 
     from local.cloud.process import CloudFailed  # noqa: PLC0415

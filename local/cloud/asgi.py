@@ -1,4 +1,4 @@
-"""HTTP as our own endpoints see it: whole requests and responses, and the way to and from ASGI."""
+"""Whole HTTP requests and responses for our own endpoints, read and sent through ASGI."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -14,7 +14,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Request:
-    """A request with its body. `headers` have lower-case names, `path` is percent-decoded."""
+    """A request with its body. Names in `headers` are lower-case; `path` is percent-decoded."""
 
     method: str
     path: str
@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A response. The content length is added when it is sent."""
+    """A response. `send_response` adds the content length."""
 
     status: int
     body: bytes = b""
@@ -34,19 +34,26 @@ class Response:
 def json_response(
     status: int, document: object, *, content_type: str = "application/json", **headers: str
 ) -> Response:
-    """A JSON response. Header names are given with underscores: `x_amzn_errortype`."""
+    """Build a JSON response.
+
+    Args:
+        status: the HTTP status.
+        document: the body, before it is encoded.
+        content_type: the media type of the body.
+        headers: further headers, with underscores in their names: `x_amzn_errortype`.
+    """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, json.dumps(document).encode(), {"content-type": content_type, **named})
 
 
 def header(scope: Scope, name: str) -> str:
-    """One request header, or an empty string."""
+    """Return the value of one request header, or an empty string if it is absent."""
     wanted = name.encode()
     return next((v.decode("latin-1") for k, v in scope["headers"] if k.lower() == wanted), "")
 
 
 async def read_request(scope: Scope, receive: Receive) -> Request:
-    """The whole request of an ASGI http scope."""
+    """Read the whole request of an ASGI http scope."""
     body = bytearray()
     more = True
     while more:
@@ -58,7 +65,7 @@ async def read_request(scope: Scope, receive: Receive) -> Request:
 
 
 async def send_response(send: Send, response: Response) -> None:
-    """Answer an ASGI http scope."""
+    """Send a whole response to an ASGI http scope."""
     headers = {**response.headers, "content-length": str(len(response.body))}
     await send(
         {

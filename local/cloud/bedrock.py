@@ -1,6 +1,7 @@
-"""A stand-in for Bedrock's Converse: it answers a prompt with the same prompt and a fixed sentence.
+"""A stand-in for Bedrock's Converse API: it answers with the prompt and one fixed sentence.
 
-It is no language model, and each answer says so: `trace.promptRouter.invokedModelId` names it.
+It is not a language model. Each answer says so, because `trace.promptRouter.invokedModelId` is
+`reeldrop-stand-in`.
 """
 
 import html
@@ -9,12 +10,14 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from local.cloud.asgi import Request, Response, json_response
+from local.cloud.external_document import ExternalDocument
 
 STAND_IN = "reeldrop-stand-in"
-# Has no word of the demo model's world: else every prompt would seem to be about it.
+# The sentence contains no word that the demo model knows. Otherwise it would change what the demo
+# model draws.
 ADDED_SENTENCE = "The light is soft and even."
 REFUSAL = "This prompt was refused."
 
@@ -23,7 +26,7 @@ _PROMPT = re.compile(r"<prompt>(.*?)</prompt>", re.DOTALL)
 
 
 class Fault(StrEnum):
-    """What a test can ask for instead of an answer."""
+    """What the stand-in does instead of answering, for tests."""
 
     THROTTLED = "ThrottlingException"
     EMPTY = "empty"
@@ -31,40 +34,36 @@ class Fault(StrEnum):
     MAX_TOKENS = "max_tokens"
 
 
-class _Edge(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Block(_Edge):
+class _ContentBlock(ExternalDocument):
     text: str | None = None
 
 
-class _Turn(_Edge):
+class _Message(ExternalDocument):
     role: str
-    content: tuple[_Block, ...]
+    content: tuple[_ContentBlock, ...]
 
 
-class _Conversation(_Edge):
-    messages: Annotated[tuple[_Turn, ...], Field(min_length=1)]
+class _Conversation(ExternalDocument):
+    messages: Annotated[tuple[_Message, ...], Field(min_length=1)]
 
 
-class _Switch(_Edge):
+class _FaultSetting(ExternalDocument):
     fault: Fault | None
 
 
 def is_converse(method: str, path: str) -> bool:
-    """Whether a request is one for Converse."""
+    """Return whether a request is a call of Converse."""
     return method == "POST" and _PATH.fullmatch(path) is not None
 
 
 class Bedrock:
-    """Answers Converse. Holds the fault that is switched on, if any."""
+    """Answers Converse calls, or shows the fault that is set, if any."""
 
     def __init__(self) -> None:
         self._fault: Fault | None = None
 
     def converse(self, request: Request) -> Response:
-        """The answer to one Converse request, in rest-json."""
+        """Answer one Converse call in the REST-JSON protocol."""
         try:
             conversation = _Conversation.model_validate_json(request.body)
         except ValidationError as error:
@@ -79,35 +78,39 @@ class Bedrock:
         return json_response(200, _response(prompt, answer, stop_reason))
 
     def control(self, request: Request) -> Response:
-        """Switch a fault on or off: `{"fault": "empty"}`, `{"fault": null}`."""
+        """Set a fault with `{"fault": "empty"}` or clear it with `{"fault": null}`."""
         try:
-            self._fault = _Switch.model_validate_json(request.body).fault
+            self._fault = _FaultSetting.model_validate_json(request.body).fault
         except ValidationError as error:
             return json_response(400, {"message": str(error)})
         return json_response(200, {"fault": self._fault})
 
     def _answer(self, prompt: str) -> tuple[str, str]:
         sentence = prompt if prompt.endswith((".", "!", "?")) else f"{prompt}."
-        whole = f"{sentence} {ADDED_SENTENCE}"
+        text = f"{sentence} {ADDED_SENTENCE}"
         if self._fault is Fault.EMPTY:
             return "", "end_turn"
         if self._fault is Fault.GUARDRAIL:
             return REFUSAL, "guardrail_intervened"
         if self._fault is Fault.MAX_TOKENS:
-            return whole[: len(whole) // 2], "max_tokens"
-        return whole, "end_turn"
+            return text[: len(text) // 2], "max_tokens"
+        return text, "end_turn"
 
 
 def _prompt(conversation: _Conversation) -> str:
-    """The text between the tags in the last user turn, or all of it when there are no tags."""
-    turns = [turn for turn in conversation.messages if turn.role == "user"]
-    text = "\n".join(block.text for block in turns[-1].content if block.text) if turns else ""
+    """Return the text between the prompt tags of the last user message.
+
+    Without tags it is the whole text of that message.
+    """
+    messages = [message for message in conversation.messages if message.role == "user"]
+    blocks = messages[-1].content if messages else ()
+    text = "\n".join(block.text for block in blocks if block.text)
     tagged = _PROMPT.findall(text)
     return " ".join(html.unescape(tagged[-1] if tagged else text).split())
 
 
 def _response(prompt: str, answer: str, stop_reason: str) -> dict[str, object]:
-    # Four characters a token: a rough figure, but of the right kind and the same each time.
+    # Four characters per token is a rough estimate, but the same text always gives the same count.
     tokens_in, tokens_out = len(prompt) // 4 + 1, len(answer) // 4 + 1
     return {
         "output": {

@@ -1,4 +1,4 @@
-"""boto3 clients for the embedded cloud. The only place that knows its account, region and keys."""
+"""boto3 clients for the embedded cloud, with its account and region."""
 
 from typing import Any, cast
 
@@ -10,10 +10,10 @@ REGION = "us-east-1"
 
 
 def client(service: str, endpoint: str, *, read_timeout_seconds: float = 30) -> Any:
-    """A boto3 client for `service` at `endpoint`, with keys that mean nothing.
+    """Return a boto3 client for `service` at `endpoint`, with placeholder credentials.
 
-    It retries little, because the cloud is on this machine: an error that stays for a second
-    is an answer.
+    It tries each call three times at most. The cloud runs on this machine, so an error that
+    persists for a second will not go away by itself.
     """
     session = boto3.Session(
         aws_access_key_id="embedded", aws_secret_access_key="embedded", region_name=REGION

@@ -1,4 +1,4 @@
-"""Writing a file so that nobody sees half of it."""
+"""Writing files atomically, so that no reader sees a partly written file."""
 
 import os
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, through a hidden file beside it whose name ends in `.part`."""
+    """Write `content` to a hidden `.part` file in the same folder, then rename it to `path`."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     part = Path(name)
     try:

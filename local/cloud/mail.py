@@ -1,7 +1,7 @@
-"""Mail as files, a stand-in for SNS's mail: each notification becomes a file in an outbox folder.
+"""Mail as files: each SNS notification becomes one file in an outbox folder.
 
-SNS hands a notification to a queue of ours within the call that publishes it, and it leaves the
-queue when its file is written. Over HTTP, ministack would try once, for five seconds.
+SNS delivers to an SQS queue, whose only reader writes the files. The queue keeps a notification
+until its file is written. ministack's HTTP delivery would try only once, for five seconds.
 """
 
 import logging
@@ -15,33 +15,31 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from local.cloud.clients import client
+from local.cloud.external_document import ExternalDocument
 from local.cloud.files import write_atomically
 
 QUEUE = "mail-stand-in"
 SENDER = "reeldrop <no-reply@sns.amazonaws.com>"
 RECIPIENT = "drop folder <you@localhost>"
-_LONGEST_LINE = 998  # RFC 5322; a presigned link can be longer
-_LOOK_SECONDS = 20  # the longest that SQS offers
-_SHOWN_AGAIN_SECONDS = 2  # what was not written by then; written twice is as once
+_MAX_LINE_BYTES = 998  # RFC 5322; a presigned URL can be longer
+_WAIT_SECONDS = 20  # the maximum that SQS allows
+# A notification that is not deleted within this time is received again. The second file has the
+# same name as the first, so receiving a notification twice does no harm.
+_VISIBILITY_TIMEOUT_SECONDS = 2
 _PAUSE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-class _Edge(BaseModel):
-    # AWS may add fields at any time.
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Attribute(_Edge):
+class _Attribute(ExternalDocument):
     type_: str = Field(alias="Type")
     value: str = Field(alias="Value")
 
 
-class _Notification(_Edge):
+class _Notification(ExternalDocument):
     """What SNS sends to a queue."""
 
     message_id: str = Field(alias="MessageId")
@@ -53,14 +51,14 @@ class _Notification(_Edge):
 
 
 class Mail:
-    """The queue's only reader."""
+    """Reads the queue and writes the outbox."""
 
     def __init__(self, outbox: Path, endpoint: str) -> None:
         self._outbox = outbox
         self._sqs = client("sqs", endpoint)
 
     def start(self) -> None:
-        """Make the queue, if there is none, and read it from now on, in a thread."""
+        """Create the queue if it does not exist, and start a thread that reads it."""
         queue = queue_url(self._sqs)
         threading.Thread(target=self._read, args=(queue,), daemon=True, name="mail").start()
 
@@ -70,29 +68,33 @@ class Mail:
                 answer = self._sqs.receive_message(
                     QueueUrl=queue,
                     MaxNumberOfMessages=10,
-                    WaitTimeSeconds=_LOOK_SECONDS,
-                    VisibilityTimeout=_SHOWN_AGAIN_SECONDS,
+                    WaitTimeSeconds=_WAIT_SECONDS,
+                    VisibilityTimeout=_VISIBILITY_TIMEOUT_SECONDS,
                 )
                 for message in answer.get("Messages", ()):
                     self.receive(message["Body"])
                     self._sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
             except Exception:
-                # What has no file yet is shown again: a full disk may have room by then.
-                logger.exception("mail waits")
+                # A notification without a file stays in the queue and is tried again: a full disk,
+                # for example, may have room by then.
+                logger.exception("mail could not be written; it will be tried again")
                 time.sleep(_PAUSE_SECONDS)
 
     def receive(self, body: str) -> None:
-        """Write a notification to the outbox. Twice is as once. What is none is only logged."""
+        """Write a notification to the outbox. It is safe to call this twice.
+
+        A body that is not a notification is logged and dropped.
+        """
         try:
             notification = _Notification.model_validate_json(body)
         except ValidationError:
-            logger.exception("no notification: %.200s", body)
+            logger.exception("not a notification: %.200s", body)
             return
         self._write(notification)
 
     def _write(self, notification: _Notification) -> None:
         self._outbox.mkdir(parents=True, exist_ok=True)
-        # A repeated delivery has the same id and time, so the same name: it stays one file.
+        # A repeated delivery has the same id and time, so its file gets the same name.
         suffix = re.sub(r"[^a-z0-9]", "", notification.message_id.lower())[:12]
         at = notification.timestamp.strftime("%Y%m%dT%H%M%SZ")
         slug = re.sub(r"[^a-z0-9]+", "-", notification.subject.lower()).strip("-")[:60]
@@ -101,9 +103,21 @@ class Mail:
 
 
 def queue_url(sqs: Any) -> str:
-    """The queue, made if there is none."""
+    """Return the URL of the mail queue. The queue is created if it does not exist."""
     url: str = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
     return url
+
+
+def subscribe_mail(endpoint: str, topic_arn: str) -> None:
+    """Subscribe the mail queue to a topic, so that the outbox gets its notifications.
+
+    It is safe to call this twice.
+    """
+    sqs = client("sqs", endpoint)
+    answer = sqs.get_queue_attributes(QueueUrl=queue_url(sqs), AttributeNames=["QueueArn"])
+    client("sns", endpoint).subscribe(
+        TopicArn=topic_arn, Protocol="sqs", Endpoint=answer["Attributes"]["QueueArn"]
+    )
 
 
 def _mail(notification: _Notification) -> EmailMessage:
@@ -120,7 +134,7 @@ def _mail(notification: _Notification) -> EmailMessage:
             attribute.value
         )
     longest = max((len(line.encode()) for line in notification.message.splitlines()), default=0)
-    encoding = "8bit" if longest <= _LONGEST_LINE else "quoted-printable"
+    encoding = "8bit" if longest <= _MAX_LINE_BYTES else "quoted-printable"
     mail.set_content(notification.message, cte=encoding)
     return mail
 

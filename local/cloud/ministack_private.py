@@ -1,8 +1,9 @@
-"""Everything of ministack that we use and that is not AWS's API. One function for each use.
+"""Every use that we make of ministack's internals, with one function for each use.
 
-ministack promises none of this, so its version is pinned exactly, and tests fail when one of these
-stops to work: `put_aws_event` in tests/local/test_cloud_sagemaker.py (the events of a job),
-the others in tests/local/test_cloud_lifetime.py (a kill, a restart, an end in the middle of work).
+ministack may change its internals in any release. Its version is therefore pinned exactly, and
+tests fail when one of these functions stops working: `put_aws_event` is tested by
+tests/local/test_cloud_sagemaker.py (the events of a processing job), the others by
+tests/local/test_cloud_lifetime.py (a kill, a restart, a stop during work).
 """
 
 import json
@@ -14,10 +15,12 @@ from local.cloud.clients import ACCOUNT, REGION
 
 
 def environment(state: Path, *, port: int, persist: bool) -> dict[str, str]:
-    """The variables that ministack reads, most of them while it is imported.
+    """Return the environment variables for ministack, which reads most of them on import.
 
-    `state` is the folder that everything is written below; `port` is the one that we serve on,
-    which Lambda functions get as AWS_ENDPOINT_URL.
+    Args:
+        state: the folder that ministack writes to.
+        port: the port that we serve on. Lambda functions get it in AWS_ENDPOINT_URL.
+        persist: whether ministack keeps its state over restarts.
     """
     variables = {
         "AWS_CONFIG_FILE": str(state / "no-aws-config"),
@@ -47,24 +50,26 @@ def environment(state: Path, *, port: int, persist: bool) -> dict[str, str]:
 
 
 def is_foreign_variable(name: str) -> bool:
-    """Whether an inherited variable could change what ministack or a Lambda function does."""
+    """Return whether an inherited variable could affect ministack or a Lambda function."""
     prefixes = ("AWS_", "LAMBDA_", "LOCALSTACK_", "MINISTACK_", "PERSIST_", "S3_", "SFTP_", "IOT_")
     names = {"AUTH", "EDGE_PORT", "PYTHONHOME", "PYTHONPATH", "SERVICES", "STATE_DIR", "USE_SSL"}
     return name.startswith(prefixes) or name in names
 
 
 def load_app() -> App:
-    """ministack's ASGI application. Call it once `environment` is set: it is read on import."""
-    from ministack.app import app  # noqa: PLC0415 - reads the environment
+    """Import ministack's ASGI application. The variables of `environment` must be set before."""
+    from ministack.app import app  # noqa: PLC0415 - reads the environment on import
 
     return app  # type: ignore[no-any-return]
 
 
 def put_aws_event(detail_type: str, source: str, detail: dict[str, Any], resource: str) -> None:
-    """Put an event of AWS's own on the default bus, which PutEvents refuses to do (as AWS does).
+    """Put an event with an `aws.` source on the default event bus.
+
+    The PutEvents API refuses such sources, in ministack as in AWS.
 
     Raises:
-        RuntimeError: ministack did not take the event.
+        RuntimeError: ministack refused the event.
     """
     from ministack.core.responses import request_scope  # noqa: PLC0415
     from ministack.services import eventbridge  # noqa: PLC0415
@@ -83,14 +88,14 @@ def put_aws_event(detail_type: str, source: str, detail: dict[str, Any], resourc
 
 
 def save_state() -> None:
-    """Write all services' state now. ministack itself does so only when it shuts down."""
+    """Save the state of all services now. ministack itself saves only when it shuts down."""
     from ministack import app  # noqa: PLC0415
 
     app.save_all(app._build_persistence_save_dict())
 
 
 def kill_lambda_workers() -> None:
-    """End every warm Lambda runtime. ministack leaves them to notice the end of their input."""
+    """Kill every warm Lambda runtime. ministack itself waits until they notice a closed input."""
     from ministack.core import lambda_runtime  # noqa: PLC0415
 
     with lambda_runtime._lock:

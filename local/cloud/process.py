@@ -1,4 +1,4 @@
-"""Starting the embedded cloud as a child process, and ending it."""
+"""Starts the embedded cloud as a child process, and stops it."""
 
 import json
 import subprocess
@@ -17,14 +17,14 @@ _LOG_TAIL_BYTES = 4000
 
 
 class CloudFailed(Exception):
-    """The embedded cloud did not start, or did not end in time."""
+    """The embedded cloud did not start, ended by itself, or did not stop in time."""
 
 
 class EmbeddedCloud:
-    """The cloud as a context manager: it runs inside of the `with` block.
+    """The embedded cloud as a context manager; it runs inside the `with` block.
 
-    The child holds the other end of a pipe of ours, so it ends when this process does, whatever
-    kills it.
+    The child process reads from a pipe that this process holds open. It therefore ends when this
+    process ends, even by a kill.
     """
 
     def __init__(
@@ -39,14 +39,15 @@ class EmbeddedCloud:
         start_deadline_seconds: float = 60,
     ) -> None:
         """
-        Arguments:
+        Args:
             state: the folder for everything that the cloud writes.
-            port: 0 takes the last run's port when the state is kept, or any that is free.
-            persist: whether buckets, tables, queues, stacks and jobs outlive the cloud.
-            quota: instances that may run at once, by type. A type not named has no limit.
-            interpreter: what `python3` means in a processing job.
-            stop_grace_seconds: what a stopped processing job has between SIGTERM and SIGKILL.
-            start_deadline_seconds: the longest that starting may take.
+            port: the port to serve on. 0 is the port of the last run if the state was kept and the
+                port is free, otherwise any free port.
+            persist: whether buckets, tables, queues, stacks and jobs are kept over restarts.
+            quota: instances that may run at once, by instance type. Other types have no limit.
+            interpreter: the program that runs when a processing job says `python3`.
+            stop_grace_seconds: time between SIGTERM and SIGKILL when a processing job is stopped.
+            start_deadline_seconds: the maximum time to start.
         """
         self.state = state.resolve()
         self._command = [
@@ -63,31 +64,32 @@ class EmbeddedCloud:
 
     @property
     def endpoint(self) -> str:
-        """Where it answers, as `http://127.0.0.1:PORT`."""
+        """The URL of the cloud, `http://127.0.0.1:PORT`."""
         return self._endpoint
 
     @property
     def pid(self) -> int:
-        """The server's process id.
+        """The process id of the server.
 
         Raises:
-            CloudFailed: it does not run.
+            CloudFailed: the server is not running.
         """
         if self._process is None:
-            raise CloudFailed("the embedded cloud does not run")
+            raise CloudFailed("the embedded cloud is not running")
         return self._process.pid
 
     def client(self, service: str) -> Any:
-        """A boto3 client for this cloud; the same one each time."""
+        """Return a boto3 client for this cloud; one client per service is reused."""
         if service not in self._clients:
             self._clients[service] = client(service, self._endpoint)
         return self._clients[service]
 
     def start(self) -> None:
-        """Start the server and wait until it answers. Nothing is left when that does not succeed.
+        """Start the server and wait until it answers. If that fails, stop it again.
 
         Raises:
-            CloudFailed: it ended, or did not answer in time; with the end of its log.
+            CloudFailed: the server ended or did not answer in time. The message has the end of its
+                log.
         """
         try:
             self._start()
@@ -99,22 +101,25 @@ class EmbeddedCloud:
         self.state.mkdir(parents=True, exist_ok=True)
         ready = self.state / READY_FILE
         ready.unlink(missing_ok=True)
-        # What stops the server before it opens its log belongs there too.
+        # Errors before the server opens its log should be in the log, too.
         with (self.state / LOG_FILE).open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
-                # Found by its place and not by PYTHONPATH, which Lambda functions would inherit.
+                # The package is found through the folder, because Lambda functions would inherit a
+                # PYTHONPATH.
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                # An interrupt at the terminal is for us; the server sees us end.
+                # Ctrl-C must reach only this process, which then stops the server.
                 start_new_session=True,
             )
         deadline = time.monotonic() + self._start_deadline_seconds
         while not ready.exists():
             if self._process.poll() is not None:
-                raise CloudFailed(f"the embedded cloud ended at once\n{self.log_tail()}")
+                raise CloudFailed(
+                    f"the embedded cloud ended while it was starting\n{self.log_tail()}"
+                )
             if time.monotonic() > deadline:
                 waited = f"{self._start_deadline_seconds:g} s"
                 raise CloudFailed(
@@ -125,10 +130,10 @@ class EmbeddedCloud:
         self._clients = {}
 
     def stop(self, *, deadline_seconds: float = 25) -> None:
-        """End the server and wait for it. Does nothing when it does not run.
+        """Stop the server and wait for its end. Do nothing if it is not running.
 
         Raises:
-            CloudFailed: it had to be killed.
+            CloudFailed: the server had to be killed.
         """
         process, self._process = self._process, None
         if process is None:
@@ -155,16 +160,16 @@ class EmbeddedCloud:
         self.stop()
 
     def check(self) -> None:
-        """Do nothing while the server runs.
+        """Check that the server is running.
 
         Raises:
-            CloudFailed: it has ended by itself.
+            CloudFailed: the server is not running.
         """
         if self._process is None or self._process.poll() is not None:
             raise CloudFailed(f"the embedded cloud has ended\n{self.log_tail()}")
 
     def log_tail(self) -> str:
-        """The end of the server's log."""
+        """Return the end of the server's log."""
         try:
             return (self.state / LOG_FILE).read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
         except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Running one processing job on this machine: inputs down, a subprocess, outputs up.
+"""Runs one processing job on this machine: downloads, a subprocess, uploads.
 
-A folder stands for the container's file system. The program gets no credentials and no endpoint,
-as under network isolation.
+A folder takes the place of the container's file system. The program gets no credentials and no
+endpoint, as under network isolation.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from local.cloud.processing_request import Input, JobRequest, Output, Status, Up
 T = TypeVar("T")
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-# How many threads torch takes: whoever runs other things here wants to say so.
+# Limits the threads of torch. Jobs inherit it, so that tests can leave cores to each other.
 _THREADS = "OMP_NUM_THREADS"
 _CONTAINER = "/opt/ml"
 _UPLOAD_EVERY_SECONDS = 0.2
@@ -35,16 +35,16 @@ _LOG_LINE_BYTES = 200_000
 _LOG_BATCH = 500
 _EXIT_MESSAGE_BYTES = 1024
 
-# Runs in between us and the program, and is replaced by it. Should we be killed, the kernel kills
-# the program: Linux keeps this request over exec. It names the thread that forks, so jobs are
-# started by the main thread only, which lives as long as the process does.
+# The launcher asks the kernel to kill it when we are killed, and then replaces itself with the
+# program. Linux keeps this request over exec. The request refers to the thread that forked, so jobs
+# are started only from the main thread, which lives as long as the process.
 _LAUNCHER = """
 import os, signal, sys
 if sys.platform.startswith("linux"):
     import ctypes
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("the embedded cloud is gone")
+    sys.exit("the embedded cloud has ended")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 
@@ -63,38 +63,38 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What all jobs share. `s3` and `logs` are boto3 clients."""
+class Host:
+    """What all processing jobs on this machine share. `s3` and `logs` are boto3 clients."""
 
     s3: Any
     logs: Any
     threads: Executor
     interpreter: str
-    """What `python3` means."""
+    """The program that runs when an entry point says `python3`."""
     stop_grace_seconds: float
-    """From SIGTERM to SIGKILL."""
+    """Time between SIGTERM and SIGKILL when a job is stopped."""
 
 
 class ProcessingJob:
-    """One run of one request. `run` is called once; `stop` at any time."""
+    """One run of one request. `run` may be called only once, `stop` at any time."""
 
-    def __init__(self, request: JobRequest, folder: Path, surroundings: Surroundings) -> None:
+    def __init__(self, request: JobRequest, folder: Path, host: Host) -> None:
         self._request = request
         self._folder = folder
-        self._around = surroundings
+        self._host = host
         self._stop = asyncio.Event()
-        self._grace_seconds = surroundings.stop_grace_seconds
+        self._grace_seconds = host.stop_grace_seconds
         self._uploaded: dict[Path, tuple[int, int, int]] = {}
         self._seen: dict[Path, tuple[int, int, int]] = {}
 
     def stop(self, *, grace_seconds: float | None = None) -> None:
-        """Ask the program to end, and kill it after the grace period."""
+        """Send SIGTERM to the program, and SIGKILL after the grace period."""
         if grace_seconds is not None:
             self._grace_seconds = grace_seconds
         self._stop.set()
 
     async def run(self) -> Ending:
-        """Do the whole job and remove its folder. Every way to end is an `Ending`."""
+        """Run the whole job and remove its folder. Errors are returned as an `Ending`, too."""
         try:
             return await self._run()
         except InputMissing as error:
@@ -115,7 +115,7 @@ class ProcessingJob:
         uploads = asyncio.create_task(self._upload_while_running())
         try:
             ending = await self._wait(process)
-            # Whatever the program started and left behind holds its output open.
+            # Children that the program left behind would keep its output open.
             _signal_group(process.pid, signal.SIGKILL)
             await asyncio.wait({logs}, timeout=10)
         finally:
@@ -148,10 +148,10 @@ class ProcessingJob:
 
     async def _start(self) -> asyncio.subprocess.Process:
         entrypoint, *rest = self._request.app_specification.container_entrypoint
-        program = self._around.interpreter if entrypoint in {"python", "python3"} else entrypoint
+        program = self._host.interpreter if entrypoint in {"python", "python3"} else entrypoint
         command = [program, *rest, *self._request.app_specification.container_arguments]
         return await asyncio.create_subprocess_exec(
-            # -I and -S: nothing of this machine's Python settings reaches the launcher.
+            # -I and -S keep the Python settings of this machine away from the launcher.
             *(sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())),
             *(self._mapped(part) for part in command),
             cwd=self._folder,
@@ -165,19 +165,19 @@ class ProcessingJob:
     def _environment(self) -> dict[str, str]:
         given = {name: self._mapped(value) for name, value in self._request.environment.items()}
         if MACHINE_VARIABLE in given:
-            # What is rendered here must not look as if that machine had done it.
+            # The sidecar must not claim that the requested instance type rendered the video.
             given[MACHINE_VARIABLE] = f"embedded cloud, standing in for {given[MACHINE_VARIABLE]}"
         ours = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
             "TMPDIR": str(self._path("/tmp")),
-            "PYTHONUNBUFFERED": "1",  # as the deep learning containers set it
+            "PYTHONUNBUFFERED": "1",  # as in the deep learning containers
         }
         if _THREADS in os.environ:
             ours[_THREADS] = os.environ[_THREADS]
         if self._request.network_config.enable_network_isolation:
-            # No wall, but whoever tries the network learns at once that there is none.
+            # This does not block the network, but HTTP clients that use the proxy fail at once.
             closed = "http://127.0.0.1:9"
             ours |= {"http_proxy": closed, "https_proxy": closed, "HTTPS_PROXY": closed}
         return ours | given
@@ -211,7 +211,7 @@ class ProcessingJob:
             return Ending(Status.FAILED, "ClientError: /opt/ml/output/message is not UTF-8")
         if code == 0:
             return Ending(Status.COMPLETED, exit_message=message)
-        # A signal shows as it does in a shell and in a container.
+        # The exit code of a signal is shown as shells and containers show it.
         shown = code if code > 0 else 128 - code
         reason = f"AlgorithmError: See job logs for more information, exit code: {shown}"
         return Ending(Status.FAILED, reason, message)
@@ -222,7 +222,7 @@ class ProcessingJob:
         except FileNotFoundError:
             return None
         content.decode()
-        # The cut may go through a character.
+        # The limit may split a character in two.
         return content[:_EXIT_MESSAGE_BYTES].decode(errors="ignore") or None
 
     # Inputs
@@ -242,19 +242,19 @@ class ProcessingJob:
                 continue
             found = True
             if key.endswith("/"):
-                continue  # what the console makes for an empty folder
+                continue  # the S3 console creates such an object for an empty folder
             if ".." in relative.split("/"):
-                raise InputMissing(f"The key {key} leads out of {item.s3_input.local_path}.")
+                raise InputMissing(f"The key {key} leads outside of {item.s3_input.local_path}.")
             target = place / relative
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._around.s3.download_file(bucket, key, str(target))
+            self._host.s3.download_file(bucket, key, str(target))
         if not found:
             raise InputMissing(
                 f"No S3 objects found under S3 URL {uri!r} given in input {item.input_name!r}."
             )
 
     def _keys(self, bucket: str, prefix: str) -> list[str]:
-        pages = self._around.s3.get_paginator("list_objects_v2").paginate(
+        pages = self._host.s3.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=prefix
         )
         return [row["Key"] for page in pages for row in page.get("Contents", ())]
@@ -264,7 +264,7 @@ class ProcessingJob:
     async def _upload_while_running(self) -> None:
         while True:
             await asyncio.sleep(_UPLOAD_EVERY_SECONDS)
-            # An error here shows again in the last upload, which decides.
+            # Errors are ignored here, because the final upload reports them.
             with contextlib.suppress(BotoCoreError, ClientError, OSError):
                 await self._in_thread(partial(self._upload, UploadMode.CONTINUOUS))
 
@@ -276,7 +276,7 @@ class ProcessingJob:
     def _upload_folder(self, output: Output, *, only_settled: bool) -> None:
         folder = self._path(output.s3_output.local_path)
         bucket, prefix = _split(output.s3_output.s3_uri)
-        # In the order of writing, as somebody who watches the folder would: the result last.
+        # Upload in the order in which the files were written, so that the result comes last.
         for path in sorted(folder.rglob("*"), key=_written_at):
             if path.name.startswith(".") and path.name.endswith(".part"):
                 continue
@@ -290,10 +290,10 @@ class ProcessingJob:
             if not path.is_file() or self._uploaded.get(path) == now:
                 continue
             if only_settled and not is_settled:
-                continue  # perhaps still being written: the next look decides
+                continue  # it may still be being written; the next pass compares again
             key = "/".join(filter(None, [prefix.rstrip("/"), path.relative_to(folder).as_posix()]))
             try:
-                self._around.s3.upload_file(str(path), bucket, key)
+                self._host.s3.upload_file(str(path), bucket, key)
             except FileNotFoundError:
                 continue
             self._uploaded[path] = now
@@ -313,17 +313,17 @@ class ProcessingJob:
 
     async def _put_logs(self, stream: str, events: list[dict[str, Any]]) -> None:
         put = partial(
-            self._around.logs.put_log_events,
+            self._host.logs.put_log_events,
             logGroupName=LOG_GROUP,
             logStreamName=stream,
             logEvents=events,
         )
-        # A job does not fail because a line of its log was lost.
+        # A lost log line must not fail the job.
         with contextlib.suppress(BotoCoreError, ClientError):
             await self._in_thread(put)
 
     def _create_log_stream(self, stream: str) -> None:
-        logs = self._around.logs
+        logs = self._host.logs
         for create in (
             partial(logs.create_log_group, logGroupName=LOG_GROUP),
             partial(logs.create_log_stream, logGroupName=LOG_GROUP, logStreamName=stream),
@@ -332,11 +332,11 @@ class ProcessingJob:
                 create()
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._around.threads, call)
+        return await asyncio.get_running_loop().run_in_executor(self._host.threads, call)
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str | None]:
-    """The program's lines that are not blank; None when it is time to send what is there."""
+    """Yield the program's lines that are not blank, and None when buffered lines should be sent."""
     assert process.stdout is not None
     rest = b""
     send_at = time.monotonic() + _LOG_EVERY_SECONDS
@@ -353,7 +353,7 @@ async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str | Non
         if ended or len(rest) > _LOG_LINE_BYTES:
             whole, rest = [*whole, rest], b""
         for line in whole:
-            # A progress bar rewrites its line: the last state is what a reader wants.
+            # A progress bar overwrites its line with carriage returns; only its last state is kept.
             text = line.decode(errors="replace").rstrip("\r").rsplit("\r", 1)[-1]
             if text.strip():
                 yield text[:_LOG_LINE_BYTES]

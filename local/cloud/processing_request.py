@@ -1,6 +1,7 @@
-"""A CreateProcessingJob request as we work with it, and what SageMaker remembers of a job.
+"""Models of a CreateProcessingJob request and of the record that SageMaker keeps of a job.
 
-What we do not interpret (VpcConfig, ExperimentConfig, …) is kept, so that Describe shows it.
+Members that we do not interpret (VpcConfig, ExperimentConfig, …) are kept, so that
+DescribeProcessingJob returns them.
 """
 
 from enum import StrEnum
@@ -9,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 
-_SECONDS_A_DAY = 86_400
-# Types with an NVMe disk of their own refuse a customer key for the volume.
+_SECONDS_PER_DAY = 86_400
+# Instance types with a local NVMe disk refuse a customer-managed key for the volume.
 _LOCAL_DISK_FAMILIES = {"g4dn", "g5", "g6", "g6e", "g7", "g7e", "p5", "r5d"}
 
 
@@ -20,12 +21,12 @@ class _Part(BaseModel):
     )
 
     def to_api(self) -> dict[str, Any]:
-        """As the API writes it: the given members under their own names."""
+        """Return the members that were given, under the names that the API uses."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class S3Input(_Part):
-    """Objects that are copied into the container before the job starts."""
+    """S3 objects that are copied into the container before the program starts."""
 
     s3_uri: Annotated[str, Field(pattern=r"^s3://[^/]+(/.*)?$")]
     local_path: str
@@ -34,21 +35,21 @@ class S3Input(_Part):
 
 
 class Input(_Part):
-    """One named input."""
+    """One input with its name."""
 
     input_name: str
     s3_input: S3Input
 
 
 class UploadMode(StrEnum):
-    """When outputs travel."""
+    """When the files of an output are uploaded."""
 
     CONTINUOUS = "Continuous"
     END_OF_JOB = "EndOfJob"
 
 
 class S3Output(_Part):
-    """A folder of the container that is copied to S3."""
+    """A folder of the container that is uploaded to S3."""
 
     s3_uri: Annotated[str, Field(pattern=r"^s3://[^/]+(/.*)?$")]
     local_path: str
@@ -56,27 +57,27 @@ class S3Output(_Part):
 
 
 class Output(_Part):
-    """One named output."""
+    """One output with its name."""
 
     output_name: str
     s3_output: S3Output
 
 
 class OutputConfig(_Part):
-    """All outputs."""
+    """All outputs of a job."""
 
     outputs: tuple[Output, ...] = ()
 
 
 class Preference(_Part):
-    """One acceptable type of machine."""
+    """An acceptable instance type, with the number of instances."""
 
     instance_type: str
     instance_count: int = 1
 
 
 class Cluster(_Part):
-    """The machines that are asked for, or those that would do, the dearest wish first."""
+    """The requested instances: one instance type, or several in the order of preference."""
 
     instance_type: str | None = None
     instance_count: int = 1
@@ -87,7 +88,7 @@ class Cluster(_Part):
     def _is_consistent(self) -> Self:
         if bool(self.instance_type) == bool(self.instance_preferences):
             raise ValueError("Specify either InstanceType or InstancePreferences.")
-        families = {wish.instance_type.split(".")[1] for wish in self.wishes}
+        families = {one.instance_type.split(".")[1] for one in self.preferences}
         if self.volume_kms_key_id and families & _LOCAL_DISK_FAMILIES:
             raise ValueError(
                 "VolumeKmsKeyId cannot be specified when using an instance type with local storage."
@@ -95,8 +96,8 @@ class Cluster(_Part):
         return self
 
     @property
-    def wishes(self) -> tuple[Preference, ...]:
-        """Types with counts in the order of preference."""
+    def preferences(self) -> tuple[Preference, ...]:
+        """The acceptable instance types, the preferred one first."""
         if self.instance_type:
             return (
                 Preference(instance_type=self.instance_type, instance_count=self.instance_count),
@@ -105,13 +106,13 @@ class Cluster(_Part):
 
 
 class Resources(_Part):
-    """The cluster, in the API's wrapping."""
+    """The level between the request and the cluster."""
 
     cluster_config: Cluster
 
 
 class AppSpecification(_Part):
-    """What runs. The image is not pulled: the entry point runs on this machine."""
+    """The program. The image is not pulled; its entry point runs directly on this machine."""
 
     image_uri: str
     container_entrypoint: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -119,13 +120,13 @@ class AppSpecification(_Part):
 
 
 class StoppingCondition(_Part):
-    """The longest that the job may run."""
+    """The maximum run time of the job."""
 
-    max_runtime_in_seconds: int = _SECONDS_A_DAY
+    max_runtime_in_seconds: int = _SECONDS_PER_DAY
 
 
 class NetworkConfig(_Part):
-    """Only whether the container may reach anything."""
+    """Whether the container has no network."""
 
     enable_network_isolation: bool = False
 
@@ -138,7 +139,7 @@ class Tag(_Part):
 
 
 class JobRequest(_Part):
-    """CreateProcessingJob's parameters."""
+    """The parameters of CreateProcessingJob."""
 
     processing_job_name: str
     role_arn: str
@@ -169,7 +170,7 @@ class JobRequest(_Part):
 
 
 class Status(StrEnum):
-    """ProcessingJobStatus."""
+    """The status of a processing job, ProcessingJobStatus in the API."""
 
     IN_PROGRESS = "InProgress"
     COMPLETED = "Completed"
@@ -179,12 +180,12 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing changes any more."""
+        """Whether the job has ended, so that its status never changes again."""
         return self not in {Status.IN_PROGRESS, Status.STOPPING}
 
 
 class JobRecord(BaseModel):
-    """What SageMaker knows about a job, for ever. Times are seconds since the epoch."""
+    """What SageMaker keeps of a job, without an end. Times are in seconds since the epoch."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -206,17 +207,20 @@ class JobRecord(BaseModel):
         return self.request.processing_job_name
 
     def describe(self) -> dict[str, Any]:
-        """DescribeProcessingJob's answer."""
+        """Return the response of DescribeProcessingJob."""
         given = self.request.to_api()
         given.pop("Tags", None)
         return given | self._facts(milliseconds=False)
 
     def summary(self) -> dict[str, Any]:
-        """One row of ListProcessingJobs."""
+        """Return the job as one summary of ListProcessingJobs."""
         return {"ProcessingJobName": self.name, **self._facts(milliseconds=False)}
 
     def event_detail(self) -> dict[str, Any]:
-        """The detail of a state-change event: no environment, tags or exit message, as in AWS."""
+        """Return the detail of a state-change event.
+
+        As in AWS, it has no environment, no tags and no exit message.
+        """
         kept = {
             "ProcessingInputs",
             "ProcessingOutputConfig",

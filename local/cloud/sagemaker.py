@@ -1,7 +1,7 @@
-"""SageMaker's processing API: AWS JSON 1.1, the real limits, real concurrency, state-change events.
+"""SageMaker's API for processing jobs: AWS JSON 1.1, the real limits, concurrency and events.
 
-ResourceNotFound is what the service model says for an unknown job; AWS itself has been seen to
-answer ValidationException to Describe. Callers should take both for "there is no such job".
+An unknown job is answered with ResourceNotFound, as the service model says. AWS itself has been
+seen to answer Describe with ValidationException instead, so callers should handle both.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from local.cloud.asgi import Request, Response, json_response
 from local.cloud.clients import ACCOUNT, REGION, client
 from local.cloud.files import write_atomically
-from local.cloud.processing_job import Ending, ProcessingJob, Surroundings
+from local.cloud.processing_job import Ending, Host, ProcessingJob
 from local.cloud.processing_request import JobRecord, JobRequest, Status, Tag
 from local.cloud.sagemaker_limits import violations
 
 TARGET = "SageMaker."
 CONTENT_TYPE = "application/x-amz-json-1.1"
 LOST = "InternalServerError: the embedded cloud stopped while the job was running"
-_TAGS_AT_MOST = 50
-_PAGE = 10
+_MAX_TAGS = 50
+_PAGE_SIZE = 10
 
 logger = logging.getLogger(__name__)
 
 Emit = Callable[[str, str, dict[str, Any], str], None]
-"""Takes detail type, source, detail and resource ARN."""
+"""Puts an event on the default bus: detail type, source, detail and resource ARN."""
 
 
 class SageMakerError(Exception):
-    """An answer of the API that is an error, with its code."""
+    """An error response of the API, with its code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class SageMakerError(Exception):
 
 
 class _State(BaseModel):
-    """What outlives the process."""
+    """What is saved for the next start."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +53,7 @@ class _State(BaseModel):
 
 
 class _Settings(BaseModel):
-    """How jobs run here."""
+    """How processing jobs run on this machine."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,9 +63,9 @@ class _Settings(BaseModel):
 
 
 class SageMaker:
-    """The processing API over jobs that run on this machine.
+    """Answers the API and runs the processing jobs on this machine.
 
-    All methods run on the event loop of the main thread, so nothing here needs a lock.
+    All methods run on the event loop of the main thread, so no locks are needed.
     """
 
     def __init__(
@@ -80,16 +80,16 @@ class SageMaker:
         stop_grace_seconds: float,
     ) -> None:
         """
-        Arguments:
-            state: jobs run in `state/jobs`; records are in `state/sagemaker.json`.
-            endpoint: where S3 and CloudWatch Logs answer.
+        Args:
+            state: the folder for state. Jobs run in `jobs` in it; `sagemaker.json` has the records.
+            endpoint: the URL of S3 and CloudWatch Logs.
             emit: puts an event on the default bus.
-            persist: whether records outlive this process.
-            interpreter: what `python3` means in a container's entry point.
-            quota: instances that may run at once, by type. A type not named has no limit.
-            stop_grace_seconds: from SIGTERM to SIGKILL when a job is stopped.
+            persist: whether records are kept over restarts.
+            interpreter: the program that runs when an entry point says `python3`.
+            quota: instances that may run at once, by instance type. Other types have no limit.
+            stop_grace_seconds: time between SIGTERM and SIGKILL when a job is stopped.
         """
-        self._jobs_folder = state / "jobs"
+        self._folder = state / "jobs"
         self._file = state / "sagemaker.json" if persist else None
         self._endpoint = endpoint
         self._emit = emit
@@ -100,7 +100,7 @@ class SageMaker:
         self._tags: dict[str, tuple[Tag, ...]] = {}
         self._running: dict[str, tuple[ProcessingJob, asyncio.Task[None]]] = {}
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="sagemaker")
-        self._around: Surroundings | None = None
+        self._shared_host: Host | None = None
         self._closing = False
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "AddTags": self._add_tags,
@@ -111,10 +111,10 @@ class SageMaker:
             "StopProcessingJob": self._stop,
         }
 
-    # Life
+    # Start and stop
 
     def start(self) -> None:
-        """Load the records; a job that was running when the last process ended is Failed now."""
+        """Load the records. A job that was running when the last process ended becomes Failed."""
         if self._file is None or not self._file.exists():
             return
         state = _State.model_validate_json(self._file.read_bytes())
@@ -125,7 +125,10 @@ class SageMaker:
                 self._end(record.name, Ending(Status.FAILED, LOST))
 
     async def close(self) -> None:
-        """Kill what runs. The records stay as they are, so that `start` sees what was lost."""
+        """Stop all running jobs.
+
+        Their records are left unchanged, so that the next `start` sees which jobs were lost.
+        """
         self._closing = True
         for job, _task in self._running.values():
             job.stop(grace_seconds=2)
@@ -137,12 +140,12 @@ class SageMaker:
     # HTTP
 
     def handle(self, request: Request) -> Response:
-        """The answer to one call, whose target header begins with `SageMaker.`."""
+        """Answer one call. Its target header begins with `SageMaker.`."""
         operation = request.headers["x-amz-target"].removeprefix(TARGET)
         try:
             call = self._operations.get(operation)
             if call is None:
-                raise SageMakerError("UnknownOperationException", f"{operation} is not answered")
+                raise SageMakerError("UnknownOperationException", f"{operation} is not supported")
             answer = call(_parameters(operation, request.body))
         except SageMakerError as error:
             document = {"__type": error.code, "message": error.message}
@@ -150,7 +153,7 @@ class SageMaker:
         return json_response(200, answer, content_type=CONTENT_TYPE)
 
     def control_quota(self, request: Request) -> Response:
-        """Replace the quota: `{"ml.g5.xlarge": 0}`. `{}` takes all limits away."""
+        """Replace the quota, for example with `{"ml.g5.xlarge": 0}`. `{}` removes all limits."""
         try:
             quota = TypeAdapter(dict[str, int]).validate_json(request.body)
         except ValidationError as error:
@@ -173,7 +176,7 @@ class SageMaker:
                 "Job name must be unique within an AWS account and region, and a job with this "
                 f"name already exists ({self._records[name].arn})",
             )
-        instance_type, instance_count = self._place(request)
+        instance_type, instance_count = self._choose_instances(request)
         now = time.time()
         record = JobRecord(
             request=request,
@@ -186,7 +189,7 @@ class SageMaker:
             started_at=now,
         )
         self._tags[record.arn] = request.tags
-        self._keep(record)
+        self._store(record)
         self._running[name] = self._run(record)
         return {"ProcessingJobArn": record.arn}
 
@@ -205,7 +208,7 @@ class SageMaker:
             reverse=parameters.get("SortOrder", "Descending") == "Descending",
         )
         first = _page_start(parameters.get("NextToken"))
-        end = first + parameters.get("MaxResults", _PAGE)
+        end = first + parameters.get("MaxResults", _PAGE_SIZE)
         answer: dict[str, Any] = {
             "ProcessingJobSummaries": [record.summary() for record in records[first:end]]
         }
@@ -220,7 +223,7 @@ class SageMaker:
                 f"{record.status.value}.",
             )
         if record.status is Status.IN_PROGRESS:
-            self._keep(
+            self._store(
                 record.model_copy(update={"status": Status.STOPPING, "modified_at": time.time()})
             )
             job, _task = self._running[record.name]
@@ -231,8 +234,8 @@ class SageMaker:
         arn = parameters["ResourceArn"]
         tags = {tag.key: tag for tag in self._tags_of(arn)}
         tags |= {tag["Key"]: Tag.model_validate(tag) for tag in parameters["Tags"]}
-        if len(tags) > _TAGS_AT_MOST:
-            raise SageMakerError("ResourceLimitExceeded", f"More than {_TAGS_AT_MOST} tags.")
+        if len(tags) > _MAX_TAGS:
+            raise SageMakerError("ResourceLimitExceeded", f"More than {_MAX_TAGS} tags.")
         self._tags[arn] = tuple(tags.values())
         self._save()
         return {"Tags": [tag.to_api() for tag in tags.values()]}
@@ -252,14 +255,14 @@ class SageMaker:
             raise SageMakerError("ValidationException", f"There is no resource {arn!r}.")
         return self._tags[arn]
 
-    def _keep(self, record: JobRecord) -> None:
-        """Store a new state of a job and tell about it. AWS tells nothing about Stopping."""
+    def _store(self, record: JobRecord) -> None:
+        """Store a new state of a job and emit its event. Like AWS, emit none for Stopping."""
         self._records[record.name] = record
         self._save()
         if record.status is not Status.STOPPING:
             detail = record.event_detail()
-            kind = "SageMaker Processing Job State Change"
-            self._emit(kind, "aws.sagemaker", detail, record.arn)
+            detail_type = "SageMaker Processing Job State Change"
+            self._emit(detail_type, "aws.sagemaker", detail, record.arn)
 
     def _save(self) -> None:
         if self._file is not None:
@@ -277,24 +280,24 @@ class SageMaker:
             "modified_at": now,
             "ended_at": now,
         }
-        self._keep(self._records[name].model_copy(update=changes))
+        self._store(self._records[name].model_copy(update=changes))
 
-    # Running
+    # Running jobs
 
-    def _place(self, request: JobRequest) -> tuple[str, int]:
-        """The first wish that there is quota for, as type and count."""
-        wishes = request.processing_resources.cluster_config.wishes
-        for wish in wishes:
-            limit = self._settings.quota.get(wish.instance_type)
-            if limit is None or self._used(wish.instance_type) + wish.instance_count <= limit:
-                return wish.instance_type, wish.instance_count
-        wish = wishes[-1]
+    def _choose_instances(self, request: JobRequest) -> tuple[str, int]:
+        """Return the type and count of the first preference that the quota has room for."""
+        for preferred in request.processing_resources.cluster_config.preferences:
+            instance_type, instance_count = preferred.instance_type, preferred.instance_count
+            limit = self._settings.quota.get(instance_type)
+            if limit is None or self._used(instance_type) + instance_count <= limit:
+                return instance_type, instance_count
+        # The message names the last preference.
         raise SageMakerError(
             "ResourceLimitExceeded",
-            f"The account-level service limit '{wish.instance_type} for processing job usage' is "
-            f"{self._settings.quota[wish.instance_type]} Instances, with current utilization of "
-            f"{self._used(wish.instance_type)} Instances and a request delta of "
-            f"{wish.instance_count} Instances. Please use AWS Service Quotas to request an "
+            f"The account-level service limit '{instance_type} for processing job usage' is "
+            f"{self._settings.quota[instance_type]} Instances, with current utilization of "
+            f"{self._used(instance_type)} Instances and a request delta of "
+            f"{instance_count} Instances. Please use AWS Service Quotas to request an "
             "increase for this quota.",
         )
 
@@ -306,7 +309,7 @@ class SageMaker:
         )
 
     def _run(self, record: JobRecord) -> tuple[ProcessingJob, asyncio.Task[None]]:
-        job = ProcessingJob(record.request, self._jobs_folder / record.name, self._surroundings())
+        job = ProcessingJob(record.request, self._folder / record.name, self._host())
 
         async def run() -> None:
             try:
@@ -320,16 +323,16 @@ class SageMaker:
 
         return job, asyncio.create_task(run(), name=f"job {record.name}")
 
-    def _surroundings(self) -> Surroundings:
-        if self._around is None:
-            self._around = Surroundings(
+    def _host(self) -> Host:
+        if self._shared_host is None:
+            self._shared_host = Host(
                 s3=client("s3", self._endpoint),
                 logs=client("logs", self._endpoint),
                 threads=self._threads,
                 interpreter=self._settings.interpreter,
                 stop_grace_seconds=self._settings.stop_grace_seconds,
             )
-        return self._around
+        return self._shared_host
 
 
 def _parameters(operation: str, body: bytes) -> dict[str, Any]:
@@ -339,7 +342,7 @@ def _parameters(operation: str, body: bytes) -> dict[str, Any]:
         raise SageMakerError("SerializationException", str(error)) from error
     if not isinstance(parameters, dict):
         raise SageMakerError("SerializationException", "The body is not an object.")
-    # Times travel as numbers, which the model calls timestamps: they have no limits to check.
+    # Timestamps arrive as numbers. The service model states no limits for them.
     found = violations(operation, parameters)
     if found:
         count = f"{len(found)} validation error{'s' if len(found) > 1 else ''} detected: "
@@ -356,14 +359,14 @@ def _page_start(token: str | None) -> int:
 
 
 def _matches(record: JobRecord, parameters: dict[str, Any]) -> bool:
-    late, endless = float("-inf"), float("inf")
+    earliest, latest = float("-inf"), float("inf")
     return (
         parameters.get("NameContains", "") in record.name
         and parameters.get("StatusEquals", record.status.value) == record.status.value
-        and parameters.get("CreationTimeAfter", late) <= record.created_at
-        and record.created_at <= parameters.get("CreationTimeBefore", endless)
-        and parameters.get("LastModifiedTimeAfter", late) <= record.modified_at
-        and record.modified_at <= parameters.get("LastModifiedTimeBefore", endless)
+        and parameters.get("CreationTimeAfter", earliest) <= record.created_at
+        and record.created_at <= parameters.get("CreationTimeBefore", latest)
+        and parameters.get("LastModifiedTimeAfter", earliest) <= record.modified_at
+        and record.modified_at <= parameters.get("LastModifiedTimeBefore", latest)
     )
 
 

@@ -1,16 +1,17 @@
-"""SageMaker's limits, as its service model states them: lengths, ranges, patterns, enumerations.
+"""Checks requests against SageMaker's service model: lengths, ranges, patterns, enumerations.
 
-botocore itself checks types and required members only, and leaves the rest to AWS.
+botocore itself checks only types and required members and leaves the rest to AWS.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import Shape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-# The model's patterns are Java's. These are the classes that Python's `re` lacks.
+# The patterns of the model are written for Java. Python's `re` lacks these character classes.
 _JAVA_CLASSES = {r"\p{L}": r"\w", r"\p{Z}": r"\s", r"\p{N}": r"\d"}
 _TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
@@ -26,18 +27,21 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def violations(operation: str, request: dict[str, Any]) -> list[str]:
-    """Everything that is wrong with a request, in AWS's words, or an empty list.
+    """List everything that is wrong with a request, in the wording of AWS.
 
-    Arguments:
+    Args:
         operation: for example `CreateProcessingJob`.
-        request: the parameters as boto3 takes them and as they travel in JSON.
+        request: the parameters, named as in boto3 and in the JSON of the API.
+
+    Returns:
+        One message for each violation; an empty list if the request is valid.
     """
     return _check(_input_shape(operation), request, "")
 
 
 @cache
 def _input_shape(operation: str) -> Shape:
-    # 0.2 s: the model has 4 MB.
+    # Cached, because loading the 4 MB of the service model takes 0.2 s.
     model = botocore.session.get_session().get_service_model("sagemaker")
     shape = model.operation_model(operation).input_shape
     if shape is None:
@@ -53,24 +57,30 @@ def _check(shape: Shape, value: Any, path: str) -> list[str]:
             f"Value at '{path}' failed to satisfy constraint: Member must be a {shape.type_name}"
         ]
     found = _constraints(shape, value, path)
-    kind: Any = shape
-    if shape.type_name == "structure":
-        for name in kind.required_members:
-            if name not in value:
-                found.append(_failure(None, f"{path}.{name}", "Member must not be null"))
-        for name, item in value.items():
-            where = f"{path}.{name}"
-            if name in kind.members:
-                found += _check(kind.members[name], item, where)
-            else:
-                found.append(_failure(item, where, "Member is unknown"))
-    elif shape.type_name == "list":
+    if isinstance(shape, StructureShape):
+        found += _check_structure(shape, value, path)
+    elif isinstance(shape, ListShape):
         for number, item in enumerate(value, start=1):
-            found += _check(kind.member, item, f"{path}.{number}.member")
-    elif shape.type_name == "map":
+            found += _check(shape.member, item, f"{path}.{number}.member")
+    elif isinstance(shape, MapShape):
         for name, item in value.items():
-            found += _check(kind.key, name, f"{path}.key")
-            found += _check(kind.value, item, f"{path}.{name}.value")
+            found += _check(shape.key, name, f"{path}.key")
+            found += _check(shape.value, item, f"{path}.{name}.value")
+    return found
+
+
+def _check_structure(shape: StructureShape, value: Mapping[str, Any], path: str) -> list[str]:
+    found = [
+        _failure(None, f"{path}.{name}", "Member must not be null")
+        for name in shape.required_members
+        if name not in value
+    ]
+    for name, item in value.items():
+        where = f"{path}.{name}"
+        if name in shape.members:
+            found += _check(shape.members[name], item, where)
+        else:
+            found.append(_failure(item, where, "Member is unknown"))
     return found
 
 
@@ -84,7 +94,7 @@ def _constraints(shape: Shape, value: Any, path: str) -> list[str]:
         need = f"Member must have {kind} greater than or equal to {limits['min']}"
         return [_failure(value, path, need)]
     if measure is not None and "max" in limits and measure > limits["max"]:
-        # Patterns are not tried on what is too long: some backtrack without end.
+        # Patterns are not tried on values that are too long, because some would backtrack for ages.
         need = f"Member must have {kind} less than or equal to {limits['max']}"
         return [_failure(value, path, need)]
     choices = limits.get("enum")
@@ -104,7 +114,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _failure(value: Any, path: str, need: str) -> str:
-    # AWS names members in lower camel case, and so do the console's messages.
+    # AWS writes the names of members in lower camel case in its messages.
     where = ".".join(part[:1].lower() + part[1:] for part in path.strip(".").split("."))
     shown = "null" if value is None else f"'{value}'"
     return f"Value {shown} at '{where}' failed to satisfy constraint: {need}"

@@ -2,12 +2,12 @@
 
 Started as `python -m local.cloud.server --state DIR --port N [--persist]`.
 
-One loopback port answers as AWS: SageMaker processing and Converse are ours, everything else is
-ministack's; what SNS would mail becomes files. `DIR/cloud.json` says where it is once it answers;
-`DIR/cloud.log` is its log.
+One loopback port answers as AWS. SageMaker processing jobs and Bedrock's Converse are our own
+implementations; ministack answers everything else. Mail is written to files. `DIR/cloud.json`
+has the URL as soon as the server answers, and `DIR/cloud.log` is the log.
 
-It ends cleanly on SIGTERM, on SIGINT, and when its standard input is a pipe that closes: so it
-cannot outlive the process that started it, however that one ended.
+The server ends cleanly on SIGTERM, on SIGINT, and when its standard input is a pipe and that pipe
+is closed. It therefore ends with the process that started it, even if that process was killed.
 """
 
 import argparse
@@ -59,14 +59,14 @@ logger = logging.getLogger(__name__)
 
 
 class Cloud:
-    """The ASGI application: ours before ministack's."""
+    """The ASGI application: our own services first, ministack for all others."""
 
     def __init__(self, ministack: App, *, sagemaker: SageMaker, bedrock: Bedrock) -> None:
         self._ministack = ministack
         self._sagemaker = sagemaker
         self._bedrock = bedrock
         self.is_changed = False
-        """Whether anything may have changed since this was last set to False."""
+        """Whether state may have changed since this was last set to False."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,7 +92,7 @@ class Cloud:
             return self._handle(request)
         except Exception:
             logger.exception("%s %s", request.method, request.path)
-            return json_response(500, {"message": "see cloud.log"})
+            return json_response(500, {"message": "internal error; see cloud.log"})
 
     def _handle(self, request: Request) -> Response:
         if request.headers.get("x-amz-target", "").startswith(TARGET):
@@ -105,12 +105,12 @@ class Cloud:
         }
         control = controls.get(request.path)
         if control is None:
-            return json_response(404, {"message": f"nothing at {request.path}"})
+            return json_response(404, {"message": f"there is nothing at {request.path}"})
         return control(request)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop. Returns the exit status."""
+    """Serve until a signal or a closed input stops the server. It ends the process itself."""
     options = _options(arguments)
     state: Path = options.state.resolve()
     _clear(state)
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cloud = Cloud(ministack_private.load_app(), sagemaker=sagemaker, bedrock=Bedrock())
     mail = Mail(state / "outbox", endpoint)
     if options.persist:
-        # Queue and subscription addresses have the port in them: the next start wants it again.
+        # URLs of queues and subscriptions contain the port, so the next start needs the same one.
         write_atomically(state / _PORT_FILE, str(port).encode())
     status = 1
     try:
@@ -149,34 +149,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         status = 0
     except Exception:
-        logger.exception("the cloud ended")
+        logger.exception("the embedded cloud failed")
     finally:
         ministack_private.kill_lambda_workers()
         _clear(state)
         logging.shutdown()
-    # ministack's pollers may be in the middle of a call: there is nothing left to wait for.
+    # Do not wait for ministack's polling threads, which may be in the middle of a call.
     os._exit(status)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local.cloud.server", description=__doc__)
-    parser.add_argument("--state", type=Path, required=True, help="folder for everything")
-    parser.add_argument("--port", type=int, default=0, help="0: the last one, or any that is free")
-    parser.add_argument("--persist", action="store_true", help="keep the state over restarts")
+    parser.add_argument("--state", type=Path, required=True, help="folder for all state")
     parser.add_argument(
-        "--quota", type=json.loads, default={}, help='such as {"ml.g5.xlarge": 1}; none: no limit'
+        "--port",
+        type=int,
+        default=0,
+        help="0 (the default): the port of the last run, or any free port",
+    )
+    parser.add_argument("--persist", action="store_true", help="keep state over restarts")
+    parser.add_argument(
+        "--quota",
+        type=json.loads,
+        default={},
+        help='JSON, such as {"ml.g5.xlarge": 1}; other instance types have no limit',
     )
     parser.add_argument(
-        "--interpreter", default=sys.executable, help="what python3 means in a processing job"
+        "--interpreter", default=sys.executable, help="the program for python3 in processing jobs"
     )
     parser.add_argument(
-        "--stop-grace-seconds", type=float, default=120, help="from SIGTERM to SIGKILL"
+        "--stop-grace-seconds", type=float, default=120, help="time between SIGTERM and SIGKILL"
     )
     return parser.parse_args(arguments)
 
 
 def _clear(state: Path) -> None:
-    """Remove what belongs to one run only."""
+    """Remove the files that belong to one run only."""
     state.mkdir(parents=True, exist_ok=True)
     (state / READY_FILE).unlink(missing_ok=True)
     for folder in ("tmp", "jobs"):
@@ -184,7 +192,12 @@ def _clear(state: Path) -> None:
 
 
 def _listen(state: Path, wanted: int) -> socket.socket:
-    """A socket on `wanted`; on 0 the last run's port if it is free, else any."""
+    """Return a listening socket.
+
+    Args:
+        state: the folder with the port of the last run.
+        wanted: the port. 0 is the port of the last run if it is free, otherwise any free port.
+    """
     last = state / _PORT_FILE
     candidates = [wanted] if wanted else [int(last.read_text()) if last.exists() else 0, 0]
     for port in candidates:
@@ -199,7 +212,7 @@ def _listen(state: Path, wanted: int) -> socket.socket:
         else:
             listener.listen(128)
             return listener
-    raise AssertionError("unreachable: the last candidate returns or raises")
+    raise AssertionError("unreachable: the last candidate either returns or raises")
 
 
 def _set_environment(state: Path, *, port: int, persist: bool) -> None:
@@ -207,11 +220,11 @@ def _set_environment(state: Path, *, port: int, persist: bool) -> None:
         if ministack_private.is_foreign_variable(name):
             del os.environ[name]
     os.environ.update(ministack_private.environment(state, port=port, persist=persist))
-    tempfile.tempdir = None  # forget what it may have found already
+    tempfile.tempdir = None  # makes tempfile read TMPDIR again
 
 
 def _log_to(path: Path) -> None:
-    """Send logging, and whatever is printed to standard error, to the log file."""
+    """Write logging and standard error to the log file."""
     log = path.open("ab", buffering=0)
     os.dup2(log.fileno(), 2)
     logging.basicConfig(
@@ -240,25 +253,25 @@ async def _serve(
 
     async def until_stopped() -> None:
         await stop.wait()
-        threading.Thread(target=_end_at_the_latest, daemon=True).start()
+        threading.Thread(target=_end_after_deadline, daemon=True).start()
         (state / READY_FILE).unlink(missing_ok=True)
         await sagemaker.close()
 
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
-    config.graceful_timeout = 0.2  # mail's reader always has a call open
+    config.graceful_timeout = 0.2  # short, because the mail reader always has a call open
     config.keep_alive_timeout = 75
     config.errorlog = None
     tasks = [loop.create_task(_announce(sagemaker, mail, state, endpoint, stop))]
     if persist:
-        tasks.append(loop.create_task(_save_from_time_to_time(cloud)))
+        tasks.append(loop.create_task(_save_periodically(cloud)))
     await serve(cloud, config, shutdown_trigger=until_stopped)  # type: ignore[arg-type,unused-ignore]
     for task in tasks:
         task.cancel()
 
 
 def _stop_with_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Stop when the other end of standard input is closed, if it is a pipe or a socket."""
+    """Stop when standard input is closed, if it is a pipe or a socket."""
     try:
         mode = os.fstat(0).st_mode
     except OSError:
@@ -274,8 +287,8 @@ def _stop_with_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> No
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _end_at_the_latest() -> None:
-    """A shutdown that hangs must not leave a server behind."""
+def _end_after_deadline() -> None:
+    """End the process if the shutdown hangs, so that no server is left behind."""
     threading.Event().wait(_SHUTDOWN_SECONDS)
     logger.error("the shutdown took longer than %s s", _SHUTDOWN_SECONDS)
     os._exit(1)
@@ -284,7 +297,7 @@ def _end_at_the_latest() -> None:
 async def _announce(
     sagemaker: SageMaker, mail: Mail, state: Path, endpoint: str, stop: asyncio.Event
 ) -> None:
-    """Say where the cloud is, once it answers there."""
+    """Write the URL of the cloud to `cloud.json` and standard output once it answers."""
     try:
         while not await asyncio.to_thread(_answers, endpoint):
             await asyncio.sleep(0.02)
@@ -295,7 +308,7 @@ async def _announce(
         sys.stdout.write(ready + "\n")
         sys.stdout.flush()
     except Exception:
-        logger.exception("the cloud did not start")
+        logger.exception("the embedded cloud did not start")
         stop.set()
 
 
@@ -307,13 +320,13 @@ def _answers(endpoint: str) -> bool:
         return False
 
 
-async def _save_from_time_to_time(cloud: Cloud) -> None:
-    """Save now and then, so that a kill loses little."""
+async def _save_periodically(cloud: Cloud) -> None:
+    """Save changed state every few seconds, so that a kill loses little."""
     while True:
         await asyncio.sleep(_SAVE_EVERY_SECONDS)
         if cloud.is_changed:
             cloud.is_changed = False
-            # On the loop, where most of the state is changed: a thread would see it half changed.
+            # On the event loop, because it changes most state; a thread could save half a change.
             ministack_private.save_state()
 
 

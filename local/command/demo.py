@@ -36,31 +36,40 @@ _FIRST_STATUS_SECONDS = 30
 
 
 class DemoFailed(Exception):
-    """The demo did not end as it should; the message says how."""
+    """The demo could not be run, or got no answer. The message says which."""
 
 
 def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
-    """Drop `spec` (and its reference) and fetch what comes of it into `out`.
+    """Drop a spec with its references and fetch the results.
+
+    Args:
+        home: the folder for state.
+        spec: the file to drop.
+        out: the folder for the video, its sidecar and the mail.
+        console: where progress is shown.
 
     Returns:
-        0 when the video is there, 1 when the job was refused or failed.
+        0 if the job succeeded or was only planned, 1 if it was refused or failed.
 
     Raises:
-        DemoFailed: there is no such spec, or no answer came.
+        DemoFailed: the spec does not exist, is not a spec, or got no answer.
+        CloudFailed: the embedded cloud did not start or did not stop.
+        DeployFailed: a stack could not be deployed.
+        SynthesisFailed: the stacks could not be synthesised.
     """
     if not spec.is_file():
         raise DemoFailed(f"There is no file {spec}. Samples are in samples/.")
     if not _starts_a_job(spec):
-        raise DemoFailed(f"{spec} is not a job spec; dropped alone it starts nothing.")
+        raise DemoFailed(f"{spec} is not a job spec. Dropped alone, it does not start a job.")
     _remove_leftovers(home)
     state = home / "demo" / str(os.getpid())
     try:
-        with console.status("Making the stacks and the demo model (kept for the next time)"):
+        with console.status("Building the stacks and the demo model (kept for the next run)"):
             make_ready(home)
         with EmbeddedCloud(state) as cloud:
             with console.status("Deploying the stacks"):
                 folder = open_drop_folder(home, cloud)
-            console.print(f"The embedded cloud answers at {folder.endpoint}", highlight=False)
+            console.print(f"The embedded cloud runs at {folder.endpoint}", highlight=False)
             return _run(spec, out, cloud, folder, console)
     finally:
         if state.exists():
@@ -68,27 +77,27 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
 
 
 def _starts_a_job(file: Path) -> bool:
-    inbox = JobsFolder.around(file)
-    key = inbox.key(file)
+    jobs = JobsFolder.around(file)
+    key = jobs.key(file)
     if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.DEFAULTS}:
         return False
     return s3_keys.kind_of(key) != s3_keys.Kind.REFERENCE or drop_files.animates(
-        inbox, ChildReader(), key
+        jobs, ChildReader(), key
     )
 
 
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
-    inbox = JobsFolder.around(spec)
-    key = inbox.key(spec)
-    draft = _drafted(inbox, key)
-    for file, target in (*_belongings(inbox, key, draft), (spec, key)):
+    jobs = JobsFolder.around(spec)
+    key = jobs.key(spec)
+    draft = _drafted(jobs, key)
+    for file, target in (*_belongings(jobs, key, draft), (spec, key)):
         _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
     status = _follow(cloud, folder, s3_keys.path_of(key), console)
     out.mkdir(parents=True, exist_ok=True)
     if status.state == State.REJECTED:
-        answer = _fetch(cloud, folder, s3_keys.rejected(status.path), out / f"{spec.stem}.txt")
+        refusal = _fetch(cloud, folder, s3_keys.rejected(status.path), out / f"{spec.stem}.txt")
         console.rule(f"refused: {s3_keys.rejected(status.path)}")
-        console.print(answer.read_text(), markup=False, highlight=False)
+        console.print(refusal.read_text(), markup=False, highlight=False)
     elif status.state == State.SUCCEEDED:
         _fetch_videos(status, out, cloud, folder, console)
     else:
@@ -96,13 +105,13 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
         with suppress(ClientError):
             review = _fetch(cloud, folder, s3_keys.review(status.path), out / f"{spec.stem}.yaml")
             console.print(f"review   {review}", markup=False, highlight=False)
-    # Last: whatever is wrong with the mail, the rest has been fetched.
+    # The mail comes last, so that a missing mail does not keep back the other files.
     if draft is None or draft.spec.notify:
         mail = _mail(cloud, out / f"{spec.stem}.eml")
         subject = BytesParser(policy=policy.default).parsebytes(mail.read_bytes())["Subject"]
         console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
     else:
-        console.print("mail     none, as notify is false", markup=False, highlight=False)
+        console.print("mail     none, because notify is false", markup=False, highlight=False)
     for warning in dict.fromkeys(w.message for w in status.warnings):
         console.print(f"note     {warning}", markup=False, highlight=False)
     return 0 if status.state in {State.SUCCEEDED, State.PLANNED} else 1
@@ -113,35 +122,37 @@ def _fetch_videos(
 ) -> None:
     for number, _task in enumerate(status.tasks, 1):
         published = s3_keys.published(status.path, number, len(status.tasks))
-        for name, published_key in (
+        for label, published_key in (
             ("video", published.video),
             ("sidecar", published.sidecar),
             ("poster", published.poster),
             ("gif", published.gif),
         ):
-            with suppress(ClientError):  # a GIF is there only when it was asked for
+            with suppress(ClientError):  # a GIF exists only if the spec asked for one
                 file = _fetch(cloud, folder, published_key, out / s3_keys.name_of(published_key))
-                console.print(f"{name:<8} {file}", markup=False, highlight=False)
+                console.print(f"{label:<8} {file}", markup=False, highlight=False)
     if len(status.tasks) > 1:
         sheet = s3_keys.contact_sheet(status.path)
         file = _fetch(cloud, folder, sheet, out / s3_keys.name_of(sheet))
-        console.print(f"all      {file}", markup=False, highlight=False)
+        console.print(f"sheet    {file}", markup=False, highlight=False)
 
 
-def _drafted(inbox: JobsFolder, key: str) -> Draft | None:
-    """What a spec says, with its folder defaults; None if it will be refused before that is known.
-    Whatever is wrong with it is not said here: the bucket answers."""
+def _drafted(jobs: JobsFolder, key: str) -> Draft | None:
+    """Read a spec with its folder defaults, or return None if it cannot be read.
+
+    Its errors are not shown here, because the bucket answers with them.
+    """
     try:
-        return drop_files.drafted(inbox, ChildReader(), key)
+        return drop_files.drafted(jobs, ChildReader(), key)
     except JobRejected:
         return None
 
 
-def _belongings(inbox: JobsFolder, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
-    """The folder defaults and references of a spec that lie where it says, with their keys."""
-    for place in s3_keys.defaults_of(key):
+def _belongings(jobs: JobsFolder, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
+    """Yield the existing folder defaults and references of a spec, with their keys."""
+    for defaults in s3_keys.defaults_of(key):
         with suppress(Missing):
-            yield inbox.file(place), place
+            yield jobs.file(defaults), defaults
     if draft is None:
         return
     try:
@@ -150,13 +161,17 @@ def _belongings(inbox: JobsFolder, key: str, draft: Draft | None) -> Iterator[tu
         return
     for _, _, reference in drop_files.references(wanted):
         if reference == key:
-            continue  # an image alone starts from itself
+            continue  # an image that was dropped alone is its own reference
         with suppress(Missing):
-            yield inbox.file(reference), reference
+            yield jobs.file(reference), reference
 
 
 def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None:
-    """The real AWS CLI's `aws s3 cp`."""
+    """Upload a file with `aws s3 cp` of the AWS CLI.
+
+    Raises:
+        DemoFailed: the command failed.
+    """
     console.print(f"$ aws s3 cp {file} {target}", markup=False, highlight=False)
     done = subprocess.run(
         [
@@ -173,7 +188,7 @@ def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         },
-        # An interrupt at the terminal is for us, who kill it; it would show where it was.
+        # Ctrl-C must reach only this process, or the AWS CLI would print a traceback.
         start_new_session=True,
         check=False,
     )
@@ -182,7 +197,11 @@ def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None
 
 
 def _follow(cloud: EmbeddedCloud, folder: DropFolder, path: str, console: Console) -> Status:
-    """Show the live status until it is final."""
+    """Show the live status until it is final, and return the final status.
+
+    Raises:
+        DemoFailed: no status came in time.
+    """
     s3 = cloud.client("s3")
     started = time.monotonic()
     with Progress(
@@ -201,12 +220,12 @@ def _follow(cloud: EmbeddedCloud, folder: DropFolder, path: str, console: Consol
                 if time.monotonic() - started > _FIRST_STATUS_SECONDS:
                     raise DemoFailed(
                         f"No status came within {_FIRST_STATUS_SECONDS} s. "
-                        f"The cloud's log ends:\n{cloud.log_tail()}"
+                        f"The end of the cloud's log:\n{cloud.log_tail()}"
                     ) from None
             else:
                 percent = sum(task.percent for task in status.tasks) / max(1, len(status.tasks))
-                words = status.message if not status.state.terminal else str(status.state)
-                bar.update(shown, completed=percent, description=words)
+                text = status.message if not status.state.terminal else str(status.state)
+                bar.update(shown, completed=percent, description=text)
                 if status.state.terminal:
                     return status
             time.sleep(_POLL_SECONDS)
@@ -225,17 +244,19 @@ def _mail(cloud: EmbeddedCloud, to: Path) -> Path:
             shutil.copy(mails[-1], to)
             return to
         time.sleep(_POLL_SECONDS)
-    raise DemoFailed(f"no mail came within {_MAIL_SECONDS} s\n{cloud.log_tail()}")
+    raise DemoFailed(
+        f"No mail came within {_MAIL_SECONDS} s. The end of the cloud's log:\n{cloud.log_tail()}"
+    )
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Remove the folders of demos that were killed."""
+    """Remove the state of earlier demos that were killed."""
     for folder in (home / "demo").glob("*"):
-        if re.fullmatch(r"\d+", folder.name) and not _alive(int(folder.name)):
+        if re.fullmatch(r"\d+", folder.name) and not _is_running(int(folder.name)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Deploying a synthesised cloud assembly (`cdk.out`) to the embedded cloud, without node."""
+"""Deploys a synthesised cloud assembly (`cdk.out`) to the embedded cloud, without node."""
 
 import json
 import stat
@@ -11,61 +11,57 @@ from pathlib import Path
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from local.cloud.clients import ACCOUNT, REGION, client
-from local.cloud.mail import queue_url
+from local.cloud.external_document import ExternalDocument
 
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 BOOTSTRAP_VERSION = "30"
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _POLL_SECONDS = 0.1
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can store
 
 
 class DeployFailed(Exception):
-    """A stack did not get where it should; the message has the events of what failed."""
+    """A stack could not be deployed. The message has the events of the resources that failed."""
 
 
-class _Edge(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Source(_Edge):
+class _Source(ExternalDocument):
     path: str
     packaging: Literal["zip", "file"]
 
 
-class _Destination(_Edge):
+class _Destination(ExternalDocument):
     bucket_name: str = Field(alias="bucketName")
     object_key: str = Field(alias="objectKey")
 
 
-class _Asset(_Edge):
+class _Asset(ExternalDocument):
     source: _Source
     destinations: dict[str, _Destination]
 
 
-class _Assets(_Edge):
-    files: dict[str, _Asset] = {}
+class _Assets(ExternalDocument):
+    files: dict[str, _Asset] = Field(default_factory=dict)
 
 
-class _Properties(_Edge):
+class _Properties(ExternalDocument):
     template_file: str | None = Field(default=None, alias="templateFile")
     template_url: str | None = Field(default=None, alias="stackTemplateAssetObjectUrl")
     stack_name: str | None = Field(default=None, alias="stackName")
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str] = Field(default_factory=dict)
     file: str | None = None
 
 
-class _Artifact(_Edge):
+class _Artifact(ExternalDocument):
     type_: str = Field(alias="type")
     properties: _Properties = _Properties()
     dependencies: tuple[str, ...] = ()
 
 
-class _Manifest(_Edge):
-    artifacts: dict[str, _Artifact] = {}
+class _Manifest(ExternalDocument):
+    artifacts: dict[str, _Artifact] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,16 +75,16 @@ class _Stack:
 def deploy(assembly: Path, endpoint: str, *, deadline_seconds: float = 120) -> dict[str, str]:
     """Deploy every stack of the assembly, in the order of their dependencies.
 
-    Arguments:
-        assembly: a folder with manifest.json, as `cdk synth` or `app.synth()` writes it.
-        endpoint: the embedded cloud's.
-        deadline_seconds: for each stack.
+    Args:
+        assembly: a folder with a manifest.json that `cdk synth` or `app.synth()` wrote.
+        endpoint: the URL of the embedded cloud.
+        deadline_seconds: the maximum time for each stack.
 
     Returns:
         The outputs of all stacks, by name.
 
     Raises:
-        DeployFailed: a stack failed, or took too long.
+        DeployFailed: a stack failed or took too long.
     """
     manifest = _Manifest.model_validate_json((assembly / "manifest.json").read_bytes())
     client("ssm", endpoint).put_parameter(
@@ -101,17 +97,8 @@ def deploy(assembly: Path, endpoint: str, *, deadline_seconds: float = 120) -> d
     return outputs
 
 
-def subscribe_mail(endpoint: str, topic_arn: str) -> None:
-    """Let what a topic publishes become files in the outbox. Twice is as once."""
-    sqs = client("sqs", endpoint)
-    answer = sqs.get_queue_attributes(QueueUrl=queue_url(sqs), AttributeNames=["QueueArn"])
-    client("sns", endpoint).subscribe(
-        TopicArn=topic_arn, Protocol="sqs", Endpoint=answer["Attributes"]["QueueArn"]
-    )
-
-
 def zipped(folder: Path) -> bytes:
-    """The folder as a zip that depends on names, contents and the executable bit only."""
+    """Zip a folder. The bytes depend only on names, contents and the executable bit."""
     content = BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in sorted(folder.rglob("*")):
@@ -145,7 +132,7 @@ def _upload_asset(
     key = _substituted(destination.object_key)
     if not _exists(s3.head_bucket, Bucket=bucket):
         s3.create_bucket(Bucket=bucket)
-    # The key is the hash of the content: what is there is right.
+    # The key is the hash of the content, so an object that exists is the right one.
     if not _exists(s3.head_object, Bucket=bucket, Key=key):
         content = zipped(path) if packaging == "zip" and path.is_dir() else path.read_bytes()
         s3.put_object(Bucket=bucket, Key=key, Body=content)
@@ -197,7 +184,7 @@ def _stacks(assembly: Path, manifest: _Manifest) -> list[_Stack]:
 def _deploy_stack(stack: _Stack, endpoint: str, deadline_seconds: float) -> dict[str, str]:
     cloudformation = client("cloudformation", endpoint, read_timeout_seconds=deadline_seconds)
     status = _status(cloudformation, stack.name)
-    if status == "ROLLBACK_COMPLETE":  # a first try that failed: nothing but a name
+    if status == "ROLLBACK_COMPLETE":  # the creation failed; only the name is left
         cloudformation.delete_stack(StackName=stack.name)
         _wait(cloudformation, stack.name, {"DELETE_COMPLETE", None}, deadline_seconds)
         status = None
@@ -205,8 +192,8 @@ def _deploy_stack(stack: _Stack, endpoint: str, deadline_seconds: float) -> dict
         cloudformation.create_stack(**_arguments(stack, endpoint))
     elif not _is_deployed(cloudformation, stack):
         cloudformation.update_stack(**_arguments(stack, endpoint))
-    good: set[str | None] = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-    _wait(cloudformation, stack.name, good, deadline_seconds)
+    done: set[str | None] = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+    _wait(cloudformation, stack.name, done, deadline_seconds)
     description = cloudformation.describe_stacks(StackName=stack.name)["Stacks"][0]
     return {row["OutputKey"]: row["OutputValue"] for row in description.get("Outputs", ())}
 
@@ -215,7 +202,7 @@ def _arguments(stack: _Stack, endpoint: str) -> dict[str, Any]:
     if stack.template_url is None:
         template = {"TemplateBody": stack.template.read_text()}
     else:
-        # The body of a request may have 51,200 bytes; a template is soon larger.
+        # A template in the request may have at most 51,200 bytes, and ours can be larger.
         where = _substituted(stack.template_url).removeprefix("s3://")
         template = {"TemplateURL": f"{endpoint}/{where}"}
     return {
@@ -230,7 +217,10 @@ def _arguments(stack: _Stack, endpoint: str) -> dict[str, Any]:
 
 
 def _is_deployed(cloudformation: Any, stack: _Stack) -> bool:
-    """Whether the stack has this template already: CloudFormation refuses to change nothing."""
+    """Return whether the stack has this template.
+
+    CloudFormation refuses an update that changes nothing.
+    """
     body = cloudformation.get_template(StackName=stack.name, TemplateStage="Original")[
         "TemplateBody"
     ]
@@ -242,29 +232,29 @@ def _status(cloudformation: Any, name: str) -> str | None:
     try:
         stacks = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        # What CloudFormation says for a stack that is not there; our names are valid.
+        # CloudFormation's answer for a stack that does not exist. Our names are valid.
         if error.response["Error"]["Code"] == "ValidationError":
             return None
         raise
     return str(stacks[0]["StackStatus"]) if stacks else None
 
 
-def _wait(cloudformation: Any, name: str, good: set[str | None], deadline_seconds: float) -> None:
+def _wait(cloudformation: Any, name: str, wanted: set[str | None], deadline_seconds: float) -> None:
     deadline = time.monotonic() + deadline_seconds
     while True:
         status = _status(cloudformation, name)
-        if status in good:
+        if status in wanted:
             return
         if status is None or not status.endswith("_IN_PROGRESS"):
             raise DeployFailed(f"the stack {name} is {status}{_failures(cloudformation, name)}")
         if time.monotonic() > deadline:
-            late = f"the stack {name} is still {status} after {deadline_seconds:g} s"
-            raise DeployFailed(late + _failures(cloudformation, name))
+            message = f"the stack {name} is still {status} after {deadline_seconds:g} s"
+            raise DeployFailed(message + _failures(cloudformation, name))
         time.sleep(_POLL_SECONDS)
 
 
 def _failures(cloudformation: Any, name: str) -> str:
-    """The events of the resources that failed, the first one first, one a line."""
+    """Return the events of the resources that failed, the oldest first, one per line."""
     try:
         pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
         events = [event for page in pages for event in page["StackEvents"]]

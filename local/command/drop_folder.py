@@ -1,4 +1,4 @@
-"""A drop folder on the embedded cloud: the product, deployed, with a model and a mail box."""
+"""Deploys reeldrop to the embedded cloud, with the demo model and mail."""
 
 import hashlib
 import subprocess
@@ -10,16 +10,17 @@ from boto3.s3.transfer import TransferConfig
 
 from functions import s3_keys
 from local import ROOT
+from local.cloud.mail import subscribe_mail
 from local.cloud.process import EmbeddedCloud
 from local.command.assembly import assembly
-from local.command.deploy import deploy, subscribe_mail
+from local.command.deploy import deploy
 
 _MODELS = "models"
 
 
 @dataclass(frozen=True)
 class DropFolder:
-    """Names of the deployed parts."""
+    """The names of a deployed drop folder's resources."""
 
     endpoint: str
     input_bucket: str
@@ -30,7 +31,7 @@ class DropFolder:
     table_name: str
 
     def as_outputs(self) -> dict[str, str]:
-        """The names as the stack's outputs have them, with the endpoint."""
+        """Return the names under the keys of the stack's outputs, with the endpoint."""
         return {
             "Endpoint": self.endpoint,
             "InputBucket": self.input_bucket,
@@ -43,22 +44,28 @@ class DropFolder:
 
 
 def make_ready(home: Path) -> None:
-    """Make in `home` what every start needs: the assembly and the model. Kept between starts."""
+    """Create the assembly and the demo model in `home`, unless they are there from an earlier run.
+
+    Raises:
+        SynthesisFailed: the stacks could not be synthesised.
+        CalledProcessError: the demo model could not be installed.
+    """
     assembly(home)
     subprocess.run(
         [sys.executable, "-m", "demo_model.install", str(home / _MODELS)],
         cwd=ROOT,
         check=True,
-        # Ctrl-C is for us, who end it; by itself it would print where it was.
+        # Ctrl-C must reach only this process, or the child would print a traceback.
         process_group=0,
     )
 
 
 def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
-    """Deploy the product to a running cloud. Safe to repeat on a cloud that kept its state.
+    """Deploy reeldrop to a running cloud. It is safe to repeat on a cloud that kept its state.
 
     Raises:
-        DeployFailed, SynthesisFailed: with what went wrong.
+        DeployFailed: a stack could not be deployed.
+        SynthesisFailed: the stacks could not be synthesised.
     """
     outputs = deploy(assembly(home), cloud.endpoint)
     folder = DropFolder(
@@ -76,21 +83,28 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
 
 
 def upload_models(models: Path, cloud: EmbeddedCloud, bucket: str) -> None:
-    """Put every model folder in `models` where the worker gets it from, unless it is there."""
+    """Upload the files of every model below `models` that the bucket does not have yet.
+
+    Args:
+        models: a folder with one folder for each model.
+        cloud: the running cloud.
+        bucket: the bucket from which the worker gets its models.
+    """
     s3 = cloud.client("s3")
-    there = {
+    uploaded = {
         item["Key"]: item["ETag"].strip('"')
         for item in s3.list_objects_v2(Bucket=bucket, Prefix=s3_keys.MODELS_PREFIX).get(
             "Contents", []
         )
     }
-    # In one part, the ETag is the MD5: weights that were trained further have the same sizes.
+    # The ETag of an upload in one part is the MD5 of the file. Sizes would not do, because weights
+    # keep their size when they are trained further.
     in_one_part = TransferConfig(multipart_threshold=5 * 1024**3)
     for file in sorted(models.glob("[!.]*/**/*")):
         if file.is_file():
-            folder, _, rest = file.relative_to(models).as_posix().partition("/")
-            key = f"{s3_keys.model(folder)}{rest}"
-            if there.get(key) != _md5(file):
+            model, _, rest = file.relative_to(models).as_posix().partition("/")
+            key = f"{s3_keys.model(model)}{rest}"
+            if uploaded.get(key) != _md5(file):
                 s3.upload_file(str(file), bucket, key, Config=in_one_part)
 
 

@@ -1,4 +1,4 @@
-"""A folder on this machine that stands for jobs/: specs, folder defaults and references in it."""
+"""A folder on this machine, read as if it were `jobs/` in the input bucket."""
 
 import os
 from pathlib import Path
@@ -8,26 +8,26 @@ from functions.ports import Missing
 
 
 class JobsFolder:
-    """The files below `root`, under the keys that they would have in the bucket."""
+    """The specs, folder defaults and references below `root`, by the keys of the bucket."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
 
     @classmethod
     def around(cls, spec: Path) -> "JobsFolder":
-        """The inbox that a spec lies in: the folder called jobs above it, else its own folder."""
+        """Return the nearest folder called `jobs` above a spec, otherwise the spec's own folder."""
         parents = spec.resolve().parents
         return cls(next((folder for folder in parents if folder.name == "jobs"), parents[0]))
 
     def key(self, file: Path) -> str:
-        """The key that a file would have."""
+        """Return the key that a file would have in the bucket."""
         return s3_keys.JOBS_PREFIX + file.resolve().relative_to(self.root).as_posix()
 
     def file(self, key: str) -> Path:
-        """The file behind a key.
+        """Return the file for a key.
 
         Raises:
-            Missing: there is none, or it lies outside of the folder.
+            Missing: the file does not exist or lies outside this folder.
         """
         path = Path(os.path.normpath(self.root / key.removeprefix(s3_keys.JOBS_PREFIX)))
         if not path.is_relative_to(self.root) or not path.is_file():

@@ -1,4 +1,4 @@
-"""`make up`: a drop folder on this machine that stays open until Ctrl-C and keeps what is in it."""
+"""`make up`: a drop folder on this machine that is open until Ctrl-C and keeps its state."""
 
 import fcntl
 import json
@@ -17,28 +17,28 @@ OUTPUTS_FILE = "outputs.json"
 
 
 class AlreadyUp(Exception):
-    """Another `make up` holds the drop folder of this checkout."""
+    """The drop folder of this checkout is open in another process."""
 
 
 def up(home: Path, port: int, console: Console) -> None:
     """Open the drop folder and wait for Ctrl-C.
 
     Raises:
-        AlreadyUp: it is open already.
+        AlreadyUp: it is already open.
     """
     home.mkdir(parents=True, exist_ok=True)
     with (home / "up.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise AlreadyUp(f"A drop folder is open already: see {home / OUTPUTS_FILE}.") from None
+            raise AlreadyUp(f"A drop folder is already open: see {home / OUTPUTS_FILE}.") from None
         outputs = home / OUTPUTS_FILE
-        done = threading.Event()
+        stopped = threading.Event()
 
-        def end(_signal: int, _frame: FrameType | None) -> None:
-            done.set()
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            stopped.set()
 
-        with console.status("Making the stacks and the demo model (kept for the next time)"):
+        with console.status("Building the stacks and the demo model (kept for the next run)"):
             make_ready(home)
         with EmbeddedCloud(home / "up", port=port, persist=True) as cloud:
             with console.status("Deploying the stacks"):
@@ -47,8 +47,8 @@ def up(home: Path, port: int, console: Console) -> None:
             try:
                 console.print(_welcome(folder), markup=False, highlight=False)
                 for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, end)
-                while not done.wait(1):
+                    signal.signal(number, stop)
+                while not stopped.wait(1):
                     cloud.check()
             finally:
                 outputs.unlink(missing_ok=True)
@@ -57,11 +57,11 @@ def up(home: Path, port: int, console: Console) -> None:
 def _welcome(folder: DropFolder) -> str:
     aws = f"aws --endpoint-url {folder.endpoint} s3"
     return f"""
-The drop folder is open at {folder.endpoint} (Ctrl-C closes it; what is in it is kept).
+The drop folder is open at {folder.endpoint} (Ctrl-C closes it; its contents are kept).
 
-  In another terminal (any AWS credentials do; these are not checked):
+  In another terminal (any AWS credentials work; they are not checked):
     export AWS_ACCESS_KEY_ID=me AWS_SECRET_ACCESS_KEY=me AWS_DEFAULT_REGION=us-east-1
     {aws} cp samples/bee.yaml s3://{folder.input_bucket}/jobs/
     {aws} ls --recursive s3://{folder.output_bucket}/
-  Mail arrives in .reeldrop/up/outbox/. Names of everything: .reeldrop/outputs.json
+  Mail arrives in .reeldrop/up/outbox/. The names of all resources are in .reeldrop/outputs.json.
 """

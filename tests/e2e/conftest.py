@@ -1,4 +1,4 @@
-"""A drop folder on the embedded cloud, as `make up` opens it, and a person in front of it."""
+"""Fixtures: a drop folder on the embedded cloud, as `make up` opens it, and a person using it."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 
 @dataclass
 class Person:
-    """Somebody with the AWS CLI and an inbox."""
+    """A person with the AWS CLI and a mailbox."""
 
     folder: DropFolder
     cloud: EmbeddedCloud
 
     def aws(self, *arguments: str) -> str:
-        """The AWS CLI, as a person types it."""
+        """Run the AWS CLI and return its output."""
         done = subprocess.run(
             [
                 str(Path(sys.executable).parent / "aws"),
@@ -64,13 +64,13 @@ class Person:
         return body
 
     def final(self, path: str, seconds: float = 120) -> Status:
-        """Wait for the job to end."""
+        """Wait until the job has ended, and return its status."""
         return eventually(
             lambda: (s := self.status(path)) and s.state.terminal and s, seconds, self.cloud
         )
 
     def waiting(self, path: str) -> Status:
-        """Wait for the job to wait."""
+        """Wait until the job waits for a reference, and return its status."""
         return eventually(
             lambda: (s := self.status(path)) and s.state == State.WAITING and s, 120, self.cloud
         )
@@ -79,7 +79,7 @@ class Person:
         return Sidecar.from_json(self.read(f"videos/{path}.json"))
 
     def mail(self, path: str) -> EmailMessage:
-        """The mail about a path, once it has come."""
+        """Wait for the mail about a path, and return it."""
 
         def found() -> list[EmailMessage]:
             mails = [
@@ -102,7 +102,7 @@ def eventually(ask: Callable[[], Any], seconds: float, cloud: EmbeddedCloud) -> 
 
 @pytest.fixture(scope="session")
 def home() -> Path:
-    """What is kept between starts is kept between test runs too."""
+    """The home folder of this checkout, so that the assembly and the model are built only once."""
     folder = ROOT / ".reeldrop"
     make_ready(folder)
     return folder
@@ -116,7 +116,7 @@ def person(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Per
 
 @pytest.fixture
 def spec_file(tmp_path: Path) -> Callable[..., Path]:
-    """Write a spec that renders quickly."""
+    """Return a function that writes a spec that renders quickly."""
 
     def write(name: str, **fields: object) -> Path:
         file = tmp_path / name

@@ -1,4 +1,4 @@
-"""`make demo` and `make up` as commands: what they leave, what they return, and being killed."""
+"""`make demo` and `make up` as commands: files, exit statuses, interrupts and kills."""
 
 import json
 import os
@@ -17,12 +17,15 @@ import pytest
 from local import ROOT
 from tests.e2e.test_drop import decoded
 
-pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
 
 @pytest.fixture
 def own_home(home: Path, tmp_path: Path) -> Path:
-    """A home of its own with all that setting up makes, so that processes can be told apart."""
+    """A home folder for one test, so that the processes of each test can be told apart.
+
+    It has the assembly and the model, so that they need not be built again.
+    """
     folder = tmp_path / "home"
     shutil.copytree(home / "models", folder / "models")
     (assembly,) = home.glob("assembly-*")
@@ -36,7 +39,7 @@ def command(own_home: Path, *arguments: str) -> list[str]:
 
 @pytest.fixture
 def started(own_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command in a process group of its own, as a terminal does."""
+    """Return a function that starts the command in its own process group, as a terminal does."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -59,7 +62,7 @@ def started(own_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def processes_of(own_home: Path) -> list[str]:
-    """Command lines of processes that name this home in their arguments or environment."""
+    """Return the commands of processes that have this home in their arguments or environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         if int(folder.name) == os.getpid():
@@ -67,22 +70,22 @@ def processes_of(own_home: Path) -> list[str]:
         try:
             text = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
         except OSError:
-            continue  # it ended meanwhile, or is not ours
+            continue  # the process has ended or belongs to another user
         if str(own_home).encode() in text:
             found.append((folder / "cmdline").read_text().replace("\0", " "))
     return found
 
 
-def gone(own_home: Path, seconds: float = 60) -> None:
-    """Wait until no process of this home is left."""
+def wait_until_gone(own_home: Path, seconds: float = 60) -> None:
+    """Wait until no process of this home is running."""
     deadline = time.monotonic() + seconds
     while left := processes_of(own_home):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
 
 
-def test_demo_carries_the_reference_along(own_home: Path, tmp_path: Path) -> None:
-    """A copy of a sample under a name with a space and an umlaut, and an image beside it."""
+def test_demo_drops_the_reference_with_the_spec(own_home: Path, tmp_path: Path) -> None:
+    """The spec has a space and an umlaut in its name, and its image lies beside it."""
     shutil.copy(ROOT / "samples" / "star.png", tmp_path)
     spec = tmp_path / "schöne Biene.yaml"
     spec.write_text((ROOT / "samples" / "star-from-a-picture.yaml").read_text())
@@ -105,11 +108,11 @@ def test_demo_carries_the_reference_along(own_home: Path, tmp_path: Path) -> Non
         video["fps"],
     )
     assert sidecar["spec"]["image"] == "/star.png"
-    gone(own_home)
+    wait_until_gone(own_home)
     assert not list((own_home / "demo").iterdir())
 
 
-def test_demo_of_a_picture_alone_that_wants_no_mail(own_home: Path, tmp_path: Path) -> None:
+def test_demo_of_an_image_alone_without_mail(own_home: Path, tmp_path: Path) -> None:
     shutil.copy(ROOT / "samples" / "photos" / "square.jpg", tmp_path)
     (tmp_path / "_defaults.yaml").write_text(
         "animate_images: true\nnum_inference_steps: 2\nnotify: false\n"
@@ -128,7 +131,9 @@ def test_demo_of_a_picture_alone_that_wants_no_mail(own_home: Path, tmp_path: Pa
     assert names == {f"square.jpg.{suffix}" for suffix in ("mp4", "json", "jpg")}
 
 
-def test_demo_of_a_broken_spec_says_what_is_wrong_and_fails(own_home: Path, tmp_path: Path) -> None:
+def test_demo_of_a_spec_with_an_error_shows_the_error_and_fails(
+    own_home: Path, tmp_path: Path
+) -> None:
     spec = tmp_path / "bad.yaml"
     spec.write_text("prompt: a bee: on a flower\n")
     done = subprocess.run(
@@ -144,7 +149,7 @@ def test_demo_of_a_broken_spec_says_what_is_wrong_and_fails(own_home: Path, tmp_
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"bad.txt", "bad.eml"}
 
 
-def test_demo_of_no_file_says_so(own_home: Path, tmp_path: Path) -> None:
+def test_demo_of_a_missing_file_fails(own_home: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         command(own_home, "demo", str(tmp_path / "no.yaml")),
         cwd=ROOT,
@@ -156,7 +161,7 @@ def test_demo_of_no_file_says_so(own_home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after_seconds", [0.2, 1.2, 2.5, 5.0])
-def test_ctrl_c_leaves_nothing(
+def test_ctrl_c_leaves_nothing_behind(
     own_home: Path,
     tmp_path: Path,
     started: Callable[..., subprocess.Popen[str]],
@@ -168,22 +173,22 @@ def test_ctrl_c_leaves_nothing(
     output, _ = process.communicate(timeout=60)
     assert process.returncode in {130, -signal.SIGINT}, output
     assert "Traceback" not in output or after_seconds < 1, output
-    gone(own_home)
+    wait_until_gone(own_home)
     folder = own_home / "demo"
     assert not folder.exists() or not list(folder.iterdir())
 
 
-def test_sigkill_leaves_no_process_and_the_next_demo_cleans_up(
+def test_sigkill_leaves_no_processes_and_the_next_demo_cleans_up(
     own_home: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = started("demo", "samples/bee.yaml", "--out", str(tmp_path / "out"))
     deadline = time.monotonic() + 60
-    while not list((own_home / "demo").glob("*/jobs/*")):  # a processing job runs
+    while not list((own_home / "demo").glob("*/jobs/*")):  # until a processing job runs
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.kill()
     process.wait()
-    gone(own_home)
+    wait_until_gone(own_home)
     spec = tmp_path / "quick.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     again = started("demo", str(spec), "--out", str(tmp_path / "out"))
@@ -192,36 +197,31 @@ def test_sigkill_leaves_no_process_and_the_next_demo_cleans_up(
     assert not list((own_home / "demo").iterdir())
 
 
-def test_up_serves_any_client_and_keeps_what_is_in_it(
-    own_home: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]]
-) -> None:
-    def opened() -> dict[str, str]:
-        file = own_home / "outputs.json"
-        deadline = time.monotonic() + 60
-        while not file.exists():
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.1)
-        return dict(json.loads(file.read_text()))
+def outputs_of(own_home: Path, process: subprocess.Popen[str]) -> dict[str, str]:
+    """Wait until `make up` has opened the drop folder, and return its outputs."""
+    file = own_home / "outputs.json"
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.1)
+    return dict(json.loads(file.read_text()))
 
-    def videos(outputs: dict[str, str]) -> dict[str, str]:
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=outputs["Endpoint"],
-            region_name="us-east-1",
-            aws_access_key_id="me",
-            aws_secret_access_key="me",
-        )
-        found = s3.list_objects_v2(Bucket=outputs["OutputBucket"], Prefix="videos/")
-        return {item["Key"]: item["ETag"] for item in found.get("Contents", [])}
 
-    process = started("up")
-    outputs = opened()
-    assert set(outputs) == {
-        "Endpoint", "InputBucket", "OutputBucket", "WorkBucket", "LogBucket", "TopicArn",
-        "TableName",
-    }  # fmt: skip
-    spec = tmp_path / "kept.yaml"
-    spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
+def videos(outputs: dict[str, str]) -> dict[str, str]:
+    """Return the ETags of the published files by their keys."""
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=outputs["Endpoint"],
+        region_name="us-east-1",
+        aws_access_key_id="me",
+        aws_secret_access_key="me",
+    )
+    found = s3.list_objects_v2(Bucket=outputs["OutputBucket"], Prefix="videos/")
+    return {item["Key"]: item["ETag"] for item in found.get("Contents", [])}
+
+
+def drop_with_aws_cli(spec: Path, outputs: dict[str, str]) -> None:
+    """Drop a spec as the text of `make up` says."""
     aws = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", outputs["Endpoint"], "s3"]
     environment = {
         "PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "me",
@@ -229,6 +229,28 @@ def test_up_serves_any_client_and_keeps_what_is_in_it(
     }  # fmt: skip
     target = f"s3://{outputs['InputBucket']}/jobs/"
     subprocess.run([*aws, "cp", str(spec), target], env=environment, check=True)
+
+
+def interrupt(process: subprocess.Popen[str], own_home: Path) -> None:
+    """Press Ctrl-C, and check that the command ends cleanly."""
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    wait_until_gone(own_home)
+
+
+def test_up_serves_any_client_and_keeps_its_contents(
+    own_home: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = started("up")
+    outputs = outputs_of(own_home, process)
+    assert set(outputs) == {
+        "Endpoint", "InputBucket", "OutputBucket", "WorkBucket", "LogBucket", "TopicArn",
+        "TableName",
+    }  # fmt: skip
+    spec = tmp_path / "kept.yaml"
+    spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
+    drop_with_aws_cli(spec, outputs)
     deadline = time.monotonic() + 60
     while len(videos(outputs)) < 3:
         assert time.monotonic() < deadline
@@ -237,19 +259,13 @@ def test_up_serves_any_client_and_keeps_what_is_in_it(
 
     second = started("up")
     output, _ = second.communicate(timeout=60)
-    assert second.returncode == 1 and re.search("open already", output)
+    assert second.returncode == 1 and re.search("already open", output)
 
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    gone(own_home)
+    interrupt(process, own_home)
     assert not (own_home / "outputs.json").exists()
 
     process = started("up")
-    again = opened()
+    again = outputs_of(own_home, process)
     assert again["InputBucket"] == outputs["InputBucket"]
     assert videos(again) == before
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    gone(own_home)
+    interrupt(process, own_home)

@@ -1,4 +1,4 @@
-"""From a dropped file to the mail, through the deployed stacks, seen from outside."""
+"""The way from a dropped file to the mail, through the deployed stacks, as a user sees it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ SAMPLES = ROOT / "samples"
 
 
 def decoded(body: bytes, folder: Path) -> tuple[int, int, int, float]:
-    """Frames, height, width and fps of an MP4, by decoding it."""
-    file = folder / "seen.mp4"
+    """Decode an MP4 and return its number of frames, height, width and fps."""
+    file = folder / "decoded.mp4"
     file.write_bytes(body)
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
@@ -27,7 +27,7 @@ def decoded(body: bytes, folder: Path) -> tuple[int, int, int, float]:
         return len(frames), frames[0].shape[0], frames[0].shape[1], float(stream.average_rate)
 
 
-def test_the_sample_by_the_aws_cli(person: Person, tmp_path: Path) -> None:
+def test_a_sample_dropped_with_the_aws_cli(person: Person, tmp_path: Path) -> None:
     person.aws(
         "s3", "cp", str(SAMPLES / "bee.yaml"), f"s3://{person.folder.input_bucket}/jobs/spring/"
     )
@@ -51,10 +51,10 @@ def test_the_sample_by_the_aws_cli(person: Person, tmp_path: Path) -> None:
     assert f"s3://{person.folder.output_bucket}/videos/spring/bee.mp4" in mail.get_content()
 
 
-def test_an_image_and_a_name_with_a_space_and_an_umlaut_by_boto3(
+def test_an_image_and_a_name_with_a_space_and_an_umlaut(
     person: Person, tmp_path: Path, spec_file: Callable[..., Path]
 ) -> None:
-    """The reference comes after the spec."""
+    """The reference is uploaded after the spec."""
     s3 = person.cloud.client("s3")
     spec = spec_file("schöne Biene.json", image="star.png", prompt="it moves left")
     s3.upload_file(str(spec), person.folder.input_bucket, "jobs/schöne Biene.json")
@@ -67,7 +67,7 @@ def test_an_image_and_a_name_with_a_space_and_an_umlaut_by_boto3(
     assert person.mail("schöne Biene")["Subject"] == "reeldrop: sch?ne Biene is ready"
 
 
-def test_the_sidecars_spec_makes_the_same_video_again(
+def test_the_spec_in_a_sidecar_reproduces_the_video(
     person: Person, spec_file: Callable[..., Path]
 ) -> None:
     s3 = person.cloud.client("s3")
@@ -96,7 +96,7 @@ def test_several_drops_while_one_runs_share_a_processing_job(
     assert len(attempts) <= 2
 
 
-def test_a_broken_spec_is_answered_in_the_bucket_and_by_mail(
+def test_a_spec_with_an_error_is_refused_in_the_bucket_and_by_mail(
     person: Person, tmp_path: Path
 ) -> None:
     spec = tmp_path / "bad.yaml"
@@ -110,7 +110,7 @@ def test_a_broken_spec_is_answered_in_the_bucket_and_by_mail(
     assert "no field called 'step'" in mail.get_content()
 
 
-def test_a_damaged_reference_is_refused_before_anything_starts(
+def test_a_damaged_reference_is_refused_before_a_processing_job_starts(
     person: Person, spec_file: Callable[..., Path]
 ) -> None:
     s3 = person.cloud.client("s3")
@@ -124,7 +124,7 @@ def test_a_damaged_reference_is_refused_before_anything_starts(
     assert "cut.png" in person.mail("cut").get_content()
 
 
-def test_deleting_the_spec_stops_what_renders_it(
+def test_deleting_the_spec_stops_its_processing_job(
     person: Person, spec_file: Callable[..., Path]
 ) -> None:
     bucket = person.folder.input_bucket
@@ -146,7 +146,7 @@ def test_deleting_the_spec_stops_what_renders_it(
     assert eventually(newest, 60, person.cloud)
 
 
-def test_a_newer_version_takes_the_place_of_the_older(
+def test_a_newer_version_replaces_the_older_one(
     person: Person, spec_file: Callable[..., Path]
 ) -> None:
     bucket = person.folder.input_bucket
@@ -154,17 +154,17 @@ def test_a_newer_version_takes_the_place_of_the_older(
         spec = spec_file("twice.json", seed=seed, num_inference_steps=steps, variations=3)
         person.aws("s3", "cp", str(spec), f"s3://{bucket}/jobs/")
         eventually(lambda: (s := person.status("twice")) and s.tasks and s, 60, person.cloud)
-        time.sleep(1.1)  # S3 tells the time of a drop in whole seconds
+        time.sleep(1.1)  # S3 gives the time of an upload in whole seconds
     assert person.final("twice").state == State.SUCCEEDED
     assert person.sidecar("twice-01").spec.seed == 2
 
 
-def test_every_sample_does_what_it_says(person: Person, tmp_path: Path) -> None:
-    """All at once, as somebody would who wants to see them; with few steps, by folder defaults."""
+def test_every_sample_works(person: Person, tmp_path: Path) -> None:
+    """All samples are dropped at once. Folder defaults keep the number of steps low."""
     bucket, folder = person.folder.input_bucket, "jobs/samples/"
-    few = tmp_path / "_defaults.yaml"
-    few.write_text("num_inference_steps: 2\nenhance: false\n")
-    person.aws("s3", "cp", str(few), f"s3://{bucket}/{folder}")
+    defaults = tmp_path / "_defaults.yaml"
+    defaults.write_text("num_inference_steps: 2\nenhance: false\n")
+    person.aws("s3", "cp", str(defaults), f"s3://{bucket}/{folder}")
     person.aws(
         *("s3", "cp", "--recursive", str(SAMPLES), f"s3://{bucket}/{folder}"),
         *("--exclude", "job.schema.json", "--exclude", "cogvideox-*"),
@@ -191,7 +191,7 @@ def test_every_sample_does_what_it_says(person: Person, tmp_path: Path) -> None:
 
 
 def dead_letters(person: Person) -> int:
-    """Messages that could not be handled, in all dead-letter queues."""
+    """Count the messages in all dead-letter queues."""
     sqs = person.cloud.client("sqs")
     counts = [
         int(
@@ -207,6 +207,6 @@ def dead_letters(person: Person) -> int:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_stuck(person: Person) -> Iterator[None]:
+def _no_dead_letters(person: Person) -> Iterator[None]:
     yield
     assert dead_letters(person) == 0, person.cloud.log_tail()

@@ -1,4 +1,4 @@
-"""Processes of the embedded cloud are killed in the middle of a job; it still ends in one video."""
+"""Processes of the embedded cloud are killed during a job, and the job still makes one video."""
 
 import json
 import os
@@ -18,34 +18,34 @@ from tests.e2e.conftest import Person, eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-# What is kept over a restart is saved every ten seconds.
+# The embedded cloud saves its state every ten seconds.
 SAVED_SECONDS = 12
 SLOW = json.dumps({"prompt": "a bee", "num_inference_steps": 100, "enhance": False}).encode()
 
 
 @pytest.fixture(scope="module")
 def person(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    """One whose cloud keeps its state over a restart."""
+    """A person whose cloud keeps its state over a restart."""
     with EmbeddedCloud(tmp_path_factory.mktemp("killed"), persist=True) as cloud:
         yield Person(open_drop_folder(home, cloud), cloud)
 
 
 def processes_of(folder: Path, word: str = "") -> list[int]:
-    """Processes that work below `folder` or were told of it, and were told `word`."""
+    """Return the processes that work below `folder` or name it, with `word` in their command."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().decode()
-            place = str((process / "cwd").readlink())
+            directory = str((process / "cwd").readlink())
         except OSError:
             continue
-        if (str(folder) in command or place.startswith(str(folder))) and word in command:
+        if (str(folder) in command or directory.startswith(str(folder))) and word in command:
             found.append(int(process.name))
     return found
 
 
 def drop_and_wait_for_the_worker(person: Person, name: str) -> list[int]:
-    """Drop a slow job; returns the processes that render it."""
+    """Drop a slow job, wait until it renders, and return the processes that render it."""
     bucket = person.folder.input_bucket
     person.cloud.client("s3").put_object(Bucket=bucket, Key=f"jobs/{name}.json", Body=SLOW)
     eventually(lambda: (s := person.status(name)) and s.state == State.RUNNING, 60, person.cloud)
@@ -62,7 +62,7 @@ def versions(person: Person, key: str) -> int:
     return len(answer.get("Versions", []))
 
 
-def ends_in_one_video(person: Person, name: str) -> None:
+def check_one_video(person: Person, name: str) -> None:
     status = person.final(name, seconds=300)
     assert status.state == State.SUCCEEDED, status
     person.mail(name)
@@ -78,12 +78,12 @@ def ends_in_one_video(person: Person, name: str) -> None:
 def test_the_worker_is_killed(person: Person) -> None:
     for process in drop_and_wait_for_the_worker(person, "worker"):
         os.kill(process, signal.SIGKILL)
-    ends_in_one_video(person, "worker")
+    check_one_video(person, "worker")
     assert person.sidecar("worker").attempts == 2
 
 
 def test_the_functions_are_killed(person: Person) -> None:
-    """All that are warm, again and again while the job runs."""
+    """All warm functions are killed, five times while the job runs."""
     drop_and_wait_for_the_worker(person, "function")
     killed = 0
     for _ in range(5):
@@ -91,8 +91,8 @@ def test_the_functions_are_killed(person: Person) -> None:
             os.kill(process, signal.SIGKILL)
             killed += 1
         time.sleep(1)
-    assert killed, "there was nothing to kill"
-    ends_in_one_video(person, "function")
+    assert killed, "no function was running"
+    check_one_video(person, "function")
 
 
 def test_the_whole_cloud_is_killed_and_started_again(person: Person, home: Path) -> None:
@@ -101,11 +101,11 @@ def test_the_whole_cloud_is_killed_and_started_again(person: Person, home: Path)
     assert person.status("cloud") is not None
     os.kill(person.cloud.pid, signal.SIGKILL)
     person.cloud.stop()
-    # The kernel ends it with its parent, though not in the same instant on a busy machine.
-    until = time.monotonic() + 10
+    # The kernel kills the worker with its parent, but on a busy machine not at the same moment.
+    deadline = time.monotonic() + 10
     while processes_of(person.cloud.state / "jobs"):
-        assert time.monotonic() < until, "the worker does not outlive its cloud"
+        assert time.monotonic() < deadline, "the worker is still running"
         time.sleep(0.1)
     person.cloud.start()
     person.folder = open_drop_folder(home, person.cloud)
-    ends_in_one_video(person, "cloud")
+    check_one_video(person, "cloud")

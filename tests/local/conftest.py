@@ -1,4 +1,4 @@
-"""One embedded cloud for all tests of this folder, and waiting with a deadline."""
+"""Fixtures for this folder: one embedded cloud for all tests, and waiting with a deadline."""
 
 import json
 import time
@@ -24,7 +24,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCloud]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
-    """Call until the answer is true, and return it; AssertionError after the deadline."""
+    """Return a function that calls another until its result is true, and fails after a deadline."""
 
     def eventually(ask: Callable[[], T], *, seconds: float = 60, what: str = "") -> T:
         deadline = time.monotonic() + seconds
@@ -45,7 +45,7 @@ def unique() -> str:
 
 @pytest.fixture
 def bucket(cloud: EmbeddedCloud, unique: str) -> str:
-    """A versioned bucket that tells EventBridge."""
+    """A versioned bucket that sends its events to EventBridge."""
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=unique)
     s3.put_bucket_versioning(Bucket=unique, VersioningConfiguration={"Status": "Enabled"})
@@ -56,7 +56,7 @@ def bucket(cloud: EmbeddedCloud, unique: str) -> str:
 
 
 class Recorder:
-    """A queue behind a rule."""
+    """Collects the events that match a pattern, through a rule and a queue."""
 
     def __init__(self, cloud: EmbeddedCloud, name: str, pattern: dict[str, Any]) -> None:
         sqs, events = cloud.client("sqs"), cloud.client("events")
@@ -82,8 +82,8 @@ class Recorder:
         events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": self.arn}])
         self.events: list[dict[str, Any]] = []
 
-    def look(self) -> list[dict[str, Any]]:
-        """Everything that has come so far, in order of arrival."""
+    def received(self) -> list[dict[str, Any]]:
+        """Return all events received so far, in the order of arrival."""
         while True:
             answer = self._sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10)
             messages = answer.get("Messages", [])
@@ -100,7 +100,7 @@ def record(cloud: EmbeddedCloud, unique: str) -> Callable[[dict[str, Any]], Reco
 
 
 class Jobs:
-    """Starts processing jobs whose program is a zip, as ours is."""
+    """Starts processing jobs whose program is a zip file, like the worker."""
 
     def __init__(self, cloud: EmbeddedCloud, bucket: str, folder: Path) -> None:
         self.cloud = cloud
@@ -109,7 +109,7 @@ class Jobs:
         self._folder = folder
 
     def request(self, name: str, program: str = "", **changes: Any) -> dict[str, Any]:
-        """A CreateProcessingJob request that runs `program`; `changes` replace members."""
+        """Return a CreateProcessingJob request that runs `program`. `changes` replace members."""
         import zipfile
 
         archive = self._folder / f"{name}.zip"
@@ -142,8 +142,13 @@ class Jobs:
         }
 
     def input(self, name: str, uri: str, path: str) -> dict[str, Any]:
-        place = {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix", "S3InputMode": "File"}
-        return {"InputName": name, "S3Input": place}
+        s3_input = {
+            "S3Uri": uri,
+            "LocalPath": path,
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+        }
+        return {"InputName": name, "S3Input": s3_input}
 
     def output(self, mode: str, name: str = "output") -> dict[str, Any]:
         return {
@@ -166,7 +171,7 @@ class Jobs:
     def status(self, name: str) -> str:
         return str(self.describe(name)["ProcessingJobStatus"])
 
-    def is_over(self, name: str) -> bool:
+    def has_ended(self, name: str) -> bool:
         return self.status(name) in {"Completed", "Failed", "Stopped"}
 
     def keys(self, prefix: str) -> set[str]:

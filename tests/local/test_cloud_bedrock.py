@@ -1,4 +1,4 @@
-"""The Converse stand-in answers in Bedrock's shape and says what it is."""
+"""The stand-in for Converse answers in Bedrock's format and says that it is a stand-in."""
 
 import json
 import urllib.error
@@ -15,7 +15,7 @@ from local.cloud.process import EmbeddedCloud
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 
-def switch(cloud: EmbeddedCloud, fault: str | None) -> int:
+def set_fault(cloud: EmbeddedCloud, fault: str | None) -> int:
     body = json.dumps({"fault": fault}).encode()
     request = urllib.request.Request(f"{cloud.endpoint}/_reeldrop/bedrock", body)
     try:
@@ -28,7 +28,7 @@ def switch(cloud: EmbeddedCloud, fault: str | None) -> int:
 @pytest.fixture(autouse=True)
 def no_fault(cloud: EmbeddedCloud) -> Iterator[None]:
     yield
-    switch(cloud, None)
+    set_fault(cloud, None)
 
 
 def converse(cloud: EmbeddedCloud, text: str, model: str = MODEL) -> dict[str, Any]:
@@ -48,7 +48,9 @@ def converse(cloud: EmbeddedCloud, text: str, model: str = MODEL) -> dict[str, A
 @pytest.mark.parametrize(
     "model", [MODEL, "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.amazon.nova-v1:0"]
 )
-def test_it_returns_the_prompt_and_says_what_it_is(cloud: EmbeddedCloud, model: str) -> None:
+def test_it_answers_with_the_prompt_and_says_that_it_is_a_stand_in(
+    cloud: EmbeddedCloud, model: str
+) -> None:
     answer = converse(cloud, "Rewrite <prompt>a bee &amp; a\n &lt;rose&gt;</prompt>", model)
     (content,) = answer["output"]["message"]["content"]
     assert content["text"] == f"a bee & a <rose>. {ADDED_SENTENCE}"
@@ -63,16 +65,16 @@ def test_text_without_tags_is_the_prompt(cloud: EmbeddedCloud) -> None:
 
 
 def test_faults(cloud: EmbeddedCloud) -> None:
-    assert switch(cloud, "ThrottlingException") == 200
+    assert set_fault(cloud, "ThrottlingException") == 200
     with pytest.raises(ClientError) as error:
         converse(cloud, "a bee")
     assert error.value.response["Error"]["Code"] == "ThrottlingException"
-    switch(cloud, "empty")
+    set_fault(cloud, "empty")
     assert converse(cloud, "a bee")["output"]["message"]["content"] == []
-    switch(cloud, "guardrail")
+    set_fault(cloud, "guardrail")
     assert converse(cloud, "a bee")["stopReason"] == "guardrail_intervened"
-    switch(cloud, "max_tokens")
+    set_fault(cloud, "max_tokens")
     assert converse(cloud, "a bee")["stopReason"] == "max_tokens"
-    assert switch(cloud, "no such fault") == 400
-    switch(cloud, None)
+    assert set_fault(cloud, "no such fault") == 400
+    set_fault(cloud, None)
     assert converse(cloud, "a bee")["stopReason"] == "end_turn"

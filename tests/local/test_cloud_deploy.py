@@ -1,4 +1,4 @@
-"""A synthesised assembly deploys, and a drop goes the whole way to a function."""
+"""A synthesised assembly can be deployed, and a drop then reaches a Lambda function."""
 
 import json
 import time
@@ -10,6 +10,7 @@ import pytest
 
 from local.cloud.process import EmbeddedCloud
 from local.command.deploy import DeployFailed, deploy, zipped
+from tests.local.stack_template import template
 
 HANDLER = """
 import json, os, time
@@ -39,278 +40,8 @@ def handler(event, context):
 """
 
 
-def get_att(name: str, attribute: str = "Arn") -> dict[str, Any]:
-    return {"Fn::GetAtt": [name, attribute]}
-
-
-def template(name: str, code: dict[str, str]) -> dict[str, Any]:
-    """Everything that we use in CloudFormation, once."""
-    queue_policy = {
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": get_att("Queue"),
-                "Condition": {"ArnEquals": {"aws:SourceArn": get_att("Rule")}},
-            },
-            {
-                "Effect": "Deny",
-                "Principal": {"AWS": "*"},
-                "Action": "sqs:*",
-                "Resource": get_att("Queue"),
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            },
-        ],
-        "Version": "2012-10-17",
-    }
-    tls_only = {
-        "Statement": [
-            {
-                "Action": "s3:*",
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                "Effect": "Deny",
-                "Principal": {"AWS": "*"},
-                "Resource": [get_att("Bucket")],
-            }
-        ],
-        "Version": "2012-10-17",
-    }
-    resources = {
-        "Bucket": {
-            "Type": "AWS::S3::Bucket",
-            "Properties": {
-                "BucketName": name,
-                "BucketEncryption": {
-                    "ServerSideEncryptionConfiguration": [
-                        {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
-                    ]
-                },
-                "LifecycleConfiguration": {
-                    "Rules": [
-                        {
-                            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-                            "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
-                            "ExpirationInDays": 365,
-                            "Status": "Enabled",
-                        }
-                    ]
-                },
-                "NotificationConfiguration": {
-                    "EventBridgeConfiguration": {"EventBridgeEnabled": True}
-                },
-                "PublicAccessBlockConfiguration": {"BlockPublicAcls": True},
-                "VersioningConfiguration": {"Status": "Enabled"},
-            },
-        },
-        "BucketPolicy": {
-            "Type": "AWS::S3::BucketPolicy",
-            "Properties": {"Bucket": {"Ref": "Bucket"}, "PolicyDocument": tls_only},
-        },
-        "DeadLetters": {
-            "Type": "AWS::SQS::Queue",
-            "Properties": {"MessageRetentionPeriod": 1209600, "SqsManagedSseEnabled": True},
-        },
-        "Queue": {
-            "Type": "AWS::SQS::Queue",
-            "Properties": {
-                "RedrivePolicy": {
-                    "deadLetterTargetArn": get_att("DeadLetters"),
-                    "maxReceiveCount": 2,
-                },
-                "VisibilityTimeout": 3,
-            },
-        },
-        "QueuePolicy": {
-            "Type": "AWS::SQS::QueuePolicy",
-            "Properties": {"PolicyDocument": queue_policy, "Queues": [{"Ref": "Queue"}]},
-        },
-        "Watcher": {"Type": "AWS::SQS::Queue"},
-        "WatcherPolicy": {
-            "Type": "AWS::SQS::QueuePolicy",
-            "Properties": {
-                "PolicyDocument": {
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "events.amazonaws.com"},
-                            "Action": "sqs:SendMessage",
-                            "Resource": get_att("Watcher"),
-                        }
-                    ]
-                },
-                "Queues": [{"Ref": "Watcher"}],
-            },
-        },
-        "Rule": {
-            "Type": "AWS::Events::Rule",
-            "Properties": {
-                "EventPattern": {
-                    "source": ["aws.s3"],
-                    "detail-type": ["Object Created"],
-                    "detail": {
-                        "bucket": {"name": [{"Ref": "Bucket"}]},
-                        "object": {"key": [{"wildcard": "jobs/*.yaml"}]},
-                    },
-                },
-                "State": "ENABLED",
-                "Targets": [
-                    {
-                        "Arn": get_att("Queue"),
-                        "DeadLetterConfig": {"Arn": get_att("DeadLetters")},
-                        "Id": "Target0",
-                        "RetryPolicy": {"MaximumRetryAttempts": 3},
-                    },
-                    {"Arn": get_att("Watcher"), "Id": "Target1"},
-                ],
-            },
-        },
-        "Sweep": {
-            "Type": "AWS::Events::Rule",
-            "Properties": {
-                "ScheduleExpression": "rate(5 minutes)",
-                "State": "ENABLED",
-                "Targets": [{"Arn": get_att("Function"), "Id": "Target0"}],
-            },
-        },
-        "SweepMay": {
-            "Type": "AWS::Lambda::Permission",
-            "Properties": {
-                "Action": "lambda:InvokeFunction",
-                "FunctionName": get_att("Function"),
-                "Principal": "events.amazonaws.com",
-                "SourceArn": get_att("Sweep"),
-            },
-        },
-        "Role": {
-            "Type": "AWS::IAM::Role",
-            "Properties": {
-                "AssumeRolePolicyDocument": {
-                    "Statement": [
-                        {
-                            "Action": "sts:AssumeRole",
-                            "Effect": "Allow",
-                            "Principal": {"Service": "lambda.amazonaws.com"},
-                        }
-                    ],
-                    "Version": "2012-10-17",
-                },
-            },
-        },
-        "RolePolicy": {
-            "Type": "AWS::IAM::Policy",
-            "Properties": {
-                "PolicyDocument": {
-                    "Statement": [
-                        {
-                            "Action": "dynamodb:PutItem",
-                            "Effect": "Allow",
-                            "Resource": get_att("Table"),
-                        }
-                    ],
-                    "Version": "2012-10-17",
-                },
-                "PolicyName": f"{name}-policy",
-                "Roles": [{"Ref": "Role"}],
-            },
-        },
-        "LogGroup": {
-            "Type": "AWS::Logs::LogGroup",
-            "Properties": {"LogGroupName": f"/reeldrop/{name}", "RetentionInDays": 30},
-        },
-        "Function": {
-            "Type": "AWS::Lambda::Function",
-            "Properties": {
-                "Architectures": ["arm64"],
-                "Code": code,
-                "Environment": {"Variables": {"TABLE": {"Ref": "Table"}}},
-                "Handler": "handlers.entry.handler",
-                "LoggingConfig": {"LogFormat": "JSON", "LogGroup": {"Ref": "LogGroup"}},
-                "MemorySize": 256,
-                "ReservedConcurrentExecutions": 5,
-                "Role": get_att("Role"),
-                "Runtime": "python3.13",
-                "Timeout": 3,
-            },
-        },
-        "Mapping": {
-            "Type": "AWS::Lambda::EventSourceMapping",
-            "Properties": {
-                "BatchSize": 1,
-                "EventSourceArn": get_att("Queue"),
-                "FunctionName": {"Ref": "Function"},
-                "FunctionResponseTypes": ["ReportBatchItemFailures"],
-                "ScalingConfig": {"MaximumConcurrency": 2},
-            },
-        },
-        "Table": {
-            "Type": "AWS::DynamoDB::Table",
-            "Properties": {
-                "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
-                "BillingMode": "PAY_PER_REQUEST",
-                "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
-                "PointInTimeRecoverySpecification": {"PointInTimeRecoveryEnabled": True},
-                "SSESpecification": {"SSEEnabled": True},
-                "TimeToLiveSpecification": {"AttributeName": "expires_at", "Enabled": True},
-            },
-        },
-        "Topic": {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": "reeldrop"}},
-        "TopicPolicy": {
-            "Type": "AWS::SNS::TopicPolicy",
-            "Properties": {
-                "PolicyDocument": {
-                    "Statement": [
-                        {
-                            "Action": "sns:Publish",
-                            "Effect": "Allow",
-                            "Principal": {"Service": "cloudwatch.amazonaws.com"},
-                            "Resource": {"Ref": "Topic"},
-                        }
-                    ],
-                    "Version": "2012-10-17",
-                },
-                "Topics": [{"Ref": "Topic"}],
-            },
-        },
-        "Alarm": {
-            "Type": "AWS::CloudWatch::Alarm",
-            "Properties": {
-                "AlarmActions": [{"Ref": "Topic"}],
-                "ComparisonOperator": "GreaterThanOrEqualToThreshold",
-                "Dimensions": [{"Name": "QueueName", "Value": get_att("DeadLetters", "QueueName")}],
-                "EvaluationPeriods": 1,
-                "MetricName": "ApproximateNumberOfMessagesVisible",
-                "Namespace": "AWS/SQS",
-                "Period": 300,
-                "Statistic": "Maximum",
-                "Threshold": 1,
-                "TreatMissingData": "notBreaching",
-            },
-        },
-    }
-    outputs = {
-        "Bucket": {"Value": {"Ref": "Bucket"}},
-        "Table": {"Value": {"Ref": "Table"}},
-        "Queue": {"Value": {"Ref": "Queue"}},
-        "Watcher": {"Value": {"Ref": "Watcher"}},
-        "DeadLetters": {"Value": {"Ref": "DeadLetters"}},
-        "Function": {"Value": {"Ref": "Function"}},
-        "Version": {"Value": "1"},
-    }
-    return {
-        "Resources": resources,
-        "Outputs": outputs,
-        "Parameters": {
-            "BootstrapVersion": {
-                "Type": "AWS::SSM::Parameter::Value<String>",
-                "Default": "/cdk-bootstrap/hnb659fds/version",
-            }
-        },
-    }
-
-
 def assemble(folder: Path, name: str, **changes: Any) -> Path:
-    """Write an assembly as the CDK does; `changes` replace parts of the template."""
+    """Write an assembly in the format of the CDK. `changes` replace parts of the template."""
     handlers = folder / "asset.1" / "handlers"
     handlers.mkdir(parents=True, exist_ok=True)
     (handlers / "__init__.py").write_text("")
@@ -404,7 +135,7 @@ def test_a_drop_reaches_the_function_and_every_target(deployed: Deployed, eventu
     deployed.drop("first")
     item = eventually(lambda: deployed.seen("first"))
     environment = json.loads(item["environment"]["S"])
-    # How a function finds the cloud: boto3 needs nothing in the code.
+    # boto3 in the function finds the cloud through these variables.
     assert environment["AWS_ENDPOINT_URL"] == deployed.cloud.endpoint
     assert environment["AWS_ACCESS_KEY_ID"] == "000000000000"
     assert environment["AWS_REGION"] == "us-east-1"
@@ -417,14 +148,14 @@ def test_a_warm_drop_takes_well_under_a_second(deployed: Deployed, eventually: A
     eventually(lambda: deployed.seen("warm-0"))
     waits = []
     for number in range(1, 6):
-        began = deployed.drop(f"warm-{number}")
+        started = deployed.drop(f"warm-{number}")
         item = eventually(lambda number=number: deployed.seen(f"warm-{number}"))
-        waits.append(float(item["at"]["N"]) - began)
+        waits.append(float(item["at"]["N"]) - started)
     print("drop to function, s:", [round(wait, 3) for wait in waits])
     assert sorted(waits)[2] < 1
 
 
-def test_a_partial_failure_and_a_crash_end_in_the_dead_letters(
+def test_a_partial_failure_ends_in_the_dead_letter_queue(
     deployed: Deployed, eventually: Any
 ) -> None:
     deployed.drop("poison")
@@ -445,7 +176,7 @@ def test_a_partial_failure_and_a_crash_end_in_the_dead_letters(
     assert not deployed.seen("good", "2")
 
 
-def test_a_mapping_keeps_to_its_concurrency(deployed: Deployed, eventually: Any) -> None:
+def test_a_mapping_respects_its_maximum_concurrency(deployed: Deployed, eventually: Any) -> None:
     names = [f"slow-{number}" for number in range(4)]
     for name in names:
         deployed.drop(name)
@@ -475,7 +206,7 @@ def test_deploying_again_changes_nothing_and_a_change_is_an_update(
 def test_a_stack_that_fails_says_which_resource(
     cloud: EmbeddedCloud, tmp_path: Path, unique: str
 ) -> None:
-    # ministack takes most properties as they come, but not this one.
+    # ministack does not check most properties, but it checks this one.
     broken = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 999_999}}
     assemble(tmp_path, unique, Resources={"Broken": broken}, Outputs={})
     with pytest.raises(
@@ -484,7 +215,7 @@ def test_a_stack_that_fails_says_which_resource(
         deploy(tmp_path, cloud.endpoint, deadline_seconds=20)
 
 
-def test_a_zip_depends_on_contents_only(tmp_path: Path) -> None:
+def test_a_zip_depends_only_on_contents(tmp_path: Path) -> None:
     import os
 
     for name in ("one", "two"):
@@ -498,6 +229,6 @@ def test_a_zip_depends_on_contents_only(tmp_path: Path) -> None:
     assert zipped(tmp_path / "one") != zipped(tmp_path / "two")
 
 
-def test_the_cloud_answers_for_its_health(cloud: EmbeddedCloud) -> None:
+def test_the_cloud_answers_health_checks(cloud: EmbeddedCloud) -> None:
     with urllib.request.urlopen(f"{cloud.endpoint}/_ministack/health") as answer:
         assert answer.status == 200

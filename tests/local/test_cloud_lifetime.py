@@ -1,4 +1,4 @@
-"""The embedded cloud leaves nothing behind, and keeps what it should."""
+"""The embedded cloud leaves no processes or files behind, and keeps its state if asked to."""
 
 import json
 import os
@@ -14,22 +14,23 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local import ROOT
 from local.cloud.process import CloudFailed, EmbeddedCloud
 
-REPOSITORY = Path(__file__).parents[2]
 ROLE = "arn:aws:iam::000000000000:role/any"
 
-# Holds a cloud with a warm Lambda function and a running job, says so, and waits to be killed.
+# Starts a cloud with a warm Lambda function and a running job, prints its process id, and waits to
+# be killed.
 HOLDER = """
 import json, sys, time
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 from local.cloud.process import EmbeddedCloud
-import test_cloud_lifetime as here
+import test_cloud_lifetime as setup
 cloud = EmbeddedCloud(Path(sys.argv[1]))
 cloud.start()
-here.make_lambda(cloud, "warm")
-here.start_job(cloud, "long")
+setup.make_lambda(cloud, "warm")
+setup.start_job(cloud, "long")
 print(json.dumps({"pid": cloud.pid}), flush=True)
 time.sleep(60)
 """
@@ -76,19 +77,19 @@ def start_job(cloud: EmbeddedCloud, name: str) -> None:
     while not processes_in(cloud.state / "jobs"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    time.sleep(0.5)  # let it start its own child
+    time.sleep(0.5)  # time for the job to start its own child
 
 
 def processes_in(folder: Path) -> dict[int, str]:
-    """Processes that work in, or were told of, anything below `folder`."""
+    """Return the processes that work below `folder` or name it in their command."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            place = str((process / "cwd").readlink())
+            directory = str((process / "cwd").readlink())
         except OSError:
             continue
-        if command and (str(folder) in command or place.startswith(str(folder))):
+        if command and (str(folder) in command or directory.startswith(str(folder))):
             found[int(process.name)] = command
     return found
 
@@ -98,10 +99,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @pytest.fixture
 def holder(tmp_path: Path) -> Any:
-    """A process that holds a busy cloud, with the cloud's process id."""
+    """A process that has started a busy cloud, the cloud's process id, and its state folder."""
     state = tmp_path / "cloud"
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(state), str(REPOSITORY), str(Path(__file__).parent)],
+        [sys.executable, "-c", HOLDER, str(state), str(ROOT), str(Path(__file__).parent)],
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -128,7 +129,7 @@ def test_no_child_outlives_a_killed_server(holder: Any, eventually: Any) -> None
     os.kill(cloud_pid, signal.SIGKILL)
 
     def left() -> set[int]:
-        # The grandchild of a job is beyond our reach here; it holds nothing of ours.
+        # The child of a job is not killed with the server, so it is left out.
         alive = processes_in(state)
         return {pid for pid, command in alive.items() if not command.startswith("sleep ")} - {
             process.pid
@@ -138,13 +139,13 @@ def test_no_child_outlives_a_killed_server(holder: Any, eventually: Any) -> None
     for pid, command in processes_in(state).items():
         if command.startswith("sleep "):
             os.kill(pid, signal.SIGKILL)
-    # The next start clears what the killed one left.
+    # The next start removes what the killed server left behind.
     with EmbeddedCloud(state):
         assert not (state / "jobs").exists()
         assert not list((state / "tmp").iterdir())
 
 
-def test_a_signal_ends_it_cleanly_in_the_middle_of_work(tmp_path: Path, eventually: Any) -> None:
+def test_a_signal_ends_a_busy_cloud_cleanly(tmp_path: Path, eventually: Any) -> None:
     cloud = EmbeddedCloud(tmp_path)
     cloud.start()
     make_lambda(cloud, "busy", "if event.get('a') == 2: import time; time.sleep(30)")
@@ -156,7 +157,7 @@ def test_a_signal_ends_it_cleanly_in_the_middle_of_work(tmp_path: Path, eventual
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.log"]
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_the_reason(tmp_path: Path) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -180,7 +181,7 @@ def test_it_listens_on_this_machine_only(cloud: EmbeddedCloud) -> None:
 
 
 def fill(cloud: EmbeddedCloud) -> str:
-    """Make one of everything that has to survive; returns the endpoint."""
+    """Create one of everything that must survive a restart, and return the endpoint."""
     s3, sqs, events = cloud.client("s3"), cloud.client("sqs"), cloud.client("events")
     s3.create_bucket(Bucket="kept")
     s3.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Enabled"})
@@ -230,7 +231,7 @@ def fill(cloud: EmbeddedCloud) -> str:
     return cloud.endpoint
 
 
-def check(cloud: EmbeddedCloud) -> None:
+def check_survived(cloud: EmbeddedCloud) -> None:
     s3, sqs = cloud.client("s3"), cloud.client("sqs")
     found = s3.get_object(Bucket="kept", Key="k")
     assert found["Body"].read() == b"two" and found["Metadata"] == {"m": "v"}
@@ -262,7 +263,7 @@ def test_state_survives_a_restart(tmp_path: Path, eventually: Any) -> None:
     assert not processes_in(tmp_path)
     with EmbeddedCloud(tmp_path, persist=True) as cloud:
         assert cloud.endpoint == endpoint
-        check(cloud)
+        check_survived(cloud)
         lost = cloud.client("sagemaker").describe_processing_job(ProcessingJobName="running")
         assert lost["ProcessingJobStatus"] == "Failed"
         assert "the embedded cloud stopped" in lost["FailureReason"]
@@ -270,12 +271,12 @@ def test_state_survives_a_restart(tmp_path: Path, eventually: Any) -> None:
             start_job(cloud, "running")
         sqs = cloud.client("sqs")
         queue = sqs.get_queue_url(QueueName="events")["QueueUrl"]
-        told: list[str] = []
+        statuses: list[str] = []
 
         def failed_event() -> bool:
             for message in sqs.receive_message(QueueUrl=queue).get("Messages", []):
-                told.append(json.loads(message["Body"])["detail"]["ProcessingJobStatus"])
-            return told == ["InProgress", "Failed"]
+                statuses.append(json.loads(message["Body"])["detail"]["ProcessingJobStatus"])
+            return statuses == ["InProgress", "Failed"]
 
         eventually(failed_event)
 
@@ -298,10 +299,10 @@ def test_a_kill_loses_little(tmp_path: Path, eventually: Any) -> None:
         if command.startswith("sleep "):
             os.kill(pid, signal.SIGKILL)
     with EmbeddedCloud(tmp_path, persist=True) as cloud:
-        check(cloud)
+        check_survived(cloud)
 
 
-def test_without_persistence_a_start_is_a_clean_one(tmp_path: Path) -> None:
+def test_without_persistence_a_start_begins_empty(tmp_path: Path) -> None:
     for _ in range(2):
         with EmbeddedCloud(tmp_path) as cloud:
             cloud.client("s3").create_bucket(Bucket="fresh")

@@ -1,4 +1,4 @@
-"""A notification becomes one file in the outbox."""
+"""Each notification becomes one file in the outbox."""
 
 import email
 import json
@@ -6,16 +6,17 @@ from email import policy
 from pathlib import Path
 from typing import Any
 
-from local.cloud.mail import Mail, queue_url
+from local.cloud.mail import Mail, queue_url, subscribe_mail
 from local.cloud.process import EmbeddedCloud
-from local.command.deploy import subscribe_mail
 
 
 def outbox(cloud: EmbeddedCloud, word: str) -> list[Path]:
     return sorted((cloud.state / "outbox").glob(f"*{word}*.eml"))
 
 
-def test_a_published_message_is_a_mail(cloud: EmbeddedCloud, unique: str, eventually: Any) -> None:
+def test_a_published_message_becomes_a_mail(
+    cloud: EmbeddedCloud, unique: str, eventually: Any
+) -> None:
     sns = cloud.client("sns")
     topic = sns.create_topic(Name=unique)["TopicArn"]
     for _ in range(2):
@@ -46,7 +47,7 @@ def test_a_published_message_is_a_mail(cloud: EmbeddedCloud, unique: str, eventu
     assert "Grüße" in text and link in text
 
 
-def test_a_filter_policy_on_attributes_keeps_a_message_away(
+def test_a_filter_policy_on_attributes_excludes_messages(
     cloud: EmbeddedCloud, unique: str, eventually: Any
 ) -> None:
     sns = cloud.client("sns")
@@ -82,7 +83,7 @@ def notification(unique: str) -> str:
     )
 
 
-def test_a_second_delivery_changes_nothing(tmp_path: Path, unique: str) -> None:
+def test_a_repeated_delivery_changes_nothing(tmp_path: Path, unique: str) -> None:
     mail = Mail(tmp_path, "http://127.0.0.1:1")
     for _ in range(3):
         mail.receive(notification(unique))
@@ -90,32 +91,36 @@ def test_a_second_delivery_changes_nothing(tmp_path: Path, unique: str) -> None:
     assert path.name == f"20261101T120000Z-{unique}-{unique}.eml"
 
 
-def test_what_is_no_notification_stops_no_mail(
+def test_a_body_that_is_not_a_notification_is_dropped(
     cloud: EmbeddedCloud, unique: str, eventually: Any
 ) -> None:
     sqs = cloud.client("sqs")
-    for body in ("what is this", '{"Type": "Other"}', notification(unique)):
+    for body in ("not a notification", '{"Type": "Other"}', notification(unique)):
         sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=body)
     assert len(eventually(lambda: outbox(cloud, unique))) == 1
 
 
-def test_what_cannot_be_written_waits(tmp_path: Path, unique: str, eventually: Any) -> None:
-    """Such as on a full disk: here the outbox is a file until later."""
+def test_a_mail_that_cannot_be_written_is_tried_again(
+    tmp_path: Path, unique: str, eventually: Any
+) -> None:
+    """A file with the name of the outbox folder makes writing fail until it is removed."""
     (tmp_path / "outbox").write_text("in the way")
     with EmbeddedCloud(tmp_path, stop_grace_seconds=1) as cloud:
         sqs = cloud.client("sqs")
         sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=notification(unique))
-        eventually(lambda: "mail waits" in cloud.log_tail())
+        eventually(lambda: "mail could not be written" in cloud.log_tail())
         (tmp_path / "outbox").unlink()
         assert len(eventually(lambda: outbox(cloud, unique))) == 1
 
 
-def test_mail_survives_the_cloud(tmp_path: Path, unique: str, eventually: Any) -> None:
+def test_a_mail_that_was_not_written_survives_a_restart(
+    tmp_path: Path, unique: str, eventually: Any
+) -> None:
     (tmp_path / "outbox").write_text("in the way")
     with EmbeddedCloud(tmp_path, persist=True, stop_grace_seconds=1) as cloud:
         sqs = cloud.client("sqs")
         sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=notification(unique))
-        eventually(lambda: "mail waits" in cloud.log_tail())
+        eventually(lambda: "mail could not be written" in cloud.log_tail())
     (tmp_path / "outbox").unlink()
     with EmbeddedCloud(tmp_path, persist=True, stop_grace_seconds=1) as cloud:
         assert len(eventually(lambda: outbox(cloud, unique))) == 1

@@ -1,4 +1,4 @@
-"""Processing jobs of the embedded cloud behave as SageMaker's do, as far as we rely on it."""
+"""Processing jobs of the embedded cloud behave as in SageMaker, as far as we rely on it."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud.process import EmbeddedCloud
 
-# Writes one result as the worker does, waits, then writes another.
+# Writes one result as the worker does, waits, and writes a second one.
 TWO_STEPS = """
 import os, pathlib, sys, time
 assert sys.argv[1] == "--root", sys.argv
@@ -36,7 +36,7 @@ def code(error: pytest.ExceptionInfo[ClientError]) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
-def test_a_job_runs_and_its_outputs_travel_while_it_runs(
+def test_a_job_runs_and_its_outputs_are_uploaded_while_it_runs(
     jobs: Any, unique: str, eventually: Any, record: Any
 ) -> None:
     pattern = {"source": ["aws.sagemaker"], "detail": {"ProcessingJobName": [{"prefix": unique}]}}
@@ -54,7 +54,7 @@ def test_a_job_runs_and_its_outputs_travel_while_it_runs(
     assert jobs.status(unique) == "InProgress"
     assert jobs.keys("output/") == {"output/a/result.json"}
     assert jobs.keys("late/") == set()
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     description = jobs.describe(unique)
     assert description["ProcessingJobStatus"] == "Completed"
     assert description["ExitMessage"] == "both are there"
@@ -65,7 +65,7 @@ def test_a_job_runs_and_its_outputs_travel_while_it_runs(
     assert jobs.keys("late/") == {"late/c.txt"}
 
     def statuses() -> list[str]:
-        return [event["detail"]["ProcessingJobStatus"] for event in recorder.look()]
+        return [event["detail"]["ProcessingJobStatus"] for event in recorder.received()]
 
     eventually(lambda: len(statuses()) == 2)
     assert statuses() == ["InProgress", "Completed"]
@@ -80,12 +80,12 @@ def test_a_job_runs_and_its_outputs_travel_while_it_runs(
     assert {"ProcessingInputs", "ProcessingOutputConfig", "AppSpecification"} <= set(detail)
 
 
-def test_what_a_program_prints_is_in_the_log_group(
+def test_the_output_of_a_program_is_in_the_log_group(
     jobs: Any, unique: str, eventually: Any, cloud: EmbeddedCloud
 ) -> None:
     program = "import sys; print('to out'); print('to err', file=sys.stderr); print('25%\\r50%')"
     jobs.start(unique, program)
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     logs = cloud.client("logs")
     group = "/aws/sagemaker/ProcessingJobs"
     streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{unique}/")
@@ -95,7 +95,7 @@ def test_what_a_program_prints_is_in_the_log_group(
     assert {event["message"] for event in events["events"]} == {"to out", "to err", "50%"}
 
 
-def test_inputs_land_as_in_the_container(
+def test_inputs_are_placed_as_in_the_container(
     jobs: Any, bucket: str, unique: str, eventually: Any, cloud: EmbeddedCloud
 ) -> None:
     s3 = cloud.client("s3")
@@ -116,7 +116,7 @@ facts["threads"] = os.environ.get("OMP_NUM_THREADS")
         jobs.input("in", f"s3://{bucket}/in", "/opt/ml/processing/tree"),
     ]
     jobs.sagemaker.create_processing_job(**request)
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     assert jobs.status(unique) == "Completed", jobs.describe(unique).get("FailureReason")
     facts = json.loads(s3.get_object(Bucket=bucket, Key="output/facts.json")["Body"].read())
     assert facts["files"] == ["input/one.json", "tree/a.txt", "tree/deep/b.txt"]
@@ -141,30 +141,30 @@ facts["threads"] = os.environ.get("OMP_NUM_THREADS")
             None,
         ),
     ],
-    ids=["exit status", "killed", "message that is no text"],
+    ids=["exit status", "killed", "message that is not text"],
 )
 def test_a_program_that_fails_fails_the_job(
     jobs: Any, unique: str, eventually: Any, program: str, reason: str, message: str | None
 ) -> None:
     jobs.start(unique, program, Environment={"M": "/opt/ml/output/message"})
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     description = jobs.describe(unique)
     assert description["ProcessingJobStatus"] == "Failed"
     assert reason in description["FailureReason"]
     assert description.get("ExitMessage") == message
 
 
-def test_an_input_that_is_not_there_fails_the_job(jobs: Any, unique: str, eventually: Any) -> None:
+def test_a_missing_input_fails_the_job(jobs: Any, unique: str, eventually: Any) -> None:
     request = jobs.request(unique)
     request["ProcessingInputs"] += [
         jobs.input("weights", f"s3://{jobs.bucket}/nothing/", "/opt/ml/processing/model")
     ]
     jobs.sagemaker.create_processing_job(**request)
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     assert "No S3 objects found" in jobs.describe(unique)["FailureReason"]
 
 
-def test_a_stopped_job_may_clean_up_and_keeps_its_outputs(
+def test_a_stopped_job_can_clean_up_and_its_outputs_are_kept(
     jobs: Any, unique: str, eventually: Any
 ) -> None:
     program = """
@@ -181,7 +181,7 @@ time.sleep(60)
     eventually(lambda: jobs.keys("output/"))
     jobs.sagemaker.stop_processing_job(ProcessingJobName=unique)
     assert jobs.status(unique) in {"Stopping", "Stopped"}
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     assert jobs.status(unique) == "Stopped"
     assert "output/last.txt" in jobs.keys("output/")
     with pytest.raises(ClientError) as error:
@@ -189,33 +189,31 @@ time.sleep(60)
     assert code(error) == "ValidationException"
 
 
-def test_a_program_that_ignores_being_stopped_is_killed(
-    jobs: Any, unique: str, eventually: Any
-) -> None:
+def test_a_program_that_ignores_sigterm_is_killed(jobs: Any, unique: str, eventually: Any) -> None:
     program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
     jobs.start(unique, program)
     time.sleep(0.5)
     jobs.sagemaker.stop_processing_job(ProcessingJobName=unique)
-    eventually(lambda: jobs.is_over(unique), seconds=30)
+    eventually(lambda: jobs.has_ended(unique), seconds=30)
     assert jobs.status(unique) == "Stopped"
 
 
-def test_a_job_does_not_run_longer_than_it_may(jobs: Any, unique: str, eventually: Any) -> None:
+def test_a_job_that_runs_too_long_fails(jobs: Any, unique: str, eventually: Any) -> None:
     jobs.start(unique, SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 1})
-    eventually(lambda: jobs.is_over(unique), seconds=30)
+    eventually(lambda: jobs.has_ended(unique), seconds=30)
     description = jobs.describe(unique)
     assert description["ProcessingJobStatus"] == "Failed"
     assert "MaxRuntimeExceeded" in description["FailureReason"]
 
 
-def test_a_name_is_used_for_ever(jobs: Any, unique: str, eventually: Any) -> None:
+def test_a_name_can_be_used_only_once(jobs: Any, unique: str, eventually: Any) -> None:
     jobs.start(unique, "")
     for _ in range(2):
         with pytest.raises(ClientError) as error:
             jobs.start(unique, "")
         assert code(error) == "ResourceInUse"
         assert isinstance(error.value, jobs.sagemaker.exceptions.ResourceInUse)
-        eventually(lambda: jobs.is_over(unique))
+        eventually(lambda: jobs.has_ended(unique))
 
 
 def test_an_unknown_job_is_not_found(jobs: Any) -> None:
@@ -245,15 +243,16 @@ def test_a_quota_limits_what_runs_at_once(
         with pytest.raises(ClientError) as error:
             jobs.start(f"{unique}-2", ProcessingResources=resources)
         assert code(error) == "ResourceLimitExceeded"
-        # A refused name is free, and the next wish is taken when the first has no room.
-        wishes = [
-            {"InstanceType": kind, "InstanceCount": 1}
-            for kind in ("ml.g6.xlarge", "ml.g4dn.xlarge", "ml.g5.xlarge")
+        # The name of a refused request stays free. The next preference is used when the quota has
+        # no room for the first one.
+        preferences = [
+            {"InstanceType": instance_type, "InstanceCount": 1}
+            for instance_type in ("ml.g6.xlarge", "ml.g4dn.xlarge", "ml.g5.xlarge")
         ]
-        preferences = {"InstancePreferences": wishes, "VolumeSizeInGB": 1}
-        jobs.start(f"{unique}-2", ProcessingResources={"ClusterConfig": preferences})
+        cluster = {"InstancePreferences": preferences, "VolumeSizeInGB": 1}
+        jobs.start(f"{unique}-2", ProcessingResources={"ClusterConfig": cluster})
         jobs.sagemaker.stop_processing_job(ProcessingJobName=f"{unique}-1")
-        eventually(lambda: jobs.is_over(f"{unique}-1"))
+        eventually(lambda: jobs.has_ended(f"{unique}-1"))
         jobs.start(f"{unique}-3", ProcessingResources=resources)
     finally:
         set_quota(cloud, {})
@@ -292,7 +291,7 @@ def test_a_quota_limits_what_runs_at_once(
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_the_real_limits_hold(jobs: Any, unique: str, changes: dict[str, Any]) -> None:
+def test_the_limits_of_sagemaker_apply(jobs: Any, unique: str, changes: dict[str, Any]) -> None:
     request = jobs.request(unique) | changes
     with pytest.raises(ClientError) as error:
         jobs.sagemaker.create_processing_job(**request)
@@ -304,7 +303,7 @@ def test_jobs_are_listed_and_tagged(jobs: Any, unique: str, eventually: Any) -> 
         jobs.start(f"{unique}-{number}", "", Tags=[{"Key": "a", "Value": "1"}])
         for number in range(3)
     ]
-    eventually(lambda: all(jobs.is_over(f"{unique}-{number}") for number in range(3)))
+    eventually(lambda: all(jobs.has_ended(f"{unique}-{number}") for number in range(3)))
     pages = jobs.sagemaker.get_paginator("list_processing_jobs").paginate(
         NameContains=unique,
         StatusEquals="Completed",
@@ -321,19 +320,19 @@ def test_jobs_are_listed_and_tagged(jobs: Any, unique: str, eventually: Any) -> 
 
 def test_jobs_run_at_the_same_time(jobs: Any, unique: str, eventually: Any) -> None:
     names = [f"{unique}-{number}" for number in range(3)]
-    began = time.monotonic()
+    started = time.monotonic()
     for name in names:
         jobs.start(name, "import time; time.sleep(1.5)")
-    eventually(lambda: all(jobs.is_over(name) for name in names))
-    assert time.monotonic() - began < 4.4
+    eventually(lambda: all(jobs.has_ended(name) for name in names))
+    assert time.monotonic() - started < 4.4
 
 
-def test_nothing_of_a_job_stays_on_the_disk(
+def test_the_folder_of_a_job_is_removed(
     cloud: EmbeddedCloud, jobs: Any, unique: str, eventually: Any
 ) -> None:
     jobs.start(unique, "import time; time.sleep(1)")
     folder: Path = cloud.state / "jobs" / unique
     eventually(folder.exists)
-    eventually(lambda: jobs.is_over(unique))
+    eventually(lambda: jobs.has_ended(unique))
     eventually(lambda: not folder.exists())
     assert not folder.exists()

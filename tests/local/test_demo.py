@@ -1,4 +1,4 @@
-"""What `make demo` drops and what it shows, without a cloud; tests/e2e runs it with one."""
+"""What `make demo` drops and shows, tested without a cloud. tests/e2e tests it with one."""
 
 import io
 from datetime import UTC, datetime
@@ -22,28 +22,28 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def belongings(spec: Path) -> list[str]:
-    inbox = JobsFolder.around(spec)
-    key = inbox.key(spec)
-    return [target for _, target in demo._belongings(inbox, key, demo._drafted(inbox, key))]
+    jobs = JobsFolder.around(spec)
+    key = jobs.key(spec)
+    return [target for _, target in demo._belongings(jobs, key, demo._drafted(jobs, key))]
 
 
-def test_what_belongs_to_a_spec_is_dropped_before_it() -> None:
+def test_defaults_and_references_belong_to_a_spec() -> None:
     assert belongings(SAMPLES / "star-from-a-picture.yaml") == ["jobs/star.png"]
     assert belongings(SAMPLES / "team" / "weekly.yaml") == ["jobs/_defaults.yaml"]
 
 
-def test_a_picture_alone_does_not_belong_to_itself() -> None:
+def test_an_image_alone_does_not_belong_to_itself() -> None:
     assert belongings(SAMPLES / "photos" / "square.jpg") == ["jobs/_defaults.yaml"]
 
 
-def test_what_belongs_to_a_spec_that_cannot_be_read_is_not_known(tmp_path: Path) -> None:
+def test_nothing_belongs_to_a_spec_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("prompt: [\n")
     assert belongings(tmp_path / "bad.yaml") == []
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the demo on a cloud that does nothing, and whose job ends as is said."""
+    """Run the demo on a cloud that does nothing. The job ends in the given state."""
     monkeypatch.setattr(demo, "_MAIL_SECONDS", 0.1)
     monkeypatch.setattr(demo, "_copy", lambda *_: None)
 
@@ -67,17 +67,17 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             warnings=(Notice(code="outside-its-world", message="Name a shape."),),
         )
         monkeypatch.setattr(demo, "_follow", lambda *_: status)
-        said = io.StringIO()
-        console = Console(file=said, soft_wrap=True)
-        return demo._run(spec, tmp_path / "out", cloud, folder, console), said.getvalue()
+        output = io.StringIO()
+        console = Console(file=output, soft_wrap=True)
+        return demo._run(spec, tmp_path / "out", cloud, folder, console), output.getvalue()
 
     return demo_of
 
 
-def test_without_a_mail_all_the_rest_is_fetched(run: Any, tmp_path: Path) -> None:
-    status, said = run(SAMPLES / "program.json", State.SUCCEEDED)
+def test_without_mail_all_other_files_are_fetched(run: Any, tmp_path: Path) -> None:
+    status, output = run(SAMPLES / "program.json", State.SUCCEEDED)
     assert status == 0
-    assert "notify is false" in said and "note     Name a shape." in said
+    assert "notify is false" in output and "note     Name a shape." in output
     names = {file.name for file in (tmp_path / "out").iterdir()}
     assert names == {f"program.{suffix}" for suffix in ("mp4", "json", "jpg", "gif")}
 
@@ -86,10 +86,10 @@ def test_without_a_mail_all_the_rest_is_fetched(run: Any, tmp_path: Path) -> Non
     ("state", "fetched"),
     [(State.SUCCEEDED, "bee.mp4"), (State.REJECTED, "bee.txt"), (State.PLANNED, "bee.yaml")],
 )
-def test_a_mail_that_is_missing_is_a_failure_after_all_the_rest(
+def test_a_missing_mail_fails_after_all_other_files_are_fetched(
     run: Any, tmp_path: Path, state: State, fetched: str
 ) -> None:
-    with pytest.raises(demo.DemoFailed, match="no mail"):
+    with pytest.raises(demo.DemoFailed, match="No mail"):
         run(SAMPLES / "bee.yaml", state)
     assert (tmp_path / "out" / fetched).exists()
 
@@ -100,28 +100,28 @@ def test_the_mail_is_fetched(run: Any, tmp_path: Path) -> None:
     outbox = tmp_path / "cloud" / "outbox"
     outbox.mkdir(parents=True)
     (outbox / "1.eml").write_bytes(mail.as_bytes())
-    status, said = run(SAMPLES / "bee.yaml", State.SUCCEEDED)
-    assert status == 0 and "(reeldrop: bee is ready)" in said
+    status, output = run(SAMPLES / "bee.yaml", State.SUCCEEDED)
+    assert status == 0 and "(reeldrop: bee is ready)" in output
     assert (tmp_path / "out" / "bee.eml").exists()
 
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [("notify: false\nprompt: [\n", True), ("notify: false\nseed: 1\n", False)],
-    ids=["not read", "read, and then refused"],
+    ids=["cannot be read", "is read and then refused"],
 )
-def test_a_refusal_is_mailed_unless_it_is_known_that_none_is_wanted(
+def test_a_mail_about_a_refusal_is_expected_unless_notify_is_known_to_be_false(
     run: Any, tmp_path: Path, spec: str, expected: bool
 ) -> None:
     (tmp_path / "bad.yaml").write_text(spec)
     if expected:
-        with pytest.raises(demo.DemoFailed, match="no mail"):
+        with pytest.raises(demo.DemoFailed, match="No mail"):
             run(tmp_path / "bad.yaml", State.REJECTED)
     else:
         assert run(tmp_path / "bad.yaml", State.REJECTED)[0] == 1
 
 
 @pytest.mark.parametrize("name", ["star.png", "photos/_defaults.yaml"])
-def test_what_starts_no_job_is_said_at_once(tmp_path: Path, name: str) -> None:
-    with pytest.raises(demo.DemoFailed, match="starts nothing"):
+def test_a_file_that_starts_no_job_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    with pytest.raises(demo.DemoFailed, match="does not start a job"):
         demo.demo(tmp_path, SAMPLES / name, tmp_path, Console(file=io.StringIO()))

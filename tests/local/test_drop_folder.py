@@ -1,4 +1,4 @@
-"""The models of the embedded drop folder."""
+"""The models of a drop folder on the embedded cloud are uploaded when they change."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import upload_models
 
 
-def test_weights_that_were_trained_further_replace_those_of_the_same_size(
+def test_changed_weights_of_the_same_size_replace_the_old_ones(
     cloud: EmbeddedCloud, bucket: str, tmp_path: Path
 ) -> None:
     s3 = cloud.client("s3")

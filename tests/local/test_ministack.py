@@ -1,4 +1,4 @@
-"""What we rely on in ministack, and where it differs from AWS in a way that we know of."""
+"""The behaviour of ministack that we rely on, and its known differences from AWS."""
 
 import time
 import urllib.request
@@ -9,10 +9,9 @@ from botocore.exceptions import ClientError
 
 from local.cloud.process import EmbeddedCloud
 
-CREATED = {"source": ["aws.s3"], "detail-type": ["Object Created"]}
 
-
-def of(bucket: str, **object_: Any) -> dict[str, Any]:
+def created_in(bucket: str, **object_: Any) -> dict[str, Any]:
+    """Return a pattern for the events of created objects in a bucket."""
     return {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
@@ -23,32 +22,32 @@ def of(bucket: str, **object_: Any) -> dict[str, Any]:
 def test_an_object_created_event(
     cloud: EmbeddedCloud, bucket: str, record: Any, eventually: Any
 ) -> None:
-    recorder = record(of(bucket))
+    recorder = record(created_in(bucket))
     key = "jobs/a b+c/ü&%41.yaml"
     put = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"12345")
-    (event,) = eventually(recorder.look)
+    (event,) = eventually(recorder.received)
     assert event["source"] == "aws.s3" and event["detail-type"] == "Object Created"
     assert event["resources"] == [f"arn:aws:s3:::{bucket}"]
     detail = event["detail"]
     assert detail["bucket"]["name"] == bucket
-    assert detail["object"]["key"] == key  # as it is, not URL-encoded
+    assert detail["object"]["key"] == key  # not URL-encoded
     assert detail["object"]["size"] == 5
     assert detail["object"]["etag"] == put["ETag"].strip('"')
     assert detail["reason"] == "PutObject"
     assert int(detail["object"]["sequencer"], 16) > 0
     assert put["VersionId"]
-    # AWS has "version-id" here on a versioned bucket; ministack 1.5.33 does not. Code must take
-    # its absence for "the newest version". When this fails, that can be looked at again.
+    # AWS sets "version-id" here for a versioned bucket; ministack 1.5.33 does not. Without it, the
+    # functions use the newest version. If this fails, ministack has changed, and that can go.
     assert "version-id" not in detail["object"]
 
 
-def test_sequencers_of_a_key_grow(
+def test_the_sequencers_of_a_key_increase(
     cloud: EmbeddedCloud, bucket: str, record: Any, eventually: Any
 ) -> None:
-    recorder = record(of(bucket))
+    recorder = record(created_in(bucket))
     for body in (b"1", b"2", b"3"):
         cloud.client("s3").put_object(Bucket=bucket, Key="k", Body=body)
-    eventually(lambda: len(recorder.look()) == 3)
+    eventually(lambda: len(recorder.received()) == 3)
     found = {
         event["detail"]["object"]["sequencer"]: event["detail"]["object"]["etag"]
         for event in recorder.events
@@ -65,7 +64,7 @@ def test_a_multipart_upload_and_a_copy_are_one_event_each(
 
     from boto3.s3.transfer import TransferConfig
 
-    recorder = record(of(bucket))
+    recorder = record(created_in(bucket))
     s3 = cloud.client("s3")
     parts = TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
     s3.upload_fileobj(BytesIO(b"x" * (11 << 20)), bucket, "big", Config=parts)
@@ -77,10 +76,11 @@ def test_a_multipart_upload_and_a_copy_are_one_event_each(
         Metadata={"task-id": "t-1"},
         ContentType="video/mp4",
     )
-    eventually(lambda: len(recorder.look()) >= 2)
+    eventually(lambda: len(recorder.received()) >= 2)
     time.sleep(0.3)
     reasons = [
-        (event["detail"]["object"]["key"], event["detail"]["reason"]) for event in recorder.look()
+        (event["detail"]["object"]["key"], event["detail"]["reason"])
+        for event in recorder.received()
     ]
     assert reasons == [("big", "CompleteMultipartUpload"), ("copy", "CopyObject")]
     head = s3.head_object(Bucket=bucket, Key="copy")
@@ -94,7 +94,7 @@ def test_a_deletion_is_an_event(
     s3 = cloud.client("s3")
     s3.put_object(Bucket=bucket, Key="k", Body=b"")
     s3.delete_object(Bucket=bucket, Key="k")
-    eventually(lambda: len(recorder.look()) == 2)
+    eventually(lambda: len(recorder.received()) == 2)
     deleted = recorder.events[1]
     assert deleted["detail-type"] == "Object Deleted"
     assert deleted["detail"]["reason"] == "DeleteObject"
@@ -125,12 +125,12 @@ def test_rule_patterns(
     patterns: Any,
     matches: set[str],
 ) -> None:
-    recorder, all_ = record(of(bucket, key=patterns)), record(of(bucket))
+    recorder, all_ = record(created_in(bucket, key=patterns)), record(created_in(bucket))
     keys = ["jobs/a.yaml", "jobs/x/y.yaml", "jobs/B.YAML", "jobs/ref.png", "other/c.yaml"]
     for key in keys:
         cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"")
-    eventually(lambda: len(all_.look()) == len(keys))
-    assert {event["detail"]["object"]["key"] for event in recorder.look()} == matches
+    eventually(lambda: len(all_.received()) == len(keys))
+    assert {event["detail"]["object"]["key"] for event in recorder.received()} == matches
 
 
 def test_conditional_writes(cloud: EmbeddedCloud, bucket: str) -> None:
@@ -204,7 +204,9 @@ def test_a_transaction_is_all_or_nothing(cloud: EmbeddedCloud, table: str) -> No
     assert "Item" not in dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)
 
 
-def test_a_condition_decides_and_a_query_sees_it(cloud: EmbeddedCloud, table: str) -> None:
+def test_a_condition_is_checked_and_a_query_sees_the_update(
+    cloud: EmbeddedCloud, table: str
+) -> None:
     dynamodb = cloud.client("dynamodb")
     for number in range(3):
         item = {"pk": {"S": "q"}, "sk": {"S": f"s#{number}"}, "state": {"S": "queued"}}
@@ -247,7 +249,7 @@ def test_a_rule_with_a_rate_is_accepted(cloud: EmbeddedCloud, unique: str) -> No
     assert events.describe_rule(Name=unique)["ScheduleExpression"] == "rate(5 minutes)"
 
 
-def test_nobody_may_put_aws_events(cloud: EmbeddedCloud) -> None:
+def test_put_events_refuses_aws_sources(cloud: EmbeddedCloud) -> None:
     entry = {"Source": "aws.sagemaker", "DetailType": "t", "Detail": "{}"}
     answer = cloud.client("events").put_events(Entries=[entry])
     assert answer["FailedEntryCount"] == 1

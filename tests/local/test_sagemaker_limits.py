@@ -1,4 +1,4 @@
-"""The service model's limits are found, and what is right passes."""
+"""Violations of the service model's limits are found, and valid requests pass."""
 
 from typing import Any
 

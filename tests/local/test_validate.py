@@ -1,4 +1,4 @@
-"""`reeldrop validate`: what the bucket would say, from files on this machine."""
+"""`reeldrop validate` checks files on this machine as the bucket would."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def test_one_bad_file_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "num_inference_steps" in error["hint"]
 
 
-def test_what_lies_beside_a_spec_belongs_to_it(
+def test_defaults_and_references_beside_a_spec_are_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path, "jobs/_defaults.yaml", "fps: 11\nimage: logo.png\n")
@@ -63,7 +63,7 @@ def test_what_lies_beside_a_spec_belongs_to_it(
 
 
 @pytest.mark.parametrize("name", ["nothing.yaml", "bee.docx", "bee.png"])
-def test_files_that_are_no_specs(
+def test_files_that_are_not_specs(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / name
@@ -73,7 +73,7 @@ def test_files_that_are_no_specs(
     assert status == 1 and verdict["errors"][0]["code"] == "key-suffix"  # type: ignore[index]
 
 
-def test_as_a_command_for_people(tmp_path: Path) -> None:
+def test_the_output_for_people(tmp_path: Path) -> None:
     bad = write(tmp_path, "bad.yaml", "prompt: a cat: on a mat\n")
     done = subprocess.run(
         [sys.executable, "-m", "local", "validate", str(bad), str(ROOT / "samples" / "bee.yaml")],
