@@ -1,17 +1,17 @@
-"""Every S3 key, built and read back in one place.
+"""Builds every S3 key, and takes keys apart again.
 
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
-             status/<path>.json                    where the job is
+             status/<path>.json                    the state of the job
              rejected/<path>.txt                   what was wrong
-             review/<path>.yaml                    a spec whose prompt was rewritten, to be read
-    work     references/<job_id>/<file>            references as they were when the job was taken in
-             attempts/<attempt_id>/input/...       what one processing job reads
-             attempts/<attempt_id>/output/...      what it writes
+             review/<path>.yaml                    a spec with its rewritten prompt, to be checked
+    work     references/<job_id>/<file>            references as they were when the job was accepted
+             attempts/<attempt_id>/input/...       the files that one processing job reads
+             attempts/<attempt_id>/output/...      the files that it writes
              models/<folder>/...                   weights in diffusers' layout
 
 `path` is the spec's key without `jobs/` and without its suffix: "birthday/bee" for
-"jobs/birthday/bee.yaml". Keys are never used as paths on a disk.
+"jobs/birthday/bee.yaml". Keys are never used as paths on a disk, because they may contain "..".
 """
 
 import hashlib
@@ -35,15 +35,16 @@ SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v")
 DEFAULTS_FILE = "_defaults.yaml"
-# S3 allows 1,024 bytes. The longest that we put around a path is "rejected/" and "-00.json".
+# S3 allows 1,024 bytes. The longest texts around a path are "rejected/" and "-00.json".
 _MAX_PATH_BYTES = 1_000
-# A sort key of the table has 1,024 bytes too; those of waiting jobs also hold a job id.
+# Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
+# the reference and a job id.
 _MAX_REFERENCE_BYTES = 950
 _MAX_KEY_BYTES = 1_024
 
 
 class Kind(StrEnum):
-    """What a key under jobs/ is to us."""
+    """The kinds of files under jobs/."""
 
     SPEC = "spec"
     REFERENCE = "reference"
@@ -53,11 +54,10 @@ class Kind(StrEnum):
 
 
 def kind_of(key: str) -> Kind:
-    """What to do about an object with this key in the input bucket.
+    """The kind of an object in the input bucket.
 
-    Folder markers and hidden files are ignored. A name that is nearly a spec's or that of folder
-    defaults (`bee.yaml.txt`, `bee.yamll`, `bee`, `_Defaults.yml`) is UNKNOWN and is answered, not
-    passed over.
+    Folder markers and hidden files are ignored. A name that is almost valid (`bee.yaml.txt`,
+    `bee.yamll`, `bee`, `_Defaults.yml`) is UNKNOWN, so that the person gets an answer.
     """
     name = posixpath.basename(key).lower()
     if not key.startswith(JOBS_PREFIX) or not name or name.startswith("."):
@@ -66,7 +66,7 @@ def kind_of(key: str) -> Kind:
         return Kind.DEFAULTS
     stem, suffix = posixpath.splitext(name)
     if stem in {"_defaults", "_default"}:
-        return Kind.UNKNOWN  # nobody would ever read it
+        return Kind.UNKNOWN  # looks like folder defaults, but would not be read as such
     if suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
         return Kind.REFERENCE
     spec = suffix in SPEC_SUFFIXES and posixpath.splitext(stem)[1] not in SPEC_SUFFIXES
@@ -74,9 +74,9 @@ def kind_of(key: str) -> Kind:
 
 
 def path_of(key: str) -> str:
-    """The mirrored path of a key under jobs/: without the prefix and without the suffix.
+    """The path of a drop, under which its outputs are: its key without jobs/ and without suffix.
 
-    A path too long for the keys we build around it is cut and closed with a hash.
+    If the keys of the outputs would be too long, the path is cut and ends with a hash instead.
     """
     path, suffix = posixpath.splitext(key.removeprefix(JOBS_PREFIX))
     if suffix.lower() not in SPEC_SUFFIXES:
@@ -89,32 +89,42 @@ def path_of(key: str) -> str:
 
 
 def name_of(path: str) -> str:
-    """The last part of a path: what people call the job."""
+    """The last part of a path, which is the name of the job for people."""
     return posixpath.basename(path)
 
 
 def slug(text: str, limit: int = 24) -> str:
-    """`text` in lower-case ASCII letters, digits and single dashes; may be empty."""
+    """Convert a text to lowercase ASCII letters, digits and single dashes.
+
+    Args:
+        text: any text.
+        limit: maximum length of the result in characters. The result may be empty.
+    """
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:limit].strip("-")
 
 
 def job_id(bucket: str, key: str, version: str) -> str:
-    """The same id for the same version of the same object, whatever event told of it."""
+    """The id of a job. It depends only on the version of the object, so repeated events agree."""
     digest = hashlib.sha256(f"{bucket}\n{key}\n{version}".encode()).hexdigest()[:16]
     return f"{slug(name_of(path_of(key))) or 'job'}-{digest}"
 
 
 def task_id(of_job: str, number: int) -> str:
-    """Task `number` (from 1) of a job."""
+    """The id of task `number` of a job, counted from 1."""
     return f"{of_job}-{number:02d}"
 
 
 def reference_key(spec_key: str, value: str) -> str | None:
-    """The key that a reference named in a spec means, or None if it lies outside of jobs/.
+    """The key of a reference.
 
-    A name is relative to the spec's folder; one that begins with a slash, to jobs/. A key longer
-    than S3 allows (less what the table adds to it) cannot be there either.
+    Args:
+        spec_key: key of the spec that names the reference.
+        value: what the spec says: a path relative to the folder of the spec, or relative to jobs/
+            if it begins with a slash.
+
+    Returns:
+        The key, or None if it is outside jobs/ or too long for S3 or for the table.
     """
     if value.startswith("/"):
         joined = posixpath.normpath(JOBS_PREFIX + value.lstrip("/"))
@@ -128,25 +138,30 @@ def reference_key(spec_key: str, value: str) -> str | None:
 
 
 def one_spelling(key: str) -> str:
-    """The same for keys that look the same: Unicode has two ways to write "ü", and where a Mac
-    names files in the one, editors write the other."""
+    """The key in one Unicode form (NFC), so that keys that look the same are equal.
+
+    Unicode can represent "ü" in two ways. macOS uses NFD in file names, most editors write NFC.
+    """
     return unicodedata.normalize("NFC", key)
 
 
 def spellings(key: str) -> tuple[str, ...]:
-    """The keys that look like this one, itself first."""
+    """The keys that look like this one in NFC or NFD, with the key itself first."""
     others = (unicodedata.normalize("NFC", key), unicodedata.normalize("NFD", key))
     possible = (other for other in others if len(other.encode()) <= _MAX_KEY_BYTES)
     return tuple(dict.fromkeys((key, *possible)))
 
 
 def can_be_waited_for(key: str) -> bool:
-    """Whether a spec can name this reference at all; see `reference_key`."""
+    """Whether a key is short enough for the table to record that a job waits for it."""
     return len(one_spelling(key).encode()) <= _MAX_REFERENCE_BYTES
 
 
 def defaults_of(key: str) -> list[str]:
-    """The keys at which folder defaults for `key` may be, the nearest folder first."""
+    """The keys of all folder defaults that apply to `key`, whether they exist or not.
+
+    The closest folder comes first.
+    """
     folder = posixpath.dirname(key) + "/"
     found = []
     while folder.startswith(JOBS_PREFIX):
@@ -156,7 +171,7 @@ def defaults_of(key: str) -> list[str]:
 
 
 def folder_of(key: str) -> str:
-    """The folder of a drop, from jobs/ on; empty for jobs/ itself."""
+    """The folder of a drop relative to jobs/; empty for jobs/ itself."""
     return posixpath.dirname(key.removeprefix(JOBS_PREFIX))
 
 
@@ -171,17 +186,17 @@ def is_image(key: str) -> bool:
 
 
 def status(path: str) -> str:
-    """Where the job's live status is."""
+    """Key of the live status of a job."""
     return f"{STATUS_PREFIX}{path}.json"
 
 
 def rejected(path: str) -> str:
-    """Where the answer to a spec that was refused is."""
+    """Key of the explanation why a spec was refused."""
     return f"{REJECTED_PREFIX}{path}.txt"
 
 
 def review(path: str) -> str:
-    """Where a spec lies whose prompt was rewritten and is to be looked at."""
+    """Key of a spec with its rewritten prompt, for a person to check."""
     return f"{REVIEW_PREFIX}{path}.yaml"
 
 
@@ -195,20 +210,20 @@ class Published(NamedTuple):
 
 
 def published(path: str, number: int, of_tasks: int) -> Published:
-    """Where task `number` of a job with `of_tasks` tasks is published."""
+    """The keys under which task `number` of a job with `of_tasks` tasks is published."""
     stem = VIDEOS_PREFIX + (path if of_tasks == 1 else f"{path}-{number:02d}")
     return Published(f"{stem}.mp4", f"{stem}.json", f"{stem}.jpg", f"{stem}.gif")
 
 
 def contact_sheet(path: str) -> str:
-    """Where the pictures of all videos of a job are together."""
+    """Key of the contact sheet, one image with the posters of all videos of a job."""
     return f"{VIDEOS_PREFIX}{path}.jpg"
 
 
 def kept_reference(of_job: str, reference: str) -> str:
-    """Where a reference of a job is kept as it was when the job was taken in.
+    """Key of the copy of a reference, as it was when the job was accepted.
 
-    Images are kept as PNG, whatever they were.
+    Images are kept as PNG, whatever their original format.
     """
     digest = hashlib.sha256(reference.encode()).hexdigest()[:12]
     suffix = ".png" if is_image(reference) else ".mp4"
@@ -216,37 +231,40 @@ def kept_reference(of_job: str, reference: str) -> str:
 
 
 def attempt_input(attempt_id: str) -> str:
-    """The prefix that a processing job reads."""
+    """The prefix of the files that a processing job reads."""
     return f"{ATTEMPTS_PREFIX}{attempt_id}/input/"
 
 
 def attempt_manifest(attempt_id: str) -> str:
-    """The manifest of an attempt."""
+    """Key of the manifest of an attempt."""
     return f"{attempt_input(attempt_id)}manifest.json"
 
 
 def attempt_reference(attempt_id: str, file_name: str) -> str:
-    """A reference of a task in an attempt."""
+    """Key of a reference of a task in an attempt."""
     return f"{attempt_input(attempt_id)}references/{file_name}"
 
 
 def attempt_output(attempt_id: str) -> str:
-    """The prefix that a processing job writes; without a slash, which SageMaker adds."""
+    """The prefix of the files that a processing job writes.
+
+    It has no slash at the end, because SageMaker adds one.
+    """
     return f"{ATTEMPTS_PREFIX}{attempt_id}/output"
 
 
 def task_file(attempt_id: str, of_task: str, file_name: str) -> str:
-    """A file that the worker wrote for a task."""
+    """Key of a file that the worker wrote for a task."""
     return f"{attempt_output(attempt_id)}/{of_task}/{file_name}"
 
 
 def task_result(attempt_id: str, of_task: str) -> str:
-    """The worker's result for a task."""
+    """Key of the worker's result for a task."""
     return task_file(attempt_id, of_task, RESULT_FILE)
 
 
 class TaskFile(NamedTuple):
-    """A key of the work bucket, read back."""
+    """The parts of a key that `task_file` built."""
 
     attempt_id: str
     task_id: str
@@ -254,11 +272,11 @@ class TaskFile(NamedTuple):
 
 
 def parse_task_file(key: str) -> TaskFile | None:
-    """The parts of a key made by `task_file`, or None."""
+    """Take apart a key that `task_file` built; None for any other key."""
     match = re.fullmatch(r"attempts/([^/]+)/output/([^/]+)/([^/]+)", key)
     return TaskFile(*match.groups()) if match else None
 
 
 def model(folder: str) -> str:
-    """The prefix of a model's weights."""
+    """The prefix of the weights of a model."""
     return f"{MODELS_PREFIX}{folder}/"

@@ -1,11 +1,11 @@
-"""What a deployment decides, as the environment of the functions.
+"""The settings of a deployment, passed to the functions as environment variables.
 
-`stacks` builds one `Settings` and hands it to every function; a function reads it back. Both
-directions are here, so the names cannot drift.
+`stacks` builds one `Settings` and sets its variables on every function, and the functions read them
+back. Both directions are in this module, so that the names of the variables always agree.
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Protocol, Self
 
 from contract.document import Document
 
@@ -13,7 +13,7 @@ _PREFIX = "REELDROP_"
 
 
 class Settings(Document):
-    """Names of the deployed parts, and limits."""
+    """Names of the deployed resources, and limits."""
 
     input_bucket: str
     output_bucket: str
@@ -23,38 +23,39 @@ class Settings(Document):
     dispatch_queue_url: str
 
     job_prefix: str
-    """Begins the name of each processing job; at most 20 letters, digits and dashes."""
+    """Prefix of the name of each processing job: at most 20 letters, digits and dashes."""
     image_uri: str
     code_uri: str
     """S3 URI of the zip that the container runs."""
     role_arn: str
     instance_types: str
-    """With commas between them; a later one is tried when the earlier ones are not to be had."""
+    """Separated by commas. A later type is tried when the earlier ones are not available."""
     volume_gb: int
     max_processing_jobs: int
-    """At once, of all instance types together."""
+    """Maximum number at the same time, all instance types together."""
     max_tasks_per_job: int
     max_tasks_per_folder_day: int
-    """0: no limit. This and the next count from midnight UTC."""
+    """0: no limit. The day of this limit and of the next one begins at midnight UTC."""
     max_gpu_minutes_per_folder_day: int
     max_attempts: int
     max_runtime_seconds: int
 
     default_model: str
     enhancer_model_id: str
-    """Bedrock model or inference profile; empty: prompts are used as they are."""
+    """Bedrock model or inference profile. Empty: prompts are not enhanced."""
     reference_deadline_seconds: int
     link_seconds: int
-    """How long the link in a mail is meant to work; it may die sooner with the signing role."""
+    """How long the link in a mail should work. It stops earlier if the credentials of the role that
+    signed it expire."""
 
     @property
     def instance_preferences(self) -> tuple[str, ...]:
-        """The instance types, the most wanted first."""
+        """The instance types, in the order in which they are tried."""
         return tuple(self.instance_types.split(","))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read what `to_environment` made.
+        """Read the variables that `to_environment` made.
 
         Raises:
             pydantic.ValidationError: a setting is missing or malformed.
@@ -68,5 +69,13 @@ class Settings(Document):
         )
 
     def to_environment(self) -> dict[str, str]:
-        """The variables to set for a function."""
+        """The environment variables to set for a function."""
         return {_PREFIX + name.upper(): str(value) for name, value in self}
+
+
+class WithSettings(Protocol):
+    """Knows the settings of the deployment."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings."""

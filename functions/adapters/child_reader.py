@@ -19,7 +19,7 @@ from pydantic import JsonValue, ValidationError
 from contract.document import Document
 from contract.errors import Code, JobRejected, Notice, Problem, Transient
 from functions.reading.child import LATE_IMPORT, READY
-from functions.reading.limits import ALLOWANCES, MAX_ANSWER_BYTES
+from functions.reading.limits import LIMITS, MAX_ANSWER_BYTES
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Clip, Picture
 
@@ -180,7 +180,7 @@ class ChildReader:
             )
         except OSError as error:
             raise Transient(f"no process to read with: {error}") from error
-        deadline = started + ALLOWANCES[request.call].wall_seconds
+        deadline = started + LIMITS[request.call].wall_seconds
         with child:
             answer = _exchange(child, [request.header(), *request.blobs], deadline)
             finished = len(answer) <= MAX_ANSWER_BYTES

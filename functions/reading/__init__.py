@@ -1,5 +1,6 @@
-"""Reads what came from outside: specs, images and videos, in a process of its own each time.
+"""Reads untrusted bytes (specs, images and videos) in a separate process for each file.
 
-`reader` is what the functions call. `child` is the process; `text`, `pictures` and `clips` run in
-it, know no pydantic (which would double its start-up) and answer with plain values.
+The functions use the `Reader` port of `functions.spec.reader`, and its adapter starts `child` as
+the process. `text`, `pictures` and `clips` run inside that process. They return plain values and do
+not import pydantic, because pydantic would double the start-up time.
 """

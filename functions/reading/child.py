@@ -1,8 +1,10 @@
-"""The process that reads what came from outside. It is started once for each piece.
+"""The process that reads untrusted bytes. One is started for each file.
 
-It limits itself before it looks at any byte, loads what the call needs, says `ready`, and from
-then on can open no file. In: a line of JSON (`name`, `labels`, `sizes`) and the bytes that it
-tells of. Out: a line of JSON and perhaps bytes.
+The process limits its own resources before it sees any untrusted byte, imports what the call
+needs, and writes `ready`. From then on it cannot open any file.
+
+Input: one line of JSON (`name`, `labels`, `sizes`), then the bytes of each file; `sizes` has the
+number of bytes of each. Output: one line of JSON, then the bytes of the result, if there are any.
 """
 
 import codecs
@@ -12,15 +14,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from functions.reading.limits import ALLOWANCES, Allowance
+from functions.reading.limits import LIMITS, ReadingLimits
 from functions.reading.values import Unusable
 
 READY = b"ready\n"
 LATE_IMPORT = 75
-"""Exit status: a library wanted to load a part of itself too late, which is our mistake."""
+"""Exit status when a library imported a part of itself after files could no longer be opened. That
+is a bug of `_load`, not a fault of the file."""
 
 Answer = tuple[object, bytes]
-"""What JSON can carry, and bytes."""
+"""A value that JSON can represent, and further bytes."""
 
 
 def _spec(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
@@ -60,7 +63,17 @@ _CALLS: dict[str, Callable[[str, Sequence[str], Sequence[bytes]], Answer]] = {
 
 
 def answer(call: str, name: str, labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
-    """Do the work. What is wrong with the bytes is an answer, too."""
+    """Run one call.
+
+    Args:
+        call: `spec`, `image`, `video` or `contact_sheet`.
+        name: key of the spec, or what messages call the image or video.
+        labels: one label for each poster of a contact sheet; otherwise empty.
+        blobs: the bytes of each file to read.
+
+    Returns:
+        The result. If the bytes cannot be used, a dictionary with the key `fault` says why.
+    """
     try:
         return _CALLS[call](name, labels, blobs)
     except Unusable as unusable:
@@ -70,14 +83,14 @@ def answer(call: str, name: str, labels: Sequence[str], blobs: Sequence[bytes]) 
 
 
 def main(call: str) -> None:
-    """Answer the one request that stands in stdin."""
+    """Answer the single request on stdin, then exit."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no answer
-    _limit(ALLOWANCES[call])
+    os.dup2(2, 1)  # so that nothing a library prints gets into the answer
+    _apply(LIMITS[call])
     _load(call)
     out.write(READY)
     out.flush()
-    _open_nothing()
+    _forbid_opening_files()
 
     request = json.loads(sys.stdin.buffer.readline())
     blobs = [sys.stdin.buffer.read(size) for size in request["sizes"]]
@@ -88,26 +101,26 @@ def main(call: str) -> None:
     out.write(json.dumps(found).encode() + b"\n")
     out.write(blob)
     out.flush()
-    os._exit(0)  # taking everything down in order would only cost time
+    os._exit(0)  # skips the interpreter's slow shutdown
 
 
-def _limit(allowance: Allowance) -> None:
-    import resource  # noqa: PLC0415 (the tests' in-process reader needs none)
+def _apply(limits: ReadingLimits) -> None:
+    import resource  # noqa: PLC0415 (not needed when tests read in their own process)
 
     def limit(what: int, value: int) -> None:
         resource.setrlimit(what, (value, value))
 
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, 0)
-    limit(resource.RLIMIT_CPU, allowance.cpu_seconds)
+    limit(resource.RLIMIT_CPU, limits.cpu_seconds)
     if sys.platform == "linux":
-        # macOS takes these and does not keep to them.
-        limit(resource.RLIMIT_DATA, allowance.data_bytes)
-        limit(resource.RLIMIT_AS, allowance.address_bytes)
+        # macOS accepts these two limits but does not enforce them.
+        limit(resource.RLIMIT_DATA, limits.data_bytes)
+        limit(resource.RLIMIT_AS, limits.address_bytes)
 
 
 def _load(call: str) -> None:
-    """Import all that the call may need, as long as files can be opened."""
+    """Import everything that the call may need while files can still be opened."""
     for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "latin-1", "ascii"):
         codecs.lookup(encoding)
     if call == "spec":
@@ -118,10 +131,10 @@ def _load(call: str) -> None:
         from functions.reading import pictures  # noqa: F401, PLC0415
 
 
-def _open_nothing() -> None:
+def _forbid_opening_files() -> None:
     import resource  # noqa: PLC0415
 
-    # The three that are open stay so; no file, directory or socket can be opened any more.
+    # Descriptors that are open stay open. No file, directory or socket can be opened any more.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

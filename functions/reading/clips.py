@@ -1,7 +1,7 @@
-"""Videos from outside. Runs in the reading process.
+"""Checks untrusted videos. Runs in the reading process.
 
-ffmpeg would guess what a file is, and some of what it guesses opens other files. So the demuxer is
-named, it reads from memory, and it is told to follow nothing.
+FFmpeg would guess the format of a file, and some formats make it open other files. Therefore the
+demuxer is fixed to MP4, reads from memory, and must not follow any reference in the file.
 """
 
 import io
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import av
 import av.error
 import av.logging
-import av.subtitles.stream  # PyAV imports it at the first stream, when no file can be opened
+import av.subtitles.stream  # PyAV would import it too late, at the first stream
 from av.container import InputContainer
 
 from functions.reading.limits import (
@@ -24,11 +24,11 @@ from functions.reading.magic import kind_of
 from functions.reading.values import Unusable
 
 _OPTIONS = {"enable_drefs": "0", "use_absolute_path": "0", "protocol_whitelist": "none"}
-_EXPORT = "Export it anew as MP4 (H.264)."
+_EXPORT = "Export it again as MP4 (H.264)."
 
 
 class Facts(NamedTuple):
-    """What a video is."""
+    """Size in pixels, number of frames, and frames per second of a video."""
 
     height: int
     width: int
@@ -37,26 +37,32 @@ class Facts(NamedTuple):
 
 
 def video(body: bytes, name: str) -> Facts:
-    """Decode the first frame, and count the others.
+    """Check a video: decode its first frame and count the others.
+
+    Args:
+        body: the content of the file.
+        name: the file name, for messages.
 
     Raises:
-        Unusable: it is no MP4, too large, too long, without frames or damaged.
+        Unusable: the file is not an MP4, is too large or too long, has no frames, or is damaged.
     """
     kind = kind_of(body)
     if kind != "an MP4 video":
         raise Unusable(
             "reference-kind",
-            f"{name} is {kind}, not an MP4 video, whatever its name says.",
+            f"{name} is empty."
+            if kind == "empty"
+            else f"Despite its name, {name} is not an MP4 video; it is {kind}.",
             "Upload the video again." if kind == "empty" else _EXPORT,
         )
     av.logging.set_level(None)
     try:
         with av.open(io.BytesIO(body), mode="r", format="mov", options=_OPTIONS) as container:
             if not container.streams.video:
-                raise _unreadable(name, "has no picture, only sound or data")
+                raise _unreadable(name, "has no picture track, only sound or data")
             return _facts(container, container.streams.video[0], name)
     except MemoryError:
-        raise  # one of FFmpeg's errors, too
+        raise  # PyAV's MemoryError is also an FFmpegError
     except av.error.FFmpegError as error:
         raise _unreadable(name, "is damaged or cut short: it could not be decoded") from error
 
@@ -81,7 +87,7 @@ def _facts(container: InputContainer, stream: av.VideoStream, name: str) -> Fact
     if first is None or not packets:
         raise _unreadable(name, "has no frames")
     if packets < stream.frames:
-        raise _unreadable(name, f"is cut short: {packets} of {stream.frames} frames are there")
+        raise _unreadable(name, f"is cut short: it contains {packets} of {stream.frames} frames")
     _check_size(name, first.width, first.height)
     fps = stream.average_rate or stream.guessed_rate
     if not fps or packets / fps > MAX_VIDEO_SECONDS:
@@ -93,9 +99,9 @@ def _check_size(name: str, width: int, height: int) -> None:
     if max(width, height) > MAX_VIDEO_SIDE or 0 < min(width, height) < MIN_SIDE:
         raise Unusable(
             "reference-pixels",
-            f"The video {name} has {width:,} x {height:,} pixels; each side needs {MIN_SIDE} to "
-            f"{MAX_VIDEO_SIDE:,}.",
-            "Export it anew in the size that you want.",
+            f"The video {name} has {width:,} x {height:,} pixels; each side must have "
+            f"{MIN_SIDE} to {MAX_VIDEO_SIDE:,}.",
+            "Export it again with both sides in this range.",
         )
 
 
@@ -103,7 +109,7 @@ def _too_long(name: str) -> Unusable:
     return Unusable(
         "reference-too-large",
         f"The video {name} is longer than {MAX_VIDEO_SECONDS // 60} minutes.",
-        "Cut out the seconds that are meant.",
+        "Cut it down to the part that you need.",
     )
 
 

@@ -1,5 +1,7 @@
-"""JSON, scanned by ourselves: the standard library's parser remembers no places, and how deep it
-goes depends on the version of Python.
+"""A JSON parser that records the line and column of every value.
+
+The parser of the standard library does not record them, and how deeply it can nest depends on the
+version of Python.
 """
 
 import json
@@ -24,26 +26,42 @@ _LIKE_A_NUMBER = re.compile(r"[-+]?\.?[0-9][\w.]*(?:(?<=[eE])[-+][0-9]+)?")
 _DIGITS = re.compile(r"(?P<sign>[-+]?)0*(?P<whole>(?:[1-9][0-9]*)?)(?:\.(?P<fraction>[0-9]*))?")
 _WORD = re.compile(r"[A-Za-z_]+")
 _JSON_WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
-_JSON_MEANINGS: Mapping[str, str] = {
-    "Unterminated string starting at": "the quotes are never closed",
-    "Invalid control character at": "a tab or the end of a line stands inside of the quotes",
-    "Invalid \\escape": "there is no such escape",
-    "Invalid \\uXXXX escape": "there is no such escape",
+_STRING_ERRORS: Mapping[str, tuple[str, str]] = {
+    "Unterminated string starting at": (
+        "the quotes are never closed",
+        'Close the text with ". Inside the text, write \\" for a quote and \\\\ for a backslash.',
+    ),
+    "Invalid control character at": (
+        "there is a tab or a line break inside the quotes",
+        "Write \\n for a line break and \\t for a tab.",
+    ),
+    "Invalid \\escape": (
+        "the backslash does not begin a valid escape sequence",
+        "Write \\\\ for a backslash.",
+    ),
+    "Invalid \\uXXXX escape": (
+        "the escape sequence \\u needs four hexadecimal digits",
+        "Write the character itself, or \\\\ for a backslash.",
+    ),
 }
-_MEANT = {"True": "true", "False": "false", "None": "null", "yes": "true", "no": "false"}
+"""What is wrong and how to fix it, by the message of the standard library's parser."""
+_OTHER_SPELLINGS = {"True": "true", "False": "false", "None": "null", "yes": "true", "no": "false"}
 
 
 def parse(text: str) -> Text:
-    """The values of a JSON document.
+    """Read the values of a JSON document.
 
     Raises:
-        Unusable: it is none, or its outermost value has no fields.
+        Unusable: the text is not valid JSON, or its outermost value is not an object.
     """
     return _Json(text).document()
 
 
 class _Json:
-    """JSON as the standard says, with the place of every value."""
+    """A parser for one JSON document, strictly by the standard.
+
+    Methods that read a value return it with the offset of what follows it.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -60,9 +78,13 @@ class _Json:
                 raise self.wrong(
                     start,
                     "the braces are missing",
-                    "Write { in front of the first field and } behind the last.",
+                    "Write { before the first field and } after the last one.",
                 )
-            raise self.wrong(end, "something follows its end", "Drop one file for each job.")
+            raise self.wrong(
+                end,
+                "there is more text after its end",
+                "Delete that text. Use one file for each job.",
+            )
         if not isinstance(value, dict):
             raise not_a_mapping(value, self.spot(start))
         return Text(value, self.places, [])
@@ -104,17 +126,19 @@ class _Json:
 
     def check_comment(self, at: int) -> None:
         if self.text[at : at + 1] == "#" or self.text[at : at + 2] in {"//", "/*"}:
-            raise self.wrong(at, "it has a comment", "Delete it: JSON has no comments.")
+            raise self.wrong(
+                at, "it contains a comment", "Delete the comment: JSON has no comments."
+            )
 
     def no_number(self, at: int, found: str) -> Unusable:
-        """What a number is in other languages: 01, .5, +1, 1., 0x1F, 1_000."""
-        hint = "Write digits only, or put a text in double quotes."
+        """The error for numbers of other languages: 01, .5, +1, 1., 0x1F, 1_000."""
+        hint = "Write digits only, or put text in double quotes."
         if match := _DIGITS.fullmatch(found):
             sign, whole = match["sign"].removeprefix("+"), match["whole"] or "0"
             fraction = "" if match["fraction"] is None else f".{match['fraction'] or '0'}"
-            hint = f"Write {shortened(sign + whole + fraction)}: a number begins with a digit, "
-            hint += "with 0 only if that is all in front of the point."
-        return self.wrong(at, f"{shortened(found)} is no number in JSON", hint)
+            hint = f"Write {shortened(sign + whole + fraction)}: a number must begin with a digit, "
+            hint += "and with 0 only if no other digit comes before the decimal point."
+        return self.wrong(at, f"{shortened(found)} is not a valid JSON number", hint)
 
     def no_value(self, at: int) -> Unusable:
         self.check_comment(at)
@@ -122,32 +146,38 @@ class _Json:
         if not first:
             return self.wrong(at, "it ends too early", "Check that every { and [ is closed.")
         if first in "“”„‟«»‘’'":
-            return self.wrong(at, f"{first} is no quote", 'Use straight double quotes: "a bee".')
+            return self.wrong(
+                at,
+                f"{first} is not a valid quote character",
+                'Use straight double quotes: "a bee".',
+            )
         if first == "`":
             return self.wrong(
-                at, "the line ``` is a mark of Markdown", "Delete the lines that begin with ```."
+                at, "the line ``` is Markdown formatting", "Delete the lines that begin with ```."
             )
         if match := re.compile(r"[-+]?(NaN|Infinity|inf)", re.IGNORECASE).match(self.text, at):
             return Unusable(
                 "field-type",
-                f"{match[0]} is not a number.",
-                "Write a number with digits.",
+                f"{match[0]} is not allowed as a number.",
+                "Write a number in digits.",
                 *self.spot(at),
             )
         if match := _WORD.match(self.text, at):
-            meant = _MEANT.get(match[0], f'"{match[0]}"')
-            return self.wrong(at, f"{match[0]} has no quotes", f"Write {meant}.")
-        return self.wrong(at, "a value is missing", "Check commas and quotes near this place.")
+            meant = _OTHER_SPELLINGS.get(match[0])
+            what = f"{match[0]} is not a JSON value" if meant else f"{match[0]} is not in quotes"
+            return self.wrong(at, what, f"Write {meant or json.dumps(match[0])}.")
+        return self.wrong(
+            at, "a value is missing", "Check the commas and quotes near this position."
+        )
 
     def string(self, at: int) -> tuple[str, int]:
         try:
             value, end = _DECODER.raw_decode(self.text, at)
         except json.JSONDecodeError as error:
-            raise self.wrong(
-                error.pos,
-                _JSON_MEANINGS.get(error.msg, error.msg.lower()),
-                "Close the quotes, and write line ends as \\n and backslashes as \\\\.",
-            ) from None
+            what, hint = _STRING_ERRORS.get(
+                error.msg, (error.msg.lower(), "Check the text in quotes.")
+            )
+            raise self.wrong(error.pos, what, hint) from None
         return str(value), end
 
     def number(self, match: re.Match[str]) -> Value:
@@ -158,7 +188,7 @@ class _Json:
                 return value
         raise Unusable(
             "field-range",
-            f"The number {shortened(match[0])[:40]} is too long.",
+            f"The number {shortened(match[0])[:40]} is too large or too long.",
             "Write a number with at most 18 digits.",
             *self.spot(match.start()),
         )
@@ -192,7 +222,7 @@ class _Json:
             end = self.skip(end)
             if self.text[end : end + 1] != ":":
                 self.check_comment(end)
-                raise self.wrong(end, "a colon is missing", f'Write  "{shortened(name)}": ')
+                raise self.wrong(end, "a colon is missing", f'Write  "{shortened(name)}": value')
             self.places[here] = spot
             values[name], end = self.value(self.skip(end + 1), here, depth + 1)
             end = self.skip(end)
@@ -202,7 +232,7 @@ class _Json:
 
     def no_name(self, at: int) -> Unusable:
         if match := _WORD.match(self.text, at):
-            return self.wrong(at, f"{match[0]} has no quotes", f'Write "{match[0]}".')
+            return self.wrong(at, f"{match[0]} is not in quotes", f'Write "{match[0]}".')
         return self.no_value(at)
 
     def comma(self, at: int, closing: str) -> int:
@@ -211,8 +241,8 @@ class _Json:
             raise self.wrong(at, "it ends too early", f"Close it with {closing}.")
         self.check_comment(at)
         if found != ",":
-            raise self.wrong(at, "a comma is missing", "Write a comma behind the value before it.")
+            raise self.wrong(at, "a comma is missing", "Write a comma after the value before it.")
         end = self.skip(at + 1)
         if self.text[end : end + 1] == closing:
-            raise self.wrong(at, "a comma is too many", f"Delete the comma before {closing}.")
+            raise self.wrong(at, "there is an extra comma", f"Delete the comma before {closing}.")
         return end

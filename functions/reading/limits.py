@@ -1,26 +1,26 @@
-"""What is read at most: of a spec, an image, a video, and by the process that reads them."""
+"""Limits on untrusted specs, images and videos, and on the process that reads them."""
 
 from typing import NamedTuple
 
 _MIB = 1024 * 1024
 
-# A spec.
+# Specs.
 MAX_SPEC_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_VALUES = 2_000
 
-# An image.
+# Images. Sides are in pixels.
 MIN_SIDE = 16
 MAX_SIDE = 2_048
-"""Larger images are scaled down to this: no model makes larger videos."""
+"""Larger images are scaled down to this, because no model makes larger videos."""
 PREVIEW_SIDE = 768
 MAX_PIXELS = 40_000_000
 MAX_PIXELS_WEBP = 8_000_000
-"""Pillow holds four copies of a WebP at once."""
+"""Lower than `MAX_PIXELS`, because Pillow holds four copies of a WebP image at once."""
 MAX_COEFFICIENT_BYTES = 150_000_000
-"""A progressive JPEG is decoded at the end of its last scan; until then all of it is in memory."""
+"""Applies to progressive JPEG: all coefficients stay in memory until the last scan is read."""
 
-# A video.
+# Videos.
 MAX_VIDEO_SIDE = 4_096
 MAX_VIDEO_SECONDS = 600
 MAX_VIDEO_PACKETS = 60 * MAX_VIDEO_SECONDS
@@ -29,23 +29,26 @@ MAX_SHEET_SIDE = 4_096
 MAX_ANSWER_BYTES = 32 * _MIB
 
 
-class Allowance(NamedTuple):
-    """What a reading process may use.
+class ReadingLimits(NamedTuple):
+    """Limits on what one reading process may use.
 
-    Data is what it allocates; libraries are mapped from files and come on top, so the address
-    space is what bounds both. PyAV alone maps 120 MB of which it touches 30.
+    The data limit covers only what the process allocates. Libraries are mapped from files and are
+    not part of it, so the address space limit covers both together. PyAV alone maps 120 MB, of
+    which it touches 30 MB.
     """
 
     data_bytes: int
     address_bytes: int
     cpu_seconds: int
     wall_seconds: float
-    """Lambda gives 512 MB of memory a third of a processor."""
+    """Much larger than `cpu_seconds`, because a Lambda function with 512 MB of memory gets only a
+    third of a processor."""
 
 
-ALLOWANCES = {
-    "spec": Allowance(96 * _MIB, 160 * _MIB, 2, 10.0),
-    "image": Allowance(240 * _MIB, 256 * _MIB, 8, 25.0),
-    "video": Allowance(208 * _MIB, 384 * _MIB, 8, 25.0),
-    "contact_sheet": Allowance(240 * _MIB, 256 * _MIB, 15, 45.0),
+LIMITS = {
+    "spec": ReadingLimits(96 * _MIB, 160 * _MIB, 2, 10.0),
+    "image": ReadingLimits(240 * _MIB, 256 * _MIB, 8, 25.0),
+    "video": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
+    "contact_sheet": ReadingLimits(240 * _MIB, 256 * _MIB, 15, 45.0),
 }
+"""The limits of each call."""

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes, in words for a person."""
+"""Recognises the kind of a file by its first bytes, and names it in words for people."""
 
 import re
 
@@ -37,7 +37,11 @@ _AUDIO = {b"M4A ", b"M4B ", b"M4P "}
 
 
 def kind_of(body: bytes) -> str:
-    """What `body` is: "a PNG image", "empty", "an MP4 video", "a file of an unknown kind"."""
+    """The kind of a file, as words that can follow "it is".
+
+    Returns:
+        For example "a PNG image", "an MP4 video", "text", "empty" or "a file of an unknown kind".
+    """
     if not body:
         return "empty"
     if body[:4] == b"RIFF":
@@ -61,7 +65,7 @@ def _text_kind(head: bytes) -> str:
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        # The last character may be cut by our own cut.
+        # The last character may be incomplete, because only the head of the file is looked at.
         if error.start < len(head) - 3 or len(head) < 4096:
             return "a file of an unknown kind"
         return "text"

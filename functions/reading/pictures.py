@@ -1,7 +1,7 @@
-"""Images from outside, and sheets of posters. Runs in the reading process.
+"""Converts untrusted images, and makes contact sheets of posters. Runs in the reading process.
 
-What the header can say is said before a pixel is decoded. An image is decoded once, and made
-smaller strip by strip, so that 40 million pixels fit into the memory of the process.
+Everything that the header tells is checked before a pixel is decoded. An image is decoded once and
+scaled down strip by strip, so that 40 million pixels fit into the memory of the process.
 """
 
 import errno
@@ -28,7 +28,8 @@ from functions.reading.limits import (
 from functions.reading.magic import kind_of
 from functions.reading.values import Unusable
 
-# Pillow imports these at the first EXIF and the first `save`, when no file can be opened any more.
+# Pillow would import these at the first EXIF data and the first `save`. That is too late, because
+# the process cannot open files by then.
 assert TiffImagePlugin
 Image.preinit()
 
@@ -46,7 +47,7 @@ _UPRIGHT = {
 
 
 class Encoded(NamedTuple):
-    """An image, encoded anew, and a small JPEG of it."""
+    """An image as PNG, with its size in pixels, and a small JPEG preview of it."""
 
     height: int
     width: int
@@ -55,12 +56,17 @@ class Encoded(NamedTuple):
 
 
 def image(body: bytes, name: str) -> Encoded:
-    """The image as RGB, upright, without its metadata, at most 2,048 pixels on its long side.
+    """Convert an image to RGB, upright, without metadata, with at most 2,048 pixels a side.
 
-    What is transparent becomes white.
+    Transparent areas become white.
+
+    Args:
+        body: the content of the file.
+        name: the file name, for messages.
 
     Raises:
-        Unusable: it is no PNG, JPEG or WebP, animated, of an impossible size or damaged.
+        Unusable: the file is not a PNG, JPEG or WebP image, is animated, has too many or too few
+            pixels, or is damaged.
     """
     try:
         picture = _upright(_open(body, name))
@@ -72,13 +78,13 @@ def image(body: bytes, name: str) -> Encoded:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EMFILE:
-            raise  # an import that comes too late: see `child`
-        # Pillow's decoders raise nearly anything on damaged bytes (OSError, SyntaxError,
-        # ValueError, struct.error, ...). Whatever it was: this file cannot be used.
+            raise  # a library imported something too late; see `child.LATE_IMPORT`
+        # Pillow's decoders raise many kinds of errors on damaged bytes (OSError, SyntaxError,
+        # ValueError, struct.error, ...). They all mean that the file cannot be used.
         raise Unusable(
             "reference-unreadable",
             f"The image {name} is damaged or cut short: it could not be decoded.",
-            "Open it in a viewer, save it as PNG and upload that.",
+            "Open it in an image viewer, save it as PNG and upload the PNG.",
         ) from error
     return Encoded(height, width, png, preview)
 
@@ -101,9 +107,9 @@ def _open(body: bytes, name: str) -> ImageFile.ImageFile:
             raise _animated(name)
         return png
     if kind == "a WebP image":
-        # Before Pillow looks: it allocates the canvas to be asked how large it is.
+        # Checked before Pillow opens the file, because opening it allocates the whole canvas.
         width, height, animated = _webp_header(body)
-        _check_pixels(name, width, height, MAX_PIXELS_WEBP, "as WebP ")
+        _check_pixels(name, width, height, MAX_PIXELS_WEBP, " for WebP")
         if animated:
             raise _animated(name)
         return WebPImageFile(io.BytesIO(body))
@@ -111,13 +117,15 @@ def _open(body: bytes, name: str) -> ImageFile.ImageFile:
         jpeg = JpegImageFile(io.BytesIO(body))
         if jpeg.info.get("progressive"):
             most = min(MAX_PIXELS, int(MAX_COEFFICIENT_BYTES / _bytes_per_pixel(jpeg)))
-            _check_pixels(name, *jpeg.size, most, "as progressive JPEG of this kind ")
+            _check_pixels(name, *jpeg.size, most, " for a progressive JPEG of this kind")
         else:
             _check_pixels(name, *jpeg.size, MAX_PIXELS, "")
         return jpeg
     raise Unusable(
         "reference-kind",
-        f"{name} is {kind}, not a PNG, JPEG or WebP image, whatever its name says.",
+        f"{name} is empty."
+        if kind == "empty"
+        else f"Despite its name, {name} is not a PNG, JPEG or WebP image; it is {kind}.",
         "Upload the image again." if kind == "empty" else "Save it as PNG or JPEG.",
     )
 
@@ -130,13 +138,16 @@ def _png_size(body: bytes) -> tuple[int, int]:
 
 
 def _bytes_per_pixel(jpeg: JpegImageFile) -> float:
-    """Two for each coefficient; components that are sampled less often have fewer of them."""
+    """Bytes of decoded coefficients for each pixel.
+
+    A coefficient takes two bytes. A component with subsampling has fewer coefficients.
+    """
     samples = [across * down for _, across, down, _ in jpeg.layer]
     return 2 * sum(samples) / max(samples)
 
 
 def _webp_header(body: bytes) -> tuple[int, int, bool]:
-    """Width, height and whether it is animated."""
+    """Width and height in pixels, and whether the image is animated."""
     chunk, data = body[12:16], body[20:30]
     if chunk == b"VP8X":
         width = 1 + int.from_bytes(data[4:7], "little")
@@ -151,19 +162,19 @@ def _webp_header(body: bytes) -> tuple[int, int, bool]:
     raise SyntaxError("no known chunk comes first")
 
 
-def _check_pixels(name: str, width: int, height: int, most: int, how: str) -> None:
+def _check_pixels(name: str, width: int, height: int, most: int, kind: str) -> None:
     if width * height > most:
         raise Unusable(
             "reference-pixels",
-            f"The image {name} has {width:,} x {height:,} pixels; {how}at most "
-            f"{most // 1_000_000} million are read.",
-            f"Scale it down; more than {MAX_SIDE:,} pixels on a side are never used.",
+            f"The image {name} has {width:,} x {height:,} pixels; the limit{kind} is "
+            f"{most // 1_000_000} million.",
+            f"Scale it down: more than {MAX_SIDE:,} pixels on a side are never used.",
         )
     narrowest = MIN_SIDE * max(1.0, max(width, height) / MAX_SIDE)
     if min(width, height) < narrowest:
         raise Unusable(
             "reference-pixels",
-            f"The image {name} has {width:,} x {height:,} pixels; each side needs at least "
+            f"The image {name} has {width:,} x {height:,} pixels; each side must have at least "
             f"{math.ceil(narrowest)}.",
             "Use a larger image, or one that is less narrow.",
         )
@@ -183,16 +194,16 @@ def _upright(source: ImageFile.ImageFile) -> Image.Image:
     picture = _rgb(_smaller(source), profile)
     if orientation in _UPRIGHT:
         picture = picture.transpose(_UPRIGHT[orientation])
-    picture.info = {}  # what is left in here would be written into the new file
+    picture.info = {}  # Pillow would write it into the new file
     return picture
 
 
 def _smaller(source: ImageFile.ImageFile) -> Image.Image:
-    """The image as L, RGB or CMYK, at most 2,048 pixels on its long side."""
+    """The image in mode L, RGB or CMYK, with at most 2,048 pixels on its long side."""
     scale = min(1.0, MAX_SIDE / max(source.size))
     size = (max(1, round(source.width * scale)), max(1, round(source.height * scale)))
     if isinstance(source, JpegImageFile):
-        source.draft(None, size)  # decode at a half, a quarter or an eighth
+        source.draft(None, size)  # decodes at 1/2, 1/4 or 1/8 of the size
     source.load()
     factor = max(1, max(source.size) // MAX_SIDE)
     rows = max(1, _STRIP_PIXELS // (source.width * factor)) * factor
@@ -210,7 +221,7 @@ def _smaller(source: ImageFile.ImageFile) -> Image.Image:
 
 def _opaque(strip: Image.Image) -> Image.Image:
     if strip.mode.startswith("I"):
-        # 16-bit grey. Pillow's own conversion cuts everything above 255 to white.
+        # 16-bit gray. Pillow's own conversion would turn every value above 255 into white.
         return strip.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if strip.has_transparency_data:
         with_alpha = strip.convert("RGBA")
@@ -220,7 +231,7 @@ def _opaque(strip: Image.Image) -> Image.Image:
 
 
 def _rgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """As sRGB. A colour profile that cannot be followed is passed over, as browsers do."""
+    """The image in sRGB. A color profile that cannot be applied is ignored, as browsers do."""
     if profile:
         try:
             converted = ImageCms.profileToProfile(
@@ -244,12 +255,17 @@ _LEAST_WIDTH = 280
 
 
 def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
-    """A JPEG with all posters, each above its label, in a grid that is as square as it can be."""
+    """Make a JPEG that shows all posters in a grid that is as square as possible.
+
+    Args:
+        labels: the text below each poster.
+        posters: a JPEG for each label. One that cannot be decoded is shown as a gray box.
+    """
     pictures = [_poster(body) for body in posters]
     known = [picture for picture in pictures if picture is not None]
     width = max((picture.width for picture in known), default=320)
     height = max((picture.height for picture in known), default=240)
-    # Below that, a label has no room.
+    # Narrower posters are enlarged, because their labels would not fit.
     larger = math.ceil(_LEAST_WIDTH / width)
     width, height = width * larger, height * larger
     columns = min(
@@ -258,7 +274,7 @@ def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
         default=1,
     )
     rows = max(1, math.ceil(len(pictures) / columns))
-    # What of the sheet's longest side is left for each picture.
+    # Posters are scaled down if the sheet would exceed MAX_SHEET_SIDE.
     scale = min(
         1.0,
         ((MAX_SHEET_SIDE - _GAP) / columns - _GAP) / width,
@@ -282,7 +298,7 @@ def contact_sheet(labels: Sequence[str], posters: Sequence[bytes]) -> bytes:
 
 
 def _poster(body: bytes) -> Image.Image | None:
-    """One poster, none if it cannot be decoded: the others are worth a sheet all the same."""
+    """Decode a poster; None if that fails, so that the sheet can still show the others."""
     try:
         jpeg = JpegImageFile(io.BytesIO(body))
         _check_pixels("", *jpeg.size, MAX_SHEET_SIDE**2, "")
@@ -290,12 +306,12 @@ def _poster(body: bytes) -> Image.Image | None:
         return jpeg.convert("RGB")
     except MemoryError:
         raise
-    except Exception:  # as in `image`
+    except Exception:  # Pillow raises many kinds of errors, as in `image`
         return None
 
 
 def _lines(label: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
-    """A label on two lines at most, broken behind commas."""
+    """Break a label after commas, into at most two lines."""
     lines = [""]
     for part in label[:200].split(", "):
         longer = f"{lines[-1]}, {part}" if lines[-1] else part
@@ -307,7 +323,7 @@ def _lines(label: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTyp
 
 
 def _fitting(label: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """As much of a label as fits. The built-in font has Latin letters only."""
+    """Cut a label to `width` pixels. Letters outside Latin become "?": the font lacks them."""
     text = "".join(c if c.isprintable() and ord(c) < 0x180 else "?" for c in label[:200])
     while text and font.getlength(text) > width:
         text = text[:-2] + "…" if len(text) > 2 else ""

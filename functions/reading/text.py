@@ -1,14 +1,15 @@
-"""From the bytes of a spec to plain values, each with its place in the text."""
+"""Reads the bytes of a spec into plain values, each with its line and column."""
 
 import posixpath
 import re
 
 from functions.reading import json_text, yaml_text
 from functions.reading.limits import MAX_SPEC_BYTES
-from functions.reading.mistakes import EXAMPLE, first_of
+from functions.reading.mistakes import WRITE_A_PROMPT, first_of
 from functions.reading.values import Path, Spot, Text, Unusable, Value, too_large_spec
 
-# Controls except tab and line ends, invisible direction marks, lone surrogates, noncharacters.
+# Control characters except tab and line breaks, invisible direction marks, lone surrogates and
+# noncharacters.
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069"
                         "\ud800-\udfff\ufffe\uffff]")  # fmt: skip
 
@@ -21,16 +22,20 @@ _YAML_AS_JSON = re.compile(r"(?:\s|---[ \t]*[\r\n]|#[^\r\n]*[\r\n])*[A-Za-z_]\w*
 
 
 def parse(body: bytes, key: str) -> Text:
-    """Read a spec by the suffix of its key: YAML, JSON, or a bare prompt (.txt).
+    """Read a spec as YAML, JSON or a bare prompt (.txt).
+
+    Args:
+        body: the content of the file.
+        key: the key of the file; its suffix decides how the file is read.
 
     Raises:
-        Unusable: it cannot be read; says where, and what to do.
+        Unusable: the spec cannot be read. The fault has the position and a hint.
     """
     if len(body) > MAX_SPEC_BYTES:
         raise too_large_spec(len(body))
     text = _decode(body)
     if not text.strip():
-        raise Unusable("spec-empty", "The file is empty.", f"Write   {EXAMPLE}.")
+        raise Unusable("spec-empty", "The file is empty.", WRITE_A_PROMPT)
     stem, suffix = posixpath.splitext(posixpath.basename(key))
     suffix = suffix.lower()
     if suffix == ".txt":
@@ -39,7 +44,7 @@ def parse(body: bytes, key: str) -> Text:
     if suffix == ".json" and _YAML_AS_JSON.match(text):
         raise Unusable(
             "yaml-syntax",
-            "The JSON cannot be read: it is YAML.",
+            "The JSON cannot be read: the file contains YAML.",
             f"Name it {stem}.yaml.",
             1,
             1,
@@ -50,7 +55,7 @@ def parse(body: bytes, key: str) -> Text:
 
 
 def _check_prompt(text: str, stem: str) -> None:
-    """A .txt is a bare prompt; fields in it would be rendered as words."""
+    """Refuse a .txt file that contains fields, because they would be rendered as a prompt."""
     kind = more = ""
     if _YAML_AS_TEXT.match(text):
         kind, more = "yaml", " If this is a prompt, begin it with another word."
@@ -59,11 +64,11 @@ def _check_prompt(text: str, stem: str) -> None:
             json_text.parse(text)
             kind = "json"
         except Unusable:
-            pass  # words in braces
+            pass  # a prompt that begins with a brace
     if kind:
         raise Unusable(
             "key-suffix",
-            f"The file holds fields as {kind.upper()}, but a .txt file is a bare prompt.",
+            f"The file contains {kind.upper()} fields, but a .txt file is read as a bare prompt.",
             f"Name it {stem}.{kind}.{more}",
             1,
             1,
@@ -71,7 +76,7 @@ def _check_prompt(text: str, stem: str) -> None:
 
 
 def _check_strings(read: Text, value: Value, path: Path) -> None:
-    """Escapes such as "\\u0000" bring in what the text itself may not have."""
+    """Check for forbidden characters that were written as escapes such as "\\u0000"."""
     if isinstance(value, dict):
         for name, item in value.items():
             _check_strings(read, name, (*path, name))
@@ -90,7 +95,7 @@ def _decode(body: bytes) -> str:
         raise Unusable(
             "text-encoding",
             "The file is UTF-16 without a byte order mark, or UTF-32.",
-            "Save it as UTF-8: most editors have it under Save As, Encoding.",
+            "Save it as UTF-8; most editors offer this under Save As, Encoding.",
             1,
             1,
         )
@@ -102,7 +107,7 @@ def _decode(body: bytes) -> str:
         raise Unusable(
             "text-encoding",
             f"The file is not {encoding[:6].upper().rstrip('-')} text (byte {error.start + 1}).",
-            "Save it as UTF-8: most editors have it under Save As, Encoding.",
+            "Save it as UTF-8; most editors offer this under Save As, Encoding.",
             len(_LINE_END.findall(before.decode("latin-1"))) + 1,
         ) from None
     if match := _FORBIDDEN.search(text):
@@ -118,7 +123,7 @@ def _spot(text: str, at: int) -> Spot:
 def _forbidden(match: re.Match[str], line: int, column: int) -> Unusable:
     return Unusable(
         "text-character",
-        f"The file has the invisible character U+{ord(match[0]):04X}.",
+        f"The file contains the invisible character U+{ord(match[0]):04X}.",
         "Delete it, or type the line again.",
         line,
         column,

@@ -1,4 +1,4 @@
-"""What was read, or what is wrong with it, as plain values."""
+"""The plain values that reading returns, and the error that it raises."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,13 @@ from functions.reading.limits import MAX_SPEC_BYTES
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 Path = tuple[str | int, ...]
+"""Field names and list indexes that lead to a value, such as `("matrix", "seed", 0)`."""
 Spot = tuple[int, int]
-"""Line and column, from 1."""
+"""Line and column, counted from 1."""
 
 
 class Text(NamedTuple):
-    """The values of a spec, where each of them stands, and warnings (code, message)."""
+    """The values of a spec, the position of each, and warnings as (code, message)."""
 
     values: dict[str, Value]
     places: dict[Path, Spot]
@@ -19,7 +20,10 @@ class Text(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """A `Problem` of the contract, without pydantic. Lines and columns count from 1."""
+    """The same as `Problem` of the contract, but without pydantic.
+
+    Lines and columns are counted from 1.
+    """
 
     code: str
     message: str
@@ -30,7 +34,7 @@ class Fault(NamedTuple):
 
 
 class Unusable(Exception):
-    """What was read cannot be used; `fault` says why."""
+    """The bytes cannot be used; `fault` says why."""
 
     def __init__(
         self,
@@ -47,9 +51,9 @@ class Unusable(Exception):
 
 
 def too_large_spec(size_bytes: int) -> Unusable:
-    """The answer to a spec that is not even read."""
+    """The error for a spec that exceeds the size limit, so that it is not read at all."""
     return Unusable(
         "spec-too-large",
-        f"The spec has {size_bytes:,} bytes; at most {MAX_SPEC_BYTES:,} are read.",
-        "A spec is a few lines of text. Upload images as files of their own.",
+        f"The spec has {size_bytes:,} bytes; the limit is {MAX_SPEC_BYTES:,}.",
+        "A spec is a few lines of text. Upload images as separate files.",
     )

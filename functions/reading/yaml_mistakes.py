@@ -1,11 +1,18 @@
-"""What PyYAML complains of, in the words of somebody who writes a spec, and with a mend."""
+"""Turns PyYAML's errors into plain words, with a hint that shows how to fix the line."""
 
 import re
 from typing import Any
 
 import yaml
 
-from functions.reading.mistakes import EXAMPLE, nearly_a_field, quoted, shortened, unquoted
+from functions.reading.mistakes import (
+    EXAMPLE,
+    nearly_a_field,
+    quoted,
+    shortened,
+    unquoted,
+    write_a_colon,
+)
 from functions.reading.values import Spot, Unusable
 
 TAG = "A value begins with !, which YAML reads as a tag."
@@ -16,48 +23,57 @@ _JSON_LINE = re.compile(r"\s*\"[^\"]*\"\s*:.*,\s*")
 _BLOCK_BEGINS = re.compile(r"(?P<indent>\s*)[^\s#].*[|>][-+0-9]*\s*(?:\s#.*)?")
 _FIELD_LINE = re.compile(r"(?P<indent>\s*)(?P<name>[A-Za-z_]\w*)\s*:(?P<value>[ \t].*|)", re.DOTALL)
 
-# PyYAML's words, what they come from, and the mend; {} is what the words name, QUOTING the value
-# in quotes.
+_QUOTING = "QUOTING"
+"""Stands in the hint of a rule for the corrected line, which mostly has its value in quotes."""
+_ESCAPE_HINT = "Write two backslashes instead of one, or put the text in single quotes."
+# A pattern for PyYAML's message, what is wrong in plain words, and the hint. {} is replaced by the
+# group of the pattern.
 _RULES = tuple(
-    (re.compile(words), what, hint)
-    for words, what, hint in (
-        (r"mapping values are not allowed here", "a colon with a space behind it stands in the "
-         "text", "QUOTING"),
-        (r"mapping keys are not allowed here", "the text begins with a question mark", "QUOTING"),
+    (re.compile(pattern), what, hint)
+    for pattern, what, hint in (
+        (r"mapping values are not allowed here", "the text contains a colon followed by a space",
+         _QUOTING),
+        (r"mapping keys are not allowed here", "the text begins with a question mark", _QUOTING),
         (r"sequence entries are not allowed here", "the text begins with a dash and a space",
-         "QUOTING"),
-        (r"found character '\\t' that cannot", "there is a tab where only spaces may stand",
-         "QUOTING"),
-        (r"found character '(.)' that cannot", "a text cannot begin with {}", "QUOTING"),
-        (r"expected the node content, but found '([],}])'", "a text cannot begin with {}",
-         "QUOTING"),
+         _QUOTING),
+        (r"found character '\\t' that cannot", "use spaces here, not tabs", _QUOTING),
+        (r"found character '(.)' that cannot", "text without quotes cannot begin with {}",
+         _QUOTING),
+        (r"expected the node content, but found '([],}])'",
+         "text without quotes cannot begin with {}", _QUOTING),
         (r"found unexpected (?:end of stream|document separator)", "the quotes are never closed",
-         "QUOTING"),
-        (r"found unknown escape character '(.+)'", r"there is no escape \{}",
-         "Write two backslashes for one, or use single quotes around the text."),
-        (r"expected escape sequence", "there is no such escape",
-         "Write two backslashes for one, or use single quotes around the text."),
-        (r"could not find expected ':'", "a line has no  field:  in front",
-         "Indent the line if it belongs to the text above it; else write  field: value."),
-        (r"expected a comment or a line break", "text stands behind | or >, where only its lines "
-         "below are read", "QUOTING"),
+         _QUOTING),
+        (r"found unknown escape character '(.+)'", r"\{} is not a valid escape sequence",
+         _ESCAPE_HINT),
+        (r"expected escape sequence", "the backslash does not begin a valid escape sequence",
+         _ESCAPE_HINT),
+        (r"could not find expected ':'", "a line does not begin with a field name and a colon",
+         "Indent the line if it continues the text above it. Otherwise write  field: value."),
+        (r"expected a comment or a line break", "there is text on the same line after | or >",
+         _QUOTING),
         (r"expected ',' or '([]}])'", "{} or a comma is missing",
-         "Write it. If this is text: QUOTING"),
-        (r"expected '<document start>'", "the line is not indented like those above",
+         f"Add it. If this is text instead, {_QUOTING}"),
+        (r"expected '<document start>'", "the line is not indented like the lines above it",
          "Begin all fields in the same column."),
-        (r"expected <block end>, but found '<scalar>'", "text follows where a value has ended",
-         "QUOTING"),
+        (r"expected <block end>, but found '<scalar>'", "there is text after the end of a value",
+         _QUOTING),
         (r"expected <block end>, but found '<block (?:mapping|sequence) start>'",
-         "the line is indented too far", "Begin it in the same column as those above."),
-        (r"expected <block end>, but found ':'", "a colon has no field in front of it",
+         "the line is indented too far", "Begin it in the same column as the lines above it."),
+        (r"expected <block end>, but found ':'", "there is no field name before a colon",
          "Write  field: value."),
-        (r"expected <block end>, but found '-'", "a list begins where a field should", "QUOTING"),
+        (r"expected <block end>, but found '-'", "there is a list where a field is expected",
+         _QUOTING),
     )
 )  # fmt: skip
 
 
 def explained(error: yaml.MarkedYAMLError, lines: list[str]) -> Unusable:
-    """PyYAML's complaint in plain words, with a mend."""
+    """Translate an error of PyYAML.
+
+    Args:
+        error: what PyYAML raised.
+        lines: the lines of the whole text, to find the real mistake and to show its correction.
+    """
     start, problem = error.context_mark, error.problem or "it is not YAML"
     context, mark = error.context or "", error.problem_mark or start
     assert mark is not None
@@ -66,7 +82,7 @@ def explained(error: yaml.MarkedYAMLError, lines: list[str]) -> Unusable:
     if start and context in {*_TAGS, "while scanning a simple key"}:
         mark = start
     elif start and context == "while scanning a quoted scalar" and "end of stream" in problem:
-        mark = start  # where it begins tells more than where the file ends
+        mark = start  # where the quotes open helps more than the end of the file
     spot = spot_of(mark)
     directives = [number for number, line in enumerate(lines, 1) if line.startswith("%")]
     if directives and re.search("directive|document start|YAML document", context + problem):
@@ -75,17 +91,23 @@ def explained(error: yaml.MarkedYAMLError, lines: list[str]) -> Unusable:
         return Unusable("yaml-tag", TAG, quote_hint(lines, spot[0]), *spot)
     if better := _by_the_lines(lines, spot, problem):
         return better
-    what, hint = problem, "QUOTING"
-    for words, plain, mend in _RULES:
-        if match := words.match(problem):
-            what, hint = plain.format(*match.groups()), mend
+    what, hint = problem, _QUOTING
+    for pattern, plain, fix in _RULES:
+        if match := pattern.match(problem):
+            what, hint = plain.format(*match.groups()), fix
             break
-    hint = hint.replace("QUOTING", _quoting(lines, spot))
+    before, quoting, _ = hint.partition(_QUOTING)
+    if quoting:
+        corrected = _quoting(lines, spot)
+        hint = before + _lowered(corrected) if before else corrected
     return Unusable("yaml-syntax", f"The YAML cannot be read: {what}.", hint, *spot)
 
 
 def _by_the_lines(lines: list[str], spot: Spot, problem: str) -> Unusable | None:
-    """Mistakes that the lines tell better than PyYAML, which sees them too late."""
+    """Find mistakes in the lines above the one that PyYAML reports.
+
+    PyYAML notices some mistakes only lines later, where its message does not help.
+    """
     if not lines:
         return None
     number = min(spot[0], len(lines))
@@ -103,23 +125,23 @@ def _by_the_lines(lines: list[str], spot: Spot, problem: str) -> Unusable | None
 
 
 _Found = tuple[int, str, str]
-"""The line, what is wrong with it, and the mend."""
+"""The line number (from 1), what is wrong with the line, and the hint."""
 
 
 def _pasted(lines: list[str], first: int, number: int, problem: str) -> _Found | None:
-    """Markdown around the fields, or lines cut out of JSON."""
+    """Find Markdown around the fields, or lines that were cut out of JSON."""
     for at in (first, number):
         if match := _FENCE.match(lines[at - 1]):
             hint = f"Delete the lines that begin with {match[1]}."
-            return at, f"the line {match[1]} is a mark of Markdown", hint
+            return at, f"the line {match[1]} is Markdown formatting", hint
     if "found ','" in problem and _JSON_LINE.fullmatch(lines[number - 1]):
-        what = "these are the lines of JSON without its braces"
+        what = "these lines are JSON without the braces around them"
         return number, what, "Delete the commas at the ends of the lines."
     return None
 
 
 def _indented_less(lines: list[str], number: int) -> _Found | None:
-    """A line of a block of text that stands farther left than those above it."""
+    """Find a line of a text block that is indented less than the lines above it."""
     indent = _indent(lines[number - 1])
     for above in range(number - 1, 0, -1):
         line = lines[above - 1]
@@ -128,13 +150,13 @@ def _indented_less(lines: list[str], number: int) -> _Found | None:
         begins = _BLOCK_BEGINS.fullmatch(line)
         if begins is None or len(begins["indent"]) >= indent or above == number - 1:
             return None
-        what = f"the line is indented less than the text that begins in line {above + 1}"
+        what = f"the line is indented less than the text that begins on line {above + 1}"
         return number, what, "Begin all lines of the text in the same column."
     return None
 
 
 def _no_field(lines: list[str], first: int, spot: Spot, problem: str) -> _Found | None:
-    """A line that is no field, though one was meant: `seed:7`, `prompt = a bee`, `a bee`."""
+    """Find a line that was meant as a field but is none: `seed:7`, `prompt = a bee`, `a bee`."""
     number, column = spot
     if problem.startswith("could not find expected ':'"):
         at = number
@@ -145,21 +167,20 @@ def _no_field(lines: list[str], first: int, spot: Spot, problem: str) -> _Found 
         and (match := _FIELD_LINE.fullmatch(lines[number - 1]))
         and not lines[number - 1][match.end("name") : column - 1].strip()
     ):
-        at = first  # YAML took all lines until here for one text
+        at = first  # YAML read all lines up to here as one text
     else:
         return None
-    if mend := nearly_a_field(lines[at - 1]):
-        what = "there is no colon with a space behind the name of a field"
-        return at, what, f"Put a space behind the colon:   {mend}"
+    if fix := nearly_a_field(lines[at - 1]):
+        return at, "a field name must be followed by a colon and a space", write_a_colon(fix)
     if at == number or lines[at - 1].lstrip()[:1] in set("\"'[{-?"):
         return None
     text = " ".join(lines[at - 1 : number - 1])
-    hint = f"Write the field in front:   prompt: {quoted(text)}"
-    return at, "a line has no  field:  in front", hint
+    hint = f"Write the field name first:   prompt: {quoted(text)}"
+    return at, "a line does not begin with a field name and a colon", hint
 
 
 def _first_line(lines: list[str], number: int) -> int:
-    """The first line of the fields among which line `number` stands, without comments and ---."""
+    """The first line of the group of fields that line `number` is in, without comments and ---."""
     indent = _indent(lines[number - 1])
     for above in range(number - 1, 0, -1) if indent else ():
         if _indent(lines[above - 1]) < indent:
@@ -176,7 +197,12 @@ def _indent(line: str) -> int:
 
 
 def first_of_fields(lines: list[str], spot: Spot) -> str | None:
-    """The first line of a text each of whose lines should have been a field."""
+    """The first line of a text if each of its lines was meant as a field, otherwise None.
+
+    Args:
+        lines: the lines of the whole spec.
+        spot: where the text begins.
+    """
     found = [line for line in lines[spot[0] - 1 :] if line.strip()]
     if len(found) > 1 and all(nearly_a_field(line) for line in found):
         return found[0].strip()
@@ -184,7 +210,7 @@ def first_of_fields(lines: list[str], spot: Spot) -> str | None:
 
 
 def _quoting(lines: list[str], spot: Spot) -> str:
-    """The line of a mistake as it should be: mostly in quotes."""
+    """A hint that shows the line corrected, mostly with its value in quotes."""
     number, column = spot
     line = lines[number - 1] if number <= len(lines) else ""
     if not line[: column - 1].strip() and line[column - 1 : column] == "\t":
@@ -192,38 +218,47 @@ def _quoting(lines: list[str], spot: Spot) -> str:
     hint = quote_hint(lines, number)
     field = _FIELD_LINE.fullmatch(line)
     if field and field["indent"] and column == field.end("name") + 1 and number > 1:
-        # The colon that is one too many is that of a field of its own.
+        # The colon that YAML does not expect may belong to a field that is indented by mistake.
         name = field["name"]
-        hint = f"If {name} is a field, begin its line as far left as the others. If it is text: "
-        hint += quote_hint(lines, number, last=number - 1)
+        hint = f"If {name} is a field, begin its line as far left as the other fields. Otherwise, "
+        hint += _lowered(quote_hint(lines, number, last=number - 1))
     return hint
 
 
+def _lowered(hint: str) -> str:
+    """A hint as the end of a sentence: with a small first letter."""
+    return hint[0].lower() + hint[1:]
+
+
 def alias(lines: list[str], spot: Spot) -> Unusable:
-    """The answer to `*bold*` and `&more`."""
+    """The error for `*bold*` and `&more`."""
     return Unusable(
         "yaml-alias",
-        "A value begins with * or &, which YAML reads as an alias.",
+        "A value begins with * or &, which YAML reads as an alias or an anchor.",
         quote_hint(lines, spot[0]),
         *spot,
     )
 
 
 def directive(spot: Spot) -> Unusable:
-    """The answer to `%YAML 2.0` and others."""
-    return Unusable("yaml-tag", "A line that begins with % is not allowed.", "Delete it.", *spot)
+    """The error for directives such as `%YAML 2.0`."""
+    return Unusable(
+        "yaml-tag", "A line that begins with % is not allowed.", "Delete that line.", *spot
+    )
 
 
 def spot_of(mark: Any) -> Spot:
-    """Line and column of a mark of PyYAML."""
+    """Line and column of a mark of PyYAML, which counts both from 0."""
     return mark.line + 1, mark.column + 1
 
 
 def quote_hint(lines: list[str], number: int, last: int | None = None) -> str:
-    """Shows the field that stands in line `number` (from 1) with its value in quotes.
+    """A hint that shows a field with its value in quotes.
 
     Args:
-        last: the last line at which it may begin.
+        lines: the lines of the whole text.
+        number: a line of the field, counted from 1.
+        last: the last line on which the field may begin; without it, line `number`.
     """
     for start in range(min(last or number, len(lines)) - 1, -1, -1):
         match = _FIELD_LINE.fullmatch(lines[start])

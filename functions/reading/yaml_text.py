@@ -1,10 +1,12 @@
-"""YAML, composed by ourselves.
+"""A YAML reader that is safe on untrusted text and records the line and column of every value.
 
-PyYAML scans and parses; composing is ours, because `safe_load` expands aliases (477 bytes can
-become gigabytes), lets the last of two equal keys win, recurses without limit and guesses types
-by the rules of YAML 1.1. Here there are no aliases, anchors, tags or duplicate keys, depth and
-count are capped while parsing, and only `true`, `false`, `null` and plain decimal numbers are
-not text: `no`, `16:9`, `010`, `1e3` and `2024-01-01` are what was typed.
+PyYAML only scans and parses here. The values are built by `_Composer`, because PyYAML's
+`safe_load` expands aliases (so 477 bytes can become gigabytes), silently keeps the last of two
+equal keys, nests without a limit, and guesses types by the rules of YAML 1.1.
+
+`_Composer` refuses aliases, anchors, tags and duplicate keys, and limits the depth and the number
+of values while it parses. Only `true`, `false`, `null` and plain decimal numbers are not read as
+text: `no`, `16:9`, `010`, `1e3` and `2024-01-01` stay as they were typed.
 """
 
 import re
@@ -16,7 +18,7 @@ import yaml
 from functions.reading import yaml_mistakes
 from functions.reading.limits import MAX_DEPTH, MAX_VALUES
 from functions.reading.mistakes import (
-    EXAMPLE,
+    WRITE_A_PROMPT,
     duplicate,
     not_a_mapping,
     shortened,
@@ -38,25 +40,25 @@ _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def parse(text: str) -> Text:
-    """The values of a YAML document.
+    """Read the values of a YAML document.
 
     Raises:
-        Unusable: it is none, or its outermost value has no fields.
+        Unusable: the text is not valid YAML, or its outermost value is not a mapping.
     """
     composer = _Composer(text)
     try:
         value = composer.document()
     except yaml.MarkedYAMLError as error:
         raise yaml_mistakes.explained(error, composer.lines) from None
-    except (ValueError, OverflowError):  # "\UFFFFFFFF" is a number that is no character
+    except (ValueError, OverflowError):  # an escape such as "\UFFFFFFFF"
         raise Unusable(
             "yaml-syntax",
-            "The YAML cannot be read: an escape such as \\U names no character.",
-            "Write the character itself.",
+            "The YAML cannot be read: an escape such as \\U does not name a valid character.",
+            "Write the character itself instead of the escape.",
             *spot_of(composer.events.get_mark()),
         ) from None
     if value is None:
-        raise Unusable("spec-empty", "The file has no fields.", f"Write   {EXAMPLE}.", 1, 1)
+        raise Unusable("spec-empty", "The file has no fields.", WRITE_A_PROMPT, 1, 1)
     if not isinstance(value, dict):
         spot = composer.places.get((), (1, 1))
         if isinstance(value, str) and (line := yaml_mistakes.first_of_fields(composer.lines, spot)):
@@ -66,7 +68,10 @@ def parse(text: str) -> Text:
 
 
 class _Events(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
-    """PyYAML's pure-Python reader, scanner and parser; the C one can crash on deep nesting."""
+    """PyYAML's reader, scanner and parser in pure Python.
+
+    The C version is faster but can crash on deep nesting.
+    """
 
     def __init__(self, text: str) -> None:
         yaml.reader.Reader.__init__(self, text)
@@ -74,11 +79,11 @@ class _Events(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
         yaml.parser.Parser.__init__(self)
 
     def take(self) -> Any:
-        """The next event, which is then gone."""
+        """Remove the next event and return it."""
         return self.get_event()  # type: ignore[no-untyped-call]
 
     def upcoming(self) -> Any:
-        """The next event."""
+        """Return the next event without removing it."""
         return self.peek_event()  # type: ignore[no-untyped-call]
 
     def next_is(self, kind: type[yaml.Event]) -> bool:
@@ -87,7 +92,7 @@ class _Events(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
 
 
 class _Composer:
-    """Builds plain values from parser events, and remembers where each stood."""
+    """Builds plain values from parser events, and records the position of each value."""
 
     def __init__(self, text: str) -> None:
         self.lines = text.splitlines()
@@ -99,7 +104,7 @@ class _Composer:
     def document(self) -> Value:
         self.events.take()  # stream start
         if self.events.next_is(yaml.StreamEndEvent):
-            raise Unusable("spec-empty", "The file has only comments.", f"Write   {EXAMPLE}.")
+            raise Unusable("spec-empty", "The file contains only comments.", WRITE_A_PROMPT)
         start = self.events.take()
         if start.version or start.tags:
             raise yaml_mistakes.directive(spot_of(start.start_mark))
@@ -109,8 +114,8 @@ class _Composer:
             raise self.refused(
                 "yaml-syntax",
                 self.events.upcoming(),
-                "The file has more than one document.",
-                "Drop one file for each job, and delete the --- line.",
+                "The file contains more than one YAML document.",
+                "Use one file for each job, and delete the --- line.",
             )
         return value
 
@@ -151,13 +156,13 @@ class _Composer:
             key = self.events.upcoming()
             spot = spot_of(key.start_mark)
             if not isinstance(key, yaml.ScalarEvent) or key.anchor or key.tag:
-                self.node(path, depth + 1)  # names an alias or tag; else:
+                self.node(path, depth + 1)  # raises a better error for an alias or a tag
                 raise self.refused(
                     "yaml-syntax", key, "A field name must be a word.", "Write  field: value."
                 )
             if key.value == "<<" and key.style is None:
                 raise self.refused(
-                    "yaml-alias", key, "Merge keys (<<) are not read.", "Write the fields out."
+                    "yaml-alias", key, "Merge keys (<<) are not supported.", "Write out the fields."
                 )
             name = self.text(key)
             self.events.take()
@@ -178,7 +183,7 @@ class _Composer:
             if not text and self.cut(event, path):
                 raise Unusable(
                     "field-missing",
-                    f"{path[-1]} has no value: what follows # is a comment.",
+                    f"{path[-1]} has no value, because everything after # is a comment.",
                     quote_hint(self.lines, event.end_mark.line + 1),
                     *self.places[path],
                     field=".".join(str(part) for part in path),
@@ -193,46 +198,52 @@ class _Composer:
             self.warnings.append(
                 (
                     "comment-cut",
-                    f"Line {event.end_mark.line + 1}: what follows # was read as a comment and is "
-                    f"not part of the {name}. Quote the {name} to keep it.",
+                    f"Line {event.end_mark.line + 1}: everything after # was read as a comment, "
+                    f"not as part of the {name}. Put the {name} in double quotes to keep it.",
                 )
             )
         return text
 
     def warn_of_fields_inside(self, event: Any, path: Path) -> None:
-        """`seed:7` below a text, and indented, is a part of it."""
+        """Warn of lines such as `seed:7` that YAML reads as part of the text above.
+
+        That happens to an indented line without a space after its colon.
+        """
         for number in range(event.start_mark.line + 1, event.end_mark.line + 1):
             line = self.lines[number] if number < len(self.lines) else ""
             if match := _FIELD_INSIDE.fullmatch(line):
                 self.warnings.append(
                     (
                         "field-in-text",
-                        f"Line {number + 1}: {shortened(line.strip())} was read as a part of the "
+                        f"Line {number + 1}: {shortened(line.strip())} was read as part of the "
                         f"{_name(path)}. If {shortened(match[1])} is a field, begin its line as "
-                        "far left as the others and put a space behind the colon.",
+                        "far left as the other fields and put a space after the colon.",
                     )
                 )
 
     def text(self, event: Any) -> str:
-        """What was meant by a scalar: pairs of escapes joined, curly quotes taken as quotes."""
+        """The text of a scalar, with surrogate pairs joined and curly quotes around it removed."""
         text: str = event.value
         if event.style == '"':
-            # JSON writes an emoji as two escapes; PyYAML leaves them as two halves.
+            # JSON writes an emoji as two escapes, which PyYAML does not join into one character.
             return _SURROGATE_PAIR.sub(lambda pair: _joined(pair[0]), text)
         if event.style is None and (match := SMART_QUOTED.fullmatch(text)):
             self.warnings.append(
                 (
                     "smart-quotes",
-                    f"Line {event.start_mark.line + 1}: the curly quotes around the text were "
-                    'taken as quotes. Straight ones (") are safer.',
+                    f"Line {event.start_mark.line + 1}: the curly quotes around the text were read "
+                    'as straight quotes. Write straight quotes (") to be safe.',
                 )
             )
             return match[1] or match[2] or ""
         return text
 
     def cut(self, event: Any, path: Path) -> bool:
-        """Whether a comment took something away: `cat #1 wins` is `cat` to YAML. A comment that
-        looks like one did not, except behind a prompt, whose words are dear."""
+        """Whether a comment probably cut off a part of the text.
+
+        YAML reads `cat #1 wins` as `cat`. A comment that begins with `# ` or `##` is taken to be a
+        real comment, except after a prompt, where losing words matters most.
+        """
         mark = event.end_mark
         rest = self.lines[mark.line][mark.column :].lstrip() if mark.line < len(self.lines) else ""
         is_prompt = any(part in {"prompt", "negative_prompt"} for part in path)

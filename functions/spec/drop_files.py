@@ -1,6 +1,7 @@
-"""From the files of a drop to the videos that it asks for.
+"""Reads the files of a drop and works out which videos they ask for.
 
-The functions read the files from S3, `reeldrop validate` from a disk; what they mean is said here.
+The deployed functions read the files from S3 and `reeldrop validate` reads them from a disk. Both
+use this module, so that a spec means the same in both.
 """
 
 import posixpath
@@ -24,21 +25,26 @@ MAX_FOLDERS = 16
 
 
 class DropFiles(Protocol):
-    """Where the files are, by their keys."""
+    """The files of the drop folder, by their keys."""
 
     def size_bytes(self, key: str) -> int:
-        """How large a file is. Raises Missing."""
+        """The size of a file. Raises Missing."""
 
     def read(self, key: str) -> bytes:
-        """What is in it. Raises Missing."""
+        """The content of a file. Raises Missing."""
 
 
-def drafted(inbox: DropFiles, reader: Reader, key: str) -> Draft:
-    """What the files say that belong to the drop at `key`: a spec, an image alone, or defaults.
+def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
+    """Read a drop together with the folder defaults that apply to it.
+
+    Args:
+        files: the drop folder.
+        reader: parses the specs.
+        key: key of a spec, of folder defaults, or of an image that is a job by itself.
 
     Raises:
-        JobRejected: something in them is wrong.
-        Missing: the drop itself is gone.
+        JobRejected: the drop or one of its folder defaults has an error.
+        Missing: the drop itself no longer exists.
     """
     kind = s3_keys.kind_of(key)
     if kind == s3_keys.Kind.UNKNOWN:
@@ -48,19 +54,18 @@ def drafted(inbox: DropFiles, reader: Reader, key: str) -> Draft:
         raise JobRejected(
             Problem(
                 code=Code.KEY_TOO_DEEP,
-                message=f"The file lies {len(places)} folders deep; at most {MAX_FOLDERS} are "
-                "looked into.",
-                hint="Drop it into a folder nearer to jobs/.",
+                message=f"The file is {len(places)} folders deep; the limit is {MAX_FOLDERS}.",
+                hint="Drop it into a folder closer to jobs/.",
             )
         )
     if kind == s3_keys.Kind.DEFAULTS:
-        return draft([defaults(inbox, reader, key)])
+        return draft([defaults(files, reader, key)])
     layers = []
     if kind == s3_keys.Kind.SPEC:
-        layers.append(Layer.read(reader.spec(_text(inbox, key), key), key))
+        layers.append(Layer.read(reader.spec(_text(files, key), key), key))
     for place in places:
         try:
-            layers.append(defaults(inbox, reader, place))
+            layers.append(defaults(files, reader, place))
         except Missing:
             continue
     found = draft(layers)
@@ -71,11 +76,15 @@ def drafted(inbox: DropFiles, reader: Reader, key: str) -> Draft:
 
 
 def videos(found: Draft, *, default_model: str, job_id: str) -> tuple[Wanted, ...]:
-    """Every video that a draft asks for, each of them possible as far as can be known without its
-    reference.
+    """Every video that a draft asks for, checked as far as that works without the references.
+
+    Args:
+        found: the draft, as `drafted` returned it.
+        default_model: the model to use when the draft names none.
+        job_id: the seed follows from it when the draft gives none.
 
     Raises:
-        JobRejected: one is not.
+        JobRejected: a model cannot make one of the videos, or two videos would be identical.
     """
     wanted = expand(found)
     made: dict[str, int] = {}
@@ -86,29 +95,30 @@ def videos(found: Draft, *, default_model: str, job_id: str) -> tuple[Wanted, ..
             raise JobRejected(
                 Problem(
                     code=Code.MATRIX_INVALID,
-                    message=f"Videos {same} and {number} of this job would be the same.",
-                    hint="Take one of the equal values out; variations count the seed up.",
+                    message=f"Videos {same} and {number} of this job would be identical.",
+                    hint="Remove one of the equal values. With variations, the seed goes up by "
+                    "one for each video.",
                     place=found.place("matrix"),
                 )
             )
     return wanted
 
 
-def defaults(inbox: DropFiles, reader: Reader, key: str) -> Layer:
-    """The folder defaults at `key`.
+def defaults(files: DropFiles, reader: Reader, key: str) -> Layer:
+    """Read the folder defaults at `key`.
 
     Raises:
-        JobRejected: they cannot be used; the places name the file.
-        Missing: there are none.
+        JobRejected: they have an error. The places of the problems name this file.
+        Missing: there is no such file.
     """
     try:
-        layer = Layer.read(reader.spec(_text(inbox, key), key), key, FolderDefaults)
+        layer = Layer.read(reader.spec(_text(files, key), key), key, FolderDefaults)
         if layer.spec.model is not None:
             resolve.model_called(layer.spec.model, layer.place("model"))
         return layer
     except JobRejected as rejection:
         if [problem.code for problem in rejection.problems] == [Code.SPEC_EMPTY]:
-            return Layer(FolderDefaults(), Parsed({}), key)  # everything is a comment
+            return Layer(FolderDefaults(), Parsed({}), key)  # the file has only comments
         raise JobRejected(
             *(
                 p.model_copy(update={"place": p.place.model_copy(update={"file": key})})
@@ -117,35 +127,42 @@ def defaults(inbox: DropFiles, reader: Reader, key: str) -> Layer:
         ) from None
 
 
-def limits(inbox: DropFiles, reader: Reader, folder: str) -> DayLimits:
-    """Of a folder's day, as its folder defaults and those above say; wrong ones say nothing."""
+def limits(files: DropFiles, reader: Reader, folder: str) -> DayLimits:
+    """The daily limits of a folder, from its own folder defaults and those above it.
+
+    Folder defaults with errors are skipped.
+    """
     layers = []
     for place in s3_keys.defaults_of(s3_keys.in_folder(folder, s3_keys.DEFAULTS_FILE))[
         :MAX_FOLDERS
     ]:
         try:
-            layers.append(defaults(inbox, reader, place))
+            layers.append(defaults(files, reader, place))
         except (Missing, JobRejected):
             continue
     return draft(layers).limits
 
 
-def animates(inbox: DropFiles, reader: Reader, key: str) -> bool:
-    """Whether an image alone is a job where this one lies."""
+def animates(files: DropFiles, reader: Reader, key: str) -> bool:
+    """Whether a dropped image is a job by itself, as the folder defaults that apply to it say."""
     if not s3_keys.is_image(key):
         return False
     for place in s3_keys.defaults_of(key)[:MAX_FOLDERS]:
         try:
-            layer = defaults(inbox, reader, place)
+            layer = defaults(files, reader, place)
         except (Missing, JobRejected):
-            continue  # what is wrong with them was answered when they were dropped
+            continue  # errors in them were reported when they were dropped
         if "animate_images" in layer.spec.model_fields_set:
             return draft([layer]).animate_images
     return False
 
 
 def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:
-    """Each file that videos start from: one that needs it, the name of the field, and its key."""
+    """Every image or video that the wanted videos start from, each once.
+
+    Yields:
+        The first video that needs the file, the name of the field, and the key of the file.
+    """
     seen = set()
     for one in wanted:
         for field in ("image", "video"):
@@ -155,15 +172,18 @@ def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:
                 yield one, field, s3_keys.JOBS_PREFIX + value.removeprefix("/")
 
 
-def located(inbox: DropFiles, key: str) -> str:
-    """The key of the file that a spec means by `key`: one that looks the same is meant.
+def located(files: DropFiles, key: str) -> str:
+    """Find a reference whose key may be spelled with other Unicode characters that look the same.
+
+    Returns:
+        The key of the file that exists.
 
     Raises:
-        Missing: it is not there.
+        Missing: no file has such a key.
     """
     for spelling in s3_keys.spellings(key):
         try:
-            inbox.size_bytes(spelling)
+            files.size_bytes(spelling)
         except Missing:
             continue
         return spelling
@@ -172,34 +192,43 @@ def located(inbox: DropFiles, key: str) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference as it was found."""
+    """A reference that was read and checked."""
 
     body: bytes
-    """As the worker gets it: an image encoded anew, a video as it was."""
+    """The content for the worker: an image converted to PNG, or a video unchanged."""
     picture: Picture | None
-    """Of an image."""
+    """None for a video."""
 
 
-def reference(inbox: DropFiles, reader: Reader, wanted: Wanted, field: str, key: str) -> Reference:
-    """Read and check the reference at `key`, which `wanted` needs for `field`.
+def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key: str) -> Reference:
+    """Read and check a reference.
+
+    Args:
+        files: the drop folder.
+        reader: decodes the reference.
+        wanted: a video that needs the reference; problems name its place in the spec.
+        field: `image` or `video`.
+        key: key of the reference.
 
     Raises:
-        Missing: it is not there.
-        JobRejected: it is not what we take.
+        Missing: the file does not exist.
+        JobRejected: the file is too large, of the wrong kind, or damaged.
     """
-    size, image = inbox.size_bytes(key), s3_keys.is_image(key)
+    size, image = files.size_bytes(key), s3_keys.is_image(key)
     limit = MAX_IMAGE_BYTES if image else MAX_VIDEO_BYTES
     place, name = wanted.place(field), posixpath.basename(key)
     if size > limit:
         raise JobRejected(
             Problem(
                 code=Code.REFERENCE_TOO_LARGE,
-                message=f"{key} has {size:,} bytes; at most {limit:,} are read.",
-                hint="Save it smaller, for instance as JPEG." if image else "Cut it shorter.",
+                message=f"{key} has {size:,} bytes; the limit is {limit:,}.",
+                hint="Save a smaller image, for example as JPEG."
+                if image
+                else "Shorten the video, or export it with a lower bit rate.",
                 place=place,
             )
         )
-    body = inbox.read(key)
+    body = files.read(key)
     try:
         if image:
             picture = reader.image(body, name)
@@ -212,21 +241,23 @@ def reference(inbox: DropFiles, reader: Reader, wanted: Wanted, field: str, key:
         ) from None
 
 
-def _text(inbox: DropFiles, key: str) -> bytes:
-    size = inbox.size_bytes(key)
+def _text(files: DropFiles, key: str) -> bytes:
+    size = files.size_bytes(key)
     if size > parsed.MAX_SPEC_BYTES:
         raise parsed.too_large(size)
-    return inbox.read(key)
+    return files.read(key)
 
 
 def _wrong_name(key: str) -> JobRejected:
     name = posixpath.basename(key)
     hint = (
-        "Name it like bee.yaml, bee.json or bee.txt (a bare prompt); images like bee.png, bee.jpg "
-        "or bee.webp, videos like bee.mp4."
+        "Name a spec like bee.yaml, bee.json or bee.txt (a bare prompt), an image like bee.png, "
+        "bee.jpg or bee.webp, and a video like bee.mp4."
     )
     if name.lower().startswith("_default"):
-        hint = f"Folder defaults are read from {s3_keys.DEFAULTS_FILE}, in small letters."
+        hint = f"Name folder defaults {s3_keys.DEFAULTS_FILE}, in lowercase."
     return JobRejected(
-        Problem(code=Code.KEY_SUFFIX, message=f"'{name}' is not the name of a job spec.", hint=hint)
+        Problem(
+            code=Code.KEY_SUFFIX, message=f"'{name}' is not a valid name for a job spec.", hint=hint
+        )
     )

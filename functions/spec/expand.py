@@ -1,4 +1,7 @@
-"""Makes one spec for each video of a job: variations and matrix, counted before anything starts."""
+"""Expands the variations and the matrix of a job into one spec for each video.
+
+The videos are counted first, so that a huge matrix is refused before any combination is made.
+"""
 
 import itertools
 import math
@@ -19,13 +22,13 @@ class Wanted:
     spec: JobSpec
     """Without matrix and variations."""
     variation: int
-    """Counts from 0: how far its seed is from the first one's."""
+    """Counted from 0. It is added to the seed."""
     draft: Draft
     origin: Mapping[str, Path]
-    """Where in the draft the fields stand that come from its matrix."""
+    """For each field that comes from the matrix: where its value is in the draft."""
 
     def place(self, field: str) -> Place:
-        """Where the value of a field stands."""
+        """Where the value of a field is written."""
         return self.draft.place(*self.origin.get(field, (field,)))  # type: ignore[arg-type]
 
 
@@ -33,7 +36,7 @@ def expand(draft: Draft) -> tuple[Wanted, ...]:
     """Every video that a draft asks for.
 
     Raises:
-        JobRejected: the matrix is wrong, or there would be too many videos, or none.
+        JobRejected: the matrix has an error, or the job would make too many videos or none.
     """
     spec, matrix = draft.spec, draft.spec.matrix
     if matrix is not None:
@@ -55,7 +58,7 @@ def expand(draft: Draft) -> tuple[Wanted, ...]:
 
 
 def _check(draft: Draft, matrix: Matrix) -> None:
-    """What can be wrong with a matrix beside its types; counts before it combines."""
+    """Check everything about a matrix that its types do not, including the number of videos."""
     lists = _lists(matrix)
     empty = [name for name in matrix.model_fields_set if not getattr(matrix, name)]
     if empty or not (lists or matrix.include):
@@ -64,7 +67,7 @@ def _check(draft: Draft, matrix: Matrix) -> None:
             Problem(
                 code=Code.MATRIX_INVALID,
                 message=f"The matrix has no values{f' for {name}' if name else ''}.",
-                hint="Write lists into it, like  seed: [1, 2, 3]  or delete it.",
+                hint="Add lists of values, such as  seed: [1, 2, 3]  or delete it.",
                 place=draft.place("matrix", *((name,) if name else ())),
             )
         )
@@ -73,7 +76,7 @@ def _check(draft: Draft, matrix: Matrix) -> None:
             raise JobRejected(
                 Problem(
                     code=Code.MATRIX_INVALID,
-                    message=f"The matrix has both {one} and {other}, which exclude each other.",
+                    message=f"{one} and {other} cannot be used together in a matrix.",
                     hint=f"Delete one of the two lists: {why}.",
                     place=draft.place("matrix", other),
                 )
@@ -88,20 +91,20 @@ def _check(draft: Draft, matrix: Matrix) -> None:
             raise JobRejected(
                 Problem(
                     code=Code.MATRIX_INVALID,
-                    message=f"exclude names a {strange[0]} that the matrix does not have."
+                    message=f"exclude has a value of {strange[0]} that the matrix does not have."
                     if strange
                     else "An entry of exclude is empty.",
-                    hint="Name fields and values that the matrix combines.",
+                    hint="In exclude, use only fields and values from the lists of the matrix.",
                     place=draft.place("matrix", "exclude", index),
                 )
             )
     most = math.prod(len(values) for values in lists.values()) if lists else 0
-    if most > 4 * MAX_VIDEOS:  # more than any exclude is meant for
+    if most > 4 * MAX_VIDEOS:  # more than exclude is meant to remove
         raise _wrong_count(draft, (most + len(matrix.include)) * draft.spec.variations)
 
 
 def _lists(matrix: Matrix) -> dict[str, tuple[object, ...]]:
-    """The fields that are combined, in the order in which `Video` has them."""
+    """The fields to combine and their values, in the order of the fields of `Video`."""
     return {name: getattr(matrix, name) for name in Video.model_fields if getattr(matrix, name)}
 
 
@@ -128,10 +131,10 @@ def _wrong_count(draft: Draft, count: int) -> JobRejected:
     return JobRejected(
         Problem(
             code=Code.TOO_MANY_VIDEOS,
-            message=f"This job would make {count:,} videos; a job makes 1 to {MAX_VIDEOS}.",
+            message=f"This job would make {count:,} videos; a job can make 1 to {MAX_VIDEOS}.",
             hint="Shorten the lists, exclude combinations, or use several files."
             if count
-            else "exclude leaves no combination over: delete some of its entries.",
+            else "exclude leaves no combinations. Delete some of its entries.",
             place=draft.place("matrix" if draft.spec.matrix is not None else "variations"),
         )
     )

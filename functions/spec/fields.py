@@ -1,10 +1,11 @@
-"""The job spec: what a person may write, and how its text becomes a `JobSpec`.
+"""The fields of a job spec and of folder defaults, and the checks that their values must pass.
 
-`defaults.py` puts folder defaults under it, `expand.py` makes one spec a video of it, and
-`resolve.py` fills in what is still open.
+`folder_defaults` then combines a spec with the defaults of its folders, `expand` makes one spec for
+each video, and `resolve` fills in the fields that are still open.
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -21,15 +22,17 @@ from functions.spec.parsed import Parsed
 
 MAX_PROMPT_CHARACTERS = 2_000
 MAX_VIDEOS = 32
-"""A job and its tasks are committed together, two changes a task, and a commit has at most 100."""
-# Enough to mend a spec by; thousands would fit into no mail and no record.
+"""A job and its tasks are written in one transaction with two changes for each task, and DynamoDB
+allows 100 changes in a transaction."""
+# Enough for a person to fix a spec. Thousands of problems would fit neither into a mail nor into a
+# record of the table.
 MAX_PROBLEMS = 20
 Priority = Literal["high", "normal", "low"]
 Aspect = Literal["portrait", "square", "landscape"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 _Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
 _File = Annotated[str, Field(min_length=1, max_length=1024)]
-# Whether a person writes `preset: draft` or a program builds the model, it is the same value.
+# Not strict, so that the text "draft" in a spec and `Preset.DRAFT` in code are both accepted.
 _Preset = Annotated[Preset, Field(strict=False)]
 _Side = Annotated[int, Field(ge=16, le=4096)]
 _Frames = Annotated[int, Field(ge=1, le=1000)]
@@ -45,46 +48,70 @@ class Video(Document):
     """The fields that decide what one video looks like. A matrix may vary each of them."""
 
     prompt: Annotated[_Text, Field(description="What the video shows.")] = ""
-    negative_prompt: Annotated[_Text, Field(description="What it should not show.")] = ""
+    negative_prompt: Annotated[_Text, Field(description="What the video should not show.")] = ""
     image: Annotated[
-        _File | None, Field(description="File name of the first frame, beside the spec.")
+        _File | None,
+        Field(description="File name of an image beside the spec; it becomes the first frame."),
     ] = None
     video: Annotated[
-        _File | None, Field(description="File name of an MP4 to remake, beside the spec.")
+        _File | None,
+        Field(description="File name of an MP4 beside the spec; the new video is based on it."),
     ] = None
     strength: Annotated[
         _Strength | None,
-        Field(description="With a video: how far to move away from it, up to 1."),
+        Field(description="With `video` only: how much of it is changed, up to 1 (everything)."),
     ] = None
     fit: Annotated[
         Fit | None,
-        Field(description="A reference of another shape: `crop` its middle, or `pad` with bars."),
+        Field(
+            description="How an image or video of another shape is fitted: `crop` cuts off its "
+            "edges, `pad` adds bars."
+        ),
     ] = None
-    model: Annotated[str | None, Field(description="A name from the list of models.")] = None
+    model: Annotated[
+        str | None, Field(description="Name of the model, from the list of models.")
+    ] = None
     preset: Annotated[
-        _Preset | None, Field(description="How much work: sets the steps, as the model needs.")
+        _Preset | None,
+        Field(description="Quality against speed: sets the number of steps to suit the model."),
     ] = None
-    aspect: Annotated[Aspect | None, Field(description="A size of this shape.")] = None
-    height: Annotated[_Side | None, Field(description="Pixels; a size that the model has.")] = None
-    width: Annotated[_Side | None, Field(description="Pixels; a size that the model has.")] = None
+    aspect: Annotated[
+        Aspect | None,
+        Field(description="Shape of the video: sets a size of this shape that the model supports."),
+    ] = None
+    height: Annotated[
+        _Side | None, Field(description="Height in pixels; the model must support the size.")
+    ] = None
+    width: Annotated[
+        _Side | None, Field(description="Width in pixels; the model must support the size.")
+    ] = None
     duration_seconds: Annotated[
-        _Duration | None, Field(description="The nearest length that the model has.")
+        _Duration | None,
+        Field(description="Length in seconds; the nearest length that the model supports is used."),
     ] = None
-    num_frames: Annotated[_Frames | None, Field(description="A count that the model has.")] = None
-    fps: Annotated[_Rate | None, Field(description="Frames shown a second.")] = None
+    num_frames: Annotated[
+        _Frames | None, Field(description="Number of frames; the model must support it.")
+    ] = None
+    fps: Annotated[_Rate | None, Field(description="Frames per second.")] = None
     num_inference_steps: Annotated[
-        _Steps | None, Field(description="Denoising steps: more is slower and finer.")
+        _Steps | None,
+        Field(description="Number of denoising steps: more take longer and give a better video."),
     ] = None
     guidance_scale: Annotated[
-        _Scale | None, Field(description="How closely the prompt is followed.")
+        _Scale | None,
+        Field(description="How closely the video follows the prompt; higher is closer."),
     ] = None
     seed: Annotated[
-        _Seed | None, Field(description="The same seed and spec make the same video again.")
+        _Seed | None,
+        Field(
+            description="Number that fixes the randomness: the same spec with the same seed makes "
+            "the same video again."
+        ),
     ] = None
 
 
 class Matrix(Document):
-    """Values to combine: one video for each combination. The names are those of `Video`."""
+    """Values to combine, with one video for each combination. The fields are those of `Video`."""
 
     prompt: tuple[_Text, ...] = ()
     negative_prompt: tuple[_Text, ...] = ()
@@ -104,60 +131,72 @@ class Matrix(Document):
     guidance_scale: tuple[_Scale, ...] = ()
     seed: tuple[_Seed, ...] = ()
     include: Annotated[
-        tuple[Video, ...], Field(description="Further combinations, one video each.")
+        tuple[Video, ...], Field(description="Additional combinations, one video each.")
     ] = ()
     exclude: Annotated[
-        tuple[Video, ...], Field(description="Combinations to leave out, by some of their fields.")
+        tuple[Video, ...],
+        Field(description="Combinations to leave out, described by some or all of their values."),
     ] = ()
 
 
 class JobSpec(Video):
-    """A job as a person writes it. Only `prompt` is needed, and with an image not even that.
+    """A job as a person writes it.
 
-    Descriptions and limits go into the guide and the published schema (`make docs`).
+    Only `prompt` is required, and not even that if there is an image or a video. The descriptions
+    and limits of the fields also appear in the guide and in the published schema (`make docs`).
     """
 
     enhance: Annotated[
         Literal[True, False, "review"],
         Field(
             description="Let a language model rewrite the prompt for the video model. With "
-            "`review` nothing is rendered: the rewritten spec is put under review/ to be read, "
-            "changed and dropped."
+            "`review` nothing is rendered: the rewritten spec is written to review/, where you can "
+            "read it, change it and drop it again."
         ),
     ] = True
     variations: Annotated[
-        int, Field(ge=1, le=MAX_VIDEOS, description="So many videos, with seeds that count up.")
+        int,
+        Field(
+            ge=1,
+            le=MAX_VIDEOS,
+            description="Number of videos; the seed goes up by one for each.",
+        ),
     ] = 1
     matrix: Annotated[
         Matrix | None,
-        Field(description="Lists of values for other fields: a video for each combination."),
+        Field(
+            description="Lists of values for other fields; makes one video for each combination."
+        ),
     ] = None
     outputs: Annotated[
         tuple[Literal["mp4", "gif"], ...],
-        Field(max_length=2, description="What to make. The MP4 is always made."),
+        Field(max_length=2, description="Which files to make. The MP4 is always made."),
     ] = ("mp4",)
     priority: Annotated[
         Priority,
-        Field(description="Place in the queue: by priority; then folders take turns; then age."),
+        Field(
+            description="Order in the queue: higher priorities first, then the folders in turn, "
+            "then older jobs first."
+        ),
     ] = "normal"
-    notify: Annotated[bool, Field(description="Send a mail when the job has ended.")] = True
+    notify: Annotated[bool, Field(description="Send an email when the job has ended.")] = True
     tags: Annotated[
         tuple[Tag, ...],
         Field(
             max_length=10,
-            description="Words that the notification carries, to filter by: letters A-Z, digits "
-            "and `_.:-`, at most 64.",
+            description="Words to filter notifications by. Each has at most 64 characters: letters "
+            "A-Z and a-z, digits and `_.:-`.",
         ),
     ] = ()
     dry_run: Annotated[
         bool,
-        Field(description="Check and answer with the plan and its cost, but render nothing."),
+        Field(description="Check the spec and report the plan and its cost, but render nothing."),
     ] = False
 
     @field_validator("enhance", mode="before")
     @classmethod
     def _one_is_not_true(cls, value: object) -> object:
-        # pydantic compares with ==, and 1 == True.
+        # Pydantic compares the choices with ==, so it would accept 1 as true.
         if isinstance(value, int | float) and not isinstance(value, bool):
             raise PydanticCustomError(
                 "literal_error", "not a choice", {"expected": "true, false or review"}
@@ -166,39 +205,47 @@ class JobSpec(Video):
 
 
 class FolderDefaults(JobSpec):
-    """What `_defaults.yaml` may have: any field of a spec, for everything below its folder."""
+    """The fields of `_defaults.yaml`: all fields of a spec, and some about the folder.
+
+    They apply to everything below the folder of the file.
+    """
 
     animate_images: Annotated[
-        bool, Field(description="Make a video of every image that is dropped below this folder.")
+        bool,
+        Field(description="Make a video of every image that is dropped into this folder or below."),
     ] = False
     max_videos_per_day: Annotated[
         int | None,
         Field(
             ge=1,
             le=1_000_000,
-            description="So many may be started in a day (UTC) in this folder, and in each folder "
-            "below it; the others wait for the next day.",
+            description="Maximum number of videos started per day (UTC) in this folder, and in "
+            "each folder below it. Further videos wait for the next day.",
         ),
     ] = None
     max_gpu_minutes_per_day: Annotated[
         int | None,
-        Field(ge=1, le=1_000_000, description="The same in minutes of rendering, as expected."),
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="The same limit as estimated minutes of rendering instead of videos.",
+        ),
     ] = None
 
 
 FOLDER_FIELDS = tuple(set(FolderDefaults.model_fields) - set(JobSpec.model_fields))
-"""What only a folder can say."""
+"""The fields that only `_defaults.yaml` can have."""
 
 
 def mode_of(spec: Video) -> Mode:
-    """What a video is made from."""
+    """The mode of a video: it starts from text, from an image or from a video."""
     if spec.video is not None:
         return Mode.VIDEO_TO_VIDEO
     return Mode.TEXT_TO_VIDEO if spec.image is None else Mode.IMAGE_TO_VIDEO
 
 
 def parameters_of(spec: Video) -> Parameters:
-    """What the worker is told of a resolved spec."""
+    """The part of a resolved spec that the worker receives."""
     names = set(Parameters.model_fields) - {"mode"}
     return Parameters.model_validate({"mode": mode_of(spec), **spec.model_dump(include=names)})
 
@@ -209,43 +256,31 @@ V = TypeVar("V", bound=Video)
 
 @dataclass(frozen=True)
 class Layer:
-    """One file that says something about a job: the spec itself, or defaults of a folder."""
+    """One of the files that describe a job: the spec itself, or the defaults of a folder."""
 
     spec: JobSpec
-    """Its references are paths from jobs/ on, with a slash in front."""
+    """Its references are paths relative to jobs/ with a leading slash, such as `/team/bee.png`."""
     parsed: Parsed
     file: str | None = None
-    """Key of the file when it is not the spec itself."""
+    """Key of the file, or None for the spec itself."""
 
     @classmethod
     def read(cls, parsed: Parsed, key: str, kind: type[JobSpec] = JobSpec) -> Self:
-        """Check the fields of the file at `key`.
+        """Check the fields of a file, and make its references relative to jobs/.
+
+        Args:
+            parsed: the values of the file.
+            key: the key of the file; its references are relative to its folder.
+            kind: `JobSpec`, or `FolderDefaults` for folder defaults.
 
         Raises:
-            JobRejected: with a problem for each field that is wrong, at its place in the text.
+            JobRejected: with a problem for each wrong field, at its position in the text.
         """
         file = key if issubclass(kind, FolderDefaults) else None
         layer = cls(parse(parsed, kind, file), parsed, file)
         spec = layer._anchored(layer.spec, key, ())
         if spec.matrix is not None:
-            matrix = spec.matrix
-            lists = {
-                name: tuple(
-                    layer._anchor(name, value, key, ("matrix", name, index))
-                    for index, value in enumerate(getattr(matrix, name))
-                )
-                for name in _REFERENCES
-                if name in matrix.model_fields_set
-            }
-            entries: dict[str, tuple[Video, ...]] = {
-                name: tuple(
-                    layer._anchored(video, key, ("matrix", name, index))
-                    for index, video in enumerate(getattr(matrix, name))
-                )
-                for name in ("include", "exclude")
-                if name in matrix.model_fields_set
-            }
-            matrix = matrix.model_copy(update=lists | entries)
+            matrix = layer._anchored_matrix(spec.matrix, key)
             spec = spec.model_copy(update={"matrix": matrix})
         conflicts = layer._conflicts(layer.spec, ())
         if spec.matrix is not None:
@@ -256,20 +291,41 @@ class Layer:
         return cls(spec, parsed, layer.file)
 
     def place(self, *path: str | int) -> Place:
-        """Where the value at `path` stands in the file."""
+        """Where the value at `path` is written in the file."""
         return self.parsed.place(*path).model_copy(update={"file": self.file})
 
+    def _anchored_matrix(self, matrix: Matrix, key: str) -> Matrix:
+        """A matrix with all its references relative to jobs/."""
+        lists = {
+            name: tuple(
+                self._anchor(name, value, key, ("matrix", name, index))
+                for index, value in enumerate(getattr(matrix, name))
+            )
+            for name in _REFERENCES
+            if name in matrix.model_fields_set
+        }
+        entries: dict[str, tuple[Video, ...]] = {
+            name: tuple(
+                self._anchored(video, key, ("matrix", name, index))
+                for index, video in enumerate(getattr(matrix, name))
+            )
+            for name in ("include", "exclude")
+            if name in matrix.model_fields_set
+        }
+        return matrix.model_copy(update=lists | entries)
+
     def _anchored(self, video: V, key: str, path: tuple[str | int, ...]) -> V:
+        """A video with its references relative to jobs/. `path` is where it is in the file."""
+        # `model_copy` marks each updated field as given, so only given ones may be updated.
         given = {
             name: self._anchor(name, value, key, (*path, name))
             for name in _REFERENCES
             if (value := getattr(video, name)) is not None
         }
-        # Only what was given may count as given.
         return video.model_copy(update=given) if given else video
 
     def _anchor(self, field: str, value: str, key: str, path: tuple[str | int, ...]) -> str:
-        """The reference as a path from jobs/ on."""
+        """The reference as a path relative to jobs/, with a leading slash."""
         thing, suffixes, example = _REFERENCES[field]
         noun = thing.partition(" ")[2]
         foreign = "://" in value or "\\" in value or value.startswith("~")
@@ -279,9 +335,9 @@ class Layer:
             raise JobRejected(
                 Problem(
                     code=Code.REFERENCE_PLACE,
-                    message=f"The {noun} {quoted(value)} is not a file of the drop folder.",
-                    hint=f"Upload the {noun} beside the spec and write its file name, like  "
-                    f"{field}: {example}",
+                    message=f"The {noun} {quoted(value)} is not a file in the drop folder.",
+                    hint=f"Upload the {noun} beside the spec and write its file name, for example "
+                    f" {field}: {example}",
                     place=self.place(*path),
                 )
             )
@@ -297,12 +353,12 @@ class Layer:
         return "/" + reference.removeprefix(s3_keys.JOBS_PREFIX)
 
     def _conflicts(self, video: Video, path: tuple[str | int, ...]) -> list[Problem]:
-        """Fields that are given together and exclude each other."""
+        """A problem for each pair of fields that are both given and cannot be used together."""
         given = video.model_fields_set
         return [
             Problem(
                 code=Code.FIELD_CONFLICT,
-                message=f"{one} and {other} exclude each other.",
+                message=f"{one} and {other} cannot be used together.",
                 hint=f"Delete one of the two lines: {why}.",
                 place=self.place(*path, one),
             )
@@ -318,16 +374,16 @@ _REFERENCES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "video": ("a video", s3_keys.VIDEO_SUFFIXES, "bee.mp4"),
 }
 CONFLICTS = (
-    ("video", "image", "a video starts from one reference"),
-    ("preset", "num_inference_steps", "both choose the steps"),
-    ("aspect", "height", "both choose the size"),
-    ("aspect", "width", "both choose the size"),
-    ("duration_seconds", "num_frames", "both choose the length"),
+    ("video", "image", "a video can only start from one of them"),
+    ("preset", "num_inference_steps", "both set the number of steps"),
+    ("aspect", "height", "both set the size"),
+    ("aspect", "width", "both set the size"),
+    ("duration_seconds", "num_frames", "both set the length"),
 )
 
 
 def _other_reference(reference: str) -> str | None:
-    """The mend for a picture called a video, or the reverse."""
+    """The hint for an image given as `video`, or a video given as `image`."""
     for field, (_, suffixes, _) in _REFERENCES.items():
         if reference.lower().endswith(suffixes):
             return f"Write  {field}: {reference.rpartition('/')[2]}"
@@ -335,10 +391,15 @@ def _other_reference(reference: str) -> str | None:
 
 
 def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
-    """Check the fields of a spec, or of folder defaults when `kind` says so.
+    """Check the fields of a file.
+
+    Args:
+        parsed: the values of the file.
+        kind: `JobSpec`, or `FolderDefaults` for folder defaults.
+        file: the key that problems name as the file; None for the spec itself.
 
     Raises:
-        JobRejected: with a problem for each field that is wrong, at its place in the text.
+        JobRejected: with a problem for each wrong field, at its position in the text.
     """
     try:
         return kind.model_validate_json(parsed.as_json())
@@ -350,29 +411,38 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
 
 _TYPE_NAMES = {
     "string_type": ("text", "Put the value in double quotes."),
-    "int_type": ("a whole number", "Write it like 42: digits, without quotes or a leading zero."),
-    "float_type": ("a number", "Write it like 4.5: digits before and behind a point, no quotes."),
+    "int_type": (
+        "a whole number",
+        "Write it like 42: digits only, without quotes or a leading zero.",
+    ),
+    "float_type": (
+        "a number",
+        "Write it like 4.5: digits before and after a decimal point, without quotes.",
+    ),
     "bool_type": (
         "true or false",
-        "Write true or false, in small letters and without quotes; yes, no, on and off are not "
-        "read as such.",
+        "Write true or false, in lowercase and without quotes; yes, no, on and off are read as "
+        "text.",
     ),
     "tuple_type": ("a list", "Write it as  [first, second]."),
-    "model_type": ("fields with values", "Write it as lines below, indented:  field: [1, 2]."),
+    "model_type": (
+        "fields with values",
+        "Write the fields on the lines below, indented:  field: [1, 2].",
+    ),
     "model_attributes_type": (
         "fields with values",
-        "Write it as lines below, indented:  field: [1, 2].",
+        "Write the fields on the lines below, indented:  field: [1, 2].",
     ),
 }
 _LIMITS = {
-    "greater_than_equal": ("at least", "ge"),
-    "less_than_equal": ("at most", "le"),
-    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge", "larger"),
+    "less_than_equal": ("at most", "le", "smaller"),
+    "greater_than": ("more than", "gt", "larger"),
 }
 
 
 def _problem(error: ErrorDetails, parsed: Parsed, kind: type[JobSpec], file: str | None) -> Problem:
-    """A pydantic error as one of ours."""
+    """Convert an error of pydantic into a `Problem`."""
     path = error["loc"]
     code, message, hint = _words(error, kind)
     if path and path[0] == "matrix" and code in {Code.FIELD_UNKNOWN, Code.FIELD_TYPE}:
@@ -382,7 +452,7 @@ def _problem(error: ErrorDetails, parsed: Parsed, kind: type[JobSpec], file: str
 
 
 def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
-    """Code, message and hint for a pydantic error."""
+    """Code, message and hint for an error of pydantic."""
     path = error["loc"]
     field = ".".join(str(part) for part in path)
     sort, context, value = error["type"], error.get("ctx", {}), error.get("input")
@@ -392,21 +462,22 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
         return (
             Code.FIELD_MISSING,
             f"{field} has no value.",
-            "Write one behind the colon, or delete the line.",
+            "Write a value after the colon, or delete the line.",
         )
     if sort in _TYPE_NAMES:
         wanted, hint = _TYPE_NAMES[sort]
         if sort == "int_type" and isinstance(value, float):
             hint = "Write digits only, without a decimal point."
         if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
-            hint = f"For a video of each write the list under matrix:  matrix: {{{path[0]}: [...]}}"
+            hint = f"For one video of each, write the list in matrix:  matrix: {{{path[0]}: [...]}}"
         return Code.FIELD_TYPE, f"{field} must be {wanted}, but is {quoted(value)}.", hint
     if sort in _LIMITS:
-        words, name = _LIMITS[sort]
+        words, name, side = _LIMITS[sort]
         limit = context[name]
+        limit = f"{limit:g}" if isinstance(limit, float) else limit
         listed_in = path[0] == "matrix" and isinstance(path[-1], int)
         written = f"{limit}" if listed_in else f"{path[-1]}: {limit}"
-        nearest = f"Write  {written}  or a value on the valid side of it."
+        nearest = f"Write  {written}  or a {side} value."
         if sort == "greater_than":
             nearest = f"Write a value above {limit}."
         return Code.FIELD_RANGE, f"{field} is {value}, but must be {words} {limit}.", nearest
@@ -421,7 +492,8 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
         return (
             Code.FIELD_RANGE,
             f"{field} cannot be {quoted(error.get('input'))}.",
-            "A tag is one word of at most 64 letters A-Z, digits and  _ . : -  like  team-a.",
+            "A tag is one word of at most 64 characters, such as team-a. It may contain letters "
+            "(A-Z and a-z), digits and  _ . : -",
         )
     lengths = {
         "string_too_long": f"{field} has more than {context.get('max_length')} characters.",
@@ -429,12 +501,12 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
         "too_long": f"{field} has more than {context.get('max_length')} entries.",
     }
     if sort in lengths:
-        hint = "Shorten it." if "too_long" in sort else "Fill it in, or leave the line out."
+        hint = "Shorten it." if "too_long" in sort else "Write a value, or delete the line."
         return Code.FIELD_RANGE, lengths[sort], hint
     return (
         Code.FIELD_RANGE,
         f"{field} cannot be {quoted(error.get('input'))}: {str(error['msg']).lower()}.",
-        "See the guide for the values it takes.",
+        f"See the guide for the valid values of {field}.",
     )
 
 
@@ -443,11 +515,14 @@ def _unknown(path: tuple[str | int, ...], kind: type[JobSpec]) -> tuple[Code, st
     within = kind if len(path) == 1 else Matrix if len(path) == 2 else Video
     near = _nearest(name.lower(), within.model_fields)
     where = f" in {path[0]}" if len(path) > 1 else ""
-    if name in FOLDER_FIELDS:
-        near_hint = "Write it into _defaults.yaml: it is about a folder, not about one job."
-    else:
-        near_hint = f"Did you mean {near}?" if near else f"Fields: {listed(within.model_fields)}."
-    return Code.FIELD_UNKNOWN, f"There is no field called {quoted(name)}{where}.", near_hint
+    if name in FOLDER_FIELDS and not where:
+        return (
+            Code.FIELD_UNKNOWN,
+            f"{name} applies to a whole folder and cannot be set in a job spec.",
+            "Move the line to the _defaults.yaml of the folder.",
+        )
+    hint = f"Did you mean {near}?" if near else f"Fields: {listed(within.model_fields)}."
+    return Code.FIELD_UNKNOWN, f"There is no field called {quoted(name)}{where}.", hint
 
 
 def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str]:
@@ -456,14 +531,17 @@ def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str
     near = _nearest(str(value).lower(), choices)
     hint = (f"Did you mean {near}? " if near else "") + f"Valid: {valid}."
     if "true" in choices and str(value).lower() in {"true", "false"}:
-        hint = f"Write {str(value).lower()}, in small letters and without quotes."
+        hint = f"Write {str(value).lower()}, in lowercase and without quotes."
     elif "true" in choices and str(value).lower() in {"yes", "no", "on", "off"}:
-        hint = f"yes, no, on and off are not read as such. Valid: {valid}."
+        hint = f"yes, no, on and off are read as text. Valid: {valid}."
     return Code.FIELD_RANGE, f"{field} cannot be {quoted(value)}.", hint
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """What was probably meant: `steps` is a part of one, `promt` is spelled like one."""
+    """The known name that was probably meant.
+
+    `steps` is a part of `num_inference_steps`, and `promt` is spelled almost like `prompt`.
+    """
     known = list(known)
     parts = [field for field in known if len(name) >= 3 and name in field.split("_")]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
@@ -471,11 +549,16 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def quoted(value: object) -> str:
-    """A value in a sentence: in quotes, and not too long."""
-    text = " ".join(str(value).split())
-    return f"'{text if len(text) <= 60 else text[:57] + '...'}'"
+    """A value for a sentence, cut to 60 characters.
+
+    Text is put in quotes. Other values are written as in a spec, so that "5" and 5 look different.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"'{text}'" if isinstance(value, str) else text
 
 
 def listed(items: Iterable[Any]) -> str:
-    """Values in a sentence, with commas."""
+    """Values for a sentence, separated by commas."""
     return ", ".join(str(item) for item in items)

@@ -1,8 +1,11 @@
-"""Puts a spec over the defaults of its folders.
+"""Combines a spec with the defaults of its folders.
 
-`_defaults.yaml` in a folder holds for everything below it; nearer folders win over farther ones,
-and the spec over all. A field that chooses the same thing as one further below replaces it:
-`preset: best` in a spec is not held back by a folder's `num_inference_steps`.
+`_defaults.yaml` in a folder applies to everything below that folder. A closer folder overrides one
+farther up, and the spec overrides all folders.
+
+Some fields set the same thing in different ways, such as `preset` and `num_inference_steps`. If a
+spec gives one of them, the others of its folders are ignored too. Otherwise a folder's
+`num_inference_steps` would override `preset: best` of a spec.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +16,7 @@ from contract.document import Document
 from contract.errors import Notice, Place
 from functions.spec.fields import FOLDER_FIELDS, FolderDefaults, JobSpec, Layer, Video
 
-# Fields of one group choose the same thing.
+# The fields of a group set the same thing.
 _GROUPS = (
     ("image", "video"),
     ("aspect", "height", "width"),
@@ -23,22 +26,26 @@ _GROUPS = (
 
 
 class DayLimits(Document):
-    """What a folder may have started in a day (UTC)."""
+    """How much may be started in a folder in one day (UTC)."""
 
     videos: int = 0
     """0: no limit."""
     gpu_minutes: int = 0
-    """Expected ones; 0: no limit."""
+    """Estimated minutes of rendering. 0: no limit."""
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether there is any limit."""
         return bool(self.videos or self.gpu_minutes)
 
     def allow(self, *, videos: int, gpu_seconds: float) -> bool:
-        """Whether a day may have that much in it.
+        """Whether the limits allow this much work in one day.
 
-        One video is always allowed. Otherwise one that takes longer than a day's minutes would
-        wait for ever.
+        A single video is always allowed. Otherwise a video that takes longer than the minutes of
+        one day would wait forever.
+
+        Args:
+            videos: number of videos of the day.
+            gpu_seconds: estimated seconds of rendering of the day.
         """
         return videos <= 1 or (
             (not self.videos or videos <= self.videos)
@@ -48,15 +55,15 @@ class DayLimits(Document):
 
 @dataclass(frozen=True)
 class Draft:
-    """What a person wants, from all files that say something about it."""
+    """A job as all its files together describe it: its spec and its folder defaults."""
 
     spec: JobSpec
     layers: tuple[Layer, ...]
-    """The spec itself first, if there is one, then folders from the nearest on."""
+    """The spec itself first, if there is one, then the folder defaults, the closest first."""
 
     @property
     def animate_images(self) -> bool:
-        """Whether an image alone is a job here: what the nearest folder that says so wants."""
+        """Whether a dropped image is a job by itself. The closest folder that sets this decides."""
         for layer in self.layers:
             given = layer.spec
             if isinstance(given, FolderDefaults) and "animate_images" in given.model_fields_set:
@@ -65,8 +72,11 @@ class Draft:
 
     @property
     def limits(self) -> DayLimits:
-        """Of a folder's day: the smallest that any folder on the way says, so that none further
-        below can raise them."""
+        """The daily limits that apply here.
+
+        They are the smallest that any of the folders sets, so that a folder farther down cannot
+        raise a limit.
+        """
         folders = [layer.spec for layer in self.layers if isinstance(layer.spec, FolderDefaults)]
         videos = [f.max_videos_per_day for f in folders if f.max_videos_per_day is not None]
         minutes = [
@@ -76,23 +86,23 @@ class Draft:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """What the reading of the files noticed."""
+        """The warnings from reading the files."""
         return tuple(notice for layer in self.layers for notice in layer.parsed.warnings)
 
     def place(self, field: str, *path: str | int) -> Place:
-        """Where the value that counts for a field stands; the spec itself, if nowhere."""
+        """Where the value of a field is written; if nowhere, a place in the spec itself."""
         for layer in self.layers:
             if field in layer.spec.model_fields_set:
                 return layer.place(field, *path)
         return self.layers[0].place(field, *path) if self.layers else Place(field=field)
 
     def said(self, field: str) -> bool:
-        """Whether the spec itself, not a folder, gives a field."""
+        """Whether the spec itself gives a field, and not only its folder defaults."""
         return any(field in layer.spec.model_fields_set for layer in self.layers if not layer.file)
 
 
 def draft(layers: Sequence[Layer]) -> Draft:
-    """Merge `layers`, the strongest first."""
+    """Merge `layers`, of which an earlier one overrides the later ones."""
     values: dict[str, Any] = {}
     for layer in reversed(layers):
         values = over(layer.spec, values)
@@ -102,7 +112,10 @@ def draft(layers: Sequence[Layer]) -> Draft:
 
 
 def over(strong: Video, weak: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that `strong` gives, over those of `weak`."""
+    """Merge the fields of `strong` over those of `weak`.
+
+    A field of `weak` is also dropped if `strong` has another field of the same group.
+    """
     given = {name: getattr(strong, name) for name in strong.model_fields_set}
     replaced = {name for group in _GROUPS if any(n in given for n in group) for name in group}
     return {name: value for name, value in weak.items() if name not in replaced} | given

@@ -6,21 +6,41 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Answer:
-    """What a language model answered."""
+    """The answer of a language model."""
 
     text: str
     stop_reason: str
+    """Why the model stopped, in the words of Bedrock Converse, such as `end_turn`."""
     answered_by: str
+    """Name of the model that answered."""
 
 
 class LanguageModelUnavailable(Exception):
-    """The model did not answer; the message says why."""
+    """The model did not answer. The message says why."""
 
 
 class LanguageModel(Protocol):
-    """Bedrock Converse."""
+    """Asks a language model, as Bedrock Converse does."""
 
     def converse(
         self, system: str, user: str, max_tokens: int, image: bytes | None = None
     ) -> Answer:
-        """One turn, with a JPEG to look at if there is one. Raises LanguageModelUnavailable."""
+        """Ask one question and return the answer.
+
+        Args:
+            system: the system prompt.
+            user: the message of the user.
+            max_tokens: maximum length of the answer in tokens.
+            image: a JPEG for the model to look at.
+
+        Raises:
+            LanguageModelUnavailable: the model did not answer.
+        """
+
+
+class WithLanguageModel(Protocol):
+    """Can ask the language model."""
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The language model."""

@@ -1,7 +1,7 @@
-"""What was read of a spec: plain values, each with its place in the text.
+"""The values of a spec, each with its position in the text.
 
-`functions.reading.text` does the reading; here its answers become what the rest of the house
-works with.
+`functions.reading.text` reads the text. This module converts its results into the types that the
+other packages use.
 """
 
 import json
@@ -17,7 +17,7 @@ MAX_SPEC_BYTES = limits.MAX_SPEC_BYTES
 
 @dataclass(frozen=True)
 class Parsed:
-    """The values of a spec, with the (line, column) of each, counted from 1."""
+    """The values of a spec, with the line and column of each, counted from 1."""
 
     values: dict[str, Value]
     places: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
@@ -28,7 +28,13 @@ class Parsed:
         return json.dumps(self.values)
 
     def place(self, *path: str | int) -> Place:
-        """Where the value at `path` stands; the nearest enclosing one that has a place."""
+        """The position of a value.
+
+        If it is unknown, the position of the closest value around it is used.
+
+        Args:
+            path: field names and list indexes that lead to the value.
+        """
         name = ".".join(str(part) for part in path) or None
         for end in range(len(path), 0, -1):
             if path[:end] in self.places:
@@ -38,12 +44,18 @@ class Parsed:
 
 
 def parse(body: bytes, key: str) -> Parsed:
-    """Read a spec in this process: for text that is trusted, or only one's own to lose.
+    """Read a spec in this process, without the protection of a reading process.
+
+    Only for text that is trusted, or where a crash harms nobody but the sender of the text.
+
+    Args:
+        body: the content of the file.
+        key: the key of the file; its suffix decides how the file is read.
 
     Raises:
-        JobRejected: it cannot be read; says where, and what to do.
+        JobRejected: the spec cannot be read.
     """
-    # Functions ask a reading process instead, and start without loading yaml.
+    # Imported here because the deployed functions never call this and should start without PyYAML.
     from functions.reading import text  # noqa: PLC0415
 
     try:
@@ -55,15 +67,15 @@ def parse(body: bytes, key: str) -> Parsed:
 
 
 def too_large(size_bytes: int) -> JobRejected:
-    """The answer to a spec that is not even read."""
+    """The error for a spec that exceeds the size limit, so that it is not read at all."""
     return JobRejected(problem(too_large_spec(size_bytes).fault))
 
 
 def problem(fault: Fault) -> Problem:
-    """What is wrong, as the contract says it.
+    """Convert a fault into a `Problem` of the contract.
 
     Raises:
-        ValueError: there is no such code.
+        ValueError: the code of the fault is unknown.
     """
     return Problem(
         code=Code(fault.code),

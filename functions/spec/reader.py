@@ -1,4 +1,4 @@
-"""The port that reads untrusted bytes: specs, pictures and clips."""
+"""The port that reads untrusted bytes: specs, images and videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from functions.spec.parsed import Parsed
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as it was read: upright, RGB, without its metadata, encoded anew as PNG."""
+    """An image after conversion: upright, RGB, without metadata, as PNG. Sides are in pixels."""
 
     height: int
     width: int
     png: bytes
     preview: bytes
-    """JPEG of at most 768 pixels a side, for a language model to look at."""
+    """JPEG with at most 768 pixels a side, for a language model to look at."""
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a video is."""
+    """Size in pixels, number of frames, and frames per second of a video."""
 
     height: int
     width: int
@@ -29,20 +29,28 @@ class Clip:
 
 
 class Reader(Protocol):
-    """Reads bytes that came from outside, where a crash or a bomb hurts nothing else.
+    """Reads untrusted bytes, isolated so that a crash or a decompression bomb harms nothing else.
 
-    Whatever is wrong with them is the sender's to mend, so every method raises JobRejected; what is
-    read too slowly or needs too much memory counts as wrong.
+    Only the sender can fix what is wrong with the bytes, so every method raises JobRejected for it.
+    Bytes that take too much time or memory to read count as wrong, too.
     """
 
     def spec(self, body: bytes, key: str) -> Parsed:
-        """A spec or folder defaults, as values with places. The key's suffix says what it is."""
+        """Read a spec or folder defaults; the suffix of `key` says in which format they are."""
 
     def image(self, body: bytes, name: str) -> Picture:
-        """An image; `name` is what messages call it."""
+        """Convert an image; messages call it `name`."""
 
     def video(self, body: bytes, name: str) -> Clip:
-        """The facts of a video, found by decoding it."""
+        """Check a video by decoding it; messages call it `name`."""
 
     def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
-        """A JPEG with all posters (label, JPEG), each with its label, in a grid."""
+        """Make a JPEG that shows all posters in a grid. Each poster is a label and a JPEG."""
+
+
+class WithReader(Protocol):
+    """Can read untrusted bytes."""
+
+    @property
+    def reader(self) -> Reader:
+        """The reader."""

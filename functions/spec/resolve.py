@@ -1,6 +1,6 @@
-"""Fills in what a video's spec leaves open, for the model it names.
+"""Fills in the fields that the spec of a video leaves open, with the values of its model.
 
-The result is itself a valid spec, and resolving it again changes nothing.
+The result is itself a valid spec. Resolving it again does not change it.
 """
 
 import difflib
@@ -14,38 +14,34 @@ from functions.spec.expand import Wanted
 from functions.spec.fields import Aspect, JobSpec, listed, mode_of, quoted
 from functions.spec.reader import Picture
 
-# diffusers' default.
 STRENGTH = 0.8
+"""The default of diffusers."""
 _DURATION_TOLERANCE = 0.15
+"""As a share of the requested seconds."""
 
 
 def resolve(
     wanted: Wanted, *, default_model: str, job_id: str, picture: Picture | None = None
 ) -> JobSpec:
-    """The spec of one video with every default filled in.
+    """Fill in every default in the spec of one video.
 
-    A seed that is not given follows from the job id, so that a second attempt makes the same video.
+    A seed that is not given is derived from the job id, so that a second attempt makes the same
+    video.
 
     Args:
-        picture: the reference image, once it was read; an open size follows its shape.
+        wanted: the video as the job describes it.
+        default_model: the model to use if the spec names none.
+        job_id: the id of the job.
+        picture: the reference image, once it has been read. A size that the spec leaves open is
+            chosen to match its shape.
 
     Raises:
-        JobRejected: the model does not exist or cannot do what is asked.
+        JobRejected: the model does not exist or cannot make this video.
     """
     spec = wanted.spec
     model = model_called(spec.model or default_model, wanted.place("model"))
     mode = mode_of(spec)
-    if not spec.prompt.strip() and mode == Mode.TEXT_TO_VIDEO:
-        raise JobRejected(
-            Problem(
-                code=Code.PROMPT_EMPTY,
-                message="There is no prompt.",
-                hint='Add a line such as   prompt: "a bee on a flower".',
-                place=wanted.place("prompt"),
-            )
-        )
-    if mode not in model.weights:
-        raise JobRejected(_mode_unsupported(wanted, model, mode))
+    _check_mode(wanted, model, mode)
     problems: list[Problem] = []
     size = _size(wanted, model, mode, picture, problems)
     fps = spec.fps or model.fps
@@ -77,11 +73,30 @@ def resolve(
     )
 
 
+def _check_mode(wanted: Wanted, model: Model, mode: Mode) -> None:
+    if mode == Mode.TEXT_TO_VIDEO and not wanted.spec.prompt.strip():
+        raise JobRejected(
+            Problem(
+                code=Code.PROMPT_EMPTY,
+                message="There is no prompt.",
+                hint='Add a line such as   prompt: "a bee on a flower"',
+                place=wanted.place("prompt"),
+            )
+        )
+    if mode not in model.weights:
+        raise JobRejected(_mode_unsupported(wanted, model, mode))
+
+
 def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
-    """Refuse a prompt whose end the model can certainly not see: each word is a token at least.
+    """Refuse a prompt that is certainly longer than the model can read.
+
+    Each word is at least one token, so a prompt with more words than the model reads tokens would
+    lose its end.
 
     Args:
-        not_enhanced: why the prompt was not enhanced, though it should have been.
+        spec: the resolved spec.
+        wanted: the same video before it was resolved, for the position of the prompt.
+        not_enhanced: if the prompt should have been enhanced and was not, the reason.
 
     Raises:
         JobRejected: `prompt-too-long`.
@@ -94,18 +109,21 @@ def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
             raise JobRejected(
                 Problem(
                     code=Code.PROMPT_TOO_LONG,
-                    message=f"The {field} has {words} words, and {spec.model} reads {limit} tokens "
-                    "(a word is one or more).",
+                    message=f"The {field} has {words} words, but {spec.model} reads at most "
+                    f"{limit} tokens (a word is at least one token).",
                     hint=f"Shorten it to about {int(limit / 1.4)} words"
-                    + (_otherwise(not_enhanced) if field == "prompt" else "."),
+                    + (_otherwise(wanted, not_enhanced) if field == "prompt" else "."),
                     place=wanted.place(field),
                 )
             )
 
 
 def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
-    """What a person should know of resolved specs whose prompts are as they will be used: that
-    one is about what its model does not know."""
+    """Warnings about prompts on subjects that their model was not trained on.
+
+    Args:
+        specs: resolved specs with their final prompts, after enhancement.
+    """
     found: list[Notice] = []
     for spec in specs:
         assert spec.model is not None  # resolved
@@ -116,17 +134,24 @@ def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _otherwise(not_enhanced: str) -> str:
+def _otherwise(wanted: Wanted, not_enhanced: str) -> str:
+    """The end of the hint for a prompt that is too long: what else a person can do."""
     if not_enhanced:
-        return f", or drop it again later: it could not be enhanced ({not_enhanced})."
-    return ", or let it be enhanced."
+        return f", or drop the file again later: it could not be enhanced now ({not_enhanced})."
+    if not wanted.spec.enhance:
+        return ", or write  enhance: true  to have it enhanced."
+    return "."  # this deployment does not enhance prompts
 
 
 def model_called(name: str, place: Place) -> Model:
-    """The model that a person named at `place`.
+    """The model with this name.
+
+    Args:
+        name: what the spec says.
+        place: where the spec says it, for the problem.
 
     Raises:
-        JobRejected: there is none.
+        JobRejected: there is no such model.
     """
     model = MODELS.get(name)
     if model is not None:
@@ -147,8 +172,8 @@ def _mode_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
     field = "video" if mode == Mode.VIDEO_TO_VIDEO else "image"
     return Problem(
         code=Code.MODE_UNSUPPORTED,
-        message=f"{model.name} cannot do {mode}.",
-        hint=f"Leave out the {field}, or use one of: {listed(able)}.",
+        message=f"{model.name} does not support {mode}.",
+        hint=f"Remove the {field}, or use one of these models: {listed(able)}.",
         place=wanted.place(field),
     )
 
@@ -156,28 +181,15 @@ def _mode_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
 def _size(
     wanted: Wanted, model: Model, mode: Mode, picture: Picture | None, problems: list[Problem]
 ) -> Size:
+    """The size to render; if there is none, adds to `problems` and returns the nearest size."""
     spec, sizes = wanted.spec, model.weights[mode].sizes
     if spec.aspect is not None:
         shaped = tuple(size for size in sizes if _shape(size) == spec.aspect)
         if not shaped:
-            able = [
-                name
-                for name, other in MODELS.items()
-                if mode in other.weights
-                and any(_shape(size) == spec.aspect for size in other.weights[mode].sizes)
-            ]
-            problems.append(
-                Problem(
-                    code=Code.ASPECT_UNSUPPORTED,
-                    message=f"{model.name} has no {spec.aspect} size in {mode}.",
-                    hint=f"It makes {listed(dict.fromkeys(_shape(size) for size in sizes))} "
-                    f"({_sizes(sizes)})." + (f" These models can: {listed(able)}." if able else ""),
-                    place=wanted.place("aspect"),
-                )
-            )
+            problems.append(_aspect_unsupported(wanted, model, mode))
             return sizes[0]
         sizes = shaped
-    # One of the two alone means a valid size that has it.
+    # If only height or only width is given, any size with that height or width is valid.
     fitting = [
         size
         for size in sizes
@@ -193,14 +205,31 @@ def _size(
     problems.append(
         Problem(
             code=Code.SIZE_UNSUPPORTED,
-            message=f"{model.name} cannot make videos of height {height} and width {width} "
-            f"in {mode}.",
+            message=f"{model.name} does not support height {height} with width {width} for {mode}.",
             hint=f"Valid (height x width): {_sizes(sizes)}. "
             f"Nearest: height: {nearest.height}, width: {nearest.width}.",
             place=wanted.place("height" if spec.height is not None else "width"),
         )
     )
     return nearest
+
+
+def _aspect_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
+    aspect, sizes = wanted.spec.aspect, model.weights[mode].sizes
+    able = [
+        name
+        for name, other in MODELS.items()
+        if mode in other.weights
+        and any(_shape(size) == aspect for size in other.weights[mode].sizes)
+    ]
+    others = f" Models with {aspect} sizes: {listed(able)}." if able else ""
+    return Problem(
+        code=Code.ASPECT_UNSUPPORTED,
+        message=f"{model.name} has no {aspect} size for {mode}.",
+        hint=f"Valid: {listed(dict.fromkeys(_shape(size) for size in sizes))} "
+        f"(height x width: {_sizes(sizes)}).{others}",
+        place=wanted.place("aspect"),
+    )
 
 
 def _shape(size: Size) -> Aspect:
@@ -218,13 +247,13 @@ def _num_frames(wanted: Wanted, model: Model, fps: int, problems: list[Problem])
     if spec.duration_seconds is not None:
         seconds = spec.duration_seconds
         nearest = min(counts, key=lambda n: abs(n / fps - seconds))
-        # 6 s for the 6.1 s that a model makes is what was meant; 10 s is not.
+        # A person who writes 6 s accepts the 6.1 s that a model makes, but not 10 s.
         if abs(nearest / fps - seconds) > max(0.5, _DURATION_TOLERANCE * seconds):
             problems.append(
                 Problem(
                     code=Code.DURATION_UNSUPPORTED,
-                    message=f"{model.name} cannot make {seconds:g} seconds at {fps} fps.",
-                    hint=f"Valid, in seconds: {listed(f'{n / fps:.1f}' for n in counts)}. "
+                    message=f"{model.name} cannot make a video of {seconds:g} s at {fps} fps.",
+                    hint=f"Valid lengths in seconds: {listed(f'{n / fps:.1f}' for n in counts)}. "
                     f"Nearest: {nearest / fps:.1f}.",
                     place=wanted.place("duration_seconds"),
                 )
@@ -235,7 +264,7 @@ def _num_frames(wanted: Wanted, model: Model, fps: int, problems: list[Problem])
         problems.append(
             Problem(
                 code=Code.FRAMES_UNSUPPORTED,
-                message=f"{model.name} cannot make {num_frames} frames.",
+                message=f"{model.name} cannot make a video of {num_frames} frames.",
                 hint=f"Valid: {listed(counts)}. "
                 f"Nearest: {min(counts, key=lambda n: abs(n - num_frames))}.",
                 place=wanted.place("num_frames"),
@@ -251,7 +280,7 @@ def _strength(wanted: Wanted, mode: Mode, steps: int, problems: list[Problem]) -
             problems.append(
                 Problem(
                     code=Code.FIELD_CONFLICT,
-                    message="strength needs a video to move away from, and there is none.",
+                    message="strength only works with a video, but the spec has none.",
                     hint="Add  video: bee.mp4  or delete the line.",
                     place=wanted.place("strength"),
                 )
@@ -260,11 +289,11 @@ def _strength(wanted: Wanted, mode: Mode, steps: int, problems: list[Problem]) -
     if strength is None:
         return STRENGTH
     if int(steps * strength) < 1:
-        # The denoising then has no step at all.
+        # The pipeline would have no denoising step to run.
         problems.append(
             Problem(
                 code=Code.FIELD_RANGE,
-                message=f"strength is {strength:g}, which leaves none of {steps} steps.",
+                message=f"strength is {strength:g}, which leaves none of the {steps} steps.",
                 hint=f"Write at least  strength: {math.ceil(100 / steps) / 100:g}",
                 place=wanted.place("strength"),
             )

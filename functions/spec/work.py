@@ -1,4 +1,4 @@
-"""How much there is to compute for a video, from its parameters alone."""
+"""Estimates the work of rendering a video from its parameters."""
 
 import math
 
@@ -6,18 +6,19 @@ from contract.manifest import Parameters
 
 
 def work_of(parameters: Parameters) -> float:
-    """How much there is to compute, in millions of pixels times frames times steps."""
+    """The amount of work, in millions of pixels times frames times denoising steps."""
     p = parameters
-    # A video that is changed a little goes through the last steps only.
+    # With a strength below 1, only that share of the steps is run, namely the last ones.
     steps = p.num_inference_steps * (1.0 if p.strength is None else p.strength)
     return p.height * p.width * p.num_frames * steps / 1e6
 
 
 def size_class_of(parameters: Parameters) -> int:
-    """Tasks of one class have pixels times frames within a factor of two of each other.
+    """The size class of a task, for batching tasks of similar size.
 
-    One pipeline serves any size, but a compiled one is compiled again for each shape, and memory
-    follows the largest: so like goes with like.
+    Within a class, the numbers of pixels times frames differ by less than a factor of two. A
+    compiled pipeline is compiled again for each shape, and the largest video of a batch decides how
+    much memory is needed. Batches of similar videos are therefore cheaper.
     """
     p = parameters
     return int(math.log2(p.height * p.width * p.num_frames))

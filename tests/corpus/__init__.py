@@ -1,1 +1,1 @@
-"""Bad input, made by programs: what is dropped, and the answer that each must get."""
+"""Bad drops, made by programs, each with the answer that it must get."""

@@ -1,4 +1,4 @@
-"""Keys, references by name, and folder defaults."""
+"""Bad keys, bad names of references, and bad folder defaults."""
 
 from contract.errors import Code
 from tests.corpus import images
@@ -65,7 +65,7 @@ REFERENCES = [
 
 
 def _defaults(name: str, code: Code, text: str, *words: str, **where: object) -> Bad:
-    """A good spec over bad defaults: the answer names their file."""
+    """A good spec with bad folder defaults. The answer must name the file of the defaults."""
     return Bad(
         f"defaults-{name}", code, b"prompt: a bee\n",
         others={"jobs/bad/_defaults.yaml": text.encode()}, words=words,

@@ -1,4 +1,4 @@
-"""Specs whose fields are wrong: types, ranges, choices, conflicts, matrices."""
+"""Specs with wrong fields: types, ranges, choices, conflicts and matrices."""
 
 import json
 
@@ -8,7 +8,7 @@ from tests.corpus.specimen import Bad, Harmless, yaml
 T, R = Code.FIELD_TYPE, Code.FIELD_RANGE
 DIGITS = "7" * 5_000
 
-# (field, value in YAML, code, what the answer must say)
+# field, value in YAML, code, and words that the answer must contain
 _ONE: tuple[tuple[str, str, Code, tuple[str, ...]], ...] = (
     ("negative_prompt", "5", T, ("text", "double quotes")),
     ("negative_prompt", "[a, b]", T, ("text",)),
@@ -105,7 +105,7 @@ _ONE: tuple[tuple[str, str, Code, tuple[str, ...]], ...] = (
     ("matrix", "{include: 5}", Code.MATRIX_INVALID, ("a list",)),
     ("matrix", "{seed: [1, 2], exclude: [{fps: 8}]}", Code.MATRIX_INVALID, ("fps", "not have")),
     ("matrix", "{seed: [1, 2], exclude: [{}]}", Code.MATRIX_INVALID, ("empty",)),
-    ("matrix", "{aspect: [square], height: [64]}", Code.MATRIX_INVALID, ("exclude each",)),
+    ("matrix", "{aspect: [square], height: [64]}", Code.MATRIX_INVALID, ("used together",)),
     ("matrix", "{seed: [1, 2, 3, 4, 5, 6], fps: [6, 7, 8], guidance_scale: [4, 6]}",
      Code.TOO_MANY_VIDEOS, ("36 videos", "32")),
     ("matrix", "{seed: [" + ", ".join("1" * 40) + "]}", Code.TOO_MANY_VIDEOS, ("40 videos",)),
@@ -161,7 +161,7 @@ SEVERAL = [
     yaml("negative-words", Code.PROMPT_TOO_LONG, "prompt: a\nnegative_prompt: " + "bee " * 70,
          "70 words", line=2, field="negative_prompt"),
     yaml("image-and-video", Code.FIELD_CONFLICT, "prompt: a\nimage: a.png\nvideo: a.mp4\n",
-         "exclude each other", line=3),
+         "cannot be used together", line=3),
     yaml("aspect-and-height", Code.FIELD_CONFLICT, "prompt: a\naspect: landscape\nheight: 64\n",
          "aspect and height", line=2),
     yaml("aspect-and-width", Code.FIELD_CONFLICT, "prompt: a\naspect: landscape\nwidth: 96\n",
@@ -173,7 +173,7 @@ SEVERAL = [
     yaml("variations-of-matrix", Code.TOO_MANY_VIDEOS,
          "prompt: a\nvariations: 8\nmatrix:\n  seed: [1, 2, 3, 4, 5]\n", "40 videos", line=3),
     yaml("matrix-pairs", Code.MATRIX_INVALID,
-         "prompt: a\nmatrix:\n  image: [a.png]\n  video: [a.mp4]\n", "exclude each", line=3),
+         "prompt: a\nmatrix:\n  image: [a.png]\n  video: [a.mp4]\n", "used together", line=3),
     yaml("matrix-millions", Code.TOO_MANY_VIDEOS, "prompt: a\nmatrix:\n" + "".join(
         f"  {name}: [{', '.join(['1'] * 250)}]\n" for name in ("seed", "fps", "guidance_scale")),
          "15,625,000 videos", line=2),
@@ -187,7 +187,7 @@ SEVERAL = [
     yaml("strength-of-nothing", R, "video: bee.mp4\nstrength: 0.01\n", "leaves none", line=2),
 ]  # fmt: skip
 
-# The same in JSON, where types are as plain as in YAML.
+# The same checks for specs in JSON.
 _IN_JSON: tuple[tuple[str, object, Code, tuple[str, ...]], ...] = (
     ("prompt", 5, T, ("text",)),
     ("prompt", None, Code.FIELD_MISSING, ("no value",)),

@@ -1,4 +1,7 @@
-"""Images that lie, break, swell or are something else. Small, and made when they are wanted."""
+"""Images with false headers, damaged images, decompression bombs, and files that are no images.
+
+All are small, and each is made when a test needs it.
+"""
 
 import io
 import struct
@@ -25,7 +28,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def coloured(mode: str = "RGB", size: tuple[int, int] = (96, 64)) -> Image.Image:
-    """A picture with something in it."""
+    """A picture with a gradient in different colours."""
     gradient = Image.linear_gradient("L").resize(size)
     return Image.merge("RGB", (gradient, gradient.rotate(180), gradient)).convert(mode)
 
@@ -43,7 +46,16 @@ def png(
     depth: int = 8,
     kind: int = 2,
 ) -> bytes:
-    """A PNG from its parts; `kind` 0 is grey, 2 RGB, 6 RGBA. They need not fit together."""
+    """A PNG from parts that need not fit together.
+
+    Args:
+        width: in pixels, as the header says.
+        height: in pixels, as the header says.
+        rows: the pixels, uncompressed, each row with its filter byte.
+        more: further chunks between header and pixels.
+        depth: bits per channel.
+        kind: 0 is grey, 2 is RGB, 6 is RGBA.
+    """
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     return b"".join(
         [
@@ -61,7 +73,7 @@ def _rows(width: int, height: int) -> bytes:
 
 
 def _jpeg_of(body: bytes, width: int, height: int) -> bytes:
-    """A JPEG whose header says another size."""
+    """The JPEG with a false size in its header."""
     at = next(i for i in range(len(body)) if body[i] == 0xFF and body[i + 1] in {0xC0, 0xC2})
     return body[: at + 5] + struct.pack(">HH", height, width) + body[at + 9 :]
 
@@ -97,7 +109,7 @@ PLAIN = saved(coloured(), "PNG")
 JPEG = saved(coloured(), "JPEG")
 WEBP = saved(coloured(), "WEBP")
 BOMB = zlib.compress(bytes(70 * MIB), 9)
-"""70 MiB in 70 KB."""
+"""70 MiB, compressed to 70 KB."""
 
 
 # --- specimens -----------------------------------------------------------------------------
@@ -107,7 +119,7 @@ _HEIC = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(100)
 _SVG = b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>'
 _EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\n(/etc/passwd) (r) file\n"
 
-# name, code, what is in the file, what the answer must say
+# name, code, content of the file, and words that the answer must contain
 _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("nothing", _KIND, lambda: b"", ("empty",)),
     ("text", _KIND, lambda: b"this is not a picture\n", ("text",)),
@@ -168,7 +180,7 @@ _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
 
 
 def _dropped(name: str, body: bytes) -> dict[str, bytes]:
-    # The name says PNG, whatever it is: nothing may go by it.
+    # Always named .png, because the check must look at the content and not at the name.
     return {"jobs/bad/bee.png": body}
 
 
@@ -195,7 +207,7 @@ def _wide_gamut() -> bytes:
 
 
 def harmless() -> list[Harmless]:
-    """Images that must become plain ones."""
+    """Unusual images that must be accepted."""
     files: dict[str, bytes] = {
         "jpeg-zip-behind": _zip_behind(JPEG),
         "png-zip-behind": _zip_behind(PLAIN),

@@ -1,4 +1,4 @@
-"""What a specimen is: something that is dropped, and the answer it must get."""
+"""The types of the corpus: a drop, and the answer that it must get."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,28 +15,28 @@ class Bad:
     body: bytes
     key: str = "jobs/bad/bee.yaml"
     others: Mapping[str, bytes] = field(default_factory=dict)
-    """Dropped before it: references, folder defaults."""
+    """Files that are dropped before it: references and folder defaults."""
     line: int | None = None
     column: int | None = None
     field: str | None = None
     words: tuple[str, ...] = ()
-    """What message and hint must say."""
+    """Words that the message or the hint must contain."""
     file: str | None = None
-    """The file with the mistake, when it is another one."""
+    """The file with the mistake, if it is not the drop itself."""
 
 
 @dataclass(frozen=True)
 class Harmless:
-    """A drop that looks bad and must work all the same."""
+    """A drop that looks bad but must be accepted."""
 
     name: str
     body: bytes
     key: str = "jobs/bad/bee.yaml"
     others: Mapping[str, bytes] = field(default_factory=dict)
     prompt: str | None = None
-    """What must be read."""
+    """The prompt that must be read, if given."""
     warnings: tuple[str, ...] = ()
-    """Codes of the notices."""
+    """Codes of the expected warnings."""
 
 
 def yaml(name: str, code: Code, text: str, *words: str, **where: object) -> Bad:

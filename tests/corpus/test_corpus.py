@@ -1,4 +1,4 @@
-"""Every bad drop gets its answer, at once and at its place, and harms nothing else."""
+"""Every bad drop is refused at once, with the position of the mistake, and harms nothing else."""
 
 import resource
 import sys
@@ -8,7 +8,7 @@ import pytest
 from contract.errors import MEANINGS, Code
 from functions import s3_keys
 from functions.adapters.child_reader import ChildReader, Request, Usage
-from functions.reading.limits import ALLOWANCES
+from functions.reading.limits import LIMITS
 from functions.spec.fields import FolderDefaults
 from functions.table.records import Job, State, Task
 from tests.corpus import drops, fields, images, texts, videos
@@ -28,7 +28,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 
 class WatchedReader(ChildReader):
-    """Remembers what every process used."""
+    """Records the resources that every reading process used."""
 
     def __init__(self) -> None:
         self.used: list[tuple[str, Usage]] = []
@@ -63,7 +63,10 @@ def tasks(world: World) -> list[Task]:
 
 
 def check_usage(world: World) -> None:
-    """No process took more than a second or 256 MB. Linux counts our own size into theirs."""
+    """Check that no process took more than a second of CPU time or 256 MB of memory.
+
+    Linux also counts the memory of the process that started it.
+    """
     assert isinstance(world.reader, WatchedReader)
     unit = 1 if sys.platform == "darwin" else 1024
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -94,7 +97,7 @@ def test_bad_input_is_answered(world: World, bad: Bad) -> None:
         assert word in f"{problem.message} {problem.hint}", said
 
     answer = world.files.read("output", s3_keys.rejected(job.path)).decode()
-    assert "What:" in answer and "Mend:" in answer and bad.code in answer
+    assert "What:" in answer and "Fix:" in answer and bad.code in answer
     assert len(answer) < 20_000
     if bad.line is not None:
         assert f"line {bad.line}" in answer
@@ -136,13 +139,13 @@ def test_every_field_and_every_code_is_in_the_corpus() -> None:
     seen = {bad.field.split(".")[0] for bad in BAD if bad.field}
     assert set(FolderDefaults.model_fields) <= seen
     of_a_drop = list(MEANINGS)[: list(MEANINGS).index(Code.PROMPT_BLOCKED)]
-    # Both have tests of their own: one needs a deadline, the other a process that is killed.
+    # These two have their own tests: one needs a deadline, the other a process that is killed.
     elsewhere = {Code.REFERENCE_NEVER_CAME, Code.SPEC_UNREADABLE}
     assert set(of_a_drop) - {bad.code for bad in BAD} == elsewhere
 
 
 def test_no_process_may_have_more_than_256_mb() -> None:
-    # Of what PyAV maps, less than 48 MB are ever touched.
-    for allowance in ALLOWANCES.values():
-        touched = min(allowance.address_bytes, allowance.data_bytes + 48 * 1024 * 1024)
+    # PyAV touches less than 48 MB of the libraries that it maps.
+    for limits in LIMITS.values():
+        touched = min(limits.address_bytes, limits.data_bytes + 48 * 1024 * 1024)
         assert touched <= MOST_BYTES

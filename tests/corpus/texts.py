@@ -1,4 +1,4 @@
-"""Specs that are no YAML, no JSON, no text, or bombs."""
+"""Specs that are not valid YAML, JSON or text, or that would use up memory when expanded."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from tests.corpus.specimen import Bad, Harmless, yaml
 KIB = 1024
 LETTERS = "abcdefghij"
 
-# 477 bytes, and 10 ** 9 words if it is believed.
+# 477 bytes that expand to 10 ** 9 words.
 ALIAS_BOMB = "a: &a [lol,lol,lol,lol,lol,lol,lol,lol,lol,lol]\n" + "".join(
     f"{after}: &{after} [{','.join([f'*{before}'] * 10)}]\n"
     for before, after in itertools.pairwise(LETTERS)
@@ -39,15 +39,15 @@ YAML = [
          line=1),
     yaml("30,000-lines", Code.YAML_TOO_MANY_VALUES, "tags:\n" + "- a\n" * 16_000, line=2000),
     yaml("6,000-fields", Code.YAML_TOO_MANY_VALUES, "".join(f"f{n}: 1\n" for n in range(6_000))),
-    yaml("over-64-KiB", Code.SPEC_TOO_LARGE, "prompt: " + "a" * 64 * KIB, "files of their own"),
+    yaml("over-64-KiB", Code.SPEC_TOO_LARGE, "prompt: " + "a" * 64 * KIB, "separate files"),
     # keys
-    yaml("duplicate", Code.YAML_DUPLICATE_KEY, "prompt: a\nseed: 1\nprompt: b\n", "first in line 1",
+    yaml("duplicate", Code.YAML_DUPLICATE_KEY, "prompt: a\nseed: 1\nprompt: b\n", "first on line 1",
          line=3, column=1, field="prompt"),
     yaml("duplicate-inside", Code.YAML_DUPLICATE_KEY, "matrix:\n  seed: [1]\n  seed: [2]\n",
          "line 2",
          line=3, column=3, field="matrix.seed"),
     yaml("key-is-a-list", Code.YAML_SYNTAX, "? [a, b]\n: c\n", "field: value", line=1, column=3),
-    # what looks like something else to YAML
+    # text that YAML reads as something else
     yaml("colon-in-text", Code.YAML_SYNTAX, "seed: 7\nprompt: a cat: on mat\n",
          'prompt: "a cat: on mat"', line=2, column=14),
     yaml("bold", Code.YAML_ALIAS, "prompt: *bold* colours\n", 'prompt: "*bold* colours"',
@@ -83,7 +83,7 @@ YAML = [
          'prompt: "a cat: on mat"', line=1),
     yaml("escape", Code.YAML_SYNTAX, 'prompt: "C:\\pictures"\n', "two backslashes", line=1),
     yaml("hex-escape", Code.YAML_SYNTAX, 'prompt: "C:\\xyz"\n', "two backslashes", line=1),
-    yaml("no-such-character", Code.YAML_SYNTAX, 'prompt: "\\UFFFFFFFF"\n', "names no character",
+    yaml("no-such-character", Code.YAML_SYNTAX, 'prompt: "\\UFFFFFFFF"\n', "valid character",
          line=1),
     yaml("text-behind-bar", Code.YAML_SYNTAX, "prompt: | a bee\n", "on the line below", line=1),
     yaml("hash-only", Code.FIELD_MISSING, "prompt: #1 fan\n", "comment", 'prompt: "#1 fan"',
@@ -101,19 +101,19 @@ YAML = [
     yaml("list-below-text", Code.YAML_SYNTAX, "prompt: a\n- b\n", 'prompt: "a - b"', line=2),
     yaml("two-documents", Code.YAML_SYNTAX, "---\nprompt: a\n---\nprompt: b\n", "one file for each",
          line=3, column=1),
-    # a line above the one where YAML stumbles
-    yaml("no-space-above", Code.YAML_SYNTAX, "prompt:a bee\nseed: 7\n", "space behind the colon",
+    # mistakes that YAML reports on a later line
+    yaml("no-space-above", Code.YAML_SYNTAX, "prompt:a bee\nseed: 7\n", "a colon and a space",
          "  prompt: a bee", line=1, column=1),
     yaml("no-space-in-seed", Code.YAML_SYNTAX, "seed:7\nprompt: a bee\n", "  seed: 7", line=1),
     yaml("no-space-below", Code.YAML_SYNTAX, "prompt: a bee\nseed:7\n", "  seed: 7", line=2),
     yaml("no-space-inside", Code.YAML_SYNTAX, "prompt: a\nmatrix:\n  seed:[1]\n  fps: [8]\n",
-         "space behind the colon", line=3, column=3),
+         "a colon and a space", line=3, column=3),
     yaml("no-space-anywhere", Code.SPEC_NOT_A_MAPPING, "prompt:a bee\nseed:7\n",
          'prompt: "a bee"', line=1),
     yaml("no-space-and-colon", Code.YAML_SYNTAX, "prompt:a cat:on mat\nseed: 7\n",
          'prompt: "a cat:on mat"', line=1),
     yaml("non-breaking-space", Code.YAML_SYNTAX, "prompt:\xa0a bee\nseed: 7\n",
-         "space behind the colon", "  prompt: a bee", line=1),
+         "a colon and a space", "  prompt: a bee", line=1),
     yaml("no-field-above", Code.YAML_SYNTAX, "a bee\nseed: 7\n", 'prompt: "a bee"', line=1),
     yaml("no-field-in-two-lines", Code.YAML_SYNTAX, "# x\na bee\non a flower\nseed: 7\n",
          'prompt: "a bee on a flower"', line=2),
@@ -233,7 +233,7 @@ JSON = [
     _json("json-as-yaml-text", Code.YAML_SYNTAX, "prompt: a bee\n", "Name it bee.yaml", line=1,
           column=1),
     _json("json-as-yaml-lines", Code.YAML_SYNTAX, "---\n# mine\nprompt: a\nseed: 7\n", "bee.yaml"),
-    _json("json-leading-zero", Code.YAML_SYNTAX, '{"seed":01}', "01 is no number", "Write 1:",
+    _json("json-leading-zero", Code.YAML_SYNTAX, '{"seed":01}', "01 is not a valid", "Write 1:",
           line=1,
           column=9),
     _json("json-leading-point", Code.YAML_SYNTAX, '{"strength": .5}', "Write 0.5:", line=1),
@@ -277,7 +277,7 @@ JSON = [
     _txt("txt-too-long", Code.FIELD_RANGE, b"a bee " * 500, "2000 characters", line=1),
     _txt("txt-emoji", Code.FIELD_RANGE, "😀".encode() * 10_000, "2000 characters", line=1),
 ]  # fmt: skip
-# JSON text is bytes too; this one is not UTF-8.
+# `_json` encodes as UTF-8, so the specimen in Latin-1 is put in here.
 JSON = [
     bad if bad.name != "json-latin-1"
     else Bad(bad.name, bad.code, '{"prompt": "Bünde"}'.encode("latin-1"), bad.key, line=1)

@@ -1,4 +1,4 @@
-"""Videos that are lists of files, playlists, something else, cut short, or too much."""
+"""Files that are no videos (lists of files, playlists and others), and damaged or huge videos."""
 
 import io
 import struct
@@ -28,10 +28,10 @@ def mp4(
     codec: str = "libx264",
     faststart: bool = False,
 ) -> bytes:
-    """A video of noise, which does not compress to nothing."""
+    """A video of noise, because noise cannot be compressed much."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
-        # In a folder, because `faststart` reads back what it wrote.
+        # Written to a file, because `faststart` reads back what it wrote.
         path = Path(folder) / f"video.{kind}"
         options = {"movflags": "faststart"} if faststart else {}
         with av.open(path, "w", format=kind, options=options) as container:
@@ -66,7 +66,7 @@ def box(kind: bytes, data: bytes) -> bytes:
 
 
 def _elsewhere() -> bytes:
-    """Its frames are said to be in /etc/passwd."""
+    """A video whose header says that the frames are in /etc/passwd."""
     body = mp4()
     old = box(b"url ", b"\0\0\0\1")
     at = body.index(old)
@@ -77,7 +77,7 @@ def _elsewhere() -> bytes:
     record[50:62] = bytes([11]) + b"etc/passwd\0"
     more = struct.pack(">hH", 18, len(path)) + path + b"\0" + struct.pack(">hH", -1, 0)
     new = box(b"alis", b"\0\0\0\0" + bytes(record) + more)
-    # All boxes around it grow. The frames lie before them, so their places stay as they are.
+    # The boxes around it become longer. The frames come before them and keep their offsets.
     around = bytearray(body[:at])
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
         start = around.rindex(kind) - 4
@@ -87,7 +87,7 @@ def _elsewhere() -> bytes:
 
 
 def _places(body: bytes) -> list[int]:
-    """Where each frame begins."""
+    """The offset of each frame in bytes."""
     with av.open(io.BytesIO(body)) as container:
         return [packet.pos for packet in container.demux() if packet.pos is not None]
 
@@ -98,7 +98,7 @@ def _cut_between_frames() -> bytes:
 
 
 def _scratched() -> bytes:
-    """Its first frame can be guessed at, but not decoded."""
+    """A video whose first frame is damaged, so that decoders can only guess it."""
     body = bytearray(mp4())
     first, second, *_ = _places(bytes(body))
     for at in range((first + second) // 2, second - 500):
@@ -181,14 +181,14 @@ def bad() -> list[Bad]:
 
 
 def harmless() -> list[Harmless]:
-    """Videos that must be taken."""
+    """Videos that must be accepted."""
     files = {
         "plain": mp4(),
         "faststart": mp4(faststart=True),
         "mov": mp4(kind="mov"),
         "mpeg4": mp4(codec="mpeg4"),
         "hd": mp4(width=1280, height=720, num_frames=9),
-        # FFmpeg is told not to follow the name, and could open nothing if it did.
+        # FFmpeg must not follow the name in it, and could not open the file if it did.
         "elsewhere": _elsewhere(),
         "bytes-behind": mp4() + b"PK\x03\x04" + bytes(100),
     }

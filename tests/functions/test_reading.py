@@ -1,4 +1,4 @@
-"""The reading process: what it answers, what it may not do, and whose fault it is when it dies."""
+"""The reading process: its answers, its limits, and what is blamed when it dies."""
 
 import ast
 import io
@@ -21,7 +21,7 @@ from contract.errors import JobRejected, Transient
 from functions.adapters import child_reader
 from functions.adapters.child_reader import _ARGUMENTS, ChildReader, _path
 from functions.reading import child, limits
-from functions.reading.limits import ALLOWANCES, Allowance
+from functions.reading.limits import LIMITS, ReadingLimits
 from functions.spec import parsed
 from tests.corpus.images import chunk, coloured, png, saved
 from tests.corpus.videos import mp4
@@ -119,7 +119,7 @@ def test_the_line_that_a_hint_shows_is_read_as_what_was_meant(prompt: str) -> No
 
 
 @linux
-@pytest.mark.parametrize("call", ALLOWANCES)
+@pytest.mark.parametrize("call", LIMITS)
 def test_the_process_may_have_little_of_anything(
     call: str,
 ) -> None:
@@ -144,11 +144,11 @@ def test_the_process_may_have_little_of_anything(
 
 
 def _acting(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """Let the process be another one."""
+    """Run another program in place of the reading process."""
     monkeypatch.setattr(
         child_reader, "_ARGUMENTS", ("-I", "-S", "-c", f"import os, sys, time; {program}")
     )
-    monkeypatch.setitem(limits.ALLOWANCES, "spec", Allowance(MIB, MIB, 1, 1.0))
+    monkeypatch.setitem(limits.LIMITS, "spec", ReadingLimits(MIB, MIB, 1, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -216,18 +216,18 @@ def test_no_process_at_all_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
 @linux
 def test_too_little_memory_and_time_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     image = saved(coloured(size=(4_000, 4_000)), "PNG")
-    for allowance in (
-        Allowance(48 * MIB, 80 * MIB, 8, 20),
-        Allowance(240 * MIB, 256 * MIB, 8, 0.3),
+    for reading_limits in (
+        ReadingLimits(48 * MIB, 80 * MIB, 8, 20),
+        ReadingLimits(240 * MIB, 256 * MIB, 8, 0.3),
     ):
         code = (
             "from functions.reading import limits, child; import sys; "
-            f"limits.ALLOWANCES['image'] = limits.Allowance{tuple(allowance)}; "
+            f"limits.LIMITS['image'] = limits.ReadingLimits{tuple(reading_limits)}; "
             "child.main('image')"
         )
         start = "import sys; _, *sys.path = sys.argv[1:]; "
         monkeypatch.setattr(child_reader, "_ARGUMENTS", ("-I", "-S", "-c", start + code))
-        monkeypatch.setitem(limits.ALLOWANCES, "image", allowance)
+        monkeypatch.setitem(limits.LIMITS, "image", reading_limits)
         assert rejected(ChildReader(), "image", image) == "reference-unreadable"
 
 
@@ -235,7 +235,7 @@ def test_too_little_memory_and_time_is_an_answer(monkeypatch: pytest.MonkeyPatch
 
 
 def read(body: bytes) -> Image.Image:
-    """The picture that the process makes of an image, and what is true of every one."""
+    """Read an image in the process, and check what must be true of every result."""
     picture = ChildReader().image(body, "bee.png")
     image = Image.open(io.BytesIO(picture.png))
     image.load()
@@ -307,7 +307,7 @@ def test_ink_becomes_light() -> None:
 
 
 def test_colours_of_a_profile_become_srgb() -> None:
-    # A profile whose red and green are swapped shows that it was followed.
+    # With red and green swapped in the profile, the result shows that the profile was applied.
     profile = bytearray(_profile("sRGB"))
     red, green = (profile.index(tag) for tag in (b"rXYZ", b"gXYZ"))
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
@@ -404,7 +404,7 @@ def test_a_sheet_of_nothing_but_nonsense_is_a_sheet() -> None:
 
 
 def test_the_process_starts_without_what_it_does_not_need() -> None:
-    """Pydantic alone would double the time of every spec."""
+    """Importing pydantic alone would double the time for each spec."""
     program = "import sys; from functions.reading import text, child; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=_ROOT
@@ -418,6 +418,6 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def test_a_reader_writes_and_reads_at_once() -> None:
-    """A request larger than a pipe holds, to a process that answers before it has read it all."""
+    """A request that is larger than a pipe must not block a process that answers early."""
     assert select.PIPE_BUF < 60_000
     assert rejected(ChildReader(), "spec", b"a" * 200_000) == "spec-too-large"

@@ -1,4 +1,4 @@
-"""What a person may type: it works, or the answer says what, where and how to mend it."""
+"""Specs are either accepted or refused with what is wrong, where, and how to fix it."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ from tests.fakes import InProcessReader
 
 
 class Folder:
-    """An inbox in memory."""
+    """A drop folder in memory."""
 
     def __init__(self, files: dict[str, bytes | str]) -> None:
         self.files = files
@@ -44,7 +44,7 @@ def read_all(
     picture: Picture | None = None,
     **others: bytes | str,
 ) -> list[JobSpec]:
-    """Every video's resolved spec. `others` are further files under jobs/."""
+    """The resolved spec of every video. `others` are further files under jobs/."""
     found = draft(body, key, **others)
     return [
         resolve.resolve(one, default_model="demo", job_id="job", picture=picture).model_copy(
@@ -81,7 +81,7 @@ def test_spellings_that_work(body: bytes | str) -> None:
 
 
 @pytest.mark.parametrize("value", ["no", "16:9", "010", "1e3", "2024-13-45", "on", "0x10", ".inf"])
-def test_yaml_guesses_nothing(value: str) -> None:
+def test_yaml_reads_ambiguous_values_as_text(value: str) -> None:
     assert read(f"prompt: {value}\n").prompt == value
 
 
@@ -161,7 +161,7 @@ def test_json_is_refused_as_clearly(body: str, code: str, line: int | None) -> N
     assert problem.code == code and (line is None or problem.place.line == line)
 
 
-def test_the_nearest_name_and_the_nearest_value_are_told() -> None:
+def test_hints_name_the_nearest_field_and_value() -> None:
     assert "num_inference_steps" in refusal("prompt: x\nnum_inferense_steps: 5").hint
     assert "num_inference_steps" in refusal("prompt: x\nsteps: 5").hint
     assert "cogvideox-5b" in refusal("prompt: x\nmodel: cogvideo-5b").hint
@@ -169,14 +169,14 @@ def test_the_nearest_name_and_the_nearest_value_are_told() -> None:
     assert "Nearest: 17" in refusal("prompt: x\nnum_frames: 20").hint
 
 
-def test_the_mend_is_one_for_what_was_typed() -> None:
+def test_hints_fit_the_value_that_was_typed() -> None:
     assert "without a decimal point" in refusal("prompt: x\nseed: 1.5").hint
     assert "without quotes" in refusal("prompt: x\nseed: '1'").hint
     assert "Write  seed: 0 " in refusal("prompt: x\nseed: -1").hint
     assert "Write  60 " in refusal("prompt: x\nmatrix: {fps: [8, 61]}").hint
 
 
-def test_every_wrong_field_is_told_at_once() -> None:
+def test_every_wrong_field_is_reported_at_once() -> None:
     with pytest.raises(JobRejected) as caught:
         read("prompt: 1\nseed: x\nfoo: 2\n")
     assert [p.code for p in caught.value.problems] == ["field-type", "field-type", "field-unknown"]
@@ -200,7 +200,7 @@ def test_one_of_height_and_width_is_enough() -> None:
 
 
 def some(values: Any) -> Any:
-    """A few values that are right, wrong, or not there."""
+    """A strategy that draws one of a few values, right or wrong."""
     return st.sampled_from(values)
 
 
@@ -395,7 +395,7 @@ def test_references_are_excluded_by_the_name_that_was_written() -> None:
     assert [(one.image, one.seed) for one in found] == [("/a.png", 2), ("/b.png", 1), ("/b.png", 2)]
 
 
-def test_seeds_that_meet_are_told() -> None:
+def test_equal_seeds_are_refused() -> None:
     problem = refusal("prompt: x\nvariations: 2\nmatrix: {seed: [1, 2]}\n")
     assert problem.code == "matrix-invalid" and "Videos 2 and 3" in problem.message
 
@@ -407,7 +407,7 @@ def test_references_that_can_never_come_are_not_waited_for(value: str) -> None:
     assert refusal(f"image: {value}\n").code == "reference-place"
 
 
-def test_mends_fit_what_was_typed() -> None:
+def test_hints_fit_the_mistake() -> None:
     assert "matrix: {seed: [...]}" in refusal("prompt: x\nseed: [1, 2]\n").hint
     assert "like 4.5" in refusal("prompt: x\nguidance_scale: .5\n").hint
     assert "without quotes" in refusal('prompt: x\nenhance: "true"\n').hint
