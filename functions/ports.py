@@ -1,11 +1,11 @@
-"""What the use cases need from the world. `aws.py` answers with AWS, tests with fakes.
+"""The ports without a room of their own: files, the clock, chance, and the wake-up of dispatch.
 
-The table is a store of documents with revisions: every change names the revision that it was
-made from, several changes are committed together or not at all, and `Conflict` means that
-somebody else was faster. All exactly-once behaviour rests on this one rule.
+A port is what a stage needs from outside, as a protocol. The adapters answer with AWS, tests with
+fakes. Each port has a small protocol `With...`, and every module says in its `Needs` which of
+them it uses, so a signature shows what a function may touch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -68,3 +68,35 @@ class Files(Protocol):
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         """An HTTPS link to download the object with."""
+
+
+class WithFiles(Protocol):
+    """Can read and write objects in S3."""
+
+    @property
+    def files(self) -> Files:
+        """The buckets."""
+
+
+class WithClock(Protocol):
+    """Knows the time."""
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The time: aware, UTC."""
+
+
+class WithChance(Protocol):
+    """Can draw a random name."""
+
+    @property
+    def new_suffix(self) -> Callable[[], str]:
+        """Eight random lower-case hex digits."""
+
+
+class WithWake(Protocol):
+    """Can ask for a dispatch."""
+
+    @property
+    def wake(self) -> Callable[[], None]:
+        """Ask that the dispatch function runs soon."""

@@ -35,7 +35,8 @@ from contract.outcome import (
 )
 from functions import s3_keys
 from functions.adapters.child_reader import ChildReader, Request
-from functions.adapters.sagemaker import processing_request
+from functions.adapters.sagemaker import failure_of, processing_request
+from functions.log import Event
 from functions.ports import FileFacts, Listed, Missing
 from functions.reading import child
 from functions.settings import Settings
@@ -53,6 +54,7 @@ from functions.stages.renderer import (
 )
 from functions.stages.submit import submit
 from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
+from functions.table.records import ProcessingState
 from local.cloud.sagemaker_limits import violations
 
 
@@ -250,7 +252,7 @@ class FakeRenderer:
         running = [other for other, status, _ in self.jobs.values() if status == "InProgress"]
         alike = [other for other in running if other.instance_type == job.instance_type]
         if len(running) >= self.quota or len(alike) >= self.quotas.get(job.instance_type, 100):
-            raise NoQuota(f"the account's quota for {job.instance_type} processing jobs is used up")
+            raise NoQuota(job.instance_type)
         self.jobs[job.attempt_id] = (job, "InProgress", "")
         if self.lose_next_acknowledgement:
             self.lose_next_acknowledgement = False
@@ -260,7 +262,9 @@ class FakeRenderer:
         if attempt_id not in self.jobs:
             return None
         job, status, reason = self.jobs[attempt_id]
-        return ProcessingStatus(status, reason, job.manifest_sha256)
+        state = ProcessingState(status)
+        failure = failure_of(reason) if state == ProcessingState.FAILED else None
+        return ProcessingStatus(state, reason, failure, job.manifest_sha256)
 
     def stop(self, attempt_id: str) -> None:
         if attempt_id in self.jobs and self.jobs[attempt_id][1] == "InProgress":
@@ -350,7 +354,7 @@ class World:
         self.language_model = FakeLanguageModel()
         self.post = FakePost()
         self.wakes = 0
-        self.told: list[tuple[str, dict[str, object]]] = []
+        self.logged: list[tuple[Event, dict[str, object]]] = []
         self._suffixes = itertools.count(1)
 
     @property
@@ -367,7 +371,7 @@ class World:
             wake=self._wake,
             now=self.clock,
             new_suffix=lambda: f"{next(self._suffixes):08x}",
-            tell=lambda event, facts: self.told.append((event, facts)),
+            log=lambda event, facts: self.logged.append((event, facts)),
         )
 
     def _wake(self) -> None:

@@ -11,12 +11,13 @@ from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
 from functions.adapters.sns import SnsPost
 from functions.adapters.sqs import waker
+from functions.log import Event
 from functions.settings import Settings
 from functions.stages.ports import Ports
 
 
 def connect(
-    environment: Mapping[str, str], tell: Callable[[str, dict[str, object]], None]
+    environment: Mapping[str, str], log: Callable[[Event, dict[str, object]], None]
 ) -> Ports:
     """The ports, as the environment of a function says.
 
@@ -36,5 +37,5 @@ def connect(
         wake=waker(settings.dispatch_queue_url),
         now=lambda: datetime.now(UTC),
         new_suffix=lambda: secrets.token_hex(4),
-        tell=tell,
+        log=log,
     )

@@ -18,11 +18,13 @@ from functions.stages.renderer import (
     ProcessingJob,
     ProcessingStatus,
 )
+from functions.table.records import FailureKind, ProcessingState
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
 
 
+_NO_INSTANCE = "CapacityError"
 _MANIFEST_SHA256 = "REELDROP_MANIFEST_SHA256"
 
 
@@ -105,9 +107,7 @@ class SageMakerRenderer:
             if code_of(error) == "ResourceInUse":
                 raise NameTaken(job.attempt_id) from error
             if code_of(error) == "ResourceLimitExceeded":
-                raise NoQuota(
-                    f"the account's quota for {job.instance_type} processing jobs is used up"
-                ) from error
+                raise NoQuota(job.instance_type) from error
             if code_of(error) == "ValidationException":
                 raise CannotStart(message_of(error)) from error
             raise
@@ -136,9 +136,21 @@ class SageMakerRenderer:
             if code_of(error) in {"ResourceNotFound", "ValidationException"}:
                 return None
             raise
-        reason = answer.get("ExitMessage") or answer.get("FailureReason") or ""
+        detail = answer.get("ExitMessage") or answer.get("FailureReason") or ""
+        state = ProcessingState(answer["ProcessingJobStatus"])
         return ProcessingStatus(
-            status=answer["ProcessingJobStatus"],
-            reason=reason,
+            state=state,
+            detail=detail,
+            failure=failure_of(detail) if state == ProcessingState.FAILED else None,
             manifest_sha256=answer.get("Environment", {}).get(_MANIFEST_SHA256, ""),
         )
+
+
+def failure_of(detail: str) -> FailureKind:
+    """Why a processing job failed.
+
+    Args:
+        detail: its exit message or failure reason. SageMaker begins the reason with
+            "CapacityError" when it had no instance.
+    """
+    return FailureKind.NO_INSTANCE if _NO_INSTANCE in detail else FailureKind.OTHER

@@ -1,4 +1,4 @@
-"""What every handler shares: ports made once, logs, metrics, and partial batch responses."""
+"""What every handler shares: ports that are built once, logs, metrics, partial batch responses."""
 
 import os
 from collections.abc import Callable
@@ -17,19 +17,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from contract.errors import Transient
 from functions.adapters import connect
+from functions.log import Event
 from functions.stages.ports import Ports
-
-# Events that are counted as well as logged. Each is a custom metric that costs money.
-COUNTED = {
-    "queued",
-    "rejected",
-    "started",
-    "succeeded",
-    "failed",
-    "new-attempt",
-    "no-capacity",
-    "drop-without-event",
-}
 
 
 @cache
@@ -44,20 +33,20 @@ def metrics() -> Metrics:
     return Metrics(namespace="reeldrop", service="reeldrop")
 
 
-def _tell(event: str, facts: dict[str, object]) -> None:
-    logger().info(event, extra=facts)
-    if event in COUNTED:
-        metrics().add_metric(name=event, unit=MetricUnit.Count, value=1)
+def _log(event: Event, facts: dict[str, object]) -> None:
+    logger().info(event.value, extra=facts)
+    if event.counted:
+        metrics().add_metric(name=event.value, unit=MetricUnit.Count, value=1)
 
 
 @cache
 def ports() -> Ports:
-    """The ports of this function, made at its first event."""
-    return connect.connect(os.environ, _tell)
+    """The ports of this function, built at its first event."""
+    return connect.connect(os.environ, _log)
 
 
 def publish_metrics() -> None:
-    """Write what was counted in this call; without anything, Powertools would warn."""
+    """Write what was counted in this call. Powertools would warn when there is nothing to write."""
     if metrics().metric_set:
         metrics().flush_metrics()
 

@@ -88,7 +88,7 @@ class Plan:
 
     jobs: tuple[Planned, ...]
     held: tuple[QueueEntry, ...]
-    """What is over its folder's allowance for today."""
+    """Tasks that their folder's daily limit holds back today."""
 
 
 def kind_of(what: QueueEntry | Lease) -> Kind:

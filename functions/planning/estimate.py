@@ -125,13 +125,14 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
     def mixed(before: float, now: float) -> float:
         return before + weight * (now - before)
 
-    new = old.model_copy(
-        update={
-            "startup_seconds": mixed(old.startup_seconds, max(0.0, until_first - loading)),
-            "loading_seconds": mixed(old.loading_seconds, loading),
-            "seconds_per_work": mixed(old.seconds_per_work, seconds / work),
-            "jobs": old.jobs + 1,
-        }
+    new = Rate(
+        model=old.model,
+        mode=old.mode,
+        instance_type=old.instance_type,
+        startup_seconds=mixed(old.startup_seconds, max(0.0, until_first - loading)),
+        loading_seconds=mixed(old.loading_seconds, loading),
+        seconds_per_work=mixed(old.seconds_per_work, seconds / work),
+        jobs=old.jobs + 1,
     )
     others = tuple(
         rate

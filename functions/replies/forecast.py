@@ -6,18 +6,23 @@ the queue. Every figure is an estimate; none decides anything.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from contract.document import Document
 from functions.planning import batching, estimate
 from functions.planning.estimate import Cost, cost
-from functions.stages.ports import Ports
-from functions.table import day_limits
-from functions.table.ledger import CAPACITY, QUEUE
+from functions.settings import WithSettings
+from functions.table.attempts import capacity
+from functions.table.ledger import QUEUE, NeedsLedgerAndClock
 from functions.table.rates import learned_rates
-from functions.table.records import Capacity, Lease, QueueEntry, State, Task
+from functions.table.records import HoldReason, Lease, QueueEntry, State, Task
 
 # Of the queue; beyond that, a place in it is not told.
 LOOKED_AT = 50
+
+
+class Needs(NeedsLedgerAndClock, WithSettings, Protocol):
+    """What a forecast reads."""
 
 
 class Forecast(Document):
@@ -29,7 +34,7 @@ class Forecast(Document):
     cost: Cost | None = None
 
 
-def forecast(ports: Ports, tasks: Sequence[Task]) -> Forecast:
+def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
     """What is expected of a job's tasks that are not done, or are only planned."""
     asked = [t for t in tasks if not t.state.terminal or t.state == State.PLANNED]
     if not asked:
@@ -38,15 +43,13 @@ def forecast(ports: Ports, tasks: Sequence[Task]) -> Forecast:
     price = cost(learned, [task.spec for task in asked], ports.settings)
     if all(task.state == State.PLANNED for task in asked):
         return Forecast(cost=price)
-    record = ports.ledger.get(CAPACITY)
-    leases = (record.document if record else Capacity()).leases
+    leases = capacity(ports)[0].leases
     queued = {task.task_id for task in asked if task.state == State.QUEUED}
     running = _running_ends_at(ports, asked, leases)
     if not queued:
         return Forecast(ends_at=running, cost=price)
     entries = ports.ledger.query(QUEUE, QueueEntry, limit=LOOKED_AT)
-    held = day_limits.held(ports.now().date())
-    if len(entries) == LOOKED_AT or any(task.waiting_reason == held for task in asked):
+    if len(entries) == LOOKED_AT or any(_is_held_today(ports, task) for task in asked):
         return Forecast(cost=price)  # too far away, or not today
     order = batching.in_order([entry.document for entry in entries], ())
     places = [n for n, entry in enumerate(order) if entry.task_id in queued]
@@ -69,8 +72,17 @@ def forecast(ports: Ports, tasks: Sequence[Task]) -> Forecast:
     )
 
 
+def _is_held_today(ports: Needs, task: Task) -> bool:
+    hold = task.hold
+    return (
+        hold is not None
+        and hold.reason == HoldReason.DAILY_LIMIT
+        and hold.day == ports.now().date()
+    )
+
+
 def _running_ends_at(
-    ports: Ports, tasks: Sequence[Task], leases: Sequence[Lease]
+    ports: Needs, tasks: Sequence[Task], leases: Sequence[Lease]
 ) -> datetime | None:
     """When the last of the running tasks ends: as its worker says, or before its lease does."""
     ends = {lease.attempt_id: lease.ends_at for lease in leases}

@@ -9,3 +9,15 @@ class Post(Protocol):
 
     def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
         """Publish one notification."""
+
+
+class WithPost(Protocol):
+    """Can send notifications."""
+
+    @property
+    def post(self) -> Post:
+        """SNS."""
+
+    @property
+    def region(self) -> str:
+        """The region of the deployment, for links to the console."""

@@ -11,8 +11,9 @@ from functions.table.records import Job, Task
 def review_of(job: Job, tasks: Sequence[Task]) -> str:
     """review/<path>.yaml: the spec with its prompts rewritten, to be read, changed and dropped.
 
-    Every value is filled in, so that it makes these videos wherever it is dropped. What differs
-    between them stands under `matrix: include:`. Values are written as JSON, which YAML reads.
+    Every value is filled in, so that it makes these videos in whatever folder it is dropped. What
+    differs between them is listed under `matrix: include:`. Values are written as JSON, which is
+    also YAML.
     """
     specs = list({task.spec.model_dump_json(): task.spec for task in tasks}.values())
     plain = [spec.model_dump(mode="json", exclude={"matrix", "preset", "aspect"}) for spec in specs]
@@ -43,6 +44,6 @@ def review_of(job: Job, tasks: Sequence[Task]) -> str:
 
 
 def _json(value: object) -> str:
-    """Text with its own letters, but for those that end a line or are no text in YAML."""
+    """A value as JSON. Letters stay as they are; line ends and control characters are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -6,10 +6,10 @@ from datetime import datetime
 from contract.document import Document
 from contract.errors import Notice, Problem
 from functions import s3_keys
-from functions.planning.estimate import Cost
+from functions.replies import words
 from functions.replies.forecast import Forecast
 from functions.spec.fields import JobSpec
-from functions.table.records import Job, State, Task
+from functions.table.records import HoldReason, Job, State, Task
 
 
 class TaskStatus(Document):
@@ -20,12 +20,14 @@ class TaskStatus(Document):
     percent: int
     attempt: int
     expected_seconds_left: float | None = None
+    hold: HoldReason | None = None
+    """Why it does not run yet, as a code; `waiting_reason` says the same in words."""
     waiting_reason: str | None = None
     video: str | None = None
     """Key of the MP4 in the output bucket, once it is there."""
     problem: Problem | None = None
     spec: JobSpec | None = None
-    """What would be made, when nothing was to be rendered."""
+    """What would be made, when nothing is rendered."""
 
 
 class Status(Document):
@@ -49,70 +51,72 @@ def status_of(job: Job, tasks: Sequence[Task], expected: Forecast) -> Status:
         job_id=job.job_id,
         path=job.path,
         state=job.state,
-        message=_status_message(job, tasks, expected),
+        message=_message(job, tasks, expected),
         created_at=job.created_at,
         updated_at=job.updated_at,
         expected=expected,
-        tasks=tuple(
-            TaskStatus(
-                task_id=task.task_id,
-                state=task.state,
-                percent=task.percent,
-                attempt=task.attempts,
-                expected_seconds_left=task.expected_seconds_left,
-                waiting_reason=task.waiting_reason,
-                video=s3_keys.published(job.path, task.number, job.task_count).video
-                if task.state == State.SUCCEEDED
-                else None,
-                problem=task.problem,
-                spec=task.spec if task.state == State.PLANNED else None,
-            )
-            for task in tasks
-        ),
+        tasks=tuple(_task_status(job, task) for task in tasks),
         problems=job.problems,
         warnings=job.warnings,
     )
 
 
-def _status_message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
+def _task_status(job: Job, task: Task) -> TaskStatus:
+    video = None
+    if task.state == State.SUCCEEDED:
+        video = s3_keys.published(job.path, task.number, job.task_count).video
+    return TaskStatus(
+        task_id=task.task_id,
+        state=task.state,
+        percent=task.percent,
+        attempt=task.attempts,
+        expected_seconds_left=task.expected_seconds_left,
+        hold=task.hold.reason if task.hold else None,
+        waiting_reason=words.hold(task.hold) if task.hold else None,
+        video=video,
+        problem=task.problem,
+        spec=task.spec if task.state == State.PLANNED else None,
+    )
+
+
+def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.WAITING:
         upload = job.waiting_for and f"Waiting for {job.waiting_for} to be uploaded."
         return upload or "Being read."
     if job.state == State.QUEUED:
-        reasons = {task.waiting_reason for task in tasks if task.waiting_reason}
         ahead = (expected.queue_position or 1) - 1
-        place = f" behind {videos_words(ahead)}" if ahead else ""
-        because = f": {'; '.join(sorted(reasons))}" if reasons else ""
-        return f"In the queue{place}{because}."
+        place = f" behind {words.videos(ahead)}" if ahead else ""
+        return f"In the queue{place}{_because(tasks)}."
     if job.state == State.RUNNING:
         done = sum(task.state == State.SUCCEEDED for task in tasks)
-        percent = sum(task.percent for task in tasks) // max(1, len(tasks))
         if not any(task.state == State.RUNNING for task in tasks):
-            reasons = {task.waiting_reason for task in tasks if task.waiting_reason}
-            because = f": {'; '.join(sorted(reasons))}" if reasons else ""
-            return f"{done} of {videos_words(len(tasks))} done, the rest in the queue{because}."
+            rest = f"the rest in the queue{_because(tasks)}"
+            return f"{done} of {words.videos(len(tasks))} done, {rest}."
+        percent = sum(task.percent for task in tasks) // max(1, len(tasks))
         return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
     return ending_words(job, tasks, expected)
 
 
+def _because(tasks: Sequence[Task]) -> str:
+    reasons = {words.hold(task.hold) for task in tasks if task.hold}
+    return f": {'; '.join(sorted(reasons))}" if reasons else ""
+
+
 def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
+    """How a job ended, in one or a few sentences."""
     if job.state == State.SUCCEEDED:
         return "Ready."
     if job.state == State.PLANNED:
         return _planned(job, tasks, expected)
-    if job.state == State.CANCELED:
-        done = sum(task.state == State.SUCCEEDED for task in tasks)
-        kept = f" {done} of {videos_words(len(tasks))} had been made and stay." if done else ""
-        return f"Canceled: {job.reason}.{kept}"
-    sentences = [problem.sentence() for problem in problems_of(job, tasks)]
     done = sum(task.state == State.SUCCEEDED for task in tasks)
+    of_all = f"{done} of {words.videos(len(tasks))}"
+    if job.state == State.CANCELED:
+        kept = f" {of_all} had been made and stay." if done else ""
+        return f"Canceled: {words.canceled(job.canceled_because)}.{kept}"
+    sentences = [problem.sentence() for problem in problems_of(job, tasks)]
     if done:
-        sentences.insert(0, f"{done} of {videos_words(len(tasks))} were made.")
+        sentences.insert(0, f"{of_all} were made.")
     return " ".join(sentences) or job.state.value.capitalize()
-
-
-def videos_words(count: int) -> str:
-    return "1 video" if count == 1 else f"{count} videos"
 
 
 def _planned(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
@@ -128,21 +132,10 @@ def _planned(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
             f"Nothing was rendered yet: {s3_keys.review(job.path)} has the spec with its prompt "
             "rewritten. Read it, change it, and drop it."
         )
-    takes = f" It would take {cost_words(expected.cost)}." if expected.cost else ""
-    return f"Dry run: this would make {videos_words(len(tasks))}.{takes} Nothing was rendered."
-
-
-def cost_words(cost: Cost) -> str:
-    """What something takes, in a sentence."""
-    words = (
-        f"about {cost.gpu_minutes:.1f} minutes of rendering on {cost.instance_type} after "
-        f"{cost.startup_minutes:.1f} minutes of start-up"
-    )
-    if cost.usd_low is None or cost.usd_high is None:
-        return f"{words}; the price of that instance type is not known here"
-    return f"{words}, {cost.usd_low:.2f} to {cost.usd_high:.2f} USD"
+    takes = f" It would take {words.cost(expected.cost)}." if expected.cost else ""
+    return f"Dry run: this would make {words.videos(len(tasks))}.{takes} Nothing was rendered."
 
 
 def problems_of(job: Job, tasks: Sequence[Task]) -> list[Problem]:
-    """What is wrong with a job and its tasks, each thing once."""
+    """What is wrong with a job and its tasks, each problem once."""
     return list(dict.fromkeys([*job.problems, *(task.problem for task in tasks if task.problem)]))

@@ -1,39 +1,49 @@
-"""Ends jobs that nobody wants any more: their spec was deleted, or a newer one took its place.
+"""Ends jobs that nobody wants any more: their spec was deleted, or a newer one replaced it.
 
-One commit cancels the job with all of its tasks that are not done. A processing job that then has
-no task left is stopped.
+One commit cancels the job with all of its tasks that have not ended. If a processing job has no
+task left after that, it is stopped.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from functions import s3_keys
-from functions.ports import Missing
+from functions.log import Event, WithLog
+from functions.ports import Missing, WithFiles
 from functions.replies import publish
 from functions.spec.input_bucket import InputBucket
-from functions.stages.folder_defaults import defaults_changed
-from functions.stages.ports import Ports
-from functions.table.jobs import stop_waiting
+from functions.stages import folder_defaults
+from functions.stages.renderer import WithRenderer
+from functions.table.jobs import mail_owed, stop_waiting
 from functions.table.ledger import (
-    RETRIES,
-    TASKS,
     Change,
     Conflict,
+    NeedsLedgerAndClock,
     Put,
     Record,
     Remove,
+    WithLedger,
     attempt_key,
     job_key,
-    letter_key,
     owner_key,
     queue_key,
+    retried,
     task_key,
 )
 from functions.table.paths import is_outdated
-from functions.table.records import Attempt, Job, Letter, State, Task
-
-DELETED = "its spec was deleted"
-SUPERSEDED = "a newer version was dropped"
+from functions.table.records import Attempt, AttemptState, CancelReason, Job, State, Task
+from functions.table.tasks import tasks_of
 
 
-def deleted(ports: Ports, bucket: str, key: str) -> None:
+class Needs(publish.Needs, WithLog, WithRenderer, Protocol):
+    """What canceling a job uses."""
+
+
+class NeedsForStop(WithLedger, WithLog, WithRenderer, Protocol):
+    """What stopping a processing job uses."""
+
+
+def deleted(ports: Needs, bucket: str, key: str) -> None:
     """Act on an object that was deleted from the input bucket.
 
     Events come late and in any order, so what counts is whether the object is there now.
@@ -44,42 +54,40 @@ def deleted(ports: Ports, bucket: str, key: str) -> None:
     kind = s3_keys.kind_of(key)
     if kind == s3_keys.Kind.IGNORED:
         return
-    path = s3_keys.path_of(key)
     if kind == s3_keys.Kind.DEFAULTS:
-        defaults_changed(ports, InputBucket(ports, bucket), key)
-        publish.forget(ports, path)
+        folder_defaults.changed(ports, InputBucket(ports, bucket), key)
         return
-    newest = ports.ledger.get(owner_key(path))
-    if newest is None:
+    owner = ports.ledger.get(owner_key(s3_keys.path_of(key)))
+    if owner is None:
         return
-    for job_id in dict.fromkeys((newest.document.live, newest.document.job_id)):
+    for job_id in dict.fromkeys((owner.document.live, owner.document.job_id)):
         job = ports.ledger.get(job_key(job_id)) if job_id else None
-        # Looked at after the job was read: a drop that comes now has another job.
-        if job is not None and (job.document.source.bucket, job.document.source.key) == (
-            bucket,
-            key,
-        ):
+        if job is None:
+            continue
+        # The object is looked at after the job was read: a drop that comes now has another job.
+        source = job.document.source
+        if (source.bucket, source.key) == (bucket, key):
             if_gone(ports, job.document)
 
 
-def if_gone(ports: Ports, job: Job) -> bool:
-    """Cancel a job whose spec is no longer there. Returns whether it was."""
+def if_gone(ports: Needs, job: Job) -> bool:
+    """Cancel a job whose spec was deleted. Returns whether it was deleted."""
     if not _gone(ports, job):
         return False
-    cancel(ports, job.job_id, DELETED, mail=True)
+    cancel(ports, job.job_id, CancelReason.DELETED)
     return True
 
 
-def if_outdated(ports: Ports, job: Job) -> bool:
-    """Cancel a job whose place a newer drop has taken. Returns whether one has."""
-    newest = ports.ledger.get(owner_key(job.path))
-    if newest is None or not is_outdated(ports, job, newest.document):
+def if_outdated(ports: Needs, job: Job) -> bool:
+    """Cancel a job that a newer drop has replaced. Returns whether one has."""
+    owner = ports.ledger.get(owner_key(job.path))
+    if owner is None or not is_outdated(ports, job, owner.document):
         return False
-    cancel(ports, job.job_id, SUPERSEDED, mail=False)
+    cancel(ports, job.job_id, CancelReason.SUPERSEDED)
     return True
 
 
-def _gone(ports: Ports, job: Job) -> bool:
+def _gone(ports: WithFiles, job: Job) -> bool:
     try:
         ports.files.facts(job.source.bucket, job.source.key)
     except Missing:
@@ -87,38 +95,38 @@ def _gone(ports: Ports, job: Job) -> bool:
     return False
 
 
-def superseded(ports: Ports, job_id: str) -> None:
-    """Cancel the jobs whose place this one has taken, or this one, if it is the older."""
+def superseded(ports: Needs, job_id: str) -> None:
+    """Cancel the jobs that this one has replaced, or this one if it is the older."""
     job = ports.ledger.get(job_key(job_id))
-    newest = ports.ledger.get(owner_key(job.document.path)) if job else None
-    if job is None or newest is None:
+    owner = ports.ledger.get(owner_key(job.document.path)) if job else None
+    if job is None or owner is None:
         return
-    if newest.document.live != job_id:
+    if owner.document.live != job_id:
         if_outdated(ports, job.document)
     else:
-        for older in newest.document.superseded:
-            cancel(ports, older, SUPERSEDED, mail=False)
+        for older in owner.document.superseded:
+            cancel(ports, older, CancelReason.SUPERSEDED)
 
 
-def cancel(ports: Ports, job_id: str, reason: str, *, mail: bool) -> None:
-    """End a job and its tasks, once; nothing if it has ended.
+def cancel(ports: Needs, job_id: str, reason: CancelReason) -> None:
+    """End a job and its tasks. Does nothing if the job has ended.
 
     Raises:
-        Conflict: the job is being fought over.
+        Conflict: the job kept changing.
     """
-    for _ in range(RETRIES):
+
+    def end() -> Sequence[Record[Task]] | None:
         job = ports.ledger.get(job_key(job_id))
         if job is None or job.document.state.terminal:
-            return
-        tasks = ports.ledger.query(job.key.partition, Task, prefix=TASKS)
-        try:
-            ports.ledger.commit(*_changes(ports, job, tasks, reason, mail=mail))
-        except Conflict:
-            continue
-        break
-    else:
-        raise Conflict(f"{job_id} is being fought over")
-    ports.tell("canceled", {"job_id": job_id, "reason": reason})
+            return None
+        tasks = tasks_of(ports, job_id)
+        ports.ledger.commit(*_changes(ports, job, tasks, reason))
+        return tasks
+
+    tasks = retried(job_id, end)
+    if tasks is None:
+        return
+    ports.log(Event.CANCELED, {"job_id": job_id, "reason": reason.value})
     for attempt_id in dict.fromkeys(task.document.attempt_id for task in tasks):
         attempt = ports.ledger.get(attempt_key(attempt_id)) if attempt_id else None
         if attempt is not None:
@@ -127,18 +135,19 @@ def cancel(ports: Ports, job_id: str, reason: str, *, mail: bool) -> None:
 
 
 def _changes(
-    ports: Ports, job: Record[Job], tasks: list[Record[Task]], reason: str, *, mail: bool
+    ports: NeedsLedgerAndClock,
+    job: Record[Job],
+    tasks: Sequence[Record[Task]],
+    reason: CancelReason,
 ) -> list[Change]:
     now = ports.now()
-    ended = job.document.model_copy(
-        update={"state": State.CANCELED, "reason": reason, "open_tasks": 0, "updated_at": now}
-    )
+    ended = job.document.canceled(reason, now)
     changes: list[Change] = [
         Put(job.key, ended, job.revision),
         *stop_waiting(ports, job.document),
+        # Whoever dropped the newer version gets the mail about that one.
+        *(mail_owed(ended) if reason == CancelReason.DELETED else ()),
     ]
-    if mail and (job.document.spec is None or job.document.spec.notify):
-        changes.append(Put(letter_key(ended.job_id), Letter(job_id=ended.job_id)))
     for task in tasks:
         if task.document.state.terminal:
             continue
@@ -147,25 +156,17 @@ def _changes(
             if entry is None:
                 raise Conflict(f"{task.document.task_id} is being claimed")
             changes.append(Remove(entry.key, entry.revision))
-        canceled = task.document.model_copy(
-            update={
-                "state": State.CANCELED,
-                "finished_at": now,
-                "expected_seconds_left": None,
-                "waiting_reason": None,
-            }
-        )
-        changes.append(Put(task.key, canceled, task.revision))
+        changes.append(Put(task.key, task.document.canceled(now), task.revision))
     return changes
 
 
-def stop_if_idle(ports: Ports, attempt: Attempt) -> None:
-    """Stop a running processing job whose tasks are done or canceled, and some canceled."""
-    if attempt.state != "started":
+def stop_if_idle(ports: NeedsForStop, attempt: Attempt) -> None:
+    """Stop a running processing job whose tasks have all ended, if some were canceled."""
+    if attempt.state != AttemptState.STARTED:
         return
     records = [ports.ledger.get(task_key(ref)) for ref in attempt.tasks]
     tasks = [record.document for record in records if record is not None]
-    owned = [t for t in tasks if t.state == State.RUNNING and t.attempt_id == attempt.attempt_id]
+    owned = any(task.owned_by(attempt.attempt_id) for task in tasks)
     if not owned and any(task.state == State.CANCELED for task in tasks):
-        ports.tell("stopping", {"attempt_id": attempt.attempt_id})
+        ports.log(Event.STOPPING, {"attempt_id": attempt.attempt_id})
         ports.renderer.stop(attempt.attempt_id)

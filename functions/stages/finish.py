@@ -1,17 +1,19 @@
 """Publishes what the worker finished, as it finishes, and closes attempts that have ended.
 
-A result counts only if it comes from the attempt that owns the task now. Publishing is a copy of
-the same bytes to the same keys, the sidecar last; the table is changed after that, together with
-the mail that is then owed. So each step can be repeated, and a kill between two of them is mended
-by whoever comes next.
+A result counts only if it comes from the attempt that owns the task now. Publishing copies the
+same bytes to the same keys, the sidecar last. After that the table is changed, together with the
+mail that is then owed. So each step can be repeated, and the next handler completes what was left
+when one was killed between two steps.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Protocol
 
 from pydantic import ValidationError
 
 from contract.catalogue import MODELS
-from contract.errors import Code, Problem, TaskFailed, Transient
+from contract.errors import TaskFailed, Transient
 from contract.outcome import (
     GIF_FILE,
     POSTER_FILE,
@@ -22,21 +24,55 @@ from contract.outcome import (
     Rendered,
 )
 from functions import s3_keys
-from functions.ports import Missing
-from functions.replies import publish
+from functions.log import Event, WithLog
+from functions.ports import Missing, WithFiles
+from functions.replies import problems, publish
 from functions.replies.sidecar import sidecar_of
+from functions.settings import WithSettings
 from functions.stages.learning import learn
-from functions.stages.ports import Ports
+from functions.stages.renderer import WithRenderer
 from functions.table.attempts import end_attempt
-from functions.table.ledger import RETRIES, Conflict, Put, Record, attempt_key, job_key, task_key
-from functions.table.records import Attempt, State, Task, TaskRef
-from functions.table.tasks import close_task, fail_task, is_owned, owned_task, ref_of, requeue_task
+from functions.table.ledger import (
+    Conflict,
+    Put,
+    WithLedger,
+    attempt_key,
+    job_key,
+    retried,
+    task_key,
+)
+from functions.table.records import (
+    Attempt,
+    Ending,
+    FailureKind,
+    Hold,
+    HoldReason,
+    State,
+    Task,
+    TaskRef,
+)
+from functions.table.tasks import (
+    fail_owned_task,
+    fail_task,
+    owned_task,
+    requeue_task,
+    succeed_task,
+)
 
-# How SageMaker begins the reason of a job that failed because there was no machine for it.
-NO_INSTANCE = "CapacityError"
+
+class NeedsForResults(publish.Needs, WithLog, Protocol):
+    """What publishing results uses."""
 
 
-def file_written(ports: Ports, key: str) -> None:
+class Needs(NeedsForResults, WithRenderer, Protocol):
+    """What closing an attempt uses."""
+
+
+class NeedsForFiles(WithLedger, WithFiles, WithSettings, WithLog, Protocol):
+    """What checking and copying a result's files uses."""
+
+
+def file_written(ports: NeedsForResults, key: str) -> None:
     """Act on a file that a worker wrote.
 
     Raises:
@@ -56,97 +92,76 @@ def _ref(task_id: str) -> TaskRef | None:
     return TaskRef(job_id=job_id, number=int(number)) if job_id and number.isdigit() else None
 
 
-def _progressed(ports: Ports, key: str) -> None:
+def _progressed(ports: NeedsForResults, key: str) -> None:
     try:
         progress = Progress.from_json(ports.files.read(ports.settings.work_bucket, key))
     except (Missing, ValidationError) as error:
-        ports.tell("progress-unreadable", {"key": key, "error": str(error)})
+        ports.log(Event.PROGRESS_UNREADABLE, {"key": key, "error": str(error)})
         return
     ref = _ref(progress.task_id)
     record = ports.ledger.get(task_key(ref)) if ref else None
-    if record is None:
+    if record is None or not record.document.owned_by(progress.attempt_id):
         return
     task = record.document
-    if task.attempt_id != progress.attempt_id or task.state != State.RUNNING:
-        return
     if progress.percent < task.percent:
-        return  # an event that was overtaken
-    moved = task.model_copy(
-        update={
-            "percent": progress.percent,
-            "expected_seconds_left": progress.expected_seconds_left,
-        }
-    )
+        return  # a later event came first
     try:
         if progress.percent > task.percent:
+            moved = task.progressed(progress.percent, progress.expected_seconds_left)
             ports.ledger.commit(Put(record.key, moved, record.revision))
     except Conflict:
-        return  # progress is a courtesy: the next one will do
-    publish.status(ports, task.job_id)
+        return  # the next progress file will do
+    publish.publish_status(ports, task.job_id)
 
 
-def task_ended(ports: Ports, attempt_id: str, task_id: str, *, job_has_ended: bool = False) -> None:
+def task_ended(
+    ports: NeedsForResults, attempt_id: str, task_id: str, *, job_has_ended: bool = False
+) -> None:
     """Publish a task's result, once.
 
     Args:
         job_has_ended: nothing more will be uploaded, so a file that is not there never comes.
 
     Raises:
-        Transient: the result is there but its video is not yet, or the table is being fought over.
+        Transient: the result is there but its video is not yet, or the table kept changing.
     """
     ref = _ref(task_id)
-    if ref is None:
-        ports.tell("result-of-no-task", {"task_id": task_id})
+    end = partial(_end_task, ports, ref, attempt_id, job_has_ended=job_has_ended)
+    if ref is None or not retried(task_id, end):
+        ports.log(Event.RESULT_OF_NO_TASK, {"task_id": task_id})
         return
-    for _ in range(RETRIES):
-        record = ports.ledger.get(task_key(ref))
-        if record is None:
-            ports.tell("result-of-no-task", {"task_id": task_id})
-            return
-        task = record.document
-        if task.state != State.RUNNING or task.attempt_id != attempt_id:
-            ports.tell("result-is-stale", {"task_id": task_id, "attempt_id": attempt_id})
-            break
-        try:
-            try:
-                rendered = _verified(ports, task, attempt_id, job_has_ended)
-                _publish(ports, record, rendered)
-                close_task(ports, record, State.SUCCEEDED, warnings=rendered.warnings)
-            except TaskFailed as failure:
-                close_task(ports, record, State.FAILED, problem=failure.problems[0])
-            break
-        except Conflict:
-            continue
-    else:
-        raise Conflict(f"{task_id} is being fought over")
     publish.settle(ports, ref.job_id)
 
 
-def _verified(ports: Ports, task: Task, attempt_id: str, job_has_ended: bool) -> Rendered:
+def _end_task(
+    ports: NeedsForResults, ref: TaskRef | None, attempt_id: str, *, job_has_ended: bool
+) -> bool:
+    """Publish and note a task's result. Returns whether there is such a task."""
+    record = ports.ledger.get(task_key(ref)) if ref else None
+    if record is None:
+        return False
+    task = record.document
+    if not task.owned_by(attempt_id):
+        ports.log(Event.RESULT_IS_STALE, {"task_id": task.task_id, "attempt_id": attempt_id})
+        return True
+    try:
+        rendered = _verified(ports, task, attempt_id, job_has_ended)
+        _publish(ports, task, rendered)
+    except TaskFailed as failure:
+        fail_task(ports, record, failure.problems[0])
+    else:
+        succeed_task(ports, record, rendered.warnings)
+    return True
+
+
+def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: bool) -> Rendered:
     """The worker's result, once its files are in S3 as the worker wrote them.
 
     Raises:
-        TaskFailed: the worker says so, or the files are not what it says.
+        TaskFailed: the worker reports a failure, or the files are not what it wrote.
         Transient: a file is not there yet.
     """
-    work = ports.settings.work_bucket
-    try:
-        body = ports.files.read(work, s3_keys.task_result(attempt_id, task.task_id))
-        outcome = Outcome.from_json(body).result
-    except Missing:
-        raise Transient(f"no result of {task.task_id}") from None
-    except ValidationError as error:
-        ports.tell("result-unreadable", {"task_id": task.task_id, "error": str(error)})
-        raise TaskFailed(
-            Problem(
-                code=Code.RESULT_INVALID,
-                message="The renderer's result cannot be read.",
-                hint="Whoever runs this reeldrop finds more in the log. Drop the file again.",
-            )
-        ) from None
-    if not isinstance(outcome, Rendered):
-        ports.tell("task-failed", {"task_id": task.task_id, "detail": outcome.detail})
-        raise TaskFailed(outcome.problem)
+    outcome = _outcome(ports, task, attempt_id)
     files = {VIDEO_FILE: outcome.video.sha256, POSTER_FILE: outcome.poster_sha256}
     if outcome.gif_sha256 is not None:
         files[GIF_FILE] = outcome.gif_sha256
@@ -154,24 +169,38 @@ def _verified(ports: Ports, task: Task, attempt_id: str, job_has_ended: bool) ->
         key = s3_keys.task_file(attempt_id, task.task_id, file_name)
         found = None
         try:
-            found = ports.files.sha256(work, key)
+            found = ports.files.sha256(ports.settings.work_bucket, key)
         except Missing:
             if not job_has_ended:
-                # The order in which SageMaker uploads files is not promised.
+                # SageMaker does not promise in which order it uploads files.
                 raise Transient(f"{key} is not there yet") from None
         if found != sha256:
-            raise TaskFailed(
-                Problem(
-                    code=Code.VIDEO_DAMAGED,
-                    message=f"The file {file_name} is not what the renderer wrote.",
-                    hint="Drop the file again.",
-                )
-            )
+            raise TaskFailed(problems.video_damaged(file_name))
     return outcome
 
 
-def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
-    task = record.document
+def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
+    """What the worker wrote about a task that it rendered.
+
+    Raises:
+        TaskFailed: the worker reports a failure, or what it wrote cannot be read.
+        Transient: there is no result yet.
+    """
+    key = s3_keys.task_result(attempt_id, task.task_id)
+    try:
+        outcome = Outcome.from_json(ports.files.read(ports.settings.work_bucket, key)).result
+    except Missing:
+        raise Transient(f"no result of {task.task_id}") from None
+    except ValidationError as error:
+        ports.log(Event.RESULT_UNREADABLE, {"task_id": task.task_id, "error": str(error)})
+        raise TaskFailed(problems.result_invalid()) from None
+    if not isinstance(outcome, Rendered):
+        ports.log(Event.TASK_FAILED, {"task_id": task.task_id, "detail": outcome.detail})
+        raise TaskFailed(outcome.problem)
+    return outcome
+
+
+def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
     job = ports.ledger.get(job_key(task.job_id))
     assert job is not None  # tasks are committed together with their job
     settings = ports.settings
@@ -196,10 +225,10 @@ def _publish(ports: Ports, record: Record[Task], rendered: Rendered) -> None:
     )
 
 
-def attempt_ended(ports: Ports, attempt_id: str) -> None:
-    """Act on a processing job that is said to have ended.
+def attempt_ended(ports: Needs, attempt_id: str) -> None:
+    """Act on the news that a processing job has ended.
 
-    Every task of it that has a result is published; the others get a new attempt, or fail when
+    Every task of it that has a result is published. The others get a new attempt, or fail when
     they have had all of theirs.
 
     Raises:
@@ -209,53 +238,65 @@ def attempt_ended(ports: Ports, attempt_id: str) -> None:
     if record is None:
         return
     status = ports.renderer.status(attempt_id)
-    if status is None or not status.ended:
-        ports.tell("not-ended", {"attempt_id": attempt_id})
+    if status is None or not status.state.ended:
+        ports.log(Event.NOT_ENDED, {"attempt_id": attempt_id})
         return
-    reason = f"the processing job {status.status.lower()}"
-    if status.reason:
-        reason += f": {status.reason}"
-    close_attempt(ports, record, reason)
+    how = Ending(state=status.state, detail=status.detail, failure=status.failure)
+    close_attempt(ports, record.document, how)
 
 
-def close_attempt(ports: Ports, record: Record[Attempt], reason: str) -> None:
+def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
     """Publish or give a new attempt to each task of an ended processing job, then end it.
 
-    The worker takes its tasks in order, so the first one without a result is the one that was
-    being rendered: only that one's attempt counts. None counts when no machine was to be had.
+    The worker takes its tasks in order, so the first task without a result is the one that was
+    being rendered. Only that task is charged for the attempt. No task is charged when SageMaker
+    had no instance.
+
+    Args:
+        how: how the processing job ended.
+
+    Raises:
+        Transient: try again later.
     """
-    attempt = record.document
+    no_instance = how.failure == FailureKind.NO_INSTANCE
     found = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
     tasks = [task.document for task in found if task is not None]
-    in_work = None if NO_INSTANCE in reason else _in_work(ports, attempt, tasks)
-    for ref in (ref_of(t) for t in tasks if is_owned(t, attempt)):
-        task = owned_task(ports, attempt, ref)
-        if task is None:
-            continue
-        if _has_result(ports, attempt, task.document):
-            task_ended(ports, attempt.attempt_id, task.document.task_id, job_has_ended=True)
-        elif ref == in_work and task.document.attempts >= ports.settings.max_attempts:
-            _give_up(ports, attempt, task.document, reason)
-        else:
-            charge = ref == in_work
-            requeue_task(ports, attempt, ref, charge=charge, reason=f"new attempt: {reason}")
-            ports.tell("new-attempt", {"task_id": task.document.task_id, "reason": reason})
-        publish.settle(ports, ref.job_id)
-    end_attempt(ports, attempt.attempt_id, refused=reason if NO_INSTANCE in reason else "")
-    ports.tell("attempt-ended", {"attempt_id": attempt.attempt_id, "reason": reason})
+    in_work = None if no_instance else _in_work(ports, attempt, tasks)
+    for ref in (task.ref for task in tasks if task.owned_by(attempt.attempt_id)):
+        task = owned_task(ports, attempt.attempt_id, ref)
+        if task is not None:
+            _close_task(ports, attempt, task.document, how, charge=ref == in_work)
+            publish.settle(ports, ref.job_id)
+    end_attempt(ports, attempt.attempt_id, no_instance=no_instance)
+    ports.log(Event.ATTEMPT_ENDED, {"attempt_id": attempt.attempt_id, **_facts(how)})
     ports.wake()
     learn(ports, attempt, tasks)
 
 
-def results_waiting(ports: Ports, attempt: Attempt) -> None:
+def _close_task(ports: Needs, attempt: Attempt, task: Task, how: Ending, *, charge: bool) -> None:
+    if _has_result(ports, attempt, task):
+        task_ended(ports, attempt.attempt_id, task.task_id, job_has_ended=True)
+    elif charge and task.attempts >= ports.settings.max_attempts:
+        fail_owned_task(ports, attempt, task.ref, problems.worker_stopped(task.attempts, how))
+    else:
+        hold = Hold(reason=HoldReason.NEW_ATTEMPT, ending=how)
+        requeue_task(ports, attempt, task.ref, charge=charge, hold=hold)
+        ports.log(Event.NEW_ATTEMPT, {"task_id": task.task_id, **_facts(how)})
+
+
+def _facts(how: Ending) -> dict[str, object]:
+    return {"state": how.state.value if how.state else None, "reason": how.detail}
+
+
+def results_waiting(ports: NeedsForResults, attempt: Attempt) -> None:
     """Publish the results of a running processing job whose events did not come.
 
     Raises:
         Transient: try again later.
     """
     tasks = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
-    running = [t.document for t in tasks if t and is_owned(t.document, attempt)]
-    # A listing and not a look at each: there are many tasks, and this is asked every few minutes.
+    running = [t.document for t in tasks if t and t.document.owned_by(attempt.attempt_id)]
+    # One listing instead of a look at each task: there are many, and every sweep asks.
     prefix = f"{s3_keys.attempt_output(attempt.attempt_id)}/"
     there = {found.key for found in ports.files.listed(ports.settings.work_bucket, prefix)}
     for task in running:
@@ -263,7 +304,7 @@ def results_waiting(ports: Ports, attempt: Attempt) -> None:
             task_ended(ports, attempt.attempt_id, task.task_id)
 
 
-def _has_result(ports: Ports, attempt: Attempt, task: Task) -> bool:
+def _has_result(ports: NeedsForFiles, attempt: Attempt, task: Task) -> bool:
     key = s3_keys.task_result(attempt.attempt_id, task.task_id)
     try:
         ports.files.facts(ports.settings.work_bucket, key)
@@ -272,20 +313,10 @@ def _has_result(ports: Ports, attempt: Attempt, task: Task) -> bool:
     return True
 
 
-def _in_work(ports: Ports, attempt: Attempt, tasks: Sequence[Task]) -> TaskRef | None:
-    """The first task without a result; the same one whenever this is asked again."""
+def _in_work(ports: NeedsForFiles, attempt: Attempt, tasks: Sequence[Task]) -> TaskRef | None:
+    """The first task without a result. The answer is the same each time this is asked."""
     for task in tasks:
         done = task.state == State.SUCCEEDED and task.attempt_id == attempt.attempt_id
         if not done and not _has_result(ports, attempt, task):
-            return ref_of(task)
+            return task.ref
     return None
-
-
-def _give_up(ports: Ports, attempt: Attempt, task: Task, reason: str) -> None:
-    problem = Problem(
-        code=Code.WORKER_STOPPED,
-        message=f"Rendering was tried {task.attempts} times and stopped each time; "
-        f"the last time {reason[:400]}.",
-        hint="Drop the file again later; whoever runs this reeldrop finds more in the log.",
-    )
-    fail_task(ports, attempt, ref_of(task), problem)

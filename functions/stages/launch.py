@@ -2,25 +2,41 @@
 
 import hashlib
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import Protocol
 
 from contract.catalogue import MODELS
-from contract.errors import Code, Problem, Transient
+from contract.errors import Transient
 from contract.manifest import Manifest, ManifestTask
 from functions import s3_keys
+from functions.log import Event, WithLog
 from functions.planning import estimate
-from functions.ports import Missing
-from functions.replies import publish
+from functions.ports import Missing, WithFiles
+from functions.replies import problems, publish
+from functions.settings import WithSettings
 from functions.stages import cancel
-from functions.stages.ports import Ports
-from functions.stages.renderer import CannotStart, NameTaken, NoQuota, ProcessingJob
+from functions.stages.renderer import (
+    CannotStart,
+    NameTaken,
+    NoQuota,
+    ProcessingJob,
+    WithRenderer,
+)
 from functions.table import day_limits
 from functions.table.attempts import end_attempt, move_attempt
-from functions.table.ledger import Record, task_key
+from functions.table.ledger import Record, WithLedger, task_key
 from functions.table.rates import learned_rates
-from functions.table.records import Attempt, Learned, Task
-from functions.table.tasks import claim_tasks, fail_task, ref_of, requeue_task
+from functions.table.records import Attempt, AttemptState, Hold, HoldReason, Learned, Task
+from functions.table.tasks import claim_tasks, fail_owned_task, requeue_task
+
+
+class Needs(publish.Needs, WithLog, WithRenderer, Protocol):
+    """What launching an attempt uses."""
+
+
+class NeedsForCreate(WithFiles, WithSettings, WithLog, WithRenderer, Protocol):
+    """What creating a processing job uses."""
 
 
 class Launch(Enum):
@@ -32,52 +48,53 @@ class Launch(Enum):
     REFUSED = auto()
 
 
-def launch(ports: Ports, record: Record[Attempt]) -> Launch:
-    """Bring an attempt from wherever it is to `started`, or end it."""
+def launch(ports: Needs, record: Record[Attempt]) -> Launch:
+    """Bring an attempt from any state to `started`, or end it.
+
+    Raises:
+        Transient: try again later.
+    """
     attempt = record.document
-    if attempt.state == "returning":
+    if attempt.state == AttemptState.RETURNING:
         _give_back(ports, attempt)
         return Launch.NO_CAPACITY
-    if attempt.state == "claiming":
+    if attempt.state == AttemptState.CLAIMING:
         tasks = claim_tasks(ports, attempt, _seconds_of(ports, attempt))
         if not tasks:
             end_attempt(ports, attempt.attempt_id)
             return Launch.NOTHING_TO_CLAIM
     else:
-        # The create call may have been made: the manifest must be the same to the letter, also
-        # when some of its tasks are done by now.
+        # The create call may have been made. The manifest must be the same byte for byte, also
+        # when some of its tasks have ended by now.
         records = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
         tasks = [task.document for task in records if task is not None]
     body = _manifest(attempt, tasks).to_json().encode()
-    record = move_attempt(
-        ports,
-        record,
-        state="starting",
-        manifest_sha256=hashlib.sha256(body).hexdigest(),
-        tasks=tuple(ref_of(task) for task in tasks),
-    )
+    refs = tuple(task.ref for task in tasks)
+    fixed = attempt.starting(refs, hashlib.sha256(body).hexdigest(), ports.now())
+    record = move_attempt(ports, record, fixed)
     try:
         _create(ports, record.document, tasks, body)
-    except NoQuota as full:
+    except NoQuota:
         # Noted before any task goes back: from here on nobody may make the create call.
-        record = move_attempt(ports, record, state="returning", reason=str(full))
+        record = move_attempt(ports, record, record.document.returning(ports.now()))
         _give_back(ports, record.document)
-        ports.tell("no-capacity", {"attempt_id": attempt.attempt_id, "reason": str(full)})
+        facts = {"attempt_id": attempt.attempt_id, "instance_type": attempt.instance_type}
+        ports.log(Event.NO_CAPACITY, dict(facts))
         return Launch.NO_CAPACITY
     except CannotStart as refusal:
         _fail(ports, record.document, str(refusal))
         return Launch.REFUSED
-    record = move_attempt(ports, record, state="started")
+    record = move_attempt(ports, record, record.document.started(ports.now()))
     cancel.stop_if_idle(ports, record.document)
-    ports.tell("started", {"attempt_id": attempt.attempt_id, "tasks": len(tasks)})
+    ports.log(Event.STARTED, {"attempt_id": attempt.attempt_id, "tasks": len(tasks)})
     for job_id in dict.fromkeys(task.job_id for task in tasks):
-        publish.status(ports, job_id)
+        publish.publish_status(ports, job_id)
     return Launch.STARTED
 
 
-def _seconds_of(ports: Ports, attempt: Attempt) -> Callable[[Task], float]:
-    """How long a task is expected to take in this attempt."""
-    learned: list[Learned] = []  # read when it is first needed: few folders have limits
+def _seconds_of(ports: WithLedger, attempt: Attempt) -> Callable[[Task], float]:
+    """How many GPU seconds a task is expected to take in this attempt."""
+    learned: list[Learned] = []  # read when first needed, because few folders have limits
 
     def seconds(task: Task) -> float:
         if not learned:
@@ -89,7 +106,7 @@ def _seconds_of(ports: Ports, attempt: Attempt) -> Callable[[Task], float]:
     return seconds
 
 
-def _manifest(attempt: Attempt, tasks: list[Task]) -> Manifest:
+def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
     return Manifest(
         attempt_id=attempt.attempt_id,
         model=attempt.model,
@@ -106,12 +123,15 @@ def _manifest(attempt: Attempt, tasks: list[Task]) -> Manifest:
     )
 
 
-def _create(ports: Ports, attempt: Attempt, tasks: list[Task], body: bytes) -> None:
+def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body: bytes) -> None:
     """Write what the processing job reads, and create it, or find that it was created.
 
+    Args:
+        body: the manifest.
+
     Raises:
-        NoCapacity: it does not exist and cannot now.
-        Refused: it cannot be created as it is.
+        NoQuota: it does not exist and cannot be created now.
+        CannotStart: it cannot be created as it is.
     """
     work = ports.settings.work_bucket
     try:
@@ -137,8 +157,8 @@ def _create(ports: Ports, attempt: Attempt, tasks: list[Task], body: bytes) -> N
             )
         )
     except (NameTaken, NoQuota, CannotStart) as refusal:
-        # Perhaps the create call of an earlier handler arrived and its answer did not: then the
-        # name is taken, or that very job uses up the quota.
+        # The create call of an earlier handler may have arrived although its answer was lost. Then
+        # the name is taken, or that very processing job uses up the quota.
         status = ports.renderer.status(attempt.attempt_id)
         if status is None and isinstance(refusal, NameTaken):
             raise Transient(f"{attempt.attempt_id} is taken and not yet described") from refusal
@@ -146,7 +166,7 @@ def _create(ports: Ports, attempt: Attempt, tasks: list[Task], body: bytes) -> N
             raise
         if status.manifest_sha256 != attempt.manifest_sha256:
             raise RuntimeError(f"{attempt.attempt_id} exists with another manifest") from refusal
-        ports.tell("adopted", {"attempt_id": attempt.attempt_id})
+        ports.log(Event.ADOPTED, {"attempt_id": attempt.attempt_id})
 
 
 def _reference(task: Task) -> dict[str, str]:
@@ -161,26 +181,27 @@ def _file_name(task: Task) -> str:
     return f"{task.task_id}{posixpath.splitext(task.reference)[1]}"
 
 
-def _give_back(ports: Ports, attempt: Attempt) -> None:
-    """Return the attempt's tasks to their places in the queue, the attempt unspent, and end it."""
+def _give_back(ports: Needs, attempt: Attempt) -> None:
+    """Return the attempt's tasks to their places in the queue, uncharged, and end the attempt."""
+    hold = Hold(reason=HoldReason.NO_CAPACITY, instance_type=attempt.instance_type)
     for ref in attempt.tasks:
-        requeue_task(ports, attempt, ref, charge=False, reason=attempt.reason)
+        requeue_task(ports, attempt, ref, charge=False, hold=hold)
     day_limits.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
-    end_attempt(ports, attempt.attempt_id, refused=attempt.reason)
+    end_attempt(ports, attempt.attempt_id, no_instance=True)
     for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
-        publish.status(ports, job_id)
+        publish.publish_status(ports, job_id)
 
 
-def _fail(ports: Ports, attempt: Attempt, reason: str) -> None:
-    """Fail the tasks of an attempt whose processing job can never be created, and end it."""
-    ports.tell("start-refused", {"attempt_id": attempt.attempt_id, "reason": reason})
-    problem = Problem(
-        code=Code.START_REFUSED,
-        message=f"The rendering could not be started: {reason[:400]}",
-        hint="Whoever runs this reeldrop has to mend that; then drop the file again.",
-    )
+def _fail(ports: Needs, attempt: Attempt, detail: str) -> None:
+    """Fail the tasks of an attempt whose processing job can never be created, and end it.
+
+    Args:
+        detail: SageMaker's own words.
+    """
+    ports.log(Event.START_REFUSED, {"attempt_id": attempt.attempt_id, "reason": detail})
+    problem = problems.start_refused(detail)
     for ref in attempt.tasks:
-        fail_task(ports, attempt, ref, problem)
+        fail_owned_task(ports, attempt, ref, problem)
         publish.settle(ports, ref.job_id)
     day_limits.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
     end_attempt(ports, attempt.attempt_id)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from functions.log import Event
 from functions.ports import Files
 from functions.replies.post import Post
 from functions.settings import Settings
@@ -15,7 +16,7 @@ from functions.table.ledger import Ledger
 
 @dataclass(frozen=True)
 class Ports:
-    """Everything that a use case may touch."""
+    """All ports. It satisfies the `Needs` of every stage; only entry points and tests name it."""
 
     settings: Settings
     region: str
@@ -31,5 +32,5 @@ class Ports:
     """Aware, UTC."""
     new_suffix: Callable[[], str]
     """Eight random lower-case hex digits."""
-    tell: Callable[[str, dict[str, object]], None]
-    """Log an event with its facts."""
+    log: Callable[[Event, dict[str, object]], None]
+    """Log an event with its facts, and count it if it is counted."""

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from functions.table.records import FailureKind, ProcessingState
+
 
 @dataclass(frozen=True)
 class ProcessingJob:
-    """What we ask of SageMaker."""
+    """What SageMaker is asked to run."""
 
     attempt_id: str
     instance_type: str
@@ -18,24 +20,22 @@ class ProcessingJob:
 
 @dataclass(frozen=True)
 class ProcessingStatus:
-    """What SageMaker says of a processing job."""
+    """What SageMaker says about a processing job."""
 
-    status: str
-    reason: str
+    state: ProcessingState
+    detail: str
+    """SageMaker's or the worker's own words; may be empty."""
+    failure: FailureKind | None
+    """None unless it failed."""
     manifest_sha256: str
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come of it."""
-        return self.status in {"Completed", "Failed", "Stopped"}
 
 
 class NoQuota(Exception):
-    """The quota does not allow another processing job now. Means waiting, never failing."""
+    """The quota does not allow another processing job now. The tasks wait; none of them fails."""
 
 
 class CannotStart(Exception):
-    """The processing job cannot be created as it is, now and later; the message says why."""
+    """SageMaker refuses the request, now and later. The message says why."""
 
 
 class NameTaken(Exception):
@@ -46,10 +46,24 @@ class Renderer(Protocol):
     """SageMaker processing."""
 
     def start(self, job: ProcessingJob) -> None:
-        """Create the processing job. Raises NoCapacity, NameTaken, Refused."""
+        """Create the processing job.
+
+        Raises:
+            NoQuota: the quota is used up.
+            NameTaken: a processing job of this name exists.
+            CannotStart: the request is refused for good.
+        """
 
     def status(self, attempt_id: str) -> ProcessingStatus | None:
-        """Its status, or None if there is no such job."""
+        """The status of a processing job, or None if there is no such job."""
 
     def stop(self, attempt_id: str) -> None:
-        """Ask it to stop; nothing if it does not exist or has ended."""
+        """Ask a processing job to stop. Does nothing if it does not exist or has ended."""
+
+
+class WithRenderer(Protocol):
+    """Can start and stop processing jobs."""
+
+    @property
+    def renderer(self) -> Renderer:
+        """SageMaker processing."""

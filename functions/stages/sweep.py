@@ -1,23 +1,22 @@
 """Every few minutes: whatever an event should have done and did not.
 
-Events are hints. This compares the inbox, SageMaker, the results and the letters with the table
-and calls the same use cases that the events would have called.
+Events are hints. The sweep compares the input bucket, SageMaker, the results and the letters with
+the table, and calls the same stages that the events would have called.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from contract.errors import Code, Place, Problem
 from functions import s3_keys
+from functions.log import Event
 from functions.ports import Listed, Missing
-from functions.replies import publish
+from functions.replies import problems, publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
 from functions.stages import cancel, finish, submit
-from functions.stages.ports import Ports
 from functions.table.ledger import (
     LOOKED_AT,
     OPEN_ATTEMPTS,
@@ -29,15 +28,24 @@ from functions.table.ledger import (
     Record,
     job_key,
 )
-from functions.table.records import Attempt, Job, Letter, Looked, QueueEntry, State, Waiting
+from functions.table.records import (
+    Attempt,
+    AttemptState,
+    Ending,
+    Letter,
+    Looked,
+    QueueEntry,
+    State,
+    Waiting,
+)
 
 T = TypeVar("T")
-# So many places of the queue are looked at in a sweep; the others have time.
+# How many places of the queue are looked at in a sweep. The others can wait.
 QUEUE_HEAD = 100
 # Younger drops are still on their way.
 INBOX_TO = timedelta(minutes=2)
-# How far the first sweep looks back; each later one goes on where the last one ended, less this
-# much, because the time of an object is that of the beginning of its upload.
+# How far the first sweep looks back. Each later one begins where the last one ended, less the
+# overlap, because an object's time is that of the beginning of its upload.
 INBOX_FROM = timedelta(hours=6)
 OVERLAP = timedelta(minutes=30)
 # Drops that are looked up in the table together.
@@ -46,15 +54,19 @@ TOGETHER = 100
 UNKNOWN_AFTER = timedelta(minutes=10)
 
 
-def sweep(ports: Ports) -> None:
-    """Look at everything once. What goes wrong with one thing does not keep the others from it.
+class Needs(submit.Needs, finish.Needs, Protocol):
+    """What the sweep uses."""
+
+
+def sweep(ports: Needs) -> None:
+    """Look at everything once. An error with one thing does not keep the others from being done.
 
     Raises:
-        ExceptionGroup: of all that went wrong.
+        ExceptionGroup: of everything that went wrong.
     """
     errors: list[Exception] = []
 
-    def each(look: Callable[[Ports, T], None], items: Iterable[T]) -> None:
+    def each(look: Callable[[Needs, T], None], items: Iterable[T]) -> None:
         for item in items:
             try:
                 look(ports, item)
@@ -68,65 +80,68 @@ def sweep(ports: Ports) -> None:
     if queued:
         ports.wake()
     each(_queued, {entry.document.task.job_id: entry for entry in queued}.values())
-    # Last, because it grows with the inbox, and may run into the function's limit.
+    # Last, because it grows with the input bucket and may reach the function's time limit.
     try:
-        _inbox(ports)
+        _drops(ports)
     except Exception as error:
         errors.append(error)
     if errors:
         raise ExceptionGroup("the sweep went wrong in places", errors)
 
 
-def _letter(ports: Ports, letter: Record[Letter]) -> None:
-    # Status and refusal come before the mail, so a letter that is left may mean that they are too.
+def _letter(ports: Needs, letter: Record[Letter]) -> None:
+    # Status and refusal come before the mail, so they may be missing too.
     publish.settle(ports, letter.document.job_id)
 
 
-def _attempt(ports: Ports, record: Record[Attempt]) -> None:
+def _attempt(ports: Needs, record: Record[Attempt]) -> None:
     attempt = record.document
-    if attempt.state in {"claiming", "returning"}:
+    if attempt.state in {AttemptState.CLAIMING, AttemptState.RETURNING}:
         ports.wake()  # a dispatch takes it over when it is old enough
         return
     for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
         _still_wanted(ports, job_id)
     status = ports.renderer.status(attempt.attempt_id)
     if status is None:
-        if attempt.state == "starting":
+        if attempt.state == AttemptState.STARTING:
             ports.wake()
         elif ports.now() - attempt.updated_at > UNKNOWN_AFTER:
-            finish.close_attempt(ports, record, "SageMaker does not know the processing job")
+            finish.close_attempt(ports, attempt, Ending(state=None))
         return
-    if status.ended:
+    if status.state.ended:
         finish.attempt_ended(ports, attempt.attempt_id)
         return
     finish.results_waiting(ports, attempt)
     cancel.stop_if_idle(ports, attempt)
 
 
-def _still_wanted(ports: Ports, job_id: str) -> bool:
-    """Cancel a job whose spec was deleted, or its place taken, without our acting on it."""
+def _still_wanted(ports: Needs, job_id: str) -> bool:
+    """Cancel a job whose spec was deleted or replaced without an event.
+
+    Returns whether the job is still wanted.
+    """
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state.terminal:
         return False
     return not (cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document))
 
 
-def _queued(ports: Ports, entry: Record[QueueEntry]) -> None:
+def _queued(ports: Needs, entry: Record[QueueEntry]) -> None:
     job_id = entry.document.task.job_id
     if _still_wanted(ports, job_id):
-        publish.status(ports, job_id)  # others have left the queue meanwhile
+        publish.publish_status(ports, job_id)  # its place changes when others leave the queue
 
 
-def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
+def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:
     job_id = waiting.document.job_id
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state != State.WAITING:
-        return  # taken in meanwhile
+        return  # accepted in the meantime
     if cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document):
         return
     if job.document.waiting_for is None:
         if ports.now() > waiting.document.deadline:
-            _submit_again(ports, job.document)
+            submit.submit_again(ports, job.document.source)
         return
     source, reference = job.document.source, job.document.waiting_for
     try:
@@ -134,36 +149,26 @@ def _waiting(ports: Ports, waiting: Record[Waiting]) -> None:
     except Missing:
         pass
     else:
-        _submit_again(ports, job.document)
+        submit.submit_again(ports, job.document.source)
         job = ports.ledger.get(job_key(job_id))
         if job is None or job.document.state != State.WAITING:
             return
     if ports.now() < waiting.document.deadline:
         return
     minutes = ports.settings.reference_deadline_seconds // 60
-    submit.reject(
-        ports,
-        job,
-        Problem(
-            code=Code.REFERENCE_NEVER_CAME,
-            message=f"The reference {reference} was not uploaded within {minutes} minutes.",
-            hint="Check its name (upper and lower case count), upload it, and then this file "
-            "again.",
-            place=Place(field="image" if s3_keys.is_image(reference or "") else "video"),
-        ),
-    )
+    submit.reject(ports, job, problems.reference_never_came(reference, minutes))
     publish.settle(ports, job_id)
 
 
-def _inbox(ports: Ports) -> None:
-    """Take in every drop that no event told of, and remember how far the inbox was looked at.
+def _drops(ports: Needs) -> None:
+    """Accept every drop that no event announced, and remember how far the bucket was looked at.
 
-    Listing says which version is the current one, so a drop whose job is in the table costs its
-    share of two calls for many. The mark moves only when nothing went wrong: what could not be
-    taken in is looked at again, however long that takes.
+    The listing says which version is the current one, so a drop that has its job costs only its
+    share of two calls for many drops. The mark moves only when nothing went wrong. So a drop that
+    could not be accepted is looked at again by each sweep until it is.
 
     Raises:
-        ExceptionGroup: of all that went wrong.
+        ExceptionGroup: of everything that went wrong.
     """
     now = ports.now()
     mark = ports.ledger.get(LOOKED_AT)
@@ -180,28 +185,23 @@ def _inbox(ports: Ports) -> None:
     )
     while some := list(islice(found, TOGETHER)):
         for listed in _without_job(ports, some):
-            # Of a reference or folder defaults nothing shows whether an event told.
+            # A reference or folder defaults leave no trace that shows whether an event came.
             if s3_keys.kind_of(listed.key) in {s3_keys.Kind.SPEC, s3_keys.Kind.UNKNOWN}:
-                ports.tell("drop-without-event", {"key": listed.key})
+                ports.log(Event.DROP_WITHOUT_EVENT, {"key": listed.key})
             version = listed.version if listed.versioned else None
             try:
                 submit.submit(ports, ports.settings.input_bucket, listed.key, version)
             except Exception as error:
                 errors.append(error)
     if errors:
-        raise ExceptionGroup("not every drop could be taken in", errors)
+        raise ExceptionGroup("not every drop could be accepted", errors)
     looked = Looked(until=now - INBOX_TO)
     if mark.document.until < looked.until:
-        with suppress(Conflict):  # another sweep looked as well
+        with suppress(Conflict):  # another sweep ran at the same time
             ports.ledger.commit(Put(LOOKED_AT, looked, mark.revision))
 
 
-def _without_job(ports: Ports, some: Sequence[Listed]) -> list[Listed]:
+def _without_job(ports: Needs, some: Sequence[Listed]) -> list[Listed]:
     bucket = ports.settings.input_bucket
     jobs = ports.ledger.get_all([job_key(s3_keys.job_id(bucket, i.key, i.version)) for i in some])
     return [listed for listed, job in zip(some, jobs, strict=True) if job is None]
-
-
-def _submit_again(ports: Ports, job: Job) -> None:
-    source = job.source
-    submit.submit(ports, source.bucket, source.key, source.version if source.versioned else None)

@@ -1,30 +1,41 @@
 """How much a folder may have started in a day (UTC), and how much it has.
 
-The settings limit every folder, and folder defaults their own. What is started is counted in the
-commit that starts it, once a day for each task, and given back in a commit of its own kind when
-nothing came of it. What is over the limit is never refused: it waits for the next day.
+The settings limit every folder, and folder defaults limit their own. A task is counted in the
+commit that starts it, once a day, and is given back when nothing came of it. A task over the limit
+is never refused: it waits for the next day.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from typing import Protocol
 
-from functions.settings import Settings
+from functions.settings import Settings, WithSettings
 from functions.spec.folder_defaults import DayLimits
-from functions.stages.ports import Ports
-from functions.table.ledger import Change, Conflict, Put, task_key, usage_key
-from functions.table.records import State, Task, TaskRef, Usage
+from functions.table.ledger import (
+    Change,
+    NeedsLedgerAndClock,
+    Put,
+    WithLedger,
+    retried,
+    task_key,
+    usage_key,
+)
+from functions.table.records import Hold, HoldReason, State, Task, TaskRef, Usage
 
-_RETRIES = 8
+
+class Needs(NeedsLedgerAndClock, WithSettings, Protocol):
+    """What comparing usage with limits uses."""
 
 
-def held(day: date) -> str:
-    """Why a task waits that is over its folder's limits."""
-    return f"the allowance of this folder for {day} (UTC) is used up; it goes on after midnight"
+def held(day: date) -> Hold:
+    """Why a task over its folder's limits waits."""
+    return Hold(reason=HoldReason.DAILY_LIMIT, day=day)
 
 
 def of_all(settings: Settings) -> DayLimits:
-    """What every folder has as limits, whatever its folder defaults say."""
+    """The limits of every folder, whatever its folder defaults say."""
     return DayLimits(
         videos=settings.max_tasks_per_folder_day,
         gpu_minutes=settings.max_gpu_minutes_per_folder_day,
@@ -39,8 +50,8 @@ class Day:
     usage: Usage
 
 
-def today(ports: Ports, folders: Iterable[str]) -> dict[str, Day]:
-    """For each folder that has limits; a folder that has none is not in it."""
+def today(ports: Needs, folders: Iterable[str]) -> dict[str, Day]:
+    """The usage of each folder that has limits. Folders without limits are left out."""
     names = list(dict.fromkeys(folders))
     records = ports.ledger.get_all([usage_key(folder) for folder in names])
     day = ports.now().date()
@@ -49,7 +60,8 @@ def today(ports: Ports, folders: Iterable[str]) -> dict[str, Day]:
         usage = record.document if record else Usage(day=day)
         if not (usage.limits or of_all(ports.settings)):
             continue
-        if usage.day < day:  # a later one was begun by a handler whose clock is ahead of ours
+        # A later day was begun by a handler whose clock is ahead of ours, and is kept.
+        if usage.day < day:
             usage = Usage(day=day, limits=usage.limits)
         found[folder] = Day(record.revision if record else 0, usage)
     return found
@@ -60,64 +72,58 @@ def allows(settings: Settings, usage: Usage) -> bool:
     return usage.within(of_all(settings)) and usage.within(usage.limits)
 
 
-def held_now(ports: Ports, folder: str) -> str | None:
-    """Why what is dropped now has to wait for another day, if it has."""
+def held_now(ports: Needs, folder: str) -> Hold | None:
+    """Why a new drop in a folder has to wait for another day, if it has to."""
     day = today(ports, [folder]).get(folder)
     if day is None or allows(ports.settings, day.usage.plus(0.0)):
         return None
     return held(day.usage.day)
 
 
-def set_limits(ports: Ports, folder: str, limits: DayLimits) -> None:
-    """Note what the folder defaults say. They hold for all that waits there."""
-    for _ in range(_RETRIES):
+def set_limits(ports: NeedsLedgerAndClock, folder: str, limits: DayLimits) -> None:
+    """Note what the folder defaults say. It holds for everything that waits in the folder.
+
+    Raises:
+        Conflict: the folder's usage kept changing.
+    """
+
+    def note() -> None:
         record = ports.ledger.get(usage_key(folder))
         old = record.document if record else Usage(day=ports.now().date())
-        if old.limits == limits:
-            return
-        new = old.model_copy(update={"limits": limits})
-        try:
-            ports.ledger.commit(Put(usage_key(folder), new, record.revision if record else 0))
-        except Conflict:
-            continue
-        return
-    raise Conflict(f"the limits of '{folder}' are being fought over")
+        if old.limits != limits:
+            revision = record.revision if record else 0
+            ports.ledger.commit(Put(usage_key(folder), old.limited(limits), revision))
+
+    retried(f"the limits of '{folder}'", note)
 
 
-def given_back(ports: Ports, task: Task) -> list[Change]:
-    """What a task of which nothing came takes away from the day to which it was counted."""
+def given_back(ports: WithLedger, task: Task) -> list[Change]:
+    """Take a task of which nothing came off the day to which it was counted."""
     if task.counted_on is None:
         return []
     record = ports.ledger.get(usage_key(task.folder))
     if record is None or record.document.day != task.counted_on:
         return []
-    usage = record.document
-    less = usage.model_copy(
-        update={
-            "tasks": max(0, usage.tasks - 1),
-            "gpu_seconds": max(0.0, usage.gpu_seconds - task.counted_seconds),
-        }
-    )
-    return [Put(record.key, less, record.revision)]
+    return [Put(record.key, record.document.minus(task.counted_seconds), record.revision)]
 
 
-def give_back_ended(ports: Ports, attempt_id: str, refs: Sequence[TaskRef]) -> None:
-    """Give back what tasks were counted that ended in an attempt whose job was never created."""
+def give_back_ended(ports: WithLedger, attempt_id: str, refs: Sequence[TaskRef]) -> None:
+    """Give back the tasks that ended in an attempt whose processing job was never created.
+
+    Raises:
+        Conflict: a task kept changing.
+    """
     for ref in refs:
-        for _ in range(_RETRIES):
-            record = ports.ledger.get(task_key(ref))
-            if record is None or record.document.attempt_id != attempt_id:
-                break
-            task = record.document
-            if task.state not in {State.CANCELED, State.FAILED} or task.counted_on is None:
-                break
-            uncounted = task.model_copy(update={"counted_on": None, "counted_seconds": 0.0})
-            try:
-                ports.ledger.commit(
-                    Put(record.key, uncounted, record.revision), *given_back(ports, task)
-                )
-            except Conflict:
-                continue
-            break
-        else:
-            raise Conflict(f"{ref} is being fought over")
+        retried(f"{ref}", partial(_give_back, ports, attempt_id, ref))
+
+
+def _give_back(ports: WithLedger, attempt_id: str, ref: TaskRef) -> None:
+    record = ports.ledger.get(task_key(ref))
+    if record is None or record.document.attempt_id != attempt_id:
+        return
+    task = record.document
+    if task.state not in {State.CANCELED, State.FAILED} or task.counted_on is None:
+        return
+    ports.ledger.commit(
+        Put(record.key, task.uncounted(), record.revision), *given_back(ports, task)
+    )

@@ -1,13 +1,19 @@
-"""The table: documents with revisions, where each is kept, and the one rule of changing them."""
+"""The table: documents with revisions, where each is kept, and the one rule of changing them.
+
+Every change names the revision that it was made from. Several changes are committed together or
+not at all, and `Conflict` means that another change came first. That each video is made and each
+mail is sent once rests on this rule.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from contract.document import Document
 from contract.errors import Transient
 from functions import s3_keys
+from functions.ports import WithClock
 from functions.spec.fields import Priority
 from functions.table.records import (
     Attempt,
@@ -27,6 +33,7 @@ from functions.table.records import (
 
 D = TypeVar("D", bound=Document)
 C_co = TypeVar("C_co", bound=Document, covariant=True)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -134,32 +141,32 @@ def queue_prefix(priority: Priority, folder: str | None = None) -> str:
 
 
 def queue_key(task: Task) -> RecordKey[QueueEntry]:
-    """A task's place in the line of its priority and folder: by the time it was first queued."""
+    """A task's place in the queue: by priority, folder, and the time when it was first queued."""
     at = task.queued_at.strftime("%Y%m%dT%H%M%S.%f")
     prefix = queue_prefix(task.spec.priority, task.folder)
     return RecordKey(QUEUE, f"{prefix}{at}#{task.task_id}", QueueEntry)
 
 
 def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
-    """A job that waits for the object `reference`, or, with "", for being read to its end.
+    """A job that waits for the object `reference`, or that is still being read (reference "").
 
-    A key has no control characters that we allow.
+    The parts are separated by a tab, because keys with control characters are refused.
     """
     return RecordKey(WAITING, f"{waiting_prefix(reference)}{job_id}", Waiting)
 
 
 def waiting_prefix(reference: str) -> str:
-    """What the sort keys of all begin with that wait for a reference, however it is spelled."""
+    """The beginning of the sort keys of all jobs that wait for a reference, in any spelling."""
     return f"{s3_keys.one_spelling(reference)}\t"
 
 
 def used_key(reference: str, version: str) -> RecordKey[Used]:
-    """A version of a reference that a job has used, where an image alone would be a job."""
+    """A version of an image that a job used as its reference, in a folder where images are jobs."""
     return RecordKey(f"USED#{reference}", version, Used)
 
 
 def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
-    """An attempt that has not ended: removed at its end."""
+    """An attempt that has not ended. It is removed at its end."""
     return RecordKey(OPEN_ATTEMPTS, attempt_id, Attempt)
 
 
@@ -169,7 +176,7 @@ LEARNED: RecordKey[Learned] = RecordKey("LEARNED", "LEARNED", Learned)
 
 
 def usage_key(folder: str) -> RecordKey[Usage]:
-    """What a folder has used of its day."""
+    """What a folder has used of its daily limits."""
     return RecordKey(USAGE, f"FOLDER#{folder}", Usage)
 
 
@@ -183,5 +190,38 @@ def letter_key(job_id: str) -> RecordKey[Letter]:
     return RecordKey(OUTBOX, job_id, Letter)
 
 
+class WithLedger(Protocol):
+    """Can read and change the table."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The table."""
+
+
+class NeedsLedgerAndClock(WithLedger, WithClock, Protocol):
+    """What changes of records need: the table and the time."""
+
+
 RETRIES = 8
-"""How often a commit is made anew from what is there, before the queue has to repeat it all."""
+"""How often a change is tried again before the queue has to repeat the whole step."""
+
+
+def retried(what: str, change: Callable[[], T]) -> T:
+    """Make a change, and make it again from what is there when another change came first.
+
+    Args:
+        what: names what is changed, for the error.
+        change: reads, decides and commits. It is called up to `RETRIES` times.
+
+    Returns:
+        What `change` returned.
+
+    Raises:
+        Conflict: another change came first every time.
+    """
+    for _ in range(RETRIES):
+        try:
+            return change()
+        except Conflict:
+            continue
+    raise Conflict(f"{what} was changed by others {RETRIES} times in a row")

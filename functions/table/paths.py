@@ -1,32 +1,38 @@
 """Which job owns a path: whose status, refusal and videos are published there."""
 
-from functions.ports import Missing
-from functions.stages.ports import Ports
-from functions.table.ledger import job_key, owner_key
+from typing import Protocol
+
+from functions.ports import Missing, WithFiles
+from functions.table.ledger import Change, Put, WithLedger, job_key, owner_key
 from functions.table.records import Job, PathOwner, State
 
 
-def is_newest(ports: Ports, job: Job) -> bool:
-    newest = ports.ledger.get(owner_key(job.path))
-    return newest is None or newest.document.job_id == job.job_id
+class Needs(WithLedger, WithFiles, Protocol):
+    """What decides between two drops of one path."""
 
 
-def is_live(ports: Ports, job: Job) -> bool:
-    """Whether what is published at the job's path is this job's."""
-    newest = ports.ledger.get(owner_key(job.path))
-    return newest is None or newest.document.live in {None, job.job_id}
+def is_newest(ports: WithLedger, job: Job) -> bool:
+    """Whether status and refusal at the job's path are about this job."""
+    owner = ports.ledger.get(owner_key(job.path))
+    return owner is None or owner.document.job_id == job.job_id
 
 
-def is_outdated(ports: Ports, job: Job, newest: PathOwner) -> bool:
+def is_live(ports: WithLedger, job: Job) -> bool:
+    """Whether the videos that are published at the job's path are from this job."""
+    owner = ports.ledger.get(owner_key(job.path))
+    return owner is None or owner.document.live in {None, job.job_id}
+
+
+def is_outdated(ports: Needs, job: Job, owner: PathOwner) -> bool:
     """Whether a newer drop of the same path was accepted and is not canceled itself.
 
-    S3 tells the time in whole seconds: of two versions of one key within a second, the current one
-    is the newer.
+    S3 reports times in whole seconds. When two versions of one key were dropped within a second,
+    the one that is current in the bucket is the newer one.
     """
-    mine, at = job.source, newest.live_modified_at
-    if newest.live in {None, job.job_id} or at is None or at < mine.modified_at:
+    mine, at = job.source, owner.live_modified_at
+    if owner.live in {None, job.job_id} or at is None or at < mine.modified_at:
         return False
-    live = ports.ledger.get(job_key(newest.live or ""))
+    live = ports.ledger.get(job_key(owner.live or ""))
     if live is None or live.document.state == State.CANCELED:
         return False
     theirs = live.document.source
@@ -36,3 +42,26 @@ def is_outdated(ports: Ports, job: Job, newest: PathOwner) -> bool:
         return ports.files.facts(theirs.bucket, theirs.key).version == theirs.version
     except Missing:
         return False
+
+
+def take_path(ports: Needs, job: Job) -> list[Change]:
+    """Make a job the owner of its path, unless a newer drop is known.
+
+    When the job is accepted, its videos will be published there, and the jobs before it are noted
+    as superseded. A job that is refused, only planned or still waits replaces nobody's videos.
+    """
+    record = ports.ledger.get(owner_key(job.path))
+    at = job.source.modified_at
+    known = record.document if record else PathOwner(job_id=job.job_id, modified_at=at)
+    owner = known.newest_is(job)
+    accepted = job.state == State.QUEUED and known.live != job.job_id
+    if accepted and not is_outdated(ports, job, known):
+        # All of them, because the handler that accepted the last one may have been killed before
+        # it canceled the others.
+        before = [job_id for job_id in (*known.superseded, known.live) if job_id]
+        jobs = ports.ledger.get_all([job_key(job_id) for job_id in before])
+        left = tuple(r.document.job_id for r in jobs if r and not r.document.state.terminal)
+        owner = owner.live_is(job, left)
+    if record is not None and owner == known:
+        return []
+    return [Put(owner_key(job.path), owner, record.revision if record else 0)]

@@ -2,19 +2,28 @@
 
 from collections import Counter
 from collections.abc import Collection
+from typing import Protocol
 
+from functions.ports import WithChance
 from functions.spec.fields import Priority
-from functions.stages.ports import Ports
-from functions.table.ledger import PRIORITIES, QUEUE, queue_prefix
+from functions.table.ledger import PRIORITIES, QUEUE, WithLedger, queue_prefix
 from functions.table.records import QueueEntry
 
-# The queue is read in pages, and of each priority at most so many.
+# The queue is read in pages, and at most this many of each priority.
 _PAGE = 256
 _PAGES = 16
 
 
-def waiting_line(ports: Ports, need: int) -> list[QueueEntry]:
-    """What waits: all of it, or of each folder at least the oldest ones that could be needed."""
+class Needs(WithLedger, WithChance, Protocol):
+    """What reading the queue uses."""
+
+
+def waiting_line(ports: Needs, need: int) -> list[QueueEntry]:
+    """The queue: all of it, or at least the oldest entries of each folder.
+
+    Args:
+        need: how many entries could be started. No folder needs to be read further than that.
+    """
     page = max(_PAGE // 8, min(_PAGE, 2 * need))
     everything = ports.ledger.query(QUEUE, QueueEntry, limit=page)
     if len(everything) < page:
@@ -22,12 +31,12 @@ def waiting_line(ports: Ports, need: int) -> list[QueueEntry]:
     return [entry for priority in PRIORITIES for entry in _part(ports, priority, need, page)]
 
 
-def _part(ports: Ports, priority: Priority, need: int, size: int) -> Collection[QueueEntry]:
-    """The part of the line with one priority, read round a ring of folders.
+def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[QueueEntry]:
+    """The entries of one priority, read round a ring of folders.
 
-    A long folder is passed over once it has given what could be needed, so that the others are seen
-    however long it is. With more folders than are read at once, chance decides where the reading
-    begins, and so each has its turn.
+    A folder is passed over once it has given as many entries as could be needed, so the others are
+    seen however long it is. The reading begins at a random folder, so each folder has its turn
+    also when there are more of them than are read at once.
     """
     ring = queue_prefix(priority)
     begin = f"{ring}{ports.new_suffix()}"
@@ -49,7 +58,7 @@ def _part(ports: Ports, priority: Priority, need: int, size: int) -> Collection[
         if is_round and last.key.sort >= begin:
             break
         folder = last.document.folder
-        # "!" and "$" are the characters round "#": behind this entry, behind this folder.
+        # "!" and "$" are the characters next to "#": after this entry, after this folder.
         at = last.key.sort + "!"
         if of_folder[folder] >= need:
             at = queue_prefix(priority, folder).removesuffix("#") + "$"

@@ -1,6 +1,6 @@
-"""`reeldrop validate FILE…`: what the bucket would answer to a drop, without a cloud or a GPU.
+"""`reeldrop validate FILE…`: checks job specs as the bucket would, without a cloud or a GPU.
 
-The code that reads specs and references is that of the functions. Only the prompt is not enhanced,
+The functions' own code reads the specs and the references. Only the prompt is not enhanced,
 because that needs Bedrock.
 """
 
@@ -16,7 +16,7 @@ from functions import s3_keys
 from functions.adapters.child_reader import ChildReader
 from functions.planning.estimate import Cost, cost_on
 from functions.ports import Missing
-from functions.replies.status import cost_words
+from functions.replies import words
 from functions.spec import drop_files, resolve
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
@@ -24,12 +24,12 @@ from functions.spec.reader import Picture
 from functions.table.records import Learned
 from local.command.jobs_folder import JobsFolder
 
-# What a deployment puts into one processing job unless it is told otherwise (stacks/config.py).
+# The default for the number of tasks in one processing job (stacks/config.py).
 MAX_TASKS = 128
 
 
 class FoundError(Document):
-    """One thing that is wrong with a file."""
+    """One error in a file."""
 
     code: Code
     message: str
@@ -37,23 +37,23 @@ class FoundError(Document):
     column: int | None
     hint: str
     file: str | None
-    """Key of the folder defaults that are to blame, if they are."""
+    """The key of the folder defaults that have the error, if it is not in the file itself."""
 
 
 class Verdict(Document):
-    """What there is to say of one file."""
+    """The result of checking one file."""
 
     file: str
     ok: bool
     errors: tuple[FoundError, ...]
     warnings: tuple[Notice, ...]
     tasks: tuple[JobSpec, ...]
-    """Resolved, one for each video."""
+    """The resolved specs, one for each video."""
     cost: Cost | None = None
-    """What they are expected to take, all together."""
+    """The expected cost of all videos together."""
 
     def as_plain(self) -> dict[str, Any]:
-        """This verdict as plain values, without fields that have none."""
+        """Return this verdict as JSON values. Fields of the specs without a value are left out."""
         plain = self.model_dump(mode="json")
         plain["tasks"] = [task.model_dump(mode="json", exclude_none=True) for task in self.tasks]
         return plain
@@ -62,7 +62,16 @@ class Verdict(Document):
 def validate(
     files: Sequence[Path], *, default_model: str, instance_type: str = "ml.g6e.xlarge"
 ) -> list[Verdict]:
-    """Look at each file as a drop. Costs are those of an instance type that has learned nothing."""
+    """Check each file as if it had been dropped.
+
+    Args:
+        files: the files to check.
+        default_model: the default model of the deployment.
+        instance_type: the instance type that costs are estimated for, without any measured rates.
+
+    Returns:
+        One verdict for each file, in the same order.
+    """
     verdicts = [_verdict(file, default_model) for file in files]
     return [
         verdict.model_copy(
@@ -77,30 +86,30 @@ def validate(
 def show(verdicts: Sequence[Verdict], console: Console) -> None:
     """Print verdicts for a person."""
 
-    def say(text: str) -> None:
+    def show_line(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
     for verdict in verdicts:
         for error in verdict.errors:
-            blamed = error.file or verdict.file
-            at = ":".join(str(n) for n in (blamed, error.line, error.column) if n is not None)
-            say(f"{at}: {error.message}")
-            say(f"    {error.hint}  [{error.code}]")
+            place = (error.file or verdict.file, error.line, error.column)
+            at = ":".join(str(part) for part in place if part is not None)
+            show_line(f"{at}: {error.message}")
+            show_line(f"    {error.hint}  [{error.code}]")
         if verdict.ok:
             count = len(verdict.tasks)
             planned = any(t.dry_run or t.enhance == "review" for t in verdict.tasks)
-            only = ", which this spec only plans" if planned else ""
-            say(f"{verdict.file}: good, {count} video{'' if count == 1 else 's'}{only}")
+            only = ", but this spec asks only for a plan" if planned else ""
+            show_line(f"{verdict.file}: good, {count} video{'' if count == 1 else 's'}{only}")
         if verdict.cost is not None:
-            say(f"  {cost_words(verdict.cost)}")
+            show_line(f"  {words.cost(verdict.cost)}")
         for number, task in enumerate(verdict.tasks, 1):
-            say(
+            show_line(
                 f"  {number:>2}  {task.model}, {task.height} x {task.width} (height x width), "
                 f"{task.num_frames} frames at {task.fps} fps, {task.num_inference_steps} steps, "
                 f"guidance {task.guidance_scale:g}, seed {task.seed}"
             )
         for warning in verdict.warnings:
-            say(f"  note: {warning.message}")
+            show_line(f"  note: {warning.message}")
 
 
 def _verdict(file: Path, default_model: str) -> Verdict:
@@ -108,28 +117,28 @@ def _verdict(file: Path, default_model: str) -> Verdict:
     try:
         if not file.is_file():
             raise JobRejected(_no_file(file))
-        inbox, reader = JobsFolder.around(file), ChildReader()
-        key = inbox.key(file)
+        jobs, reader = JobsFolder.around(file), ChildReader()
+        key = jobs.key(file)
         if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
-            layer = drop_files.defaults(inbox, reader, key)
+            layer = drop_files.defaults(jobs, reader, key)
             return _good(file, layer.parsed.warnings, ())
-        alone = drop_files.animates(inbox, reader, key)
+        alone = drop_files.animates(jobs, reader, key)
         if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.REFERENCE} and not alone:
             raise JobRejected(_no_spec(file))
-        draft = drop_files.drafted(inbox, reader, key)
-        # A job's id follows from the version that S3 gives it; here the key stands for it, so a
-        # seed that is left open is another one than it will be.
+        draft = drop_files.drafted(jobs, reader, key)
+        # The job id and the default seed follow from the version that S3 gives to a drop. There is
+        # no version here, so a default seed differs from the one that the bucket will use.
         job_id = s3_keys.job_id("", key, "")
         wanted = drop_files.videos(draft, default_model=default_model, job_id=job_id)
-        pictures, waits = _references(inbox, reader, wanted)
-        warnings = (*draft.warnings, *waits)
+        pictures, missing = _references(jobs, reader, wanted)
+        warnings = (*draft.warnings, *missing)
         tasks = []
         for one in wanted:
             picture = pictures.get(one.spec.image or "")
             spec = resolve.resolve(
                 one, default_model=default_model, job_id=job_id, picture=picture
             ).model_copy(update={"matrix": None, "variations": 1})
-            # A prompt that is enhanced will be another one.
+            # A prompt that will be enhanced cannot be checked yet.
             resolve.check_prompt(
                 spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
             )
@@ -151,22 +160,26 @@ def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) 
 
 
 def _references(
-    inbox: JobsFolder, reader: ChildReader, wanted: tuple[Wanted, ...]
+    jobs: JobsFolder, reader: ChildReader, wanted: tuple[Wanted, ...]
 ) -> tuple[dict[str, Picture], tuple[Notice, ...]]:
-    """The images by the name that specs have for them, and what is not there yet."""
+    """Read the references.
+
+    Returns:
+        The images by the name that the specs give them, and a notice for each missing file.
+    """
     pictures: dict[str, Picture] = {}
-    waits = []
+    notices = []
     for one, field, key in drop_files.references(wanted):
         try:
-            there = drop_files.located(inbox, key)
-            found = drop_files.reference(inbox, reader, one, field, there)
+            there = drop_files.located(jobs, key)
+            found = drop_files.reference(jobs, reader, one, field, there)
         except Missing:
-            message = f"{key} is not there: the job would wait for it to be uploaded."
-            waits.append(Notice(code="reference-missing", message=message))
+            message = f"{key} does not exist. The job would wait until it is uploaded."
+            notices.append(Notice(code="reference-missing", message=message))
             continue
         if found.picture is not None:
             pictures[getattr(one.spec, field)] = found.picture
-    return pictures, tuple(waits)
+    return pictures, tuple(notices)
 
 
 def _error(problem: Problem) -> FoundError:
@@ -184,7 +197,7 @@ def _no_file(file: Path) -> Problem:
     return Problem(
         code=Code.KEY_SUFFIX,
         message=f"There is no file {file}.",
-        hint="Check its name.",
+        hint="Check the name.",
         place=Place(),
     )
 
@@ -192,7 +205,7 @@ def _no_file(file: Path) -> Problem:
 def _no_spec(file: Path) -> Problem:
     return Problem(
         code=Code.KEY_SUFFIX,
-        message=f"{file} is not a job spec; dropped alone it starts nothing.",
-        hint="Name a .yaml, .yml, .json or .txt file.",
+        message=f"{file} is not a job spec. Dropped alone, it does not start a job.",
+        hint="Give a .yaml, .yml, .json or .txt file.",
         place=Place(),
     )

@@ -265,7 +265,7 @@ def test_a_name_is_taken_once(services: Services, partition: str) -> None:
     with pytest.raises(NameTaken):
         services.renderer.start(job)
     status = services.renderer.status(job.attempt_id)
-    assert status is not None and not status.ended and status.manifest_sha256 == "0" * 64
+    assert status is not None and not status.state.ended and status.manifest_sha256 == "0" * 64
 
 
 def test_what_is_stopped_ends_and_may_be_stopped_again(services: Services, partition: str) -> None:
@@ -277,7 +277,7 @@ def test_what_is_stopped_ends_and_may_be_stopped_again(services: Services, parti
     while True:
         status = services.renderer.status(job.attempt_id)
         assert status is not None and time.monotonic() < deadline
-        if status.ended:
+        if status.state.ended:
             break
         time.sleep(0.1)
     services.renderer.stop(job.attempt_id)
@@ -292,6 +292,6 @@ def test_no_quota_is_no_capacity(services: Services, partition: str) -> None:
         body = b'{"ml.g6e.xlarge": 0}'
         url = f"{os.environ['AWS_ENDPOINT_URL']}/_reeldrop/quota"
         urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=10)
-    with pytest.raises(NoQuota, match="quota"):
+    with pytest.raises(NoQuota, match="g6e"):
         services.renderer.start(processing_job(partition))
     assert services.renderer.status(f"reeldrop-{partition}") is None

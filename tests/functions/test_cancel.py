@@ -106,7 +106,7 @@ def test_a_newer_version_takes_the_place_of_one_that_is_not_done(
     world.clock.move(seconds=5)
     world.drop("jobs/bee.yaml", "prompt: new\n")
     old, new = jobs(world)
-    assert (old.state, old.reason) == (State.CANCELED, "a newer version was dropped")
+    assert (old.state, old.canceled_because) == (State.CANCELED, "superseded")
     assert new.state == State.QUEUED and status(world, "bee").job_id == new.job_id
     assert not world.post.sent, "whoever drops a new version knows"
     for name in list(world.renderer.jobs):

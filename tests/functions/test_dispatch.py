@@ -353,7 +353,7 @@ def test_what_is_over_a_folders_day_waits_for_the_next_and_says_so(world: World)
     assert [t.task_id[0] for t in world.manifest(attempt).tasks] == ["1", "4", "2"]
     world.render(attempt)
     assert world.dispatch() == []
-    assert "allowance" in status(world, "a/3").message
+    assert "daily limit" in status(world, "a/3").message
     assert status(world, "a/3").state == State.QUEUED
     world.clock.move(hours=11)
     assert world.dispatch() == []
@@ -377,7 +377,7 @@ def test_folder_defaults_limit_their_folder_and_those_below_and_cannot_be_raised
     world.render(attempt)
     assert world.dispatch() == []
     for held in ("a/2", "a/b/4"):
-        assert "allowance" in status(world, held).message
+        assert "daily limit" in status(world, held).message
     world.clock.move(hours=12)
     (attempt,) = world.dispatch()
     world.render(attempt)
@@ -406,7 +406,7 @@ def test_a_full_day_is_told_of_when_a_file_is_dropped_and_no_end_is_promised(wor
     world.dispatch()
     world.drop("jobs/2.yaml", "prompt: x\nvariations: 2\n")
     told = status(world, "2")
-    assert "allowance of this folder for 2026-11-21" in told.message
+    assert "daily limit of this folder is used up for 2026-11-21" in told.message
     assert told.expected.ends_at is None
 
 
@@ -417,7 +417,7 @@ def test_a_job_that_goes_on_tomorrow_is_not_said_to_be_rendering(world: World) -
     world.render(attempt)
     world.dispatch()
     told = status(world, "many").message
-    assert told.startswith("1 of 2 videos done, the rest in the queue: the allowance")
+    assert told.startswith("1 of 2 videos done, the rest in the queue: the daily limit")
 
 
 def test_a_handler_whose_clock_is_behind_opens_no_second_day(world: World) -> None:

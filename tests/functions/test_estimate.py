@@ -107,7 +107,7 @@ def test_what_cannot_be_learned_now_fails_nothing(
     finish_one(world, "a", startup=101, render=10)
     assert all(job.state == "succeeded" for job in jobs(world))
     assert not world.ledger.query(OPEN_ATTEMPTS, Attempt)
-    assert "estimate-not-learned" in [event for event, _ in world.told]
+    assert "estimate-not-learned" in [event for event, _ in world.logged]
 
 
 def test_a_job_that_died_or_clocks_that_disagree_teach_nothing(world: World) -> None:

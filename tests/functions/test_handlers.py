@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from functions.handlers import dispatch, finish, runtime, submit, sweep
+from functions.log import Event
 from functions.table.records import State
 from tests.fakes import World
 from tests.functions.test_submit import jobs, tasks
@@ -131,7 +132,7 @@ def test_the_whole_way_through_the_entry_points(world: World) -> None:
 
 
 def test_what_happened_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    runtime._tell("queued", {"job_id": "x"})
+    runtime._log(Event.QUEUED, {"job_id": "x"})
     submit.handler(messages(object_created("input", "jobs/", "v1")), CONTEXT)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (counted,) = [line for line in lines if "_aws" in line]

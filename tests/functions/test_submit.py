@@ -94,7 +94,7 @@ def test_a_refusal_is_answered_in_the_bucket_and_by_mail_once(world: World) -> N
     assert job.state == State.REJECTED and not tasks(world)
     text = world.files.read("output", "rejected/a/bee.txt").decode()
     assert "no field called 'steps'" in text and "line 2, column 1" in text
-    assert "Mend:" in text and "field-unknown" in text
+    assert "Fix:" in text and "field-unknown" in text
     (mail,) = world.post.sent
     assert mail.subject == "reeldrop: bee was refused"
     assert "no field called 'steps'" in mail.body

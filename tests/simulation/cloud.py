@@ -21,7 +21,7 @@ from functions import s3_keys
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
 from functions.spec.language_model import Answer, LanguageModelUnavailable
-from functions.stages.cancel import SUPERSEDED, deleted
+from functions.stages.cancel import deleted
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
 from functions.stages.ports import Ports
@@ -42,6 +42,7 @@ from functions.table.ledger import (
 )
 from functions.table.records import (
     Attempt,
+    CancelReason,
     Capacity,
     Job,
     Letter,
@@ -164,7 +165,7 @@ class WatchedRenderer(FakeRenderer):
     def stop(self, attempt_id: str) -> None:
         running = self.status(attempt_id)
         super().stop(attempt_id)
-        if running is not None and not running.ended:
+        if running is not None and not running.state.ended:
             simulation = self._simulation
             simulation.event("finish", lambda ports: attempt_ended(ports, attempt_id))
 
@@ -510,7 +511,7 @@ class Simulation(World):
             wake=watched("wake", self._wake_up),
             now=lambda: self.clock() + off,
             new_suffix=self._plain.new_suffix,
-            tell=lambda _event, _facts: None,
+            log=lambda _event, _facts: None,
         )
 
     # ports with faults of their own
@@ -590,7 +591,7 @@ class Simulation(World):
                 raise Violated(f"{job.job_id} is still {job.state}")
             current = ("input", key) in self.files.objects
             current = current and version == self.files.facts("input", key).version
-            if current and job.reason == SUPERSEDED:
+            if current and job.canceled_because == CancelReason.SUPERSEDED:
                 raise Violated(f"{key} ({version}) is the newest and gave way to an older one")
             self._check_status(job)
 
@@ -608,7 +609,7 @@ class Simulation(World):
     def _check_once(self, jobs: dict[str, Job]) -> None:
         for job_id, job in jobs.items():
             # Who drops a new version knows that the old one is not made.
-            least = 0 if job.reason == SUPERSEDED else 1
+            least = 0 if job.canceled_because == CancelReason.SUPERSEDED else 1
             if not least <= self.mails[job_id] <= least + self.unnoted_mails[job_id]:
                 raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
         for task in self.documents(Task):

@@ -22,23 +22,22 @@ MUTANTS = {
     ),
     "an ending is believed without asking SageMaker": (
         "functions.stages.finish",
-        "    if status is None or not status.ended:",
+        "    if status is None or not status.state.ended:",
         "    if status is None:",
     ),
     "tasks without a result are forgotten when their job ends": (
         "functions.stages.finish",
-        '            transitions.requeue(ports, attempt, ref, charge=charge, reason=f"new attempt: '
-        '{reason}")\n',
-        "            pass\n",
+        "        requeue_task(ports, attempt, task.ref, charge=charge, hold=hold)\n",
+        "        pass\n",
     ),
     "attempts are not counted": (
         "functions.stages.finish",
-        "task.document.attempts >= ports.settings.max_attempts:",
+        "task.attempts >= ports.settings.max_attempts:",
         "False:",
     ),
     "a lease is not given back": (
-        "functions.stages.dispatch",
-        "            changes.append(Put(CAPACITY, new, capacity.revision))\n",
+        "functions.table.attempts",
+        "            changes.append(Put(CAPACITY, released, held.revision))\n",
         "            pass\n",
     ),
     "leases are not counted": (
@@ -47,41 +46,41 @@ MUTANTS = {
         "    free = settings.max_processing_jobs",
     ),
     "an abandoned attempt is not taken over": (
-        "functions.stages.dispatch",
+        "functions.table.attempts",
         "    return moving and ports.now() - attempt.updated_at > TAKE_OVER_AFTER",
         "    return False",
     ),
     "an attempt that was accepted unheard starts with what is left": (
-        "functions.stages.dispatch",
-        '    if attempt.state == "claiming":\n        tasks',
+        "functions.stages.launch",
+        "    if attempt.state == AttemptState.CLAIMING:\n        tasks",
         "    if True:\n        tasks",
     ),
     "no quota is believed without asking whether the job exists": (
-        "functions.stages.dispatch",
+        "functions.stages.launch",
         "        status = ports.renderer.status(attempt.attempt_id)\n"
         "        if status is None and isinstance(refusal, NameTaken):",
         "        status = ports.renderer.status(attempt.attempt_id)\n"
-        "        if isinstance(refusal, NoCapacity):\n            raise\n"
+        "        if isinstance(refusal, NoQuota):\n            raise\n"
         "        if status is None and isinstance(refusal, NameTaken):",
     ),
     "tasks without capacity are not put back": (
-        "functions.stages.dispatch",
-        "        transitions.requeue(ports, attempt, ref, charge=False, reason=attempt.reason)\n",
+        "functions.stages.launch",
+        "        requeue_task(ports, attempt, ref, charge=False, hold=hold)\n",
         "        pass\n",
     ),
     "a return is not noted before tasks go back": (
-        "functions.stages.dispatch",
-        'record = _move(ports, record, state="returning", reason=str(full))',
+        "functions.stages.launch",
+        "record = move_attempt(ports, record, record.document.returning(ports.now()))",
         "record = Record(record.key, attempt, record.revision)",
     ),
     "a type that was refused is never asked again": (
         "functions.stages.dispatch",
-        "        if ports.now() - refusal.at < PASSED_OVER_FOR",
+        "        if ports.now() - missing.at < PASSED_OVER_FOR",
         "        if True",
     ),
     "a claim leaves the queue entry": (
         "functions.table.tasks",
-        "                *(Remove(queue_key(record.document), 1) for record in queued),\n",
+        "            *(Remove(queue_key(record.document), 1) for record in queued),\n",
         "",
     ),
     "a job that exists is taken in again": (
@@ -107,7 +106,7 @@ MUTANTS = {
     ),
     "the sweeper does not look at the inbox": (
         "functions.stages.sweep",
-        "        _inbox(ports)\n",
+        "        _drops(ports)\n",
         "        pass\n",
     ),
     "the sweeper does not look at the attempts": (

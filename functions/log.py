@@ -1,0 +1,81 @@
+"""The events that the functions log, and which of them are counted as metrics.
+
+The metrics, the alarms on them and the table in `docs/operations.md` are all made from `Event`.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol, Self
+
+
+class Event(StrEnum):
+    """Something that happened, as the log names it."""
+
+    meaning: str
+    """One sentence for the operations page."""
+    counted: bool
+    """Whether each occurrence adds one to a metric of the same name. Metrics cost money."""
+
+    def __new__(cls, value: str, meaning: str, counted: bool = False) -> Self:
+        """Build a member that is its own name in the log."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        member.counted = counted
+        return member
+
+    QUEUED = "queued", "A drop was accepted and its videos are in the queue.", True
+    PLANNED = "planned", "A dry run or a review was answered. Nothing is rendered."
+    REJECTED = "rejected", "A drop was refused.", True
+    WAITING = "waiting", "A drop was accepted and waits for its reference."
+    REFERENCE_CAME_MEANWHILE = (
+        "reference-came-meanwhile",
+        "A reference was uploaded while its job was being noted as waiting for it.",
+    )
+    DROP_GONE = "drop-gone", "A file was deleted before it could be read."
+    NOT_THE_NEWEST = "not-the-newest", "An event named a version that is no longer the current one."
+    DROP_WITHOUT_EVENT = (
+        "drop-without-event",
+        "The sweep found a drop that no event had announced.",
+        True,
+    )
+    CANCELED = "canceled", "A job was canceled: its spec was deleted or replaced."
+    STOPPING = "stopping", "SageMaker was asked to stop a processing job that has no task left."
+    NO_LEASE = "no-lease", "Every instance is in use, or no type has one available."
+    HELD = "held", "Tasks wait until tomorrow because their folder's daily limit is used up."
+    STARTED = "started", "SageMaker accepted a processing job.", True
+    ADOPTED = (
+        "adopted",
+        "A processing job existed already: the answer to an earlier create call was lost.",
+    )
+    NO_CAPACITY = "no-capacity", "SageMaker refused a processing job because of a quota.", True
+    START_REFUSED = "start-refused", "SageMaker refused a processing job for good. Its tasks fail."
+    ATTEMPT_TAKEN_OVER = (
+        "attempt-taken-over",
+        "A dispatch went on with an attempt that another one had left unfinished.",
+    )
+    PROGRESS_UNREADABLE = "progress-unreadable", "A progress file could not be read."
+    RESULT_OF_NO_TASK = "result-of-no-task", "A result names a task that is not in the table."
+    RESULT_IS_STALE = (
+        "result-is-stale",
+        "A result came from an attempt that no longer owns its task.",
+    )
+    RESULT_UNREADABLE = "result-unreadable", "A result file could not be read. Its task fails."
+    TASK_FAILED = "task-failed", "The worker reported a failure, with details."
+    SUCCEEDED = "succeeded", "A video was published.", True
+    FAILED = "failed", "A task failed.", True
+    NEW_ATTEMPT = "new-attempt", "A task returned to the queue because its attempt ended.", True
+    NOT_ENDED = "not-ended", "An event said that a processing job had ended, and it had not."
+    ATTEMPT_ENDED = "attempt-ended", "An attempt was closed and its lease given back."
+    ESTIMATE_NOT_LEARNED = (
+        "estimate-not-learned",
+        "The durations of an ended processing job could not be stored.",
+    )
+
+
+class WithLog(Protocol):
+    """Can log events."""
+
+    @property
+    def log(self) -> Callable[[Event, dict[str, object]], None]:
+        """Log an event with its facts, and count it if it is counted."""

@@ -1,0 +1,68 @@
+"""What went wrong with a job that was accepted: code, sentence, place and fix."""
+
+from contract.errors import Code, Place, Problem
+from functions import s3_keys
+from functions.replies import words
+from functions.table.records import Ending
+
+_LONGEST_DETAIL = 400
+
+
+def start_refused(detail: str) -> Problem:
+    """SageMaker refuses the processing job for good.
+
+    Args:
+        detail: its own words.
+    """
+    return Problem(
+        code=Code.START_REFUSED,
+        message=f"The rendering could not be started: {detail[:_LONGEST_DETAIL]}",
+        hint="Ask your administrator to correct the deployment. Then drop the file again.",
+    )
+
+
+def worker_stopped(attempts: int, how: Ending) -> Problem:
+    """Every attempt ended without a result.
+
+    Args:
+        how: how the last attempt ended.
+    """
+    return Problem(
+        code=Code.WORKER_STOPPED,
+        message=f"Rendering was tried {attempts} times and stopped each time; "
+        f"the last time {words.ending(how)[:_LONGEST_DETAIL]}.",
+        hint="Drop the file again later. Your administrator finds more in the log.",
+    )
+
+
+def reference_never_came(reference: str, minutes: int) -> Problem:
+    """A reference was not uploaded in time.
+
+    Args:
+        reference: its key.
+        minutes: how long the job waited.
+    """
+    return Problem(
+        code=Code.REFERENCE_NEVER_CAME,
+        message=f"The reference {reference} was not uploaded within {minutes} minutes.",
+        hint="Check its name (upper and lower case count), upload it, and then this file again.",
+        place=Place(field="image" if s3_keys.is_image(reference) else "video"),
+    )
+
+
+def result_invalid() -> Problem:
+    """The worker's result cannot be read."""
+    return Problem(
+        code=Code.RESULT_INVALID,
+        message="The renderer's result cannot be read.",
+        hint="Drop the file again. Your administrator finds more in the log.",
+    )
+
+
+def video_damaged(file_name: str) -> Problem:
+    """A file is not what the worker wrote, or is missing."""
+    return Problem(
+        code=Code.VIDEO_DAMAGED,
+        message=f"The file {file_name} is not what the renderer wrote.",
+        hint="Drop the file again.",
+    )

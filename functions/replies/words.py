@@ -1,0 +1,47 @@
+"""Sentences that status, mail and refusals share."""
+
+from functions.planning.estimate import Cost
+from functions.table.records import CancelReason, Ending, Hold, HoldReason
+
+
+def videos(count: int) -> str:
+    """A number of videos: "1 video", "3 videos"."""
+    return "1 video" if count == 1 else f"{count} videos"
+
+
+def cost(expected: Cost) -> str:
+    """What rendering takes, as a part of a sentence."""
+    words = (
+        f"about {expected.gpu_minutes:.1f} minutes of rendering on {expected.instance_type} after "
+        f"{expected.startup_minutes:.1f} minutes of start-up"
+    )
+    if expected.usd_low is None or expected.usd_high is None:
+        return f"{words}; the price of that instance type is not known here"
+    return f"{words}, {expected.usd_low:.2f} to {expected.usd_high:.2f} USD"
+
+
+def ending(how: Ending) -> str:
+    """How a processing job ended, as a part of a sentence."""
+    if how.state is None:
+        return "SageMaker does not know the processing job"
+    words = f"the processing job {how.state.value.lower()}"
+    return f"{words}: {how.detail}" if how.detail else words
+
+
+def hold(why: Hold) -> str:
+    """Why a queued task does not run yet, as a part of a sentence."""
+    if why.reason == HoldReason.DAILY_LIMIT:
+        return (
+            f"the daily limit of this folder is used up for {why.day} (UTC); "
+            "it continues after midnight"
+        )
+    if why.reason == HoldReason.NO_CAPACITY:
+        return f"the account's quota for {why.instance_type} processing jobs is used up"
+    return f"new attempt: {ending(why.ending)}" if why.ending else "new attempt"
+
+
+def canceled(why: CancelReason | None) -> str:
+    """Why a job was canceled, as a part of a sentence."""
+    if why == CancelReason.SUPERSEDED:
+        return "a newer version was dropped"
+    return "its spec was deleted"

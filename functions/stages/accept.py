@@ -1,0 +1,336 @@
+"""Accepts one drop: reads the spec by version, checks it, and commits a job with its tasks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum, auto
+from typing import Protocol
+
+from contract.catalogue import MODELS
+from contract.errors import JobRejected
+from functions import s3_keys
+from functions.log import Event, WithLog
+from functions.ports import Missing, WithFiles
+from functions.replies import publish
+from functions.settings import WithSettings
+from functions.spec import drop_files, enhance, resolve
+from functions.spec.enhance import Enhancement
+from functions.spec.expand import Wanted
+from functions.spec.fields import JobSpec
+from functions.spec.folder_defaults import Draft
+from functions.spec.input_bucket import InputBucket
+from functions.spec.language_model import WithLanguageModel
+from functions.spec.reader import Picture, WithReader
+from functions.table import day_limits
+from functions.table.jobs import mail_owed, stop_waiting
+from functions.table.ledger import (
+    Change,
+    NeedsLedgerAndClock,
+    Put,
+    Record,
+    job_key,
+    queue_key,
+    task_key,
+    used_key,
+    waiting_key,
+)
+from functions.table.paths import take_path
+from functions.table.records import Job, Source, State, Task, Used, Waiting
+
+# The submit function is stopped after 60 s, and one answer of the language model may take 33 s.
+READ_WITHIN = timedelta(minutes=2)
+ENHANCE_UNTIL = timedelta(seconds=20)
+
+
+class Needs(
+    NeedsLedgerAndClock, WithFiles, WithSettings, WithReader, WithLanguageModel, WithLog, Protocol
+):
+    """What accepting a drop uses."""
+
+
+class Outcome(Enum):
+    """What became of a drop."""
+
+    DONE = auto()
+    """It is queued, planned, rejected or gone, or it waits for its reference."""
+    REFERENCE_CAME = auto()
+    """It was noted as waiting, and its reference came in the meantime: act on the drop again."""
+
+
+def accept(
+    ports: Needs,
+    drop: InputBucket,
+    key: str,
+    record: Record[Job] | None,
+    refusal: JobRejected | None,
+) -> Outcome:
+    """Accept the drop at `key`, or note why it is rejected or what it waits for.
+
+    Args:
+        record: the job as it is in the table, if it waited before.
+        refusal: what is already known to be wrong with the drop.
+
+    Raises:
+        Conflict: another handler accepted this drop, or one with the same path.
+    """
+    facts, now = drop.facts(key), ports.now()
+    job = Job(
+        job_id=s3_keys.job_id(drop.bucket, key, facts.version),
+        source=Source(
+            bucket=drop.bucket,
+            key=key,
+            version=facts.version,
+            versioned=facts.versioned,
+            modified_at=facts.modified_at,
+        ),
+        path=s3_keys.path_of(key),
+        state=State.WAITING,
+        created_at=record.document.created_at if record else now,
+        updated_at=now,
+    )
+    accepting = _Accepting(ports, job, drop, record)
+    try:
+        if refusal is not None:
+            raise refusal
+        wanted = accepting.read()
+        kept = accepting.keep_references(wanted)
+        if isinstance(kept, str):
+            return accepting.wait(kept)
+        accepting.show_that_it_is_read()
+        accepting.begin(accepting.make(wanted, kept))
+    except Missing:
+        ports.log(Event.DROP_GONE, {"key": key, "version": facts.version})
+    except JobRejected as rejection:
+        accepting.reject(rejection)
+    return Outcome.DONE
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A reference in the work bucket."""
+
+    key: str
+    picture: Picture | None
+    source: str
+    """The key of the file that it was copied from."""
+    version: str
+    """The version of that file."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The videos of a job, ready to be rendered."""
+
+    specs: tuple[JobSpec, ...]
+    enhancements: tuple[Enhancement, ...]
+    references: tuple[str | None, ...]
+    kept: tuple[_Kept, ...]
+
+
+@dataclass
+class _Accepting:
+    """One drop while it is being accepted."""
+
+    ports: Needs
+    job: Job
+    drop: InputBucket
+    record: Record[Job] | None
+    draft: Draft = field(init=False)
+
+    def read(self) -> tuple[Wanted, ...]:
+        """Every video that the drop asks for.
+
+        Raises:
+            JobRejected: something is wrong that can be seen without the references.
+            Missing: the drop is gone.
+        """
+        ports = self.ports
+        self.draft = drop_files.drafted(self.drop, ports.reader, self.job.source.key)
+        self.job = self.job.read_as(self.draft.spec, self.draft.warnings)
+        return drop_files.videos(
+            self.draft, default_model=ports.settings.default_model, job_id=self.job.job_id
+        )
+
+    def keep_references(self, wanted: tuple[Wanted, ...]) -> Mapping[str, _Kept] | str:
+        """Copy every reference, as it is now, to where the worker will read it.
+
+        Returns:
+            The copies by the value in the spec, or the key of a reference that is not there yet.
+
+        Raises:
+            JobRejected: a reference cannot be used.
+        """
+        kept: dict[str, _Kept] = {}
+        for one, name, key in drop_files.references(wanted):
+            try:
+                there = drop_files.located(self.drop, key)
+                version = self.drop.facts(there).version
+                found = drop_files.reference(self.drop, self.ports.reader, one, name, there)
+            except Missing:
+                return key
+            target = s3_keys.kept_reference(self.job.job_id, there)
+            self.ports.files.write(
+                self.ports.settings.work_bucket,
+                target,
+                found.body,
+                "video/mp4" if found.picture is None else "image/png",
+            )
+            kept[getattr(one.spec, name)] = _Kept(target, found.picture, there, version)
+        return kept
+
+    def show_that_it_is_read(self) -> None:
+        """Publish a status before the language model is asked, because that takes seconds."""
+        spec = self.job.spec
+        assert spec is not None  # it was read
+        if not (spec.enhance and self.ports.settings.enhancer_model_id):
+            return
+        if self.record is not None and self.record.document.waiting_for is None:
+            return  # an earlier try has published it
+        reading = self.job.being_read()
+        # If this handler is killed, the sweep begins again after the deadline.
+        note = Waiting(job_id=reading.job_id, deadline=self.ports.now() + READ_WITHIN)
+        self.commit(reading, Put(waiting_key("", reading.job_id), note))
+        revision = (self.record.revision if self.record else 0) + 1
+        self.record = Record(job_key(self.job.job_id), reading, revision)
+        publish.publish_status(self.ports, self.job.job_id)
+
+    def make(self, wanted: tuple[Wanted, ...], kept: Mapping[str, _Kept]) -> _Made:
+        """Resolve every video, and enhance its prompt.
+
+        Raises:
+            JobRejected: the guardrail blocked a prompt, or it is far too long.
+        """
+        ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
+        known: dict[tuple[str, int, str | None], tuple[str, Enhancement]] = {}
+        specs, enhancements, references = [], [], []
+        for one in wanted:
+            value = one.spec.image or one.spec.video
+            reference = kept[value] if value else None
+            picture = reference.picture if reference else None
+            spec = resolve.resolve(
+                one,
+                default_model=ports.settings.default_model,
+                job_id=self.job.job_id,
+                picture=picture,
+            )
+            assert spec.model is not None  # resolved
+            tokens = MODELS[spec.model].prompt_tokens
+            query = (spec.prompt, tokens, spec.image)
+            if query not in known:
+                known[query] = self._caption(spec, tokens, picture, late=ports.now() > until)
+            prompt, enhancement = known[query]
+            spec = spec.model_copy(
+                update={
+                    "prompt": prompt,
+                    "enhance": False,
+                    "matrix": None,
+                    "variations": 1,
+                    "dry_run": False,
+                }
+            )
+            resolve.check_prompt(spec, one, enhancement.reason)
+            specs.append(spec)
+            enhancements.append(enhancement)
+            references.append(reference.key if reference else None)
+        self.job = self.job.noticed((*self.draft.warnings, *resolve.notices(specs)))
+        return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
+
+    def _caption(
+        self, spec: JobSpec, tokens: int, picture: Picture | None, *, late: bool
+    ) -> tuple[str, Enhancement]:
+        model_id = self.ports.settings.enhancer_model_id
+        if not (spec.enhance and model_id and spec.prompt.strip()):
+            return spec.prompt, enhance.off(spec.prompt)
+        if late:
+            return spec.prompt, enhance.kept(spec.prompt, model_id, "the other prompts took long")
+        preview = picture.preview if picture else None
+        return enhance.enhance(self.ports.language_model, model_id, spec.prompt, tokens, preview)
+
+    def begin(self, made: _Made) -> None:
+        """Commit the job with its tasks, or its plan when nothing is to be rendered."""
+        assert self.job.spec is not None  # it was read
+        rendering = not (self.job.spec.dry_run or self.job.spec.enhance == "review")
+        folder = s3_keys.folder_of(self.job.source.key)
+        hold = None
+        if rendering:
+            day_limits.set_limits(self.ports, folder, self.draft.limits)
+            hold = day_limits.held_now(self.ports, folder)
+        tasks = [
+            Task(
+                task_id=s3_keys.task_id(self.job.job_id, number),
+                job_id=self.job.job_id,
+                number=number,
+                state=State.QUEUED if rendering else State.PLANNED,
+                spec=spec,
+                enhancement=enhancement,
+                folder=folder,
+                hold=hold,
+                reference=reference,
+                queued_at=self.job.updated_at,
+            )
+            for number, (spec, enhancement, reference) in enumerate(
+                zip(made.specs, made.enhancements, made.references, strict=True), 1
+            )
+        ]
+        job = self.job.accepted(len(tasks)) if rendering else self.job.planned(len(tasks))
+        changes: list[Change] = [Put(task_key(task.ref), task) for task in tasks]
+        if rendering:
+            changes += [Put(queue_key(task), task.queue_entry) for task in tasks]
+        else:
+            changes += mail_owed(job)
+        if self.draft.animate_images:
+            changes += self._used(made.kept)
+        self.commit(job, *changes)
+        facts = {"job_id": job.job_id, "key": job.source.key, "tasks": len(tasks)}
+        self.ports.log(Event.QUEUED if rendering else Event.PLANNED, facts)
+
+    def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
+        """Note which images are references, in a folder where an image alone would be a job."""
+        places = [used_key(one.source, one.version) for one in kept if one.picture is not None]
+        used = Used(job_id=self.job.job_id)
+        return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
+
+    def reject(self, rejection: JobRejected) -> None:
+        """Commit the job as rejected."""
+        rejected = self.job.rejected(rejection.problems, self.ports.now())
+        self.commit(rejected, *mail_owed(rejected))
+        codes = [problem.code for problem in rejection.problems]
+        self.ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": codes})
+
+    def wait(self, reference: str) -> Outcome:
+        """Note that the job waits for a reference.
+
+        Args:
+            reference: its key.
+        """
+        job, ports = self.job, self.ports
+        before = self.record.document if self.record else None
+        if before is None or before.waiting_for != reference:
+            deadline = job.created_at + timedelta(seconds=ports.settings.reference_deadline_seconds)
+            note = Waiting(job_id=job.job_id, deadline=deadline)
+            waiting = job.waiting_for_reference(reference)
+            self.commit(waiting, Put(waiting_key(reference, job.job_id), note))
+            ports.log(Event.WAITING, {"job_id": job.job_id, "reference": reference})
+        # It may have come after we looked and before the note was there: its event found nobody
+        # who waited, so we look again.
+        try:
+            drop_files.located(InputBucket(ports, self.drop.bucket), reference)
+        except Missing:
+            return Outcome.DONE
+        ports.log(Event.REFERENCE_CAME_MEANWHILE, {"job_id": job.job_id})
+        return Outcome.REFERENCE_CAME
+
+    def commit(self, job: Job, *changes: Change) -> None:
+        """Write the job over what was there, and everything that goes with it.
+
+        Raises:
+            Conflict: another handler changed the job, or the owner of its path.
+        """
+        revision = self.record.revision if self.record else 0
+        waited = self.record.document if self.record else None
+        self.ports.ledger.commit(
+            Put(job_key(job.job_id), job, revision),
+            *changes,
+            *(stop_waiting(self.ports, waited) if waited else ()),
+            *take_path(self.ports, job),
+        )
