@@ -1,1 +1,1 @@
-"""A small CogVideoX of our own: its world, training, evaluation and weights."""
+"""The small CogVideoX model of this project: its world, training, evaluation and weights."""

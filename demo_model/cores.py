@@ -1,8 +1,8 @@
-"""Where training runs, and how many threads one of its steps should use just now.
+"""The device that training runs on, and the number of CPU threads for its steps.
 
-Beside other programs, two threads on two cores can be many times slower than one: each waits for
-the other, which has lost its core. Alone, they are nearly twice as fast. So both are tried again
-and again, and the faster one is kept.
+On two cores, two threads are nearly twice as fast as one. Beside other programs they can be many
+times slower, because each of them waits while the other has no core. So both numbers of threads are
+tried from time to time, and the faster one is used.
 """
 
 from __future__ import annotations
@@ -19,23 +19,29 @@ _KEEP = 0.7
 
 
 def device() -> torch.device:
-    """The accelerator, where there is one."""
+    """The accelerator if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def has_bfloat16() -> bool:
-    """Whether the machine multiplies bfloat16. One that only imitates it takes ten times as long
-    as in float32."""
+    """Whether the hardware can multiply bfloat16.
+
+    Where it must be emulated, it takes ten times as long as float32.
+    """
     return device().type == "cuda" or bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def mixed_precision() -> AbstractContextManager[object]:
-    """bfloat16 where it is faster."""
+    """A context in which torch computes in bfloat16 if the hardware supports it."""
     return torch.autocast(device().type, torch.bfloat16, enabled=has_bfloat16())
 
 
 class Cores:
-    """Times steps and sets torch's number of threads to one or to that of the cores."""
+    """Measures steps, and sets the number of torch's threads to the faster of two choices.
+
+    Args:
+        most: The larger choice; the other one is 1. By default the number of cores, but at most 2.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         self._most = most or min(os.cpu_count() or 1, 2)
@@ -44,7 +50,7 @@ class Cores:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Run and time one step."""
+        """Measure the time of the step that runs in this context."""
         best = min(self._seconds, key=lambda threads: self._seconds[threads])
         others = [threads for threads in self._seconds if threads != best]
         trial = bool(others) and self._count % _TRY_EVERY < 2

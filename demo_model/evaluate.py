@@ -1,16 +1,15 @@
-"""`python -m demo_model.evaluate --models DIR --out DIR`: what the demo model can do.
+"""`python -m demo_model.evaluate --models DIR --out DIR`: measure what the demo model can do.
 
-Everything goes through the worker's own pipelines and the model folders that `install` writes. The
-prompts are of held-out combinations in held-out sentences; what a clip shows is measured from its
-pixels. The parts:
+It renders videos with the worker's pipelines and the model folders that `install` writes. The
+prompts have combinations and sentences that were held out from training. What a video shows is
+measured from its pixels. The parts:
 
     text         held-out combinations and sentences
-    control      the same prompts and seeds with guidance off, and with no prompt at all
-    wording      one set of scenes told plainly, with synonyms, in another order, with typos
-    image        a first frame of the world and a sentence that says only the motion
+    control      the same prompts and seeds without guidance, and without a prompt
+    wording      the same scenes in plain words, with synonyms, in another order, with typos
+    image        a first frame of the world, and a sentence that only describes the motion
 
-Writes figures.json, confusion.txt, contact.png and tables.md, which is for the model card, to the
-out folder.
+The out folder gets figures.json, confusion.txt, contact.png, and tables.md for the model card.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ TARGETS = (
     ("image: first frame, mean", "image", "first frame dB, mean", 25.0),
     ("image: direction", "image", "direction", 0.85),
 )
-"""What the model is to reach: name, part, figure, least value (parts of one, or dB)."""
+"""The targets: name, part, figure, least value (a share from 0 to 1, or dB)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One video to make and what it should show."""
+    """A video to make, and the scene that it should show."""
 
     scene: world.Scene
     prompt: str
@@ -63,27 +62,45 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One video that was made."""
+    """A video that was made, and what it shows."""
 
     case: Case
     video: NDArray[np.uint8]
+    """RGB, shape (frames, 64, 96, 3)."""
     seen: Seen
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Evaluate and write the figures. Returns the exit status."""
+    """Evaluate the model and write the figures. Returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m demo_model.evaluate",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--models", metavar="DIR", type=Path, required=True)
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=64, help="videos of text and of image")
     parser.add_argument(
-        "--steps", type=int, default=MODELS["demo"].num_inference_steps[Preset.STANDARD]
+        "--models", metavar="DIR", type=Path, required=True, help="folder that `install` wrote"
     )
-    parser.add_argument("--guidance-scale", type=float, default=MODELS["demo"].guidance_scale)
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the figures"
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=64,
+        help="videos of the part `text`; the other parts have fewer (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=MODELS["demo"].num_inference_steps[Preset.STANDARD],
+        help="inference steps (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--guidance-scale",
+        type=float,
+        default=MODELS["demo"].guidance_scale,
+        help="guidance scale, except in the control without guidance (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
     evaluate(
         options.models,
@@ -96,7 +113,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def evaluate(models: Path, out: Path, *, count: int, steps: int, guidance_scale: float) -> None:
-    """Make and measure all videos, and write what came out to `out`."""
+    """Make and measure all videos, and write the figures.
+
+    Args:
+        models: Folder with the model folders that `install` writes.
+        out: Folder for the figures.
+        count: Number of videos of the part `text`. The other parts have fewer.
+        steps: Inference steps of each video.
+        guidance_scale: Guidance scale of all videos except for the control without guidance.
+    """
     out.mkdir(parents=True, exist_ok=True)
     text_cases = held_out_cases(count, guidance_scale)
     groups = {"text": text_cases}
@@ -133,7 +158,7 @@ def evaluate(models: Path, out: Path, *, count: int, steps: int, guidance_scale:
 
 
 def tables(figures: Mapping[str, Any]) -> str:
-    """The figures as the model card shows them, Markdown."""
+    """The figures as Markdown tables for the model card."""
     lines = ["| | target | reached | holds |", "| --- | --- | --- | --- |"]
     for name, part, figure, least in TARGETS:
         value = figures[part][figure]
@@ -152,7 +177,7 @@ def tables(figures: Mapping[str, Any]) -> str:
 
 
 def held_out_cases(count: int, guidance_scale: float) -> list[Case]:
-    """Prompts of held-out combinations in held-out sentences."""
+    """Cases with held-out combinations in held-out sentences."""
     rng = random.Random(SEED)
     cases = []
     for index in range(count):
@@ -165,7 +190,10 @@ def held_out_cases(count: int, guidance_scale: float) -> list[Case]:
 
 
 def score(results: list[Result]) -> dict[str, float]:
-    """The part of videos that show each aspect as told; `direction` counts only what travels."""
+    """The share of videos that show each aspect correctly.
+
+    `direction` only counts scenes whose object moves to another place.
+    """
     figures: dict[str, float] = {"videos": len(results)}
     for aspect in ASPECTS:
         figures[aspect] = _part([_is_right(result, aspect) for result in results])
@@ -180,6 +208,7 @@ def score(results: list[Result]) -> dict[str, float]:
 def _render(
     models: Path, mode: Mode, groups: dict[str, list[Case]], steps: int
 ) -> dict[str, list[Result]]:
+    """Make and measure the videos of all cases, in the same groups."""
     model = MODELS["demo"]
     folder = models / model.weights[mode].folder
     weights.check(folder, mode)
@@ -210,7 +239,7 @@ def _render(
 
 
 def _wording_cases(count: int, guidance_scale: float) -> dict[str, list[Case]]:
-    """The same scenes and seeds, told in four ways."""
+    """The same scenes and seeds, described in four ways."""
     rng = random.Random(SEED + 1)
     groups: dict[str, list[Case]] = {
         f"wording: {name}": [] for name in ("plain", "synonyms", "order", "typos")
@@ -245,7 +274,7 @@ def _image_cases(count: int, guidance_scale: float) -> list[Case]:
 
 
 def _first_frames(results: list[Result]) -> dict[str, float]:
-    """How well the first frame is kept, in dB, and the object to the end of the clip."""
+    """How exactly videos keep their image as first frame, in dB, and how many keep the object."""
     ratios = []
     for result in results:
         true = world.render(result.case.scene, 1)[0].astype(np.float32)
@@ -268,7 +297,7 @@ def _part(right: list[bool]) -> float:
 
 
 def _confusion(results: list[Result]) -> str:
-    """One table for each aspect: told (rows) and seen (columns)."""
+    """A table for each aspect: the value in the prompt (rows) and in the video (columns)."""
     lines = []
     for aspect in ASPECTS:
         values = world.ATTRIBUTES[aspect]

@@ -1,10 +1,10 @@
-"""`python -m demo_model.install OUT_DIR`: the trained demo model, as two model folders.
+"""`python -m demo_model.install OUT_DIR`: write the trained demo model as two model folders.
 
     OUT_DIR/demo        text to video
     OUT_DIR/demo-i2v    image to video
 
-The repository holds the second one, whole. The first is the same weights without the inputs for a
-picture's latents, so it is made from it. No torch is needed, and the bytes are always the same.
+The repository contains the second one. The first has the same weights without the inputs for an
+image, so it is made from the second. This needs no torch and always writes the same bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from demo_model import models
 from processing import weights
 
 SHIPPED = Path(__file__).parent / "weights" / "demo-i2v"
-"""The trained model in the repository: diffusers' layout, half precision."""
+"""The trained model in the repository, in diffusers' layout and half precision."""
 
 _TRANSFORMER = Path("transformer", "diffusion_pytorch_model.safetensors")
 _PATCHES = "patch_embed.proj.weight"
@@ -33,18 +33,27 @@ _PATCHES = "patch_embed.proj.weight"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write both folders. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m demo_model.install")
-    parser.add_argument("folder", metavar="OUT_DIR", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="python -m demo_model.install",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="OUT_DIR", type=Path, help="parent of both folders")
     write(parser.parse_args(arguments).folder)
     return 0
 
 
 def write(folder: Path, shipped: Path = SHIPPED) -> None:
-    """Write the two model folders below `folder`; those that are there and current stay."""
+    """Write the two model folders. Folders that are complete and current stay as they are.
+
+    Args:
+        folder: Their parent folder.
+        shipped: The model for image to video to make both from.
+    """
     kept = weights.fingerprint(shipped)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        # Two commands may want them at once; the second one finds what the first one wrote.
+        # Two commands may run at the same time. The second one waits and then finds the folders.
         fcntl.flock(lock, fcntl.LOCK_EX)
         for mode in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
             _write(folder / MODELS["demo"].weights[mode].folder, mode, shipped, kept)
@@ -54,7 +63,7 @@ def _write(target: Path, mode: Mode, shipped: Path, kept: str) -> None:
     mark = target.with_name(f".{target.name}.made-from")
     if _is_whole(target, mode) and mark.is_file() and mark.read_text() == kept:
         return
-    # Written aside and moved, so that an interrupted run leaves no half of a model.
+    # Written under another name and renamed, so that an interrupted run leaves no partial model.
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     shutil.copytree(shipped, part)
@@ -74,7 +83,7 @@ def _is_whole(folder: Path, mode: Mode) -> bool:
 
 
 def _drop_image_inputs(folder: Path) -> None:
-    """Make the text model of the image model in `folder`."""
+    """Turn the image to video model in `folder` into the text to video model."""
     _rewrite(folder / "transformer" / "config.json", {"in_channels": models.LATENT_CHANNELS})
     _rewrite(
         folder / "model_index.json",

@@ -1,8 +1,8 @@
-"""What a clip shows, measured from its pixels: colours, shape and motion.
+"""Measures what a clip shows from its pixels: colours, shape and motion.
 
-No learning: the background is the colour of the border, the object is what differs from it, its
-shape is the template that covers it best, and its motion is where its centre goes. On true clips of
-the world this must be right nearly always; a test holds it to that.
+Nothing here is learned. The background is the colour of the border, the object is what differs from
+it, the shape is that of the best template, and the motion is that of the object's centre. On true
+clips of the world, a test requires this to be right in 99 percent.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN_FRAMES = range(1, world.FRAMES - 1, 3)
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What was found in a clip; None where nothing was clear enough."""
+    """What was found in a clip. None for whatever was not clear enough."""
 
     shape: str | None
     colour: str | None
@@ -36,7 +36,7 @@ class Seen:
 
 
 def measure(video: NDArray[np.uint8]) -> Seen:
-    """Look at a clip, RGB, shape (frames, 64, 96, 3)."""
+    """Measure what a clip shows: RGB, shape (frames, 64, 96, 3)."""
     pixels = video.astype(np.float32)
     border = np.concatenate(
         [pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]], axis=1
@@ -60,9 +60,9 @@ def _nearest(colour: NDArray[np.float32], names: tuple[str, ...]) -> str:
 
 
 def _object(frame: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-    """The pixels that differ from the background, in their largest connected part."""
+    """The largest connected area that differs from the background, or None if there is none."""
     difference = np.linalg.norm(frame - ground, axis=-1)
-    # Half of the contrast is where an edge lies.
+    # At the edge of an object, the difference is half of the contrast.
     strongest = float(np.sort(difference.ravel())[-_LEAST_PIXELS])
     if strongest < _LEAST_CONTRAST:
         return None
@@ -71,8 +71,8 @@ def _object(frame: NDArray[np.float32], ground: NDArray[np.float32]) -> NDArray[
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest part of `mask` whose pixels touch each other's sides."""
-    framed = np.pad(mask, 1)  # so that no run of pixels goes on in the next row or column
+    """The largest area of `mask` whose pixels are connected by their sides."""
+    framed = np.pad(mask, 1)  # so that no run of pixels continues in the next row or column
     numbers = np.where(framed, np.arange(1, framed.size + 1).reshape(framed.shape), 0)
     while True:
         spread = _largest_in_runs(_largest_in_runs(numbers).T).T
@@ -85,7 +85,7 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _largest_in_runs(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each number replaced by the largest one in its row that no zero parts from it."""
+    """Replace each number by the largest one of its row that is not behind a zero."""
     flat = numbers.ravel()
     starts = np.flatnonzero(np.diff(flat > 0, prepend=True))
     starts = np.union1d(starts, [0])
@@ -105,7 +105,7 @@ def _colour(
 
 @functools.cache
 def _templates(shape: str) -> NDArray[np.bool_]:
-    """The shape in several turns, cut to its bounding box, (turns, 24, 24)."""
+    """The masks of a shape in several rotations, shape (rotations, 24, 24)."""
     corners = {"circle": 1, "square": 4, "triangle": 3, "star": 5}[shape]
     turns = 1 if shape == "circle" else _TURNS
     drawn = [
@@ -116,10 +116,10 @@ def _templates(shape: str) -> NDArray[np.bool_]:
 
 
 def _cut(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """`mask` around its centre, a square as wide as its spread, shape (24, 24)."""
+    """Cut a square out of `mask` around its centre, scaled to the shape (24, 24)."""
     rows, columns = np.nonzero(mask)
     middle_y, middle_x = rows.mean(), columns.mean()
-    # The same for all shapes of one area, and little disturbed by stray pixels.
+    # The size of the square depends on the area only, so stray pixels hardly change it.
     reach = 1.05 * math.sqrt(len(rows))
     steps = (np.arange(_TEMPLATE_SIZE) + 0.5) / _TEMPLATE_SIZE * 2 - 1
     y = np.clip((middle_y + steps * reach).round().astype(int), 0, mask.shape[0] - 1)
@@ -142,13 +142,13 @@ def _shape(masks: list[NDArray[np.bool_]]) -> str | None:
 
 
 def _motion(masks: list[NDArray[np.bool_] | None]) -> str | None:
-    """From the first and last frames that show the object, three each."""
+    """The motion between the first three and the last three frames that show the object."""
     shown = [mask for mask in masks if mask is not None]
     first, last = shown[:3], shown[-3:]
     start, end = (
         np.mean([np.argwhere(mask).mean(axis=0) for mask in part], axis=0) for part in (first, last)
     )
-    # The ways that motions go, in pixels, are wider than high.
+    # In pixels, the paths are twice as wide as high.
     down, right = (end - start) / (22, 44)
     x = int(np.sign(right)) if abs(right) > _LEAST_WAY else 0
     y = int(np.sign(down)) if abs(down) > _LEAST_WAY else 0
@@ -160,7 +160,7 @@ def _motion(masks: list[NDArray[np.bool_] | None]) -> str | None:
         return "grow"
     if growth < 1 / _GROWTH:
         return "shrink"
-    # Turned in place: later frames no longer cover what the first one did.
+    # If the object rotates in place, it covers other pixels than in the first frame.
     both, either = (shown[0] & shown[-1]).sum(), (shown[0] | shown[-1]).sum()
     middle = shown[len(shown) // 2]
     half_both, half_either = (shown[0] & middle).sum(), (shown[0] | middle).sum()

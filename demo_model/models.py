@@ -1,7 +1,8 @@
-"""The parts of the demo model: the classes of CogVideoX, unmodified, small enough for a CPU."""
+"""The parts of the demo model: the unmodified classes of CogVideoX, small enough for a CPU."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from demo_model import world
@@ -18,7 +19,7 @@ PATCH_SIZE = 4
 PATCHES_A_FRAME = (LATENT_HEIGHT // PATCH_SIZE) * (LATENT_WIDTH // PATCH_SIZE)
 HEAD_WIDTH = 64
 
-# Words that prompts have and captions of the world have not, so that they do not fall into letters.
+# Words of prompts that are not in captions. Here, so that they are not spelled in letters.
 _OTHER_WORDS = """
 an and are as at be by camera can film for frame has have image into its me near of one please show
 shows picture shot that then this through very view we will with your make create imagine
@@ -28,11 +29,20 @@ side corner edge middle centre center fast slow cinematic realistic detailed sty
 _PIECE_LETTERS = range(3, 7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FrozenParts:
+    """The parts that are already trained when the training of the transformer begins."""
+
+    vae: Any
+    tokenizer: Any
+    text_encoder: Any
+
+
 def vae() -> Any:
-    """An untrained AutoencoderKLCogVideoX, (3, 17, 64, 96) pixels to (4, 17, 16, 24) latents."""
+    """An untrained AutoencoderKLCogVideoX: pixels (3, 17, 64, 96) to latents (4, 17, 16, 24)."""
     from diffusers import AutoencoderKLCogVideoX  # noqa: PLC0415
 
-    # Three blocks make a spatial compression of 4: the pipelines read the factor from here.
+    # Three blocks give a spatial compression of 4. The pipelines compute the factor from them.
     channels = (16, 32, 64)
     return AutoencoderKLCogVideoX(
         block_out_channels=channels,
@@ -42,8 +52,8 @@ def vae() -> Any:
         layers_per_block=1,
         norm_num_groups=4,
         temporal_compression_ratio=TEMPORAL_COMPRESSION,
-        # Only tiling reads these: a tile is half as high and wide. diffusers' tiles overlap by a
-        # sixth and a fifth, and fit together only where 6 and 5 divide their size in latents.
+        # Only tiling uses these: a tile is half as high and wide. diffusers' tiles overlap by a
+        # sixth and a fifth, so they only fit together if 6 and 5 divide their size in latents.
         sample_height=96,
         sample_width=80,
         scaling_factor=1.0,
@@ -51,12 +61,12 @@ def vae() -> Any:
 
 
 def tokenizer() -> Any:
-    """A unigram T5Tokenizer over the words of the world; other words fall into letters."""
+    """A unigram T5Tokenizer with the words of the world. Other words are spelled in letters."""
     from transformers import T5Tokenizer  # noqa: PLC0415
 
-    # Unigram takes the segmentation with the largest sum of scores: a whole word beats its pieces,
-    # and pieces beat letters. Pieces keep a mistyped word near the right one. "▁" stands for the
-    # space before a word; the order of the first three is T5's.
+    # Unigram chooses the segmentation with the largest sum of scores. Whole words win against their
+    # pieces, and pieces win against letters. With pieces, a mistyped word stays similar to the
+    # right one. "▁" is the space before a word. The first three tokens are in the order of T5.
     words = sorted({*world.vocabulary(), *_OTHER_WORDS.split()})
     spellings = dict.fromkeys(form for word in words for form in (word, word.capitalize()))
     scores: dict[str, float] = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0, "▁": -5.0}
@@ -70,7 +80,7 @@ def tokenizer() -> Any:
 
 
 def text_encoder(vocab_size: int) -> Any:
-    """An untrained T5EncoderModel, (tokens) to (tokens, 128)."""
+    """An untrained T5EncoderModel: token ids (batch, tokens) to (batch, tokens, 128)."""
     from transformers import T5Config, T5EncoderModel  # noqa: PLC0415
 
     return T5EncoderModel(
@@ -88,13 +98,16 @@ def text_encoder(vocab_size: int) -> Any:
 
 
 def transformer(*, image: bool) -> Any:
-    """An untrained CogVideoXTransformer3DModel. With `image`, its input has a picture's latents."""
+    """An untrained CogVideoXTransformer3DModel.
+
+    With `image`, its input also has channels for the latents of an image.
+    """
     from diffusers import CogVideoXTransformer3DModel  # noqa: PLC0415
 
     return CogVideoXTransformer3DModel(
         num_attention_heads=3,
         attention_head_dim=HEAD_WIDTH,
-        # The latents of the image go in beside those of the video.
+        # The latents of the image are further channels beside those of the video.
         in_channels=(2 if image else 1) * LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         time_embed_dim=128,
@@ -107,14 +120,14 @@ def transformer(*, image: bool) -> Any:
         temporal_compression_ratio=TEMPORAL_COMPRESSION,
         max_text_seq_length=PROMPT_TOKENS,
         use_rotary_positional_embeddings=True,
-        # A place of its own for each patch, beside the rotary ones: the world's ways are fixed in
-        # the frame. As in CogVideoX-5b-I2V, this ties the model to one size.
+        # A learned position for each patch, in addition to the rotary ones, because objects of the
+        # world move on fixed paths. As in CogVideoX-5b-I2V, the model then has only one size.
         use_learned_positional_embeddings=True,
     )
 
 
 def scheduler() -> Any:
-    """The scheduler that training and sampling share: v-prediction with zero terminal SNR."""
+    """The scheduler for training and sampling: v-prediction with zero terminal SNR."""
     from diffusers import CogVideoXDDIMScheduler  # noqa: PLC0415
 
     return CogVideoXDDIMScheduler(

@@ -1,14 +1,13 @@
 """Stage 2: the text encoder learns what captions say, and is frozen afterwards.
 
-A linear head for each attribute reads every position of the output, the padding included, so that
-the transformer, which knows no mask, finds the whole meaning wherever it looks. The heads serve
-training only and are not shipped.
+For each attribute of a scene, a linear head must read its value from every position of the output,
+also from the padding. The transformer has no mask for padding, so every position must contain the
+whole meaning. The heads are only used in training and are not shipped.
 """
 
 from __future__ import annotations
 
 import random
-import time
 from typing import Any
 
 import torch
@@ -16,18 +15,19 @@ from torch import Tensor, nn
 
 from demo_model import models, world
 from demo_model.cores import Cores, device, mixed_precision
-from demo_model.training_log import Budget, Log, learning_rate_factor
+from demo_model.training_log import Budget, Course, Log, learning_rate_factor
 
 _LEARNING_RATE = 1.5e-3
 _BIAS_LEARNING_RATE = 5e-2
 _BATCH = 40
 _REPORT_STEPS = 100
 _SAVE_SECONDS = 45.0
+# What cross entropy leaves out.
 _IGNORED = -100
 
 
 def token_ids(tokenizer: Any, texts: list[str]) -> Tensor:
-    """Token numbers as the pipelines make them, shape (texts, 64)."""
+    """Token ids as the pipelines compute them, shape (texts, 64)."""
     ids: Tensor = tokenizer(
         texts,
         padding="max_length",
@@ -40,74 +40,65 @@ def token_ids(tokenizer: Any, texts: list[str]) -> Tensor:
 
 
 def train(log: Log, budget: Budget, *, seed: int, resume: bool) -> tuple[Any, Any]:
-    """Train, write checkpoints, and return the tokenizer and the text encoder."""
+    """Train the text encoder and write checkpoints.
+
+    Args:
+        log: Where to write the log and the checkpoints.
+        budget: How long to train, earlier runs included.
+        seed: For the first weights and all random choices.
+        resume: Whether to go on from the last checkpoint.
+
+    Returns:
+        The tokenizer, and the trained text encoder on the CPU.
+    """
     torch.manual_seed(seed)
     rng = random.Random(seed)
     tokenizer = models.tokenizer()
     encoder = models.text_encoder(len(tokenizer))
     heads = nn.ModuleDict(
         {
-            # One class more than values: the caption does not tell.
+            # One more class than values, for captions that do not say it.
             name: nn.Linear(models.TEXT_WIDTH, len(values) + 1)
             for name, values in world.ATTRIBUTES.items()
         }
     )
     both = nn.ModuleList([encoder, heads]).to(device())
     optimizer = torch.optim.AdamW(_groups(both), betas=(0.9, 0.98), weight_decay=0.0)
-    step, seconds = 0, 0.0
     state = log.load() if resume else None
+    course = Course(
+        log, budget, report_steps=_REPORT_STEPS, save_seconds=_SAVE_SECONDS, state=state
+    )
     if state is not None:
         both.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        step, seconds = state["step"], state["seconds"]
-        rng.seed(seed + step)
+        rng.seed(seed + course.step)
     cores = Cores()
-    saved = last = time.monotonic()
-    mean_loss = 0.0
-    while (done := budget.done(step, seconds)) < 1:
+    course.start()
+    while (done := course.done()) < 1:
         texts, labels = _batch(rng, _BATCH)
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * learning_rate_factor(done, step, warmup_steps=100)
+            group["lr"] = group["peak"] * learning_rate_factor(done, course.step, warmup_steps=100)
         with cores.step():
-            with mixed_precision():
-                # (batch, 64, 128)
-                output = encoder(token_ids(tokenizer, texts).to(device()))[0]
-            output = output.float()
-            loss = sum(
-                (_loss(heads[name](output), labels[name].to(device())) for name in labels),
-                torch.zeros((), device=device()),
-            )
+            loss = _sum_of_losses(encoder, heads, token_ids(tokenizer, texts), labels)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(both.parameters(), 1.0)
             optimizer.step()
-        step += 1
-        mean_loss += float(loss.detach()) / _REPORT_STEPS
-        now = time.monotonic()
-        seconds, last = seconds + now - last, now
-        if step % _REPORT_STEPS == 0:
-            log.write(step=step, loss=mean_loss, seconds=seconds)
-            mean_loss = 0.0
-        if now - saved > _SAVE_SECONDS or budget.done(step, seconds) >= 1:
-            log.save(
-                {
-                    "model": both.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "step": step,
-                    "seconds": seconds,
-                }
+        course.advance(float(loss.detach()))
+        if course.must_save():
+            course.save(
+                {"model": both.state_dict(), "optimizer": optimizer.state_dict()},
+                check=lambda: _check(tokenizer, encoder, heads),
             )
-            log.draw_curve()
-            log.write(step=step, **_check(tokenizer, encoder, heads))
-            saved = time.monotonic()
     return tokenizer, encoder.cpu().eval()
 
 
 def _groups(both: nn.Module) -> list[dict[str, Any]]:
-    """Parameters with their learning rates.
+    """All parameters with their learning rates, for the optimizer.
 
-    Word order is known from the relative position bias alone, which must grow to several units
-    before a head looks at neighbours only: at the rate of the others it would take the whole time.
+    The encoder only knows the order of words from the relative position bias. The bias must grow to
+    several units before an attention head looks at neighbours alone, and with the learning rate of
+    the other parameters that would take the whole training.
     """
     bias: list[Tensor] = []
     others: list[Tensor] = []
@@ -119,8 +110,21 @@ def _groups(both: nn.Module) -> list[dict[str, Any]]:
     ]
 
 
+def _sum_of_losses(
+    encoder: Any, heads: nn.ModuleDict, ids: Tensor, labels: dict[str, Tensor]
+) -> Tensor:
+    """Encode `ids`, shape (batch, 64), and sum up the losses of all heads."""
+    with mixed_precision():
+        output = encoder(ids.to(device()))[0]  # (batch, 64, 128)
+    output = output.float()
+    return sum(
+        (_loss(heads[name](output), labels[name].to(device())) for name in labels),
+        torch.zeros((), device=device()),
+    )
+
+
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy over all positions; `logits` (batch, 64, classes), `labels` (batch)."""
+    """Cross entropy over all positions. `logits`: (batch, 64, classes), `labels`: (batch)."""
     spread = labels[:, None].expand(logits.shape[:2])
     return nn.functional.cross_entropy(
         logits.flatten(0, 1), spread.flatten(), ignore_index=_IGNORED
@@ -128,6 +132,11 @@ def _loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _batch(rng: random.Random, count: int) -> tuple[list[str], dict[str, Tensor]]:
+    """Draw `count` captions, and for each attribute the class that its head must find.
+
+    The class is the index of the value, the number of values if the caption does not say it, or
+    `_IGNORED`.
+    """
     texts: list[str] = []
     labels: dict[str, list[int]] = {name: [] for name in world.ATTRIBUTES}
     for _ in range(count):
@@ -138,7 +147,7 @@ def _batch(rng: random.Random, count: int) -> tuple[list[str], dict[str, Tensor]
         if draw < 0.80:
             text = world.caption(rng, scene)
         elif draw < 0.90:
-            # Whether it names the shape is the pattern's business.
+            # Some of these captions name the shape and some do not, so it is ignored.
             text, told, open_shape = world.motion_caption(rng, scene), ("motion",), True
         elif draw < 0.98:
             text, told = world.partial_caption(rng, scene)
@@ -158,7 +167,7 @@ def _batch(rng: random.Random, count: int) -> tuple[list[str], dict[str, Tensor]
 
 @torch.inference_mode()
 def _check(tokenizer: Any, encoder: Any, heads: nn.ModuleDict) -> dict[str, float]:
-    """The part of trained captions that each head reads rightly from the mean of the output."""
+    """The share of captions that each head reads correctly from the mean over all positions."""
     rng = random.Random(4242)
     scenes = [world.draw_scene(rng, held_out=False) for _ in range(200)]
     texts = [world.caption(rng, scene) for scene in scenes]

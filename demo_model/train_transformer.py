@@ -1,13 +1,13 @@
 """Stage 3: the transformer learns to make latents from text, and from text and a first frame.
 
-One training serves both: the latents of the first frame, built as CogVideoXImageToVideoPipeline
-builds them, are left at zero half of the time, and the text model is the same weights without the
-inputs for them. Noise and target are those of the scheduler that samples. The loss counts the
-surroundings of the object more, else the plain background drowns it.
+One training serves both. The latents of the first frame, built as in CogVideoXImageToVideoPipeline,
+are zero for half of the clips, and the model for text to video has the same weights without the
+inputs for these latents. Noise and target are those of the scheduler for sampling. The loss gives
+pixels near the object more weight, because most pixels are plain background.
 
-Most steps see a few frames of each clip, at their true positions: what a shape looks like at a
-place is learned from single frames, and six cost a third of seventeen. The last steps see whole
-clips.
+Most steps use only a few frames of each clip, at their true positions. How a shape looks at a place
+can be learned from single frames, and six frames cost a third of seventeen. The last steps use
+whole clips.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import copy
 import itertools
 import random
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from torch import Tensor, nn
 
 from demo_model import models, world
 from demo_model.cores import Cores, device, has_bfloat16, mixed_precision
+from demo_model.models import FrozenParts
 from demo_model.train_text import token_ids
 from demo_model.train_vae import single_frames, to_pixels
-from demo_model.training_log import Budget, Log, learning_rate_factor, write_strips
+from demo_model.training_log import Budget, Course, Log, learning_rate_factor, write_strips
 
 _LEARNING_RATE = 1e-3
 _MUON_LEARNING_RATE = 3e-3
@@ -43,7 +45,7 @@ _MOST_CLIPS = 6000
 _TEXT_DROPPED = 0.1
 _OBJECT_WEIGHT = 5.0
 _EDGE_WEIGHT = 12.0
-# What it is on average without the edges; losses stay comparable.
+# The mean weight without the weight of edges, so that losses stay comparable.
 _USUAL_WEIGHT = 1.7
 _FIRST_FRAME_WEIGHT = 4.0
 _TOWARDS_NOISE = 0.65
@@ -62,7 +64,7 @@ _STRIP_PROMPTS = (
 
 
 class Clips:
-    """Clips of the world as latents. More are added while training goes on."""
+    """Clips of the world as latents. More are added during the training."""
 
     def __init__(self, vae: Any, seed: int) -> None:
         self._vae = vae
@@ -80,11 +82,11 @@ class Clips:
 
     @torch.inference_mode()
     def add(self, count: int) -> None:
-        """Draw and encode `count` more clips, up to the most that are kept."""
+        """Draw and encode `count` more clips. Does nothing once there are 6,000."""
         for _ in range(min(count, _MOST_CLIPS - len(self.scenes))):
             scene = world.draw_scene(self._rng, held_out=False)
             at = len(self.scenes)
-            # (frames, 3, 1, height, width): each by itself, as the pipelines encode a picture.
+            # (frames, 3, 1, height, width): each frame alone, as the pipelines encode an image.
             pixels = to_pixels([world.render(scene)])[0].transpose(0, 1)[:, :, None]
             pixels = pixels.to(device())
             with single_frames(self._vae), mixed_precision():
@@ -94,12 +96,16 @@ class Clips:
             self.scenes.append(scene)
 
     def batch(self, picks: list[int]) -> tuple[Tensor, Tensor]:
-        """Latents and the weight of each, (batch, 17, 4 or 1, latent height, latent width)."""
+        """The latents of the clips with these numbers, and the weight of each latent in the loss.
+
+        Returns:
+            Shapes (batch, 17, 4, latent height, latent width), and the same with 1 instead of 4.
+        """
         return self._videos[picks], self._weights[picks]
 
 
 def without_image(transformer: Any) -> Any:
-    """The text model: the same weights without the inputs for a picture's latents."""
+    """The model for text to video: the same weights without the inputs for an image."""
     text_model = models.transformer(image=False)
     state = dict(transformer.state_dict())
     state["patch_embed.proj.weight"] = state["patch_embed.proj.weight"][
@@ -112,94 +118,123 @@ def without_image(transformer: Any) -> Any:
 def train(
     log: Log,
     budget: Budget,
+    parts: FrozenParts,
     *,
     seed: int,
     resume: bool,
     start: Path | None = None,
-    vae: Any,
-    tokenizer: Any,
-    text_encoder: Any,
 ) -> Any:
-    """Train, write checkpoints, and return the transformer with its weights averaged (EMA).
+    """Train the transformer and write checkpoints.
 
-    `start` is a finished model whose transformer's weights are the first ones.
+    Args:
+        log: Where to write the log, the checkpoints and the strips.
+        budget: How long to train, earlier runs included.
+        parts: The trained parts of the first two stages. VAE and text encoder are moved to the
+            device.
+        seed: For the first weights and all random choices.
+        resume: Whether to go on from the last checkpoint.
+        start: A finished model. Without a checkpoint, its transformer has the first weights.
+
+    Returns:
+        The transformer on the CPU, with the moving average (EMA) of its weights.
     """
     torch.manual_seed(seed)
-    transformer = _first_transformer(start).to(device())
-    vae, text_encoder = vae.to(device()), text_encoder.to(device())
-    for block in transformer.transformer_blocks:
-        block.attn1.set_processor(_TrainingAttention())
-    average = copy.deepcopy(transformer).requires_grad_(False)
-    optimizers = _optimizers(transformer)
-    step, seconds = 0, 0.0
+    learner = _Learner.of(_first_transformer(start).to(device()))
+    parts.vae.to(device())
+    parts.text_encoder.to(device())
     state = log.load() if resume else None
+    course = Course(
+        log, budget, report_steps=_REPORT_STEPS, save_seconds=_SAVE_SECONDS, state=state
+    )
     if state is not None:
-        transformer.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for optimizer, saved_state in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved_state)
-        step, seconds = state["step"], state["seconds"]
-        torch.manual_seed(seed + step)
-    lessons = _Lessons(Clips(vae, seed + step), tokenizer, text_encoder, seed + step)
-    if budget.done(step, seconds) < 1:
+        learner.load_state(state)
+        torch.manual_seed(seed + course.step)
+    lessons = _Lessons(parts, seed + course.step)
+    if course.done() < 1:
         lessons.clips.add(min(_FIRST_CLIPS, budget.steps or _FIRST_CLIPS))
     cores = Cores()
-    saved = drawn = last = time.monotonic()
-    mean_loss = 0.0
-    while (done := budget.done(step, seconds)) < 1:
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * learning_rate_factor(done, step, warmup_steps=100)
+    course.start()
+    drawn = time.monotonic()
+    while (done := course.done()) < 1:
+        learner.set_learning_rate(learning_rate_factor(done, course.step, warmup_steps=100))
         with cores.step():
-            lessons.clips.add(int(step % _STEPS_A_CLIP == 0))
-            loss = lessons.loss(transformer, whole=done >= _WHOLE_CLIPS_FROM)
-            for optimizer in optimizers:
-                optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(transformer.parameters(), 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-            _follow(average, transformer, min(_EMA, (1 + step) / (10 + step)))
-        step += 1
-        mean_loss += float(loss.detach()) / _REPORT_STEPS
-        now = time.monotonic()
-        seconds, last = seconds + now - last, now
-        if step % _REPORT_STEPS == 0:
-            log.write(step=step, loss=mean_loss, seconds=seconds, clips=len(lessons.clips.scenes))
-            mean_loss = 0.0
-        over = budget.done(step, seconds) >= 1
-        if now - saved > _SAVE_SECONDS or over:
-            log.save(
-                {
-                    "model": transformer.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-                    "step": step,
-                    "seconds": seconds,
-                }
-            )
-            log.draw_curve()
-            saved = time.monotonic()
-        if now - drawn > _STRIP_SECONDS or over:
-            _strip(log, average, vae, tokenizer, text_encoder)
+            lessons.clips.add(int(course.step % _STEPS_A_CLIP == 0))
+            loss = lessons.loss(learner.transformer, whole=done >= _WHOLE_CLIPS_FROM)
+            learner.step(loss, number=course.step)
+        course.advance(float(loss.detach()), clips=len(lessons.clips.scenes))
+        if course.must_save():
+            course.save(learner.state())
+        if time.monotonic() - drawn > _STRIP_SECONDS or course.done() >= 1:
+            _strip(log, learner.average, parts)
             drawn = time.monotonic()
-    return average.cpu().eval()
+    return learner.average.cpu().eval()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Learner:
+    """A transformer in training, the moving average of its weights, and its optimizers."""
+
+    transformer: Any
+    average: Any
+    optimizers: list[torch.optim.Optimizer]
+
+    @classmethod
+    def of(cls, transformer: Any) -> _Learner:
+        """Prepare `transformer` for training."""
+        for block in transformer.transformer_blocks:
+            block.attn1.set_processor(_TrainingAttention())
+        return cls(
+            transformer=transformer,
+            average=copy.deepcopy(transformer).requires_grad_(False),
+            optimizers=_optimizers(transformer),
+        )
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Set all learning rates to this share of their full values."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+
+    def step(self, loss: Tensor, *, number: int) -> None:
+        """Change the weights by one step. `number` is the number of steps before this one."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.transformer.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        _follow(self.average, self.transformer, min(_EMA, (1 + number) / (10 + number)))
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must contain to go on."""
+        return {
+            "model": self.transformer.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.transformer.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
 
 class _Lessons:
-    """Noisy clips with their captions, and how far a transformer is from the truth about them."""
+    """Draws noisy clips with captions, and computes the loss of a transformer on them."""
 
-    def __init__(self, clips: Clips, tokenizer: Any, text_encoder: Any, seed: int) -> None:
-        self.clips = clips
-        self._tokenizer = tokenizer
-        self._text_encoder = text_encoder
+    def __init__(self, parts: FrozenParts, seed: int) -> None:
+        self.clips = Clips(parts.vae, seed)
+        self._tokenizer = parts.tokenizer
+        self._text_encoder = parts.text_encoder
         self._rng = random.Random(seed)
         self._alphas = models.scheduler().alphas_cumprod.float().to(device())
         self._places = Places()
         self._batch = _ACCELERATOR_BATCH if device().type == "cuda" else _BATCH
 
     def loss(self, transformer: Any, *, whole: bool) -> Tensor:
-        """The weighted mean square error of v on a new batch, of `whole` clips or a few frames."""
+        """The weighted mean square error of v on a new batch: `whole` clips or a few frames."""
         picks = [self._rng.randrange(len(self.clips.scenes)) for _ in range(self._batch)]
         videos, weights = self.clips.batch(picks)
         frames = self._frames(whole=whole)
@@ -213,8 +248,8 @@ class _Lessons:
             embeds = self._text_encoder(token_ids(self._tokenizer, texts).to(device()))[0]
         images = torch.cat([videos[:, :1], torch.zeros_like(videos[:, 1:])], dim=1)
         images = images * with_image.view(-1, 1, 1, 1, 1)
-        # One timestep from each part of the range: less chance in a small batch. More of them from
-        # the noisy end, where shape and place are decided.
+        # One timestep from each part of the range, because a small batch would often miss some
+        # parts. More of them from the noisy end, where shape and place are decided.
         count = self._batch
         parts = (torch.arange(count) + torch.rand(count)).to(device()) / count
         timesteps = (1000 * parts**_TOWARDS_NOISE).long().clamp(max=999)
@@ -230,8 +265,8 @@ class _Lessons:
                 image_rotary_emb=self._places.choose(transformer, frames),
                 return_dict=False,
             )[0]
-        # The picture that was given is to be kept: its frame counts more, and is only one of 17.
-        # The others count that much less, so that losses stay comparable.
+        # A given image must be kept, but it is one frame of 17. So this frame gets more weight.
+        # The others get less, to keep losses comparable.
         before = weights.mean()
         weights = weights.clone()
         weights[:, 0] *= 1 + _FIRST_FRAME_WEIGHT * with_image.view(-1, 1, 1, 1)
@@ -240,7 +275,10 @@ class _Lessons:
         return loss
 
     def _frames(self, *, whole: bool) -> list[int]:
-        """The first frame, which pictures are given for, and one from each part of the others."""
+        """The numbers of the frames to use: all, or the first and one from each part of the rest.
+
+        The first frame is the one that an image may be given for.
+        """
         if whole:
             return list(range(models.LATENT_FRAMES))
         edges = np.linspace(1, models.LATENT_FRAMES, _SOME_FRAMES).round().astype(int)
@@ -249,29 +287,30 @@ class _Lessons:
 
 
 class Places:
-    """Where the tokens of a clip are, for whole clips and for some of their frames."""
+    """The positions of the tokens of a clip, for whole clips or some of their frames."""
 
     def __init__(self) -> None:
         self._cosine, self._sine = _rotary()
 
     def choose(self, transformer: Any, frames: list[int]) -> tuple[Tensor, Tensor]:
-        """Let the transformer take these frames next; returns their rotary positions.
+        """Prepare the transformer for these frames of a clip.
 
-        Those are (frames times patches, width of a head).
+        Returns:
+            Their rotary positions (cosine, sine), each of the shape (frames x patches, head width).
         """
         patches, text = models.PATCHES_A_FRAME, models.PROMPT_TOKENS
         rows = (torch.tensor(frames)[:, None] * patches + torch.arange(patches)).flatten()
         embed = transformer.patch_embed
         places = embed.pos_embedding[:, torch.cat([torch.arange(text), text + rows]).to(device())]
-        # What it calls for a number of frames that is not its own.
+        # The transformer calls this for any number of frames other than its own.
         embed._get_positional_embeddings = lambda *_, **__: places
         return self._cosine[rows.to(device())], self._sine[rows.to(device())]
 
 
 class _TrainingAttention:
-    """What CogVideoXAttnProcessor2_0 computes, in plain matrix products.
+    """Computes the same as CogVideoXAttnProcessor2_0, but with plain matrix products.
 
-    On a CPU the backward pass of torch's fused attention takes four times as long.
+    On a CPU, the backward pass of torch's fused attention takes four times as long.
     """
 
     def __call__(
@@ -318,14 +357,14 @@ def _first_transformer(start: Path | None) -> Any:
 
 
 def _start_as_identity(transformer: Any) -> None:
-    """Let the time first change nothing, so that training starts from a plain transformer."""
+    """Let the timestep have no effect at first: training starts from a plain transformer."""
     width = models.HEAD_WIDTH * transformer.config.num_attention_heads
     with torch.no_grad():
         for block in transformer.transformer_blocks:
             for norm in (block.norm1, block.norm2):
                 norm.linear.weight.mul_(0.1)
                 norm.linear.bias.zero_()
-                # Shift, scale and gate of the video, then of the text.
+                # In this order: shift, scale and gate of the video, then of the text.
                 norm.linear.bias[2 * width : 3 * width] = 1
                 norm.linear.bias[5 * width :] = 1
         transformer.proj_out.weight.zero_()
@@ -333,7 +372,7 @@ def _start_as_identity(transformer: Any) -> None:
 
 
 def _optimizers(transformer: Any) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for everything else."""
+    """Muon for the matrices in the blocks, AdamW for all other parameters."""
     matrices: list[Tensor] = []
     others: list[Tensor] = []
     for name, parameter in transformer.named_parameters():
@@ -348,8 +387,10 @@ def _optimizers(transformer: Any) -> list[torch.optim.Optimizer]:
 
 
 class _Muon(torch.optim.Optimizer):
-    """Muon as in torch.optim, but for its arithmetic: torch orthogonalises in bfloat16, which a
-    processor without it only imitates, and then that is most of a step.
+    """Muon as in torch.optim, but in bfloat16 only where the processor supports it.
+
+    torch always orthogonalises in bfloat16. On a processor that must emulate this type, that takes
+    most of the time of a step.
     """
 
     def __init__(self, matrices: list[Tensor]) -> None:
@@ -357,7 +398,7 @@ class _Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002
-        """One step: Nesterov's momentum, made orthogonal, as long as AdamW's would be."""
+        """Make one step: Nesterov momentum, orthogonalised and scaled to the length of AdamW's."""
         for group in self.param_groups:
             for matrix in group["params"]:
                 state = self.state[matrix]
@@ -370,7 +411,10 @@ class _Muon(torch.optim.Optimizer):
 
 
 def _orthogonal(update: Tensor) -> Tensor:
-    """`update` with all singular values near 1: Newton-Schulz, Keller Jordan's coefficients."""
+    """`update` with all singular values near 1.
+
+    This is the Newton-Schulz iteration with the coefficients of Keller Jordan.
+    """
     wide = update if update.shape[0] <= update.shape[1] else update.T
     wide = wide / wide.norm().clamp(min=1e-7)
     if has_bfloat16():
@@ -383,11 +427,13 @@ def _orthogonal(update: Tensor) -> Tensor:
 
 
 def _follow(average: Any, transformer: Any, keep: float) -> None:
+    """Move `average` towards `transformer`, and keep the share `keep` of its old value."""
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(transformer.parameters()), 1 - keep)
 
 
 def _text(rng: random.Random, scene: world.Scene, *, image: bool) -> str:
+    """A random caption of `scene`: empty, or only the motion if there is an `image`, or all."""
     if rng.random() < _TEXT_DROPPED:
         return ""
     text = (
@@ -399,20 +445,20 @@ def _text(rng: random.Random, scene: world.Scene, *, image: bool) -> str:
 
 
 def _weights(scene: world.Scene) -> Tensor:
-    """How much each latent counts, shape (17, 1, latent height, latent width)."""
+    """The weight of each latent in the loss, shape (17, 1, latent height, latent width)."""
     masks = torch.from_numpy(
         np.stack([world.object_mask(scene, frame) for frame in range(world.FRAMES)])
     )
     near = nn.functional.max_pool2d(masks[:, None], 7, stride=1, padding=3)
     inside = -nn.functional.max_pool2d(-masks[:, None], 7, stride=1, padding=3)
-    # A circle and a square of one size differ only along their edges.
+    # A circle and a square of the same size differ only at their edges.
     counts = 1 + _OBJECT_WEIGHT * near + _EDGE_WEIGHT * (near - inside)
     weights = nn.functional.avg_pool2d(counts, models.SPATIAL_COMPRESSION)
     return weights * _USUAL_WEIGHT / weights.mean()
 
 
 def _rotary() -> tuple[Tensor, Tensor]:
-    """The rotary positions that the pipelines compute for the size of the world."""
+    """The rotary positions (cosine, sine) that the pipelines compute for the size of the world."""
     from diffusers import CogVideoXPipeline  # noqa: PLC0415
 
     pipe = CogVideoXPipeline(
@@ -429,18 +475,19 @@ def _rotary() -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def _strip(log: Log, average: Any, vae: Any, tokenizer: Any, text_encoder: Any) -> None:
-    """Sample a few prompts through the pipelines, from text and from a first frame."""
+def _strip(log: Log, average: Any, frozen: FrozenParts) -> None:
+    """Make a few videos in the pipelines, from text and from a first frame, as a picture."""
     from diffusers import CogVideoXImageToVideoPipeline, CogVideoXPipeline  # noqa: PLC0415
     from PIL import Image  # noqa: PLC0415
 
     parts = {
         "tokenizer": None,
         "text_encoder": None,
-        "vae": vae,
+        "vae": frozen.vae,
         "scheduler": models.scheduler(),
     }
-    embeds = text_encoder(token_ids(tokenizer, [*_STRIP_PROMPTS, ""]).to(device()))[0]
+    ids = token_ids(frozen.tokenizer, [*_STRIP_PROMPTS, ""])
+    embeds = frozen.text_encoder(ids.to(device()))[0]
     count = len(_STRIP_PROMPTS)
     settings = {
         "prompt_embeds": embeds[:count],

@@ -1,10 +1,10 @@
-"""Stage 1: the autoencoder learns to keep the shapes of the world.
+"""Stage 1: the autoencoder learns to compress and rebuild frames of the world.
 
-It compresses space only. Compressing time as well needs far more training before a moving shape
-is more than a blob, and a frame of this world is small. So its convolutions look at one frame, the
-weights for earlier ones are zero, and training runs on single frames as on pictures. The loss
-counts the surroundings of the object more, else the plain background drowns it. At the end each
-latent channel is scaled to the same spread, inside the weights.
+It compresses space only. If it compressed time as well, it would need far more training before a
+moving shape is more than a blob, and frames of this world are small anyway. So its convolutions
+read one frame, their weights for earlier frames are zero, and training uses single frames. The
+loss gives pixels near the object more weight, because most pixels are plain background. At the
+end, the weights are changed so that all latent channels have the same spread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import math
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from demo_model import models, world
 from demo_model.cores import Cores, device, mixed_precision
-from demo_model.training_log import Budget, Log, learning_rate_factor, write_strips
+from demo_model.training_log import Budget, Course, Log, learning_rate_factor, write_strips
 
 _LEARNING_RATE = 2e-3
 _BATCH = 16
@@ -35,7 +34,11 @@ _SAVE_SECONDS = 60.0
 
 
 def to_pixels(clips: list[NDArray[np.uint8]]) -> Tensor:
-    """Clips of (frames, height, width, 3), 0 to 255, as (batch, 3, frames, height, width), ±1."""
+    """Convert clips, (frames, height, width, 3) from 0 to 255, to one tensor.
+
+    Returns:
+        Shape (batch, 3, frames, height, width), values from -1 to 1.
+    """
     return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
@@ -46,72 +49,73 @@ def to_frames(pixels: Tensor) -> list[NDArray[np.uint8]]:
 
 
 def psnr(first: Tensor, second: Tensor) -> float:
-    """Peak signal to noise in dB of two tensors of ±1 pixels."""
+    """Peak signal-to-noise ratio in dB of two tensors of pixels from -1 to 1."""
     return 10 * math.log10(4 / max(float(((first - second) ** 2).mean()), 1e-10))
 
 
 def train(log: Log, budget: Budget, *, seed: int, resume: bool) -> Any:
-    """Train, write checkpoints, and return the autoencoder with its latents scaled."""
+    """Train the autoencoder and write checkpoints.
+
+    Args:
+        log: Where to write the log and the checkpoints.
+        budget: How long to train, earlier runs included.
+        seed: For the first weights and all random choices.
+        resume: Whether to go on from the last checkpoint.
+
+    Returns:
+        The trained autoencoder on the CPU, with scaled latents.
+    """
     torch.manual_seed(seed)
     rng = random.Random(seed)
     vae = models.vae().to(device())
     _forget_earlier_frames(vae)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=_LEARNING_RATE, betas=(0.9, 0.99))
-    step, seconds = 0, 0.0
     state = log.load() if resume else None
+    course = Course(
+        log, budget, report_steps=_REPORT_STEPS, save_seconds=_SAVE_SECONDS, state=state
+    )
     if state is not None:
         vae.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        step, seconds = state["step"], state["seconds"]
-        rng.seed(seed + step)
+        rng.seed(seed + course.step)
     cores = Cores()
     checks = [
         world.render(world.draw_scene(random.Random(1000 + i), held_out=False)) for i in range(8)
     ]
-    saved = last = time.monotonic()
-    mean_loss = 0.0
-    while (done := budget.done(step, seconds)) < 1:
+    course.start()
+    while (done := course.done()) < 1:
         pixels, weight = _batch(rng)
         for group in optimizer.param_groups:
-            group["lr"] = _LEARNING_RATE * learning_rate_factor(done, step, warmup_steps=50)
+            group["lr"] = _LEARNING_RATE * learning_rate_factor(done, course.step, warmup_steps=50)
         with cores.step(), single_frames(vae):
-            with mixed_precision():
-                posterior = vae.encode(pixels).latent_dist
-                rebuilt = vae.decode(posterior.sample()).sample
-            difference = rebuilt.float() - pixels
-            loss = ((difference.abs() + 2 * difference**2) * weight).mean()
-            total = loss + _KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
-            optimizer.zero_grad()
-            torch.autograd.backward(total)
-            nn.utils.clip_grad_norm_(vae.parameters(), 0.5)
-            optimizer.step()
-        step += 1
-        mean_loss += float(loss.detach()) / _REPORT_STEPS
-        now = time.monotonic()
-        seconds, last = seconds + now - last, now
-        if step % _REPORT_STEPS == 0:
-            log.write(step=step, loss=mean_loss, seconds=seconds)
-            mean_loss = 0.0
-        if now - saved > _SAVE_SECONDS or budget.done(step, seconds) >= 1:
-            log.save(_state(vae, optimizer, step, seconds))
-            log.draw_curve()
-            log.write(step=step, psnr=_check(vae, checks, log))
-            saved = time.monotonic()
+            loss = _step(vae, optimizer, pixels, weight)
+        course.advance(float(loss))
+        if course.must_save():
+            course.save(
+                {"model": vae.state_dict(), "optimizer": optimizer.state_dict()},
+                check=lambda: {"psnr": _check(vae, checks, log)},
+            )
     _scale_latents(vae, to_pixels(checks).to(device()))
     return vae.cpu().eval()
 
 
-def _state(vae: Any, optimizer: Any, step: int, seconds: float) -> dict[str, Any]:
-    return {
-        "model": vae.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
-        "seconds": seconds,
-    }
+def _step(vae: Any, optimizer: torch.optim.Optimizer, pixels: Tensor, weight: Tensor) -> Tensor:
+    """Train one step on the frames of one `_batch`. Returns the loss before the step."""
+    with mixed_precision():
+        posterior = vae.encode(pixels).latent_dist
+        rebuilt = vae.decode(posterior.sample()).sample
+    difference = rebuilt.float() - pixels
+    loss = ((difference.abs() + 2 * difference**2) * weight).mean()
+    total = loss + _KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+    optimizer.zero_grad()
+    torch.autograd.backward(total)
+    nn.utils.clip_grad_norm_(vae.parameters(), 0.5)
+    optimizer.step()
+    return loss.detach()
 
 
 def _forget_earlier_frames(vae: Any) -> None:
-    """Zero the weights for earlier frames, and let each residual block start as doing nothing."""
+    """Set the weights for earlier frames to zero, and let each residual block start as identity."""
     for module in vae.modules():
         if type(module).__name__ == "CogVideoXCausalConv3d" and module.time_kernel_size > 1:
             with torch.no_grad():
@@ -122,7 +126,10 @@ def _forget_earlier_frames(vae: Any) -> None:
 
 @contextmanager
 def single_frames(vae: Any) -> Iterator[None]:
-    """Compute single frames without the weights for earlier ones, which are zero: a third."""
+    """Skip the weights for earlier frames, which are zero, for input of single frames.
+
+    This takes a third of the computation.
+    """
     convolutions = [
         module for module in vae.modules() if type(module).__name__ == "CogVideoXCausalConv3d"
     ]
@@ -136,7 +143,7 @@ def single_frames(vae: Any) -> Iterator[None]:
 
 
 def _convolve_frame(module: Any, inputs: Tensor, conv_cache: None = None) -> tuple[Tensor, None]:
-    """What a CogVideoXCausalConv3d computes for `inputs` of one frame, (batch, channels, 1, …)."""
+    """Compute a CogVideoXCausalConv3d for single frames, (batch, channels, 1, height, width)."""
     output = nn.functional.conv2d(
         inputs[:, :, 0], module.conv.weight[:, :, -1], module.conv.bias, padding=module.height_pad
     )
@@ -144,12 +151,17 @@ def _convolve_frame(module: Any, inputs: Tensor, conv_cache: None = None) -> tup
 
 
 def _batch(rng: random.Random) -> tuple[Tensor, Tensor]:
-    """Frames as pixels of ±1, (batch, 3, 1, height, width), and the weight of each."""
+    """Draw single frames for one step.
+
+    Returns:
+        Pixels from -1 to 1, shape (batch, 3, 1, height, width), and the weight of each pixel in the
+        loss, shape (batch, 1, 1, height, width).
+    """
     frames, masks = [], []
     for _ in range(_BATCH):
         scene = world.draw_scene(rng, held_out=False)
         frame, mask = world.render_frame(scene, rng.randrange(world.FRAMES))
-        if rng.random() < 0.3:  # other colours than the palette's, as pictures from cameras have
+        if rng.random() < 0.3:  # other colours than those of the palette, as in photos
             scale = np.array([rng.uniform(0.75, 0.95) for _ in range(3)])
             frame = (rng.uniform(0, 12) + frame * scale).astype(np.uint8)
         frames.append(frame[None])
@@ -162,7 +174,7 @@ def _batch(rng: random.Random) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def _check(vae: Any, clips: list[NDArray[np.uint8]], log: Log) -> float:
-    """The PSNR over frames of `clips`, in dB. Writes a strip of the first ones."""
+    """Measure the PSNR over frames of `clips`, in dB, and write a strip of the first clips."""
     frames = [frame[None] for clip in clips for frame in clip[::4]]
     pixels = to_pixels(frames)
     with single_frames(vae):
@@ -180,14 +192,14 @@ def _check(vae: Any, clips: list[NDArray[np.uint8]], log: Log) -> float:
 
 @torch.inference_mode()
 def _scale_latents(vae: Any, pixels: Tensor) -> None:
-    """Give every latent channel a root mean square of 1, changing nothing in the result."""
+    """Give every latent channel a root mean square of 1, without changing what is decoded."""
     spread = vae.encode(pixels).latent_dist.mode().pow(2).mean((0, 2, 3, 4)).sqrt()  # (channels,)
     last = vae.encoder.conv_out.conv
     mean, log_variance = slice(0, models.LATENT_CHANNELS), slice(models.LATENT_CHANNELS, None)
     last.weight[mean] /= spread.view(-1, 1, 1, 1, 1)
     last.bias[mean] /= spread
     last.bias[log_variance] -= 2 * spread.log()
-    # Whatever reads the latents: the first convolution and the spatial norms of all blocks.
+    # Scale back where latents are read: in the first convolution and the spatial norms of blocks.
     vae.decoder.conv_in.conv.weight *= spread.view(1, -1, 1, 1, 1)
     for name, module in vae.decoder.named_modules():
         if name.endswith(("conv_y", "conv_b")):

@@ -1,11 +1,11 @@
-"""The world the demo model knows: one shape on a plain background, moving in one way.
+"""The world that the demo model is trained on: one shape moves on a plain background.
 
-A `Scene` says everything about a clip; `render` draws it and the caption functions describe it in
-varied plain English. The motion fixes the way: what moves right starts left and crosses most of the
-frame, so that a model has to learn one path for each motion and not the mean of many.
+A `Scene` describes a clip completely. `render` draws it, and the caption functions describe it in
+varied English. Each motion has a fixed path: an object that moves right starts on the left and
+crosses most of the frame. So the model learns one path per motion and not the mean of many.
 
-Combinations of shape, colour, background and motion are split by a hash: `is_held_out` ones, and
-the sentence patterns in `HELD_OUT_PATTERNS`, are never trained on.
+Combinations of shape, colour, background and motion are split by a hash. Those with `is_held_out`
+and the sentences in `HELD_OUT_PATTERNS` are never used in training.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "black": (20, 20, 20),
     "grey": (128, 128, 128),
 }
-"""Every colour of the world, as RGB from 0 to 255."""
+"""All colours of the world, RGB from 0 to 255."""
 
 SHAPES = ("circle", "square", "triangle", "star")
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "white")
@@ -48,7 +48,7 @@ DIRECTIONS: dict[str, tuple[int, int]] = {
     "down-right": (1, 1),
     "down-left": (-1, 1),
 }
-"""The motions that go somewhere, as (x, y); y points down."""
+"""The motions to another place, as directions (x, y). The y axis points down."""
 MOTIONS = (*DIRECTIONS, "still", "grow", "shrink", "rotate")
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -58,11 +58,11 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "size": SIZES,
     "motion": MOTIONS,
 }
-"""What a caption can say, and the values of each."""
+"""The attributes that a caption can mention, and their values."""
 
 _RADIUS = {"small": 10.0, "medium": 13.0, "large": 16.0}
-# The outer radius of each shape, so that all look equally large; for polygons the number of
-# corners and how far in the middle of a side lies, as a part of the outer radius.
+# For each polygon: the number of corners; its outer radius as a factor, so that all shapes look
+# equally large; the distance of the middle of a side from the centre, as a share of that radius.
 _POLYGONS = {
     "square": (4, 1.25, math.cos(math.pi / 4)),
     "triangle": (3, 1.40, math.cos(math.pi / 3)),
@@ -75,7 +75,7 @@ _HELD_OUT_PERCENT = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One clip: what is seen, and how it moves."""
+    """One clip: an object, its background and its motion."""
 
     shape: str
     colour: str
@@ -83,17 +83,17 @@ class Scene:
     size: str
     motion: str
     shift: tuple[float, float] = (0.0, 0.0)
-    """How far the path lies from its usual place, in pixels (x, y)."""
+    """How far the path is shifted from its usual place, in pixels (x, y)."""
 
 
 def is_held_out(scene: Scene) -> bool:
-    """Whether this combination is kept for evaluation. The size does not count."""
+    """Whether this combination is only used in evaluation. The size does not matter."""
     name = f"{scene.shape}/{scene.colour}/{scene.background}/{scene.motion}"
     return hashlib.sha256(name.encode()).digest()[0] % 100 < _HELD_OUT_PERCENT
 
 
 def combinations(*, held_out: bool) -> list[Scene]:
-    """All medium-sized scenes on either side of the split, in a fixed order."""
+    """All scenes of medium size on one side of the split, in a fixed order."""
     scenes = (
         Scene(shape=shape, colour=colour, background=background, size="medium", motion=motion)
         for shape, colour, background, motion in itertools.product(
@@ -105,7 +105,7 @@ def combinations(*, held_out: bool) -> list[Scene]:
 
 
 def draw_scene(rng: random.Random, *, held_out: bool) -> Scene:
-    """A random scene of one side of the split, of any size, its path a little shifted."""
+    """A random scene from one side of the split, of any size, with its path a little shifted."""
     while True:
         scene = Scene(
             shape=rng.choice(SHAPES),
@@ -116,13 +116,13 @@ def draw_scene(rng: random.Random, *, held_out: bool) -> Scene:
         )
         if scene.colour == scene.background or is_held_out(scene) != held_out:
             continue
-        if scene.shape == "circle" and scene.motion == "rotate":  # nobody could see it
+        if scene.shape == "circle" and scene.motion == "rotate":  # it would look the same as still
             continue
         return replace(scene, shift=(rng.uniform(-1, 1), rng.uniform(-1, 1)))
 
 
 def place(scene: Scene, frame: int) -> tuple[float, float, float, float]:
-    """Where the object is in `frame`: centre x and y and radius in pixels, turn in radians."""
+    """The object in `frame`: x, y of its centre and its radius in pixels, rotation in radians."""
     done = frame / (FRAMES - 1)
     radius = _RADIUS[scene.size]
     x, y, turn = (WIDTH - 1) / 2, (HEIGHT - 1) / 2, 0.0
@@ -143,7 +143,20 @@ def place(scene: Scene, frame: int) -> tuple[float, float, float, float]:
 def coverage(
     shape: str, x: float, y: float, radius: float, turn: float, *, height: int, width: int
 ) -> NDArray[np.float32]:
-    """How much of each pixel the shape covers, 0 to 1, shape (height, width)."""
+    """Draw a shape with smooth edges.
+
+    Args:
+        shape: One of `SHAPES`.
+        x: Horizontal position of its centre in pixels.
+        y: Vertical position of its centre in pixels.
+        radius: Its radius in pixels.
+        turn: Its rotation in radians.
+        height: Height of the picture in pixels.
+        width: Width of the picture in pixels.
+
+    Returns:
+        The share of each pixel that the shape covers, 0 to 1, shape (height, width).
+    """
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     right, down = columns - x, rows - y
     distance = np.hypot(right, down)
@@ -151,8 +164,8 @@ def coverage(
         outside = distance - radius
     else:
         corners, outer, side = _POLYGONS[shape]
-        # Fold the plane into the half sector between a corner and the middle of a side: the edge
-        # is there a straight line.
+        # Fold the plane into the half sector between a corner and the middle of a side. There, the
+        # edge is a straight line.
         half = math.pi / corners
         angle = np.arctan2(down, right) - _FIRST_CORNER[shape] - turn
         folded = np.abs((angle + half) % (2 * half) - half)
@@ -167,18 +180,18 @@ def coverage(
 
 
 def object_mask(scene: Scene, frame: int) -> NDArray[np.float32]:
-    """How much of each pixel of `frame` is the object, 0 to 1, shape (64, 96)."""
+    """The share of each pixel of `frame` that the object covers, 0 to 1, shape (64, 96)."""
     x, y, radius, turn = place(scene, frame)
     return coverage(scene.shape, x, y, radius, turn, height=HEIGHT, width=WIDTH)
 
 
 def render(scene: Scene, frames: int = FRAMES) -> NDArray[np.uint8]:
-    """The first `frames` frames of the clip, RGB, shape (frames, 64, 96, 3)."""
+    """Draw the first frames of a clip, RGB, shape (frames, 64, 96, 3)."""
     return np.stack([render_frame(scene, frame)[0] for frame in range(frames)])
 
 
 def render_frame(scene: Scene, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """One frame, RGB, shape (64, 96, 3), and its `object_mask`."""
+    """Draw one frame, RGB, shape (64, 96, 3). Also returns its `object_mask`."""
     ground = np.array(PALETTE[scene.background], dtype=np.float32)
     paint = np.array(PALETTE[scene.colour], dtype=np.float32)
     mask = object_mask(scene, frame)
@@ -220,7 +233,7 @@ _GROUNDS = (
     "{} wall",
     "simple {} scene",
 )
-# (it moves, moving), with {} where an adverb may stand
+# Pairs for "it moves" and "it is moving".
 _VERBS = (
     ("moves", "moving"),
     ("moves", "moving"),
@@ -356,8 +369,9 @@ _DECORATIONS = (
     "High quality.",
 )
 
-# {obj} a red circle, {bare} red circle, {bg} a blue background, {ground} blue background,
-# {moves}, {moving}. Capitals at the start of a sentence are set afterwards.
+# {obj} is "a red circle", {bare} "red circle", {noun} "circle", {bg} "a blue background", {ground}
+# "blue background", {bgcolour} "blue", {moves} "moves right", {moving} "moving right". `fill` puts
+# capitals at the start of sentences.
 PATTERNS = (
     "{obj} {moves} on {bg}",
     "{obj} {moves} on {bg}",
@@ -378,7 +392,7 @@ PATTERNS = (
     "the {bare} {moves} while the background stays {bgcolour}",
     "{moving} {bare} on {bg}",
 )
-"""Sentences that training uses."""
+"""Sentences for training."""
 
 HELD_OUT_PATTERNS = (
     "a video with {bg} where {obj} is {moving}",
@@ -388,7 +402,7 @@ HELD_OUT_PATTERNS = (
     "a clip of {bg} with {obj} {moving}",
     "over {bg} the {bare} {moves}",
 )
-"""Sentences that only evaluation uses."""
+"""Sentences for evaluation only."""
 
 IMAGE_PATTERNS = (
     "it {moves}",
@@ -398,7 +412,7 @@ IMAGE_PATTERNS = (
     "the {noun} is {moving}",
     "the shape {moves}",
 )
-"""Sentences for a picture that say only the motion."""
+"""Sentences to go with an image. They only describe the motion."""
 
 HELD_OUT_IMAGE_PATTERNS = ("the object in the picture {moves}", "a {noun} {moving}")
 
@@ -410,34 +424,37 @@ PARTIAL_PATTERNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("{ground}", ("background",)),
     ("something {moves} on {bg}", ("background", "motion")),
 )
-"""Sentences that leave something open, and what they say."""
+"""Sentences that leave something open, and the attributes that they mention."""
 
 
 def caption(
     rng: random.Random, scene: Scene, *, held_out: bool = False, plain: bool = False
 ) -> str:
-    """One English description of all of `scene`.
+    """A sentence that describes all of `scene`.
 
-    `held_out` takes a sentence that training never uses; `plain` keeps to the main words, without
-    synonyms, adverbs and decoration.
+    Args:
+        rng: For the choice of sentence and words.
+        scene: What to describe.
+        held_out: Use a sentence that training never uses.
+        plain: Use only the main words: no synonyms, adverbs and decoration.
     """
     return fill(rng, scene, rng.choice(HELD_OUT_PATTERNS if held_out else PATTERNS), plain=plain)
 
 
 def motion_caption(rng: random.Random, scene: Scene, *, held_out: bool = False) -> str:
-    """A description that says only how the object of a picture moves, and perhaps its shape."""
+    """A sentence that only describes the motion of the object, and sometimes its shape."""
     pattern = rng.choice(HELD_OUT_IMAGE_PATTERNS if held_out else IMAGE_PATTERNS)
     return fill(rng, scene, pattern, plain=False)
 
 
 def partial_caption(rng: random.Random, scene: Scene) -> tuple[str, tuple[str, ...]]:
-    """A description that leaves something open, and the attributes that it does tell."""
+    """A sentence that leaves something open, and the attributes that it mentions."""
     pattern, told = rng.choice(PARTIAL_PATTERNS)
     return fill(rng, scene, pattern, plain=False), told
 
 
 def with_typo(rng: random.Random, text: str) -> str:
-    """`text` with one letter of a longer word swapped, dropped, doubled or replaced."""
+    """`text` with one typo: a letter that is swapped, missing, doubled or wrong."""
     words = text.split(" ")
     places = [index for index, word in enumerate(words) if len(word) > 3 and word.isalpha()]
     if not places:
@@ -457,7 +474,7 @@ def with_typo(rng: random.Random, text: str) -> str:
 
 
 def vocabulary() -> list[str]:
-    """Every word that a caption can have, in lower case, sorted."""
+    """All words that captions can contain, in lower case, sorted."""
     texts = [*PATTERNS, *HELD_OUT_PATTERNS, *IMAGE_PATTERNS, *HELD_OUT_IMAGE_PATTERNS]
     texts += [pattern for pattern, _ in PARTIAL_PATTERNS]
     texts += [*_GROUNDS, *_ADVERBS, *_DECORATIONS, *PALETTE]
@@ -475,7 +492,7 @@ def vocabulary() -> list[str]:
 
 
 def fill(rng: random.Random, scene: Scene, pattern: str, *, plain: bool) -> str:
-    """`pattern` with the words of `scene`; `plain` takes the first word for everything."""
+    """Fill the words for `scene` into `pattern`. With `plain`, use the first choice of each."""
 
     def pick(words: tuple[str, ...]) -> str:
         return words[0] if plain else rng.choice(words)
