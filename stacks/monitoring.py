@@ -8,6 +8,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from functions.log import Event
+
 
 def watch_dead_letters(scope: Construct, dead_letters: sqs.Queue, alarms: sns.Topic) -> None:
     """Create the alarm for messages that could not be handled."""
@@ -55,7 +57,7 @@ def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
         alarm_description="Jobs wait for quota: see docs/operations.md.",
         metric=cloudwatch.Metric(
             namespace="reeldrop",
-            metric_name="no-capacity",
+            metric_name=Event.NO_CAPACITY.value,
             dimensions_map={"service": "reeldrop"},
             period=cdk.Duration.minutes(15),
             statistic="Sum",
