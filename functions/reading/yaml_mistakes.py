@@ -24,7 +24,7 @@ _BLOCK_BEGINS = re.compile(r"(?P<indent>\s*)[^\s#].*[|>][-+0-9]*\s*(?:\s#.*)?")
 _FIELD_LINE = re.compile(r"(?P<indent>\s*)(?P<name>[A-Za-z_]\w*)\s*:(?P<value>[ \t].*|)", re.DOTALL)
 
 _QUOTING = "QUOTING"
-"""Stands in the hint of a rule for the corrected line, which mostly has its value in quotes."""
+"""Placeholder in the hint of a rule. It is replaced by the corrected line, mostly with quotes."""
 _ESCAPE_HINT = "Write two backslashes instead of one, or put the text in single quotes."
 # A pattern for PyYAML's message, what is wrong in plain words, and the hint. {} is replaced by the
 # group of the pattern.
