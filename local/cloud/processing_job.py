@@ -228,9 +228,9 @@ class ProcessingJob:
     # Inputs
 
     def _download(self, item: Input) -> None:
-        uri, place = item.s3_input.s3_uri, self._path(item.s3_input.local_path)
+        uri, folder = item.s3_input.s3_uri, self._path(item.s3_input.local_path)
         bucket, prefix = _split(uri)
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         below = f"{prefix.rstrip('/')}/" if prefix else ""
         found = False
         for key in self._keys(bucket, prefix):
@@ -245,7 +245,7 @@ class ProcessingJob:
                 continue  # the S3 console creates such an object for an empty folder
             if ".." in relative.split("/"):
                 raise InputMissing(f"The key {key} leads outside of {item.s3_input.local_path}.")
-            target = place / relative
+            target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             self._host.s3.download_file(bucket, key, str(target))
         if not found:

@@ -155,17 +155,21 @@ class JobRequest(_Part):
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         names = [item.input_name for item in self.processing_inputs]
-        places = [item.s3_input.local_path for item in self.processing_inputs]
+        local_paths = [item.s3_input.local_path for item in self.processing_inputs]
         outputs = [item.output_name for item in self.processing_output_config.outputs]
-        for what, values in (("InputName", names), ("LocalPath", places), ("OutputName", outputs)):
+        for what, values in (
+            ("InputName", names),
+            ("LocalPath", local_paths),
+            ("OutputName", outputs),
+        ):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must be unique within a processing job.")
-        for place in [
-            *places,
+        for local_path in [
+            *local_paths,
             *(item.s3_output.local_path for item in self.processing_output_config.outputs),
         ]:
-            if not place.startswith("/opt/ml/processing/") or ".." in place.split("/"):
-                raise ValueError(f"LocalPath must be below /opt/ml/processing: {place}")
+            if not local_path.startswith("/opt/ml/processing/") or ".." in local_path.split("/"):
+                raise ValueError(f"LocalPath must be below /opt/ml/processing: {local_path}")
         return self
 
 

@@ -36,7 +36,7 @@ _FIRST_STATUS_SECONDS = 30
 
 
 class DemoFailed(Exception):
-    """The demo could not be run, or got no answer. The message says which."""
+    """The demo could not be run, or the drop got no answer. The message has the reason."""
 
 
 def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
@@ -52,7 +52,7 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
         0 if the job succeeded or was only planned, 1 if it was refused or failed.
 
     Raises:
-        DemoFailed: the spec does not exist, is not a spec, or got no answer.
+        DemoFailed: the file does not exist or is not a job spec, or the drop got no answer.
         CloudFailed: the embedded cloud did not start or did not stop.
         DeployFailed: a stack could not be deployed.
         SynthesisFailed: the stacks could not be synthesised.
@@ -69,7 +69,7 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
         with EmbeddedCloud(state) as cloud:
             with console.status("Deploying the stacks"):
                 folder = open_drop_folder(home, cloud)
-            console.print(f"The embedded cloud runs at {folder.endpoint}", highlight=False)
+            console.print(f"The embedded cloud answers at {folder.endpoint}", highlight=False)
             return _run(spec, out, cloud, folder, console)
     finally:
         if state.exists():

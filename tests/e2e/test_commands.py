@@ -221,7 +221,7 @@ def videos(outputs: dict[str, str]) -> dict[str, str]:
 
 
 def drop_with_aws_cli(spec: Path, outputs: dict[str, str]) -> None:
-    """Drop a spec as the text of `make up` says."""
+    """Drop a spec with the commands that `make up` shows."""
     aws = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", outputs["Endpoint"], "s3"]
     environment = {
         "PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "me",

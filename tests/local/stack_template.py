@@ -14,7 +14,7 @@ def template(name: str, code: dict[str, str]) -> dict[str, Any]:
 
     Args:
         name: the name of the bucket and of the resources that need a name.
-        code: where the function's zip file is, as CloudFormation wants it.
+        code: where the function's zip file is, in CloudFormation's format.
     """
     return {
         "Resources": {

@@ -107,7 +107,7 @@ class Deployed:
         )
         return now
 
-    def seen(self, name: str, time_: str = "1") -> dict[str, Any] | None:
+    def item(self, name: str, time_: str = "1") -> dict[str, Any] | None:
         item: dict[str, Any] | None = (
             self.cloud.client("dynamodb")
             .get_item(
@@ -133,7 +133,7 @@ def deployed(cloud: EmbeddedCloud, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_a_drop_reaches_the_function_and_every_target(deployed: Deployed, eventually: Any) -> None:
     deployed.drop("first")
-    item = eventually(lambda: deployed.seen("first"))
+    item = eventually(lambda: deployed.item("first"))
     environment = json.loads(item["environment"]["S"])
     # boto3 in the function finds the cloud through these variables.
     assert environment["AWS_ENDPOINT_URL"] == deployed.cloud.endpoint
@@ -145,11 +145,11 @@ def test_a_drop_reaches_the_function_and_every_target(deployed: Deployed, eventu
 
 def test_a_warm_drop_takes_well_under_a_second(deployed: Deployed, eventually: Any) -> None:
     deployed.drop("warm-0")
-    eventually(lambda: deployed.seen("warm-0"))
+    eventually(lambda: deployed.item("warm-0"))
     waits = []
     for number in range(1, 6):
         started = deployed.drop(f"warm-{number}")
-        item = eventually(lambda number=number: deployed.seen(f"warm-{number}"))
+        item = eventually(lambda number=number: deployed.item(f"warm-{number}"))
         waits.append(float(item["at"]["N"]) - started)
     print("drop to function, s:", [round(wait, 3) for wait in waits])
     assert sorted(waits)[2] < 1
@@ -160,7 +160,7 @@ def test_a_partial_failure_ends_in_the_dead_letter_queue(
 ) -> None:
     deployed.drop("poison")
     deployed.drop("good")
-    eventually(lambda: deployed.seen("good"))
+    eventually(lambda: deployed.item("good"))
     sqs = deployed.cloud.client("sqs")
     keys: set[str] = set()
 
@@ -171,19 +171,19 @@ def test_a_partial_failure_ends_in_the_dead_letter_queue(
         return "jobs/poison.yaml" in keys
 
     eventually(dead, seconds=25)
-    assert deployed.seen("poison", "2")
+    assert deployed.item("poison", "2")
     assert keys == {"jobs/poison.yaml"}
-    assert not deployed.seen("good", "2")
+    assert not deployed.item("good", "2")
 
 
 def test_a_mapping_respects_its_maximum_concurrency(deployed: Deployed, eventually: Any) -> None:
     names = [f"slow-{number}" for number in range(4)]
     for name in names:
         deployed.drop(name)
-    eventually(lambda: all(deployed.seen(name, "end") for name in names))
+    eventually(lambda: all(deployed.item(name, "end") for name in names))
     times = []
     for name in names:
-        start, end = deployed.seen(name), deployed.seen(name, "end")
+        start, end = deployed.item(name), deployed.item(name, "end")
         assert start and end
         times += [(float(start["at"]["N"]), 1), (float(end["at"]["N"]), -1)]
     running, most = 0, 0
