@@ -65,15 +65,17 @@ class Person:
 
     def final(self, path: str, seconds: float = 120) -> Status:
         """Wait until the job has ended, and return its status."""
-        return eventually(
+        status: Status = eventually(
             lambda: (s := self.status(path)) and s.state.terminal and s, seconds, self.cloud
         )
+        return status
 
     def waiting(self, path: str) -> Status:
         """Wait until the job waits for a reference, and return its status."""
-        return eventually(
+        status: Status = eventually(
             lambda: (s := self.status(path)) and s.state == State.WAITING and s, 120, self.cloud
         )
+        return status
 
     def sidecar(self, path: str) -> Sidecar:
         return Sidecar.from_json(self.read(f"videos/{path}.json"))
@@ -86,13 +88,15 @@ class Person:
                 BytesParser(policy=policy.default).parsebytes(file.read_bytes())
                 for file in (self.cloud.state / "outbox").glob("*.eml")
             ]
-            return [m for m in mails if m["X-Path"] == path]  # type: ignore[misc]
+            return [mail for mail in mails if mail["X-Path"] == path]
 
-        (mail,) = eventually(found, 60, self.cloud)
+        mails: list[EmailMessage] = eventually(found, 60, self.cloud)
+        (mail,) = mails
         return mail
 
 
 def eventually(ask: Callable[[], Any], seconds: float, cloud: EmbeddedCloud) -> Any:
+    """Call until the result is true, and return it. Fail after a deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"not within {seconds} s\n{cloud.log_tail()}"

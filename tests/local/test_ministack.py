@@ -231,7 +231,8 @@ def test_a_condition_is_checked_and_a_query_sees_the_update(
     with pytest.raises(ClientError) as error:
         claim()
     assert error.value.response["Error"]["Code"] == "ConditionalCheckFailedException"
-    assert error.value.response["Item"]["state"] == {"S": "running"}
+    response: Any = error.value.response
+    assert response["Item"]["state"] == {"S": "running"}
     rows = dynamodb.query(
         TableName=table,
         KeyConditionExpression="pk = :p AND begins_with(sk, :s)",

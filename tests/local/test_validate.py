@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from local.__main__ import main
 from tests.fakes import PNG
 
 
-def answer(capsys: pytest.CaptureFixture[str], *files: Path) -> tuple[int, list[dict[str, object]]]:
+def answer(capsys: pytest.CaptureFixture[str], *files: Path) -> tuple[int, list[dict[str, Any]]]:
     status = main(["validate", "--json", *map(str, files)])
     return status, json.loads(capsys.readouterr().out)
 
@@ -28,8 +29,8 @@ def test_a_good_spec_with_its_videos(tmp_path: Path, capsys: pytest.CaptureFixtu
     good = write(tmp_path, "bee.yaml", "prompt: a cat #1\nseed: 3\nvariations: 2\n")
     status, (verdict,) = answer(capsys, good)
     assert status == 0 and verdict["ok"] and verdict["errors"] == []
-    assert [task["seed"] for task in verdict["tasks"]] == [3, 4]  # type: ignore[attr-defined]
-    assert [warning["code"] for warning in verdict["warnings"]] == ["comment-cut"]  # type: ignore[attr-defined]
+    assert [task["seed"] for task in verdict["tasks"]] == [3, 4]
+    assert [warning["code"] for warning in verdict["warnings"]] == ["comment-cut"]
 
 
 def test_one_bad_file_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +38,7 @@ def test_one_bad_file_of_several(tmp_path: Path, capsys: pytest.CaptureFixture[s
     bad = write(tmp_path, "bad.yaml", "prompt: x\nsteps: 3\n")
     status, (first, second) = answer(capsys, good, bad)
     assert status == 1 and first["ok"] and not second["ok"]
-    (error,) = second["errors"]  # type: ignore[misc]
+    (error,) = second["errors"]
     assert (error["code"], error["line"], error["column"]) == ("field-unknown", 2, 1)
     assert "num_inference_steps" in error["hint"]
 
@@ -49,17 +50,17 @@ def test_defaults_and_references_beside_a_spec_are_used(
     write(tmp_path, "jobs/logo.png", PNG)
     spec = write(tmp_path, "jobs/a/bee.yaml", "prompt: x\n")
     status, (verdict,) = answer(capsys, spec)
-    (task,) = verdict["tasks"]  # type: ignore[misc]
+    (task,) = verdict["tasks"]
     assert status == 0 and (task["fps"], task["image"]) == (11, "/logo.png")
     (tmp_path / "jobs" / "logo.png").unlink()
     _, (verdict,) = answer(capsys, spec)
-    assert [w["code"] for w in verdict["warnings"]] == ["reference-missing"]  # type: ignore[attr-defined]
+    assert [w["code"] for w in verdict["warnings"]] == ["reference-missing"]
     write(tmp_path, "jobs/logo.png", b"I am a text")
     status, (verdict,) = answer(capsys, spec)
-    assert status == 1 and verdict["errors"][0]["code"] == "reference-kind"  # type: ignore[index]
+    assert status == 1 and verdict["errors"][0]["code"] == "reference-kind"
     write(tmp_path, "jobs/_defaults.yaml", "fsp: 11\n")
     _, (verdict,) = answer(capsys, spec)
-    assert verdict["errors"][0]["file"] == "jobs/_defaults.yaml"  # type: ignore[index]
+    assert verdict["errors"][0]["file"] == "jobs/_defaults.yaml"
 
 
 @pytest.mark.parametrize("name", ["nothing.yaml", "bee.docx", "bee.png"])
@@ -70,7 +71,7 @@ def test_files_that_are_not_specs(
     if not name.startswith("nothing"):
         file.write_bytes(PNG)
     status, (verdict,) = answer(capsys, file)
-    assert status == 1 and verdict["errors"][0]["code"] == "key-suffix"  # type: ignore[index]
+    assert status == 1 and verdict["errors"][0]["code"] == "key-suffix"
 
 
 def test_the_output_for_people(tmp_path: Path) -> None:
