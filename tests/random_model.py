@@ -1,8 +1,9 @@
-"""`python -m tests.random_model OUT_DIR`: small models with random weights, made offline.
+"""`python -m tests.random_model OUT_DIR`: make small models with random weights, offline.
 
-For tests of the worker: of any size, made and run in seconds on a CPU. The folders have diffusers'
-layout and CogVideoX's real classes, so everything around the model (loading, prompts, steps,
-decoding, files, failures) is the real thing. Their picture is noise.
+They are for tests of the worker: they can make videos of any size, and both making and running them
+takes seconds on a CPU. The folders have diffusers' layout and the real classes of CogVideoX, so
+everything around the model (loading, prompts, steps, decoding, files, failures) is real. Only their
+videos are noise.
 
     OUT_DIR/demo        text to video, and video to video
     OUT_DIR/demo-i2v    image to video
@@ -20,18 +21,18 @@ from contract.catalogue import MODELS, Mode
 from contract.errors import Failure
 from processing import weights
 
-# Count up when anything below changes what is written.
-VERSION = 1
+# Increase this when a change below changes the written files.
+VERSION = 2
 SEED = 20240814
 
 _CARD_FILE = "README.md"
 _LATENT_CHANNELS = 4
 _TEXT_WIDTH = 64
-# Random weights decode to nearly flat grey. This makes the noise visible.
+# Random weights decode to almost plain grey. This factor makes the noise visible.
 _CONTRAST = 3.0
 
-# Words that prompts for videos have, so that a usual prompt stays within 64 tokens. Everything
-# else is spelled in letters.
+# Words of typical prompts for videos, so that a typical prompt has less than 64 tokens. All other
+# words are spelled in letters.
 _WORD_LIST = """
 a an the and or of in on at to into from with without over under near through across along around
 behind between above below is are its it his her their one two three many some all no not as by for
@@ -60,9 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write(folder: Path) -> None:
-    """Write the two model folders below `folder`; those that are there and current stay.
+    """Write the two model folders below `folder`. Folders that are current stay as they are.
 
-    The same version of this file and of the libraries writes the same bytes.
+    The same version of this file and of the libraries always writes the same bytes.
     """
     for mode in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
         target = folder / MODELS["demo"].weights[mode].folder
@@ -79,7 +80,7 @@ def _is_current(folder: Path, mode: Mode) -> bool:
 
 
 def _write_model(folder: Path, mode: Mode) -> None:
-    # Heavy, and not needed when the folders are current.
+    # Imported only here, because it takes seconds and is not needed if the folders are current.
     os.environ["HF_HUB_OFFLINE"] = "1"
     import diffusers
     import torch
@@ -97,12 +98,12 @@ def _write_model(folder: Path, mode: Mode) -> None:
             vae=_vae(),
             scheduler=_scheduler(),
         )
-    # Written aside and moved, so that an interrupted run leaves no half of a model.
+    # Written under another name and renamed, so that an interrupted run leaves no partial model.
     part = folder.parent / f".{folder.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     pipe.save_pretrained(part)
     for file in part.rglob("*.safetensors"):
-        # They come readable for their owner only, and a container may run as somebody else.
+        # Only their owner may read them so far, but a container may run as another user.
         file.chmod(0o644)
     (part / _CARD_FILE).write_text(_card(mode), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -112,8 +113,8 @@ def _write_model(folder: Path, mode: Mode) -> None:
 def _tokenizer() -> Any:
     from transformers import T5Tokenizer
 
-    # Unigram takes the segmentation with the largest sum of scores: a whole word beats its
-    # letters. "▁" stands for the space before a word; the order of the first three is T5's.
+    # Unigram chooses the segmentation with the largest sum of scores, so a whole word wins against
+    # its letters. "▁" is the space before a word. The first three tokens are in the order of T5.
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     words = [(f"▁{word}", -6.0) for word in dict.fromkeys(_WORD_LIST.split()) if len(word) > 1]
     endings = [(ending, -6.0) for ending in _ENDINGS if len(ending) > 1]
@@ -140,7 +141,7 @@ def _text_encoder(vocab_size: int) -> Any:
 def _transformer(mode: Mode) -> Any:
     from diffusers import CogVideoXTransformer3DModel
 
-    # The latents of the image go in beside those of the video.
+    # The latents of the image are further channels beside those of the video.
     inputs = 2 if mode == Mode.IMAGE_TO_VIDEO else 1
     return CogVideoXTransformer3DModel(
         num_attention_heads=2,
@@ -154,7 +155,7 @@ def _transformer(mode: Mode) -> Any:
         sample_width=12,
         sample_frames=17,
         max_text_seq_length=MODELS["demo"].prompt_tokens,
-        # Rotary positions are computed for each size; learned ones would fix it.
+        # Rotary positions work for all sizes, learned ones only for one.
         use_rotary_positional_embeddings=True,
         use_learned_positional_embeddings=False,
     ).eval()
@@ -165,14 +166,14 @@ def _vae() -> Any:
     from diffusers import AutoencoderKLCogVideoX
 
     vae = AutoencoderKLCogVideoX(
-        # Four blocks make a spatial compression of 8, which the pipelines' arithmetic expects.
+        # Four blocks give a spatial compression of 8, which the pipelines expect.
         block_out_channels=(8, 8, 8, 16),
         latent_channels=_LATENT_CHANNELS,
         layers_per_block=1,
         norm_num_groups=4,
         temporal_compression_ratio=4,
-        # Only tiling reads these: a tile is half as high and wide. diffusers' tiles overlap by a
-        # sixth and a fifth, and fit together only where 6 and 5 divide their size in latents.
+        # Only tiling uses these: a tile is half as high and wide. diffusers' tiles overlap by a
+        # sixth and a fifth, so they only fit together if 6 and 5 divide their size in latents.
         sample_height=96,
         sample_width=80,
     ).eval()
@@ -184,7 +185,7 @@ def _vae() -> Any:
 def _scheduler() -> Any:
     from diffusers import CogVideoXDDIMScheduler
 
-    # Those of CogVideoX-2b: v-prediction with zero terminal SNR.
+    # As for CogVideoX-2b: v-prediction with zero terminal SNR.
     return CogVideoXDDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -205,12 +206,11 @@ library_name: diffusers
 pipeline_tag: {mode}
 ---
 
-# reeldrop demo model, {mode}
+# reeldrop test model, {mode}
 
 Random weights (seed {SEED}, version {VERSION}), written by `python -m tests.random_model`.
-Nobody trained this model, and its videos are noise. It is a stand-in: it has the classes and the
-layout of CogVideoX, so that the whole way from a dropped file to a finished video can run within
-seconds on a CPU, until a small trained model takes its place.
+This model was not trained, and its videos are noise. It has the classes and the layout of
+CogVideoX, so that tests can render videos of any size within seconds on a CPU.
 """
 
 

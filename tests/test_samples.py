@@ -1,4 +1,4 @@
-"""Every sample is a drop that works: valid by the published schema, taken in, and answered.
+"""Every sample works: it is valid by the published schema and by `validate`, and is accepted.
 
 tests/e2e renders them.
 """
@@ -24,7 +24,7 @@ FILES = {
     if file.is_file() and file.name != "job.schema.json"
 }
 SPECS = [key for key in FILES if s3_keys.kind_of(key) == s3_keys.Kind.SPEC]
-# Where one is not rendered, and how many videos one makes that makes several.
+# The samples that are not rendered, and the number of videos of those that make more than one.
 STATES = {"plan-first": State.PLANNED, "read-it-first": State.PLANNED}
 COUNTS = {"four-seeds": 4, "compare": 4, "plan-first": 3}
 
@@ -34,7 +34,7 @@ def test_there_are_enough_to_start_from() -> None:
 
 
 @pytest.mark.parametrize("key", SPECS)
-def test_a_sample_is_taken_in(key: str) -> None:
+def test_a_sample_is_accepted(key: str) -> None:
     world = World()
     for other, file in FILES.items():
         if s3_keys.kind_of(other) in {s3_keys.Kind.DEFAULTS, s3_keys.Kind.REFERENCE}:
@@ -46,7 +46,7 @@ def test_a_sample_is_taken_in(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in FILES if key.endswith((".yaml", ".json"))])
-def test_a_sample_obeys_the_published_schema(key: str) -> None:
+def test_a_sample_is_valid_by_the_published_schema(key: str) -> None:
     values = yaml.safe_load(FILES[key].read_text())
     schema = json.loads((SAMPLES / "job.schema.json").read_text())
     if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
@@ -55,7 +55,7 @@ def test_a_sample_obeys_the_published_schema(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", SPECS)
-def test_validate_says_that_a_sample_is_good(key: str) -> None:
+def test_validate_finds_nothing_wrong_with_a_sample(key: str) -> None:
     (verdict,) = validate([FILES[key]], default_model="demo")
     assert verdict.ok and not verdict.warnings, verdict
 

@@ -1,4 +1,4 @@
-"""What is measured from pixels is right on true clips."""
+"""Measuring clips: on true clips of the world, the result is correct."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The weights in the repository: what the evaluation scored, small enough, and they work."""
+"""The weights in the repository: they work, are small, and are those of the evaluation."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def test_the_card_shows_the_figures_of_the_evaluation() -> None:
 
 
 def test_the_evaluation_runs(models: Path, tmp_path: Path) -> None:
-    """Too few videos to say anything of the model, but all of the program."""
+    """Runs the whole program, with too few videos to judge the model."""
     options = ["--models", str(models), "--out", str(tmp_path), "--count", "1", "--steps", "2"]
     assert evaluate.main(options) == 0
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A reduced training shows all three losses falling, and ends in a model the worker accepts."""
+"""A reduced training: all three losses fall, and the worker accepts the model."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from contract.catalogue import Mode
 from demo_model import install, models, train, train_transformer
 from processing import weights
 
-# Where each loss must be after the reduced training; they start at about 2, 8 and 1.9.
+# Upper bounds for the losses after the reduced training. They start at about 2, 8 and 1.9.
 BELOW = {"vae": 1.0, "text": 5.0, "transformer": 1.75}
 
 

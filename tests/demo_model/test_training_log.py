@@ -1,8 +1,9 @@
-"""Budgets, rates and checkpoints."""
+"""Budgets, learning rates, checkpoints and loss curves."""
 
+import json
 from pathlib import Path
 
-from demo_model.training_log import Budget, Log, learning_rate_factor
+from demo_model.training_log import Budget, Course, Log, learning_rate_factor
 
 
 def test_whichever_budget_ends_first_counts() -> None:
@@ -33,3 +34,21 @@ def test_a_curve_needs_two_points(tmp_path: Path) -> None:
     log.write(step=2, loss=1.0)
     log.draw_curve()
     assert (tmp_path / "stage.png").is_file()
+
+
+def test_a_course_logs_mean_losses_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    log = Log(tmp_path, "stage")
+    options = {"report_steps": 2, "save_seconds": 1e9}
+    course = Course(log, Budget(steps=4), state=None, **options)
+    for loss in (3.0, 1.0, 5.0):
+        course.advance(loss)
+    assert not course.must_save()
+    course.advance(7.0)
+    assert course.must_save()
+    course.save({"model": 1}, check=lambda: {"psnr": 9.0})
+    lines = [json.loads(line) for line in (tmp_path / "stage.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines[:2]] == [2.0, 6.0]
+    assert lines[2] == {"step": 4, "psnr": 9.0}
+    resumed = Course(log, Budget(steps=8), state=log.load(), **options)
+    assert (resumed.step, resumed.seconds) == (4, course.seconds)
+    assert resumed.done() == 0.5

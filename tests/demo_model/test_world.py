@@ -1,4 +1,4 @@
-"""The generated world: the same seed makes the same clips, and the split holds."""
+"""The generated world: it only depends on the seed, and the split is kept."""
 
 import random
 import re
@@ -29,7 +29,7 @@ def test_no_combination_is_on_both_sides() -> None:
     kept = set(world.combinations(held_out=True))
     assert not trained & kept
     assert 0.10 < len(kept) / len(trained | kept) < 0.20
-    # Whatever is asked for in evaluation was seen in training, in other company.
+    # Each single value of the evaluation is also in the training, in other combinations.
     for attribute, values in world.ATTRIBUTES.items():
         if attribute != "size":
             assert {getattr(scene, attribute) for scene in trained} == set(values)
@@ -98,7 +98,7 @@ def test_the_catalogue_knows_a_prompt_about_the_world_from_others() -> None:
         "a red car",
         "the circle of life",
         "walking",
-        "a circle moves right",  # in no colour: the notice asks for one
+        "a circle moves right",  # has no colour, and the notice asks for one
         "犬が走る",
         "42",
     ):
@@ -109,7 +109,7 @@ def test_the_catalogue_knows_a_prompt_about_the_world_from_others() -> None:
 
 
 def test_the_language_models_stand_in_adds_no_word_of_the_world() -> None:
-    """Else every prompt that it has answered would seem to be about it."""
+    """Otherwise every prompt that it has rewritten would seem to be about the world."""
     about = MODELS["demo"].world
     assert about is not None
     said = set(re.findall(r"[a-z]+", ADDED_SENTENCE.lower()))

@@ -1,4 +1,4 @@
-"""A small random model, made once, and manifests around it."""
+"""A small random model, made once per session, and manifests for it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from tests import random_model
 
 
 class Jobs:
-    """Makes roots with a manifest, renders them and reads what came out."""
+    """Makes worker roots with a manifest, renders them and reads the results."""
 
     def __init__(self, folder: Path, models: Path) -> None:
         self._folder = folder
@@ -54,7 +54,7 @@ class Jobs:
         )
 
     def root(self, *tasks: ManifestTask, attempt_id: str = "attempt-1") -> Layout:
-        """A new root with these tasks, their model and an empty folder of references."""
+        """A new root with a manifest of these tasks, their model and an empty references folder."""
         self._count += 1
         layout = Layout(self._folder / f"root-{self._count}")
         layout.references.mkdir(parents=True)
@@ -90,7 +90,7 @@ class Jobs:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that holds demo/ and demo-i2v/. Nobody may write into it."""
+    """The folder with demo/ and demo-i2v/. Tests must not write into it."""
     folder = tmp_path_factory.mktemp("models")
     random_model.write(folder)
     return folder

@@ -1,4 +1,4 @@
-"""Reference videos: which frames are taken of them, what becomes of those, what is refused."""
+"""Reference videos: which frames are taken, how they are converted, and what is refused."""
 
 import gc
 import os
@@ -16,11 +16,11 @@ from contract.errors import Code, TaskFailed
 from processing import clip, video
 from processing.clip import Clip, load_clip
 
-ONE = 1 << 16  # of a display matrix
+ONE = 1 << 16  # the number 1 in a display matrix
 
 
 def greys(count: int, *, height: int = 64, width: int = 96) -> np.ndarray:
-    """Frames whose brightness is 4 times their number."""
+    """Grey frames. The brightness of each is 4 times its number."""
     levels = 4 * np.arange(count, dtype=np.uint8)
     return np.broadcast_to(levels[:, None, None, None], (count, height, width, 3))
 
@@ -35,7 +35,7 @@ def write(
     pixel_aspect: Fraction | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
-    """An MP4 with what ours do not have. `times` are in ticks of 1 / fps seconds."""
+    """Write an MP4 with features that our own do not have. `times` are in units of 1 / fps."""
     with av.open(str(path), "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "5"})
         stream.height, stream.width = frames.shape[1:3]
@@ -63,7 +63,7 @@ def load(path: Path, num_frames: int = 9, **changes: Any) -> Clip:
 
 
 def numbers(loaded: Clip) -> list[int]:
-    """Which frames of `greys` they are."""
+    """The numbers of the frames of `greys` that were loaded."""
     return [round(float(frame.mean()) / 4) for frame in loaded.frames]
 
 
@@ -116,7 +116,7 @@ def test_frames_without_a_steady_rate_are_taken_by_time(tmp_path):
 
 
 def test_time_begins_with_the_first_picture(tmp_path):
-    # Half a second late, as a video beside sound that began earlier.
+    # Half a second late, as in a file whose sound begins earlier.
     write(tmp_path / "bee.mp4", greys(9), times=range(4, 13))
 
     loaded = load(tmp_path / "bee.mp4")
@@ -126,7 +126,7 @@ def test_time_begins_with_the_first_picture(tmp_path):
 
 
 def test_times_that_a_file_has_rounded_are_in_time(tmp_path):
-    # Thirds of a second in milliseconds: 0.333, 0.667, 1.000.
+    # Thirds of a second, rounded to milliseconds: 0.333, 0.667, 1.000.
     times = [round(1000 * index / 3) for index in range(6)]
     write(tmp_path / "bee.mp4", greys(6), fps=1000, times=times)
 
@@ -157,7 +157,7 @@ def test_one_frame_may_be_missing_without_a_word(tmp_path, frames, notices):
 def test_no_more_is_decoded_than_is_needed(tmp_path, monkeypatch):
     write(tmp_path / "bee.mp4", greys(60), fps=24)
 
-    # The ninth frame is number 24, and number 25 says that 24 was on the screen.
+    # The ninth frame is number 24. Number 25 is decoded to know until when number 24 is shown.
     monkeypatch.setattr(clip, "MAX_FRAMES", 26)
     load(tmp_path / "bee.mp4")
 
@@ -180,7 +180,8 @@ def test_only_what_is_taken_is_turned_into_pictures(tmp_path, monkeypatch):
 
 
 def test_what_is_not_needed_any_more_is_not_kept(tmp_path):
-    # In 4K a frame has 12 MB. The garbage collector counts objects, not bytes: it comes too late.
+    # A frame in 4K takes 12 MB. The garbage collector counts objects and not bytes, so it would run
+    # too late.
     write(tmp_path / "bee.mp4", greys(60), matrix=[0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30])
     gc.collect()
     gc.disable()
@@ -241,7 +242,7 @@ def test_every_display_matrix_ends_upright(tmp_path, swapped, right, down):
     stored[:32, :48] = (250, 30, 30)
     stored[:32, 48:] = (30, 250, 30)
     stored[32:, :48] = (30, 30, 250)
-    # (x, y) goes to (x, y) * matrix: computed here pixel by pixel.
+    # (x, y) belongs at (x, y) * matrix. This computes it pixel by pixel.
     a, b, c, d = (0, right, down, 0) if swapped else (right, 0, 0, down)
     height, width = (96, 64) if swapped else (64, 96)
     expected = np.zeros((height, width, 3), np.uint8)
@@ -249,7 +250,7 @@ def test_every_display_matrix_ends_upright(tmp_path, swapped, right, down):
         for x in range(96):
             expected[(b * x + d * y) % height, (a * x + c * y) % width] = stored[y, x]
     if -1 in (right, down):
-        # -1 * 0 is 0 and not the last row or column.
+        # -1 * 0 is 0, but it should be the last row or column.
         expected = np.roll(
             expected, [-1 if -1 in (b, d) else 0, -1 if -1 in (a, c) else 0], axis=(0, 1)
         )
@@ -262,7 +263,7 @@ def test_every_display_matrix_ends_upright(tmp_path, swapped, right, down):
 
 
 def test_pixels_that_are_not_square_are_stretched(tmp_path):
-    # Widescreen on a DVD: 720 x 576 pixels of 64:45 are 1024 x 576.
+    # As on a widescreen DVD: 720 x 576 pixels with the aspect ratio 64:45 show 1024 x 576.
     y, x = np.mgrid[0:144, 0:180]
     circle = ((((y - 72) * 1.0) ** 2 + ((x - 90) * 64 / 45) ** 2) < 50**2)[..., None] * 255
     frames = np.stack([np.repeat(circle, 3, axis=2).astype(np.uint8)] * 3)
@@ -277,7 +278,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path):
 
 @pytest.mark.parametrize(("height", "expected"), [(720, (214, 101, 41)), (480, (204, 94, 44))])
 def test_colours_without_a_tag_are_those_of_their_size(tmp_path, height, expected):
-    """The same samples (Y 120, Cb 90, Cr 180) in BT.709, for HD, and in BT.601."""
+    """The samples Y 120, Cb 90, Cr 180 are read as BT.709 in HD and as BT.601 below it."""
     planes = np.full((height * 3 // 2, 640), 120, np.uint8)
     planes[height : height + height // 4] = 90
     planes[height + height // 4 :] = 180
@@ -301,7 +302,7 @@ def test_crop_fills_and_pad_keeps_the_whole_picture(tmp_path):
     padded = load(tmp_path / "tall.mp4", 2, fit="pad").frames[1].astype(int)
 
     assert np.abs(cropped - 200).max() < 12
-    # A third as wide as it is high, in the middle: 21 of 96 columns.
+    # The picture is a third as wide as high: 21 of 96 columns, in the middle.
     assert padded[:, :36].max() < 12
     assert padded[:, -36:].max() < 12
     assert padded[32, 48].min() > 180
@@ -340,7 +341,7 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.mp4\n#EXT-X-END
 def test_a_playlist_is_refused_and_what_it_names_is_not_opened(tmp_path, text):
     secret = write(tmp_path / "secret.mp4", greys(9))
     (tmp_path / "bee.mp4").write_text(text)
-    # In the past, so that also a file system that is lazy about it notes the next reading.
+    # In the past, because some file systems only update old access times.
     os.utime(secret, (1_000_000_000, 1_500_000_000))
 
     message = refused(tmp_path / "bee.mp4")
@@ -350,7 +351,7 @@ def test_a_playlist_is_refused_and_what_it_names_is_not_opened(tmp_path, text):
 
 
 def test_a_reader_that_guesses_would_follow_a_playlist(tmp_path):
-    """Why the format is not guessed: otherwise the test above would prove nothing."""
+    """Shows that the test above would fail if ffmpeg guessed the format."""
     write(tmp_path / "secret.mp4", greys(9))
     (tmp_path / "bee.mp4").write_text(FFCONCAT)
 
@@ -394,7 +395,7 @@ def test_a_video_without_a_picture_is_refused(tmp_path):
         cover = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")
         container.mux(stream.encode(cover))
         container.mux(stream.encode(None))
-    # Its header names a video stream, which has no frame.
+    # The header has a video stream, but the stream has no frames.
     write(tmp_path / "none.mp4", greys(9), options={"movflags": "frag_keyframe+empty_moov"})
     data = (tmp_path / "none.mp4").read_bytes()
     (tmp_path / "none.mp4").write_bytes(data[: data.index(b"moof") - 4])
@@ -411,7 +412,7 @@ def test_a_cut_file_is_used_as_far_as_it_goes(tmp_path):
     pictures = whole.index(b"mdat") + 4
     complete = load(tmp_path / "bee.mp4", 17).frames
 
-    # Before the first frame: in the header, and in the frame.
+    # Cut in the header and in the first frame.
     for end in (100, pictures - 50, pictures + 900):
         (tmp_path / "bee.mp4").write_bytes(whole[:end])
         refused(tmp_path / "bee.mp4")
@@ -423,7 +424,7 @@ def test_a_cut_file_is_used_as_far_as_it_goes(tmp_path):
 
         same = sum(np.array_equal(*pair) for pair in zip(loaded.frames, complete, strict=True))
         assert share * 17 - 4 <= same <= share * 17 + 1
-        # The half of a frame at its end is not among them.
+        # The incomplete frame at the end is not used.
         assert all(np.array_equal(frame, complete[same - 1]) for frame in loaded.frames[same:])
         assert [notice.code for notice in loaded.notices] == ["reference-short"]
 

@@ -1,4 +1,4 @@
-"""What the worker does when things go wrong: alone where possible, with a name always."""
+"""Failures of the worker: they only affect their own task if possible, and always have a code."""
 
 import errno
 import json
@@ -27,7 +27,7 @@ def message(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own_model(jobs):
-    """A function that gives a root a copy of its model, to be damaged."""
+    """A function that gives a root its own copy of the model, which a test can damage."""
 
     def copy(layout) -> Path:
         original = layout.model.resolve()
@@ -205,7 +205,7 @@ def test_a_video_that_is_not_what_was_asked_for_is_not_published(jobs, message, 
 
 
 def test_a_model_that_makes_other_frames_fails(jobs, message):
-    # 13 frames are not of CogVideoX's 8k + 1: the decoder makes 16.
+    # 13 is not 8k + 1, which CogVideoX needs. Its decoder makes 16 frames.
     layout = jobs.root(jobs.task("drifts", num_frames=13), jobs.task("bee"))
 
     assert run(layout, message) == 0

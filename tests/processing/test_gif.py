@@ -1,4 +1,4 @@
-"""GIF: the same pictures for the same time, for ever, in a file that a page can carry."""
+"""GIF: it shows the same frames for the same time, repeats for ever, and is small."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def moving(count: int, *, height: int = 64, width: int = 96) -> np.ndarray:
 
 
 def read(path: Path) -> tuple[np.ndarray, list[int], int | None]:
-    """Frames, what each one lasts in milliseconds, and how often it loops."""
+    """The frames, the duration of each in milliseconds, and how often the GIF repeats."""
     frames, durations = [], []
     with Image.open(path, formats=["GIF"]) as image:
         for index in range(image.n_frames):
@@ -36,7 +36,7 @@ def write(path: Path, frames: np.ndarray, fps: int) -> Path:
 
 
 def blurred(frames: np.ndarray) -> np.ndarray:
-    """As an eye sees them: without the dots of the dithering."""
+    """The frames without the dots of dithering, as from a distance."""
     blur = ImageFilter.BoxBlur(2)
     return np.stack([np.asarray(Image.fromarray(frame).filter(blur)) for frame in frames]).astype(
         float
@@ -50,7 +50,7 @@ def test_it_shows_the_same_frames_in_nearly_the_same_colours(tmp_path):
 
     assert shown.shape == frames.shape
     assert np.abs(blurred(shown) - blurred(frames)).mean() < 3
-    # Frame by frame: none is late.
+    # Each frame is shown in its place.
     for index, frame in enumerate(shown.astype(int)):
         distances = np.abs(frames - frame).mean(axis=(1, 2, 3))
         assert int(np.argmin(distances)) == index

@@ -1,4 +1,4 @@
-"""Reference images: what is accepted, what becomes of it, what is refused."""
+"""Reference images: what is accepted, how it is converted, and what is refused."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ def refused(path: Path) -> str:
 
 
 def test_the_middle_is_cut_out_and_nothing_is_distorted(tmp_path):
-    # A circle of 200 pixels in the middle of a wide picture.
+    # A circle of 200 pixels in the middle of a wide image.
     y, x = np.mgrid[0:240, 0:800]
     circle = (((y - 120) ** 2 + (x - 400) ** 2) < 100**2).astype(np.uint8) * 255
     Image.fromarray(circle).save(tmp_path / "circle.png")
@@ -145,7 +145,7 @@ def test_cut_and_empty_and_absent_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize("side", [7_100, 10_000, 60_000])
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, side):
-    # Only a header: whoever tried to decode it would report a cut file instead.
+    # Only a header. Decoding it would report an incomplete file instead.
     header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     (tmp_path / "bomb.png").write_bytes(
         b"\x89PNG\r\n\x1a\n"

@@ -1,4 +1,4 @@
-"""Our splitting of the pipelines into parts changes nothing in the video."""
+"""The pipelines, which we run in parts, make the same frames as in one piece."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from processing import loading, pipelines, weights
 
 
 def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:
-    """The same video as diffusers' documentation would make it."""
+    """Make the video in one piece, as in the documentation of diffusers."""
     import diffusers
     import torch
 
@@ -46,7 +46,7 @@ def picture() -> Image.Image:
 def test_frames_are_those_of_plain_diffusers(jobs, models, tmp_path, picture, mode, patch_size_t):
     folder = models / MODELS["demo"].weights[mode].folder
     if patch_size_t is not None:
-        # CogVideoX 1.5 patches time as well, and pads: 17 frames are 5 latent ones, then 6.
+        # CogVideoX 1.5 has patches in time as well: 17 frames are 5 latent frames, padded to 6.
         folder = with_temporal_patches(folder, tmp_path / "patched")
     image = picture if mode == Mode.IMAGE_TO_VIDEO else None
     parameters = jobs.task(
@@ -82,12 +82,12 @@ def test_frames_of_video_to_video_are_those_of_plain_diffusers(
     inputs = {"video": clip, "strength": strength}
     plain = plain_diffusers(models / "demo", Mode.VIDEO_TO_VIDEO, parameters, inputs)
     assert np.array_equal(frames, plain)
-    # What is left out at the start is not counted.
+    # Steps that are left out at the start do not count.
     assert reported == [(step + 1, steps) for step in range(steps)]
 
 
 def in_parts(folder, mode, parameters, reference) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """The same video as the worker makes it, and the steps that were reported."""
+    """Make the video as the worker does. Also returns the steps that were reported."""
     steps = []
     pipeline = loading.load(
         model=MODELS["demo"], mode=mode, folder=folder, texts=pipelines.texts_of(parameters)
@@ -121,7 +121,7 @@ def test_every_model_of_the_catalogue_names_classes_that_exist():
 
 
 def test_a_scheduler_of_another_class_reads_the_same_folder(jobs, models):
-    # The 5b models come with a DDIM configuration and run with the DPM scheduler.
+    # The folders of the 5b models have a DDIM configuration, but we use the DPM scheduler.
     model = MODELS["demo"].model_copy(
         update={"scheduler": "CogVideoXDPMScheduler", "use_dynamic_cfg": True}
     )

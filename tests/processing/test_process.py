@@ -1,4 +1,4 @@
-"""The worker as a process: what it imports, and that it needs nothing of AWS."""
+"""The worker as a process: it needs no AWS library and imports torch only to render."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 
-# As if these packages were not installed. (Where boto3 is, accelerate imports it by itself.)
+# Runs the worker as if these packages were not installed. (accelerate imports boto3 if it can.)
 WITHOUT_AWS = """
 import importlib.machinery, runpy, sys
 
@@ -49,7 +49,7 @@ def test_it_renders_where_no_aws_library_is(jobs, tmp_path):
 
     assert done.returncode == 0, done.stderr
     jobs.success(layout)
-    # Stdout is for events only, and stderr for errors only.
+    # Stdout is only for events, and stderr only for errors.
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()][-1] == "task-succeeded"
     assert done.stderr == ""
 

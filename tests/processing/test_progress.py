@@ -1,4 +1,4 @@
-"""What is expected to be left of a task, and how often it is told."""
+"""How the time that is left is estimated, and how often it is reported."""
 
 import json
 

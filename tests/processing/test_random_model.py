@@ -1,4 +1,4 @@
-"""The stand-in model: small, the same each time, written once, and honest about what it is."""
+"""The random model for tests: small, the same each time, and written only once."""
 
 from contract.catalogue import Mode
 from processing import weights

@@ -1,4 +1,4 @@
-"""From a manifest to files: what the worker promises about tasks that succeed."""
+"""From a manifest to files: tasks that succeed."""
 
 import hashlib
 import json
@@ -127,7 +127,7 @@ def test_an_image_shapes_the_video_and_stands_upright(jobs):
     upright.save(layout.references / "upright.png")
     stored = upright.transpose(Image.Transpose.ROTATE_90)
     stored.save(layout.references / "sideways.jpg", quality=100, subsampling=0)
-    # The same bytes, with the EXIF orientation that says how to turn them back.
+    # The same pixels, with the EXIF orientation that turns them back.
     exif = Image.Exif()
     exif[0x0112] = 6
     stored.save(layout.references / "turned.jpg", quality=100, subsampling=0, exif=exif)

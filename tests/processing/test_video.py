@@ -1,4 +1,4 @@
-"""MP4: written as players want it, read back honestly."""
+"""MP4: written so that all players can show it, and read back with all damage noticed."""
 
 import io
 
@@ -53,7 +53,7 @@ def test_it_says_its_colours_and_means_what_it_says(path, frames):
         tags = (stream.colorspace, stream.color_primaries, stream.color_trc, stream.color_range)
         planes = np.stack([frame.to_ndarray() for frame in container.decode(video=0)])
     assert tags == (1, 1, 1, 1)  # BT.709, limited range
-    # The planes themselves, because a player's way back to RGB has errors of its own.
+    # Compares the planes, because converting them back to RGB has errors of its own.
     red, green, blue = np.moveaxis(frames.astype(float), -1, 0)
     luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     expected = [
@@ -104,7 +104,7 @@ def test_damage_that_a_player_would_conceal_is_found(tmp_path):
     video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path, tags={})
     whole = path.read_bytes()
     concealed = found = 0
-    # Within the pictures, behind x264's own note at the start of the data.
+    # Within the pictures, after the note that x264 writes at the start of the data.
     for at in range(whole.index(b"mdat") + 1000, len(whole) - 100, len(whole) // 30):
         path.write_bytes(whole[:at] + random.bytes(30) + whole[at + 30 :])
         try:
@@ -117,7 +117,7 @@ def test_damage_that_a_player_would_conceal_is_found(tmp_path):
         except TaskFailed:
             found += 1
 
-    # Not all of it can be seen: some bytes are as good as others.
+    # Some damage cannot be found, because the changed bytes are valid as well.
     assert concealed > 20
     assert found > concealed / 4
 

@@ -1,4 +1,4 @@
-"""A video from a video: what the worker makes of a reference, and of one that is no good."""
+"""Video to video: with a usable reference, and with one that cannot be used."""
 
 import json
 
@@ -15,7 +15,7 @@ from tests.processing.test_render import decoded
 
 
 def reference(layout: Layout, name: str = "bee.mp4", count: int = 17) -> np.ndarray:
-    """A red square that moves right on blue, as a video beside the manifest."""
+    """Write a reference video: a red square that moves right on blue."""
     frames = np.zeros((count, 64, 96, 3), np.uint8)
     frames[...] = (30, 60, 200)
     for index, frame in enumerate(frames):
@@ -33,7 +33,7 @@ def codes(result: Rendered) -> list[str]:
 
 
 def test_a_low_strength_stays_nearer_to_the_reference_than_a_high_one(jobs, tmp_path, monkeypatch):
-    # A random model's pictures are noise, so this is for the trained one.
+    # This needs the trained model, because the videos of the random one are noise.
     install.write(tmp_path / "trained")
     monkeypatch.setattr(jobs, "_models", tmp_path / "trained")
     strengths = {"low": 0.2, "high": 1.0}

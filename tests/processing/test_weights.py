@@ -1,4 +1,4 @@
-"""The fingerprint of a model folder, and the check of what must be in it."""
+"""The fingerprint of a model folder, and the check that it is complete."""
 
 import json
 import shutil
