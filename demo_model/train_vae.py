@@ -105,7 +105,7 @@ def _step(vae: Any, optimizer: torch.optim.Optimizer, pixels: Tensor, weight: Te
         posterior = vae.encode(pixels).latent_dist
         rebuilt = vae.decode(posterior.sample()).sample
     difference = rebuilt.float() - pixels
-    loss = ((difference.abs() + 2 * difference**2) * weight).mean()
+    loss: Tensor = ((difference.abs() + 2 * difference**2) * weight).mean()
     total = loss + _KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
     optimizer.zero_grad()
     torch.autograd.backward(total)
