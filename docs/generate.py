@@ -1,6 +1,7 @@
 """Writes what the documents say of fields, models and codes from the code itself: `make docs`.
 
     docs/guide.md              the parts between `<!-- name:begin ... -->` and `<!-- name:end -->`
+    docs/operations.md         the same: the events that the functions log
     docs/performance.md        the same, from bench/results/
     samples/job.schema.json    JSON Schema of a spec, for editors
 
@@ -17,6 +18,7 @@ from typing import Any
 
 from contract.catalogue import MODELS, Model, Preset
 from contract.errors import MEANINGS
+from functions.log import Event
 from functions.spec.fields import FolderDefaults, JobSpec
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +52,13 @@ def _documents() -> Iterable[tuple[Path, str]]:
         pattern = rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)"
         text = re.sub(pattern, lambda m, part=part: m[1] + part + m[2], text, flags=re.S)  # type: ignore[misc]
     yield guide, text
+    operations = _ROOT / "docs" / "operations.md"
+    pattern = r"(<!-- events:begin[^>]*-->\n).*?(<!-- events:end -->)"
+    events = _events()
+    yield (
+        operations,
+        re.sub(pattern, lambda m: m[1] + events + m[2], operations.read_text(), flags=re.S),
+    )
     performance = _ROOT / "docs" / "performance.md"
     pattern = r"(<!-- batching:begin[^>]*-->\n).*?(<!-- batching:end -->)"
     table = _batching()
@@ -178,6 +187,13 @@ def _sizes(model: Model) -> Iterable[str]:
 
 def _codes() -> str:
     return _table(("code", "meaning"), ((f"`{c}`", meaning) for c, meaning in MEANINGS.items()))
+
+
+def _events() -> str:
+    return _table(
+        ("event", "metric", "meaning"),
+        ((f"`{event.value}`", "yes" if event.counted else "", event.meaning) for event in Event),
+    )
 
 
 def _batching() -> str:

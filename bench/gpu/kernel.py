@@ -56,7 +56,7 @@ def _weigh(scores, v, acc, total, offset, scale, BOUNDED: tl.constexpr):
 
 
 @triton.jit
-def _attend(
+def _attend(  # noqa: PLR0913 - a kernel's arguments cannot be bundled
     q_tiles, k_tiles, v_tiles, out, longest_key, length, heads, scale,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BOUNDED: tl.constexpr,
     STAGES: tl.constexpr,

@@ -1,7 +1,7 @@
-"""The `Reader` port: starts a process for each piece, gives it the bytes, takes its answer.
+"""The reader: starts a process for each file, sends it the bytes, and reads its answer.
 
-The process has nothing of ours: no credentials, no environment, no open file, and little memory
-and time. When it dies, is slow or answers nonsense, that is the fault of what it read.
+The process gets no credentials, no environment, no open file, and little memory and time. If it
+crashes, takes too long or answers nonsense, the file that it read is refused.
 """
 
 import json
@@ -23,7 +23,7 @@ from functions.reading.limits import LIMITS, MAX_ANSWER_BYTES
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Clip, Picture
 
-# Not -m: the process must find what we find, wherever Lambda or a test has put it.
+# -c instead of -m, because the process must use our sys.path, wherever Lambda or a test put it.
 _PROGRAM = (
     "import sys; call, *sys.path = sys.argv[1:]; "
     "from functions.reading.child import main; main(call)"
@@ -34,7 +34,7 @@ _CHUNK = 1024 * 1024
 
 
 class Usage(NamedTuple):
-    """What a process used. Linux counts into its memory what ours had when it was started."""
+    """What a process used. Linux includes the memory that ours had when it started the process."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -43,7 +43,7 @@ class Usage(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a process is asked: a call, what it reads, and what that is called."""
+    """What a process is asked: a call, the bytes to read, and their name."""
 
     call: str
     name: str

@@ -1,4 +1,4 @@
-"""AWS's error codes, translated into our exceptions; the clients' time limits."""
+"""Translates AWS's error codes into our exceptions, and sets the clients' time limits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from contract.errors import Transient
 from functions.ports import Missing
 
-# Client-side retries with jitter; what is left after them is for the queue to repeat. All tries of
-# one call fit into the shortest function's 60 seconds, or it would die before it can say so.
+# The client retries with jitter. After that the queue repeats the message. All tries of one call
+# fit into the 60 s of the shortest function, so it can still report the error.
 CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10
 )
@@ -35,16 +35,18 @@ _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
 
 
 def code_of(error: ClientError) -> str:
+    """The error code that AWS answered with."""
     return error.response.get("Error", {}).get("Code", "")
 
 
 def message_of(error: ClientError) -> str:
+    """The message that AWS answered with."""
     return error.response.get("Error", {}).get("Message", "")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn the errors that mean 'again later' and 'not there' into ours; pass on the others."""
+    """Translate the errors that mean 'try again later' and 'not there'. Others pass through."""
     try:
         yield
     except ClientError as error:

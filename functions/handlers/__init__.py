@@ -1,1 +1,1 @@
-"""Entry points of the functions: parse, call one use case, report."""
+"""Entry points of the functions: parse the event, call one stage, report."""

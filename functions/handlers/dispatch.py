@@ -1,4 +1,4 @@
-"""A wake-up, through its queue: start what can be started. One dispatch serves a whole batch."""
+"""Entry point for wake-ups from their queue: start what can be started, once for a whole batch."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""The events we listen to, as EventBridge patterns, and their parsed forms.
+"""The events that start the functions, as EventBridge patterns, and their parsed forms.
 
-Array entries in a pattern are ORed, so a prefix and a suffix cannot be combined: patterns select
-by prefix or wildcard, and the code decides by `keys.kind_of`.
+The entries of an array in a pattern are alternatives, so a prefix and a suffix cannot be combined.
+Patterns select by prefix or wildcard, and the code decides with `s3_keys.kind_of`.
 """
 
 from typing import Any, Literal
@@ -40,7 +40,7 @@ def results(work_bucket: str) -> dict[str, Any]:
 
 
 def endings(job_prefix: str) -> dict[str, Any]:
-    """Pattern: a processing job of ours has ended, in whatever way."""
+    """Pattern: a processing job of this deployment has ended, in any way."""
     return {
         "source": ["aws.sagemaker"],
         "detail-type": [PROCESSING_CHANGED],
@@ -52,7 +52,7 @@ def endings(job_prefix: str) -> dict[str, Any]:
 
 
 class _Event(BaseModel):
-    """Events are AWS's: fields that we do not read may come and go."""
+    """AWS defines the events, so fields that are not read here may come and go."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 

@@ -1,4 +1,4 @@
-"""Files a worker wrote, and processing jobs that ended, through their queue."""
+"""Entry point for files that a worker wrote and processing jobs that ended, from their queue."""
 
 from typing import Annotated, Any
 

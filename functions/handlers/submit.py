@@ -1,4 +1,4 @@
-"""A drop that came or went, through its queue: take it in, or cancel it."""
+"""Entry point for drops that came or were deleted, from their queue: accept or cancel them."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""The schedule: do whatever an event should have done and did not."""
+"""Entry point for the schedule: do whatever an event should have done and did not."""
 
 from typing import Any
 

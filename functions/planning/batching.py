@@ -1,22 +1,21 @@
-"""Plans processing jobs: which of the tasks that wait go together, how many jobs, on what. Pure.
+"""Plans processing jobs: which waiting tasks go together, and into how many jobs. Pure.
 
 The rules, in the order in which they bind:
 
-1. A job has tasks of one model, mode and size class. It has no more of them than are allowed, and
-   no more than are expected to end within a part (`FILL`) of its longest run.
-2. Priority comes first; among equal priority folders take turns, the one served longest ago first;
-   within a folder the oldest comes first. Tasks of a lower priority travel along only while every
-   task of a higher one has its job, too.
-3. The limits of a folder's day hold back what is over them.
-4. What waits is dealt out to as many jobs as there are free instances, in that order, each task to
-   the job that has least to do: so they end together. Instances that come free before all that is
-   rendered are left their share. But a job is opened only when it is worth its
-   start-up: it renders for at least `WORTH` times as long as it takes to start, or is as full as it
-   may be. One
-   is always opened for a kind of task of which none is running, so a first drop starts at once; and
-   after `PATIENCE` of waiting, or for a high priority, beside others too.
+1. A job has tasks of one model, mode and size class. It has at most `max_tasks` of them, and no
+   more than are expected to end within a part (`FILL`) of its longest run.
+2. Priority comes first. Among equal priorities folders take turns, and the one served longest ago
+   is first. Within a folder the oldest task is first. Tasks of a lower priority join a job only
+   while every task of a higher priority has a job, too.
+3. Tasks over their folder's daily limit are held back.
+4. The waiting tasks are shared out, in that order, to as many jobs as there are free instances.
+   Each task goes to the job that has least to do, so the jobs end together. Instances that will be
+   free before everything is rendered are left their share. A job is opened only when it is worth
+   its start-up: it renders for at least `WORTH` times as long as it takes to start, or it is full.
+   One job is always opened for a kind of task that is not running, so a first drop starts at once.
+   One is also opened for a task that has waited for `PATIENCE`, or that has high priority.
 
-Manifests grow with the backlog by rule 4 alone: everything that waits, shared out.
+Manifests grow with the backlog because of rule 4 alone.
 """
 
 import math
@@ -34,21 +33,21 @@ FILL = 0.8
 """Part of a job's longest run that its tasks are expected to take: an estimate may be wrong by a
 quarter before the last of them are cut off and tried again."""
 WORTH = 4.0
-"""Start-ups' worth of rendering that a job must have: docs/performance.md compares others."""
+"""How many times its start-up a job must render. docs/performance.md compares other values."""
 PATIENCE = timedelta(minutes=5)
-"""How long a task waits for company beside a running job of its kind."""
+"""How long a task waits for others to share a job with, while a job of its kind runs."""
 Kind = tuple[str, Mode, int]
 """Model, mode and size class: tasks of one kind may share a job."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a plan is made from."""
+    """Everything that a plan is made from."""
 
     line: Sequence[QueueEntry]
-    """Tasks that wait: of each priority and folder the oldest ones."""
+    """Waiting tasks: the oldest ones of each priority and folder."""
     running: Collection[Kind]
-    """Kinds of which an attempt is open."""
+    """Kinds of task that have an open attempt."""
     free: int
     """How many jobs may be opened."""
     busy_until: Sequence[datetime]
@@ -56,9 +55,9 @@ class Situation:
     served: Sequence[str]
     """Folders in the order of their last turn, the latest last."""
     limits: DayLimits
-    """Of every folder's day; a folder may have smaller ones."""
+    """Daily limits of every folder. A folder may have smaller ones."""
     usages: Mapping[str, Usage]
-    """What was started today, by folder, for those that have limits."""
+    """What was started today, for each folder that has limits."""
     max_tasks: int
     max_runtime_seconds: float
     now: datetime
@@ -118,7 +117,11 @@ def _rank(entry: QueueEntry) -> int:
 
 
 def in_order(line: Iterable[QueueEntry], served: Sequence[str]) -> list[QueueEntry]:
-    """By priority; then folders in turn; then by age."""
+    """The queue in the order of rule 2.
+
+    Args:
+        served: folders in the order of their last turn, the latest last.
+    """
     turn = {folder: number for number, folder in enumerate(served)}
     folders: defaultdict[tuple[int, str], list[QueueEntry]] = defaultdict(list)
     for entry in sorted(line, key=lambda e: (e.queued_at, e.task_id)):
@@ -170,7 +173,7 @@ def _deal(
         or situation.now - oldest >= PATIENCE
         or any(entry.priority == "high" for entry in entries)
     )
-    # Instances that come free before the free ones could have rendered it all get their share too.
+    # Instances that will be free before the free ones could have rendered everything get a share.
     horizon = situation.now + timedelta(seconds=startup + rendering / free)
     soon = sum(end <= horizon for end in situation.busy_until)
     wanted = min(free + soon, max(worth, 1 if at_once else 0))

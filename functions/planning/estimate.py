@@ -1,16 +1,17 @@
 """How long a video takes and what it costs, before it is made.
 
-Until finished jobs have shown how long things take, these figures of November 2026 stand for it:
+Until finished processing jobs have shown how long things take, these figures of November 2026 are
+used:
 
 - Rendering at a model's own size, frames and steps on one H100 takes 45 s (2b), 90 s (5b) and 550 s
-  (1.5-5B), as the model cards say. Other machines: our arithmetic from peak rates, not measured.
-- From the creation of a processing job to the running worker 300 s pass (an image of 17 to 20 GB
-  is pulled in 4 to 6 minutes), and loading about 20 GB of weights takes 60 s more.
+  (1.5-5B), according to the model cards. Other instances: computed from peak rates, not measured.
+- From the creation of a processing job to the running worker it takes 300 s, because an image of 17
+  to 20 GB is pulled in 4 to 6 minutes. Loading about 20 GB of weights takes 60 s more.
 - Prices are AWS's on-demand ones per hour of processing in us-east-1.
 
 Everything else is learned from processing jobs that ended, as moving averages. The work of a task
-is taken to grow with its pixels, frames and steps; attention grows faster than that, so an estimate
-for another size than those that were learned from is rough.
+is assumed to grow with its pixels, frames and steps. Attention grows faster than that, so an
+estimate is rough for a size that nothing was learned from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,8 +42,8 @@ USD_PER_HOUR: Mapping[str, float] = {
     "ml.g6.xlarge": 1.13,
     "ml.g5.4xlarge": 2.03,
 }
-"""Of those instance types whose price we know."""
-# The weight of a finished job against all before it; the first few count evenly.
+"""Prices of the instance types whose price is known."""
+# The weight of a finished job against all before it. The first few have equal weights.
 _NEWEST_WEIGHT = 0.2
 
 
@@ -51,16 +52,16 @@ class TaskEstimate:
     """What one video is expected to take and to cost."""
 
     startup_seconds: float
-    """From the opening of an attempt to its first video's beginning; shared by a whole job."""
+    """From the opening of an attempt to the start of its first video. All its videos share it."""
     render_seconds: float
     usd_low: float | None
-    """Sharing a full job. None: the price of the instance type is not known."""
+    """As one of a full processing job. None: the price of the instance type is not known."""
     usd_high: float | None
-    """Alone in a job."""
+    """Alone in a processing job."""
 
 
 def rate_of(learned: Learned, model: str, mode: Mode, instance_type: str) -> Rate:
-    """What was learned, or what is said above."""
+    """The rate that was learned, or the one assumed above."""
     for rate in learned.rates:
         if (rate.model, rate.mode, rate.instance_type) == (model, mode, instance_type):
             return rate
@@ -111,7 +112,11 @@ def of_task(
 
 
 def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]) -> Learned:
-    """`learned`, with the results of one more processing job; the first one is its first task's."""
+    """The learned rates after one more processing job.
+
+    Args:
+        samples: some of its results. The first one is that of its first task.
+    """
     first = samples[0]
     loading = first.seconds.loading
     until_first = (first.started_at - attempt.created_at).total_seconds()

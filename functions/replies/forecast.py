@@ -1,7 +1,7 @@
 """When a job will probably end, and what it will probably cost: for status, plans and mail.
 
-From what was learned of finished jobs (`estimate.py`), the leases that are held and the place in
-the queue. Every figure is an estimate; none decides anything.
+Forecasts follow from finished processing jobs (`planning/estimate.py`), the leases that are held
+and the place in the queue. They are only shown: no decision depends on them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from functions.table.ledger import QUEUE, NeedsLedgerAndClock
 from functions.table.rates import learned_rates
 from functions.table.records import HoldReason, Lease, QueueEntry, State, Task
 
-# Of the queue; beyond that, a place in it is not told.
+# Entries of the queue that are read. A place behind them is not shown.
 LOOKED_AT = 50
 
 
@@ -29,13 +29,13 @@ class Forecast(Document):
     """What is expected of a job."""
 
     queue_position: int | None = None
-    """Of its first queued video, from 1."""
+    """The place of its first queued video, counted from 1."""
     ends_at: datetime | None = None
     cost: Cost | None = None
 
 
 def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
-    """What is expected of a job's tasks that are not done, or are only planned."""
+    """What is expected of the tasks of a job that have not ended, or are only planned."""
     asked = [t for t in tasks if not t.state.terminal or t.state == State.PLANNED]
     if not asked:
         return Forecast()
@@ -84,7 +84,7 @@ def _is_held_today(ports: Needs, task: Task) -> bool:
 def _running_ends_at(
     ports: Needs, tasks: Sequence[Task], leases: Sequence[Lease]
 ) -> datetime | None:
-    """When the last of the running tasks ends: as its worker says, or before its lease does."""
+    """When the last running task ends: as its worker reports, or at the end of its lease."""
     ends = {lease.attempt_id: lease.ends_at for lease in leases}
     found = []
     for task in tasks:

@@ -24,12 +24,12 @@ class Timing(Document):
 
 
 class Sidecar(Document):
-    """videos/<path>.json: all there is to know about a video.
+    """videos/<path>.json: everything that is known about a video.
 
     `spec` is itself a valid spec: dropped again, it makes the same video.
     """
 
-    status_of: Literal["succeeded"] = "succeeded"
+    status: Literal["succeeded"] = "succeeded"
     job_id: str
     task_id: str
     attempt_id: str
@@ -51,7 +51,7 @@ class Sidecar(Document):
     gif_file: str | None
     quality: Quality
     cost_usd: float | None
-    """Of the seconds above without its share of the start-up; None: the price is not known."""
+    """Of the seconds above, without a share of the start-up. None: the price is not known."""
     warnings: tuple[Notice, ...]
 
 

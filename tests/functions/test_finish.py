@@ -52,7 +52,9 @@ def test_a_finished_task_is_published_while_its_job_still_runs(world: World, att
 
 def test_the_sidecar_can_be_dropped_again_for_the_same_video(world: World, attempt: str) -> None:
     world.render(attempt)
-    sidecar = Sidecar.from_json(world.files.read("output", "videos/a/bee.json"))
+    body = world.files.read("output", "videos/a/bee.json")
+    sidecar = Sidecar.from_json(body)
+    assert json.loads(body)["status"] == "succeeded"
     again = json.loads(world.files.read("output", "videos/a/bee.json"))["spec"]
     assert read(json.dumps(again), "jobs/again.json") == sidecar.spec == tasks(world)[0].spec
     assert not sidecar.spec.enhance, "the enhanced prompt is not enhanced again"

@@ -462,6 +462,15 @@ class Simulation(World):
         else:
             self.at(self.now_seconds + VISIBILITY_SECONDS, handler)
 
+    def _count_mails(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
+        """Note a mail that was sent, and one whose letter was removed."""
+        if what == "post.send":
+            job_id = str(args[2]["job_id"])
+            self.mails[job_id] += 1
+            handler.sent.add(job_id)
+        if what == "ledger.commit":
+            handler.sent -= {change.key.sort for change in args}
+
     def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
         """The ports, with a point before and after each call."""
         if handler.name == "world":
@@ -485,12 +494,7 @@ class Simulation(World):
                 if self.happens("throttle"):
                     raise Transient(f"{what} was throttled")
                 answer = call(*args, **kwargs)
-                if what == "post.send":
-                    job_id = str(args[2]["job_id"])
-                    self.mails[job_id] += 1
-                    handler.sent.add(job_id)
-                if what == "ledger.commit":
-                    handler.sent -= {change.key.sort for change in args}
+                self._count_mails(handler, what, args)
                 point(f"after {what}")
                 return answer
 

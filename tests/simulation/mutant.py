@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-SEEDS = 130
+SEEDS = 200
 KILLS = 250
 
 
