@@ -49,27 +49,21 @@ def _documents() -> Iterable[tuple[Path, str]]:
         ("models", _models()),
         ("codes", _codes()),
     ):
-        pattern = rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)"
-        text = re.sub(pattern, lambda m, part=part: m[1] + part + m[2], text, flags=re.S)  # type: ignore[misc]
+        text = _with_part(text, name, part)
     yield guide, text
     operations = _ROOT / "docs" / "operations.md"
-    pattern = r"(<!-- events:begin[^>]*-->\n).*?(<!-- events:end -->)"
-    events = _events()
-    yield (
-        operations,
-        re.sub(pattern, lambda m: m[1] + events + m[2], operations.read_text(), flags=re.S),
-    )
+    yield operations, _with_part(operations.read_text(), "events", _events())
     performance = _ROOT / "docs" / "performance.md"
-    pattern = r"(<!-- batching:begin[^>]*-->\n).*?(<!-- batching:end -->)"
-    table = _batching()
-    yield (
-        performance,
-        re.sub(pattern, lambda m: m[1] + table + m[2], performance.read_text(), flags=re.S),
-    )
+    yield performance, _with_part(performance.read_text(), "batching", _batching())
     schema = JobSpec.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "reeldrop job spec"
     yield _ROOT / "samples" / "job.schema.json", json.dumps(schema, indent=2) + "\n"
+
+
+def _with_part(text: str, name: str, part: str) -> str:
+    pattern = rf"(<!-- {name}:begin[^>]*-->\n).*?(<!-- {name}:end -->)"
+    return re.sub(pattern, lambda m: m[1] + part + m[2], text, flags=re.S)
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

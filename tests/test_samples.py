@@ -15,7 +15,7 @@ from functions.table.records import State
 from local import ROOT
 from local.command.validate import validate
 from tests.fakes import World
-from tests.functions.test_submit import jobs, tasks
+from tests.functions.stored import jobs, tasks
 
 SAMPLES = ROOT / "samples"
 FILES = {

@@ -1,8 +1,10 @@
 """Bad keys, bad names of references, and bad folder defaults."""
 
+from typing import Unpack
+
 from contract.errors import Code
 from tests.corpus import images
-from tests.corpus.specimen import Bad, Harmless, yaml
+from tests.corpus.specimen import Bad, Harmless, Where, yaml
 
 
 def _named(key: str, *words: str) -> Bad:
@@ -64,12 +66,12 @@ REFERENCES = [
 ]  # fmt: skip
 
 
-def _defaults(name: str, code: Code, text: str, *words: str, **where: object) -> Bad:
+def _defaults(name: str, code: Code, text: str, *words: str, **where: Unpack[Where]) -> Bad:
     """A good spec with bad folder defaults. The answer must name the file of the defaults."""
     return Bad(
         f"defaults-{name}", code, b"prompt: a bee\n",
         others={"jobs/bad/_defaults.yaml": text.encode()}, words=words,
-        file="jobs/bad/_defaults.yaml", **where,  # type: ignore[arg-type]
+        file="jobs/bad/_defaults.yaml", **where,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from contract.errors import Code
 
@@ -39,6 +40,14 @@ class Harmless:
     """Codes of the expected warnings."""
 
 
-def yaml(name: str, code: Code, text: str, *words: str, **where: object) -> Bad:
+class Where(TypedDict, total=False):
+    """Where the mistake is: the fields of `Bad` with these names."""
+
+    line: int
+    column: int
+    field: str | None
+
+
+def yaml(name: str, code: Code, text: str, *words: str, **where: Unpack[Where]) -> Bad:
     """A spec as YAML text."""
-    return Bad(name, code, text.encode(), words=words, **where)  # type: ignore[arg-type]
+    return Bad(name, code, text.encode(), words=words, **where)

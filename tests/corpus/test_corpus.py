@@ -130,7 +130,7 @@ def test_what_only_looks_bad_works(world: World, harmless: Harmless) -> None:
 
 
 def test_the_corpus_is_large_and_every_specimen_has_a_name_of_its_own() -> None:
-    names = [specimen.name for specimen in [*BAD, *HARMLESS]]
+    names = [bad.name for bad in BAD] + [harmless.name for harmless in HARMLESS]
     assert len(names) == len(set(names))
     assert len(BAD) >= 170
 

@@ -1,9 +1,10 @@
 """Specs that are not valid YAML, JSON or text, or that would use up memory when expanded."""
 
 import itertools
+from typing import Unpack
 
 from contract.errors import Code
-from tests.corpus.specimen import Bad, Harmless, yaml
+from tests.corpus.specimen import Bad, Harmless, Where, yaml
 
 KIB = 1024
 LETTERS = "abcdefghij"
@@ -189,12 +190,12 @@ BYTES = [
 ]  # fmt: skip
 
 
-def _json(name: str, code: Code, text: str, *words: str, **where: object) -> Bad:
-    return Bad(name, code, text.encode(), "jobs/bad/bee.json", words=words, **where)  # type: ignore[arg-type]
+def _json(name: str, code: Code, text: str, *words: str, **where: Unpack[Where]) -> Bad:
+    return Bad(name, code, text.encode(), "jobs/bad/bee.json", words=words, **where)
 
 
-def _txt(name: str, code: Code, body: bytes, *words: str, **where: object) -> Bad:
-    return Bad(name, code, body, "jobs/bad/bee.txt", words=words, **where)  # type: ignore[arg-type]
+def _txt(name: str, code: Code, body: bytes, *words: str, **where: Unpack[Where]) -> Bad:
+    return Bad(name, code, body, "jobs/bad/bee.txt", words=words, **where)
 
 
 JSON = [

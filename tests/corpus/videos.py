@@ -36,6 +36,7 @@ def mp4(
         options = {"movflags": "faststart"} if faststart else {}
         with av.open(path, "w", format=kind, options=options) as container:
             stream = container.add_stream(codec, rate=fps)
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             for _ in range(num_frames):
                 pixels = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
@@ -88,7 +89,7 @@ def _elsewhere() -> bytes:
 
 def _places(body: bytes) -> list[int]:
     """The offset of each frame in bytes."""
-    with av.open(io.BytesIO(body)) as container:
+    with av.open(io.BytesIO(body), "r") as container:
         return [packet.pos for packet in container.demux() if packet.pos is not None]
 
 

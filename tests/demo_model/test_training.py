@@ -64,13 +64,13 @@ def test_some_frames_are_at_the_places_that_they_have_in_the_whole_clip() -> Non
         cosine, sine = places.choose(transformer, some)
         assert cosine.shape == sine.shape == (len(some) * models.PATCHES_A_FRAME, 64)
         tokens = transformer.patch_embed(text, video[:, some])
-        return tokens[0, models.PROMPT_TOKENS :].unflatten(0, (len(some), -1))
+        return torch.unflatten(tokens[0, models.PROMPT_TOKENS :], 0, (len(some), -1))
 
     whole = embedded(list(range(models.LATENT_FRAMES)))
     assert torch.equal(embedded(frames), whole[frames])
     cosine, _ = places.choose(transformer, frames)
     all_cosine, _ = places.choose(transformer, list(range(models.LATENT_FRAMES)))
-    by_frame = all_cosine.unflatten(0, (models.LATENT_FRAMES, -1))
+    by_frame = torch.unflatten(all_cosine, 0, (models.LATENT_FRAMES, -1))
     assert torch.equal(cosine, by_frame[frames].flatten(0, 1))
 
 

@@ -1,6 +1,7 @@
 """Budgets, learning rates, checkpoints and loss curves."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from demo_model.training_log import Budget, Course, Log, learning_rate_factor
@@ -38,8 +39,8 @@ def test_a_curve_needs_two_points(tmp_path: Path) -> None:
 
 def test_a_course_logs_mean_losses_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     log = Log(tmp_path, "stage")
-    options = {"report_steps": 2, "save_seconds": 1e9}
-    course = Course(log, Budget(steps=4), state=None, **options)
+    start = partial(Course, log, report_steps=2, save_seconds=1e9)
+    course = start(Budget(steps=4), state=None)
     for loss in (3.0, 1.0, 5.0):
         course.advance(loss)
     assert not course.must_save()
@@ -49,6 +50,6 @@ def test_a_course_logs_mean_losses_and_goes_on_from_its_checkpoint(tmp_path: Pat
     lines = [json.loads(line) for line in (tmp_path / "stage.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in lines[:2]] == [2.0, 6.0]
     assert lines[2] == {"step": 4, "psnr": 9.0}
-    resumed = Course(log, Budget(steps=8), state=log.load(), **options)
+    resumed = start(Budget(steps=8), state=log.load())
     assert (resumed.step, resumed.seconds) == (4, course.seconds)
     assert resumed.done() == 0.5

@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from local import ROOT
-from tests.e2e.test_drop import decoded
+from tests.e2e.decoding import decoded
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 

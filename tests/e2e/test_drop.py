@@ -5,26 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import pytest
 
 from functions import s3_keys
 from functions.table.records import State
 from local import ROOT
 from tests.e2e.conftest import Person, eventually
+from tests.e2e.decoding import decoded
 
 SAMPLES = ROOT / "samples"
-
-
-def decoded(body: bytes, folder: Path) -> tuple[int, int, int, float]:
-    """Decode an MP4 and return its number of frames, height, width and fps."""
-    file = folder / "decoded.mp4"
-    file.write_bytes(body)
-    with av.open(str(file)) as container:
-        stream = container.streams.video[0]
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-        assert stream.average_rate is not None
-        return len(frames), frames[0].shape[0], frames[0].shape[1], float(stream.average_rate)
 
 
 def test_a_sample_dropped_with_the_aws_cli(person: Person, tmp_path: Path) -> None:

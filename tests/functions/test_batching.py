@@ -1,6 +1,7 @@
 """The plan: who goes together, in which order, and how many processing jobs it is worth."""
 
 from collections import Counter
+from collections.abc import Set
 from datetime import UTC, date, datetime, timedelta
 
 from contract.catalogue import Mode
@@ -41,7 +42,7 @@ def planned(
     line: list[QueueEntry],
     *,
     free: int = 1,
-    running: set[str] = frozenset(),  # type: ignore[assignment]
+    running: Set[str] = frozenset(),
     served: tuple[str, ...] = (),
     limits: DayLimits = DayLimits(),  # noqa: B008
     usages: dict[str, Usage] | None = None,

@@ -1,7 +1,5 @@
 """Deleting a spec cancels its job, a newer version takes its place; both are said."""
 
-from typing import Any
-
 import pytest
 
 from functions.spec.language_model import Answer
@@ -12,7 +10,7 @@ from functions.stages.sweep import sweep
 from functions.table.ledger import QUEUE, WAITING
 from functions.table.records import QueueEntry, State, Waiting
 from tests.fakes import PNG, World
-from tests.functions.test_submit import jobs, status, tasks
+from tests.functions.stored import jobs, status, tasks
 
 
 def test_a_deleted_spec_leaves_the_queue_and_is_told_of(world: World) -> None:
@@ -236,11 +234,11 @@ def test_the_sweeper_cancels_what_a_newer_version_did_not_live_to_cancel(
 def test_within_one_second_the_current_version_wins(world: World) -> None:
     answer = world.language_model.converse
 
-    def slowly(**query: Any) -> Answer:
+    def slowly(system: str, user: str, max_tokens: int, image: bytes | None = None) -> Answer:
         """While the first version is enhanced, the second one comes and is enhanced."""
         if len(world.files.objects[("input", "jobs/x.yaml")]) == 1:
             world.drop("jobs/x.yaml", "prompt: two\n")
-        return answer(**query)
+        return answer(system, user, max_tokens, image)
 
     world.language_model.converse = slowly  # type: ignore[method-assign]
     world.drop("jobs/x.yaml", "prompt: one\n")

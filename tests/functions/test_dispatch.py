@@ -1,8 +1,10 @@
 """Starting processing jobs: all that is compatible goes into one, and capacity means waiting."""
 
 import random
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
@@ -16,8 +18,11 @@ from functions.table.ledger import (
     CAPACITY,
     OPEN_ATTEMPTS,
     QUEUE,
+    Change,
+    D,
     Put,
     Record,
+    RecordKey,
     Remove,
     attempt_key,
     queue_key,
@@ -25,7 +30,10 @@ from functions.table.ledger import (
 )
 from functions.table.records import Attempt, QueueEntry, State, Task
 from tests.fakes import PNG, World
-from tests.functions.test_submit import jobs, status, tasks
+from tests.functions.stored import jobs, status, tasks
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def leases(world: World) -> tuple[str, ...]:
@@ -166,8 +174,8 @@ def test_every_step_may_be_the_last_of_a_dispatch(world: World) -> None:
         fresh.drop("jobs/2.yaml")
         count = 0
 
-        def guarded(call):  # type: ignore[no-untyped-def]
-            def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+        def guarded(call: Callable[P, T]) -> Callable[P, T]:
+            def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
                 nonlocal count
                 count += 1
                 if count == kill_at:
@@ -237,7 +245,7 @@ class Counted:
         self.calls = self.entries = 0
         query = world.ledger.query
 
-        def counting(partition, kind, **arguments):  # type: ignore[no-untyped-def]
+        def counting(partition: str, kind: type[D], **arguments: Any) -> list[Record[D]]:
             found = query(partition, kind, **arguments)
             if partition == QUEUE:
                 self.calls += 1
@@ -297,11 +305,12 @@ def test_a_task_that_changes_while_it_is_claimed_costs_the_others_nothing(world:
     world.drop("jobs/2.yaml")
     commit, get_all = world.ledger.commit, world.ledger.get_all
 
-    def meanwhile(asked):  # type: ignore[no-untyped-def]
-        found = get_all(asked)
-        if asked[0].sort.startswith("TASK#"):
+    def meanwhile(keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
+        found = get_all(keys)
+        if keys[0].sort.startswith("TASK#"):
             world.ledger.get_all = get_all  # type: ignore[method-assign]
             record = found[0]
+            assert record is not None and isinstance(record.document, Task)
             ended = record.document.model_copy(update={"state": State.CANCELED})
             commit(Put(record.key, ended, record.revision), Remove(queue_key(record.document), 1))
         return found
@@ -458,7 +467,7 @@ def test_what_was_replaced_before_it_could_start_spends_nothing_of_the_day(world
     world.drop("jobs/1.yaml", "prompt: one\n")
     start = world.renderer.start
 
-    def refusing(_job: ProcessingJob) -> None:
+    def refusing(job: ProcessingJob) -> None:
         world.clock.move(seconds=2)
         world.drop("jobs/1.yaml", "prompt: two\n")
         raise NoQuota("quota")
@@ -507,9 +516,10 @@ def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> No
     world.drop("jobs/1.yaml")
     world.drop("jobs/2.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: low\n")
     world.clock.move(minutes=5)
-    commit, leased = world.ledger.commit, []
+    commit = world.ledger.commit
+    leased: list[tuple[Change, ...]] = []
 
-    def then_another(*changes):  # type: ignore[no-untyped-def]
+    def then_another(*changes: Change) -> None:
         commit(*changes)
         if changes[0].key == CAPACITY and not leased:
             leased.append(changes)

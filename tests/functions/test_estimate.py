@@ -11,11 +11,18 @@ from functions.planning import estimate
 from functions.spec.work import size_class_of
 from functions.stages.finish import attempt_ended
 from functions.stages.learning import learn
-from functions.table.ledger import LEARNED, OPEN_ATTEMPTS, Conflict, attempt_key, task_key
+from functions.table.ledger import (
+    LEARNED,
+    OPEN_ATTEMPTS,
+    Change,
+    Conflict,
+    attempt_key,
+    task_key,
+)
 from functions.table.rates import learned_rates
 from functions.table.records import Attempt, Learned
 from tests.fakes import World
-from tests.functions.test_submit import jobs, tasks
+from tests.functions.stored import jobs, tasks
 
 G6E = "ml.g6e.xlarge"
 
@@ -41,8 +48,8 @@ def test_what_nothing_was_learned_of_is_what_is_stated() -> None:
 
 def test_half_the_steps_or_frames_are_half_the_seconds() -> None:
     whole = estimate.of_task(Learned(), parameters(), "cogvideox-5b", G6E).render_seconds
-    for changed in ({"num_inference_steps": 25}, {"num_frames": 49 // 2}):
-        half = estimate.of_task(Learned(), parameters(**changed), "cogvideox-5b", G6E)
+    for changed in (parameters(num_inference_steps=25), parameters(num_frames=49 // 2)):
+        half = estimate.of_task(Learned(), changed, "cogvideox-5b", G6E)
         assert half.render_seconds == pytest.approx(whole / 2, rel=0.03)
 
 
@@ -82,7 +89,7 @@ def test_finished_jobs_teach(world: World) -> None:
     assert (rate.model, rate.instance_type, rate.jobs) == ("demo", G6E, 1)
     assert (rate.startup_seconds, rate.loading_seconds) == (100, 1)
     found = estimate.of_task(learned_rates(world.ports), tasks(world)[0].parameters, "demo", G6E)
-    assert (found.startup_seconds, found.render_seconds) == (101, pytest.approx(10))
+    assert found.startup_seconds == 101 and found.render_seconds == pytest.approx(10)
     finish_one(world, "b", startup=201, render=20)
     (rate,) = learned_rates(world.ports).rates
     assert rate.startup_seconds == 150 and rate.jobs == 2, "the first few count evenly"
@@ -98,7 +105,7 @@ def test_what_cannot_be_learned_now_fails_nothing(
 ) -> None:
     commit = world.ledger.commit
 
-    def refusing(*changes):  # type: ignore[no-untyped-def]
+    def refusing(*changes: Change) -> None:
         if changes[0].key == LEARNED:
             raise error
         commit(*changes)
@@ -133,8 +140,16 @@ def test_one_job_is_learned_from_with_one_commit_and_few_reads(
     tasks = world.ledger.get_all([task_key(ref) for ref in record.document.tasks])
     for task in world.manifest(attempt).tasks:
         world.write_result(attempt, task)
-    before, reads = world.ledger.commits, []
+    before = world.ledger.commits
+    reads: list[tuple[str, str]] = []
     read = world.files.read
-    monkeypatch.setattr(world.files, "read", lambda *a: (reads.append(a), read(*a))[1])
+
+    def counted(
+        bucket: str, key: str, version: str | None = None, first_bytes: int | None = None
+    ) -> bytes:
+        reads.append((bucket, key))
+        return read(bucket, key, version, first_bytes)
+
+    monkeypatch.setattr(world.files, "read", counted)
     learn(world.ports, record.document, [task.document for task in tasks if task])
     assert world.ledger.commits - before <= 1 and len(reads) == 4

@@ -13,8 +13,8 @@ from functions.stages.sweep import sweep
 from functions.table.ledger import OPEN_ATTEMPTS, OUTBOX
 from functions.table.records import Attempt, Letter, State
 from tests.fakes import World
-from tests.functions.test_spec import read
-from tests.functions.test_submit import jobs, status, tasks
+from tests.functions.resolved_specs import read
+from tests.functions.stored import jobs, status, tasks
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from functions.table.records import State
 from tests.fakes import World
-from tests.functions.test_submit import status, tasks
+from tests.functions.stored import status, tasks
 
 
 def test_a_plan_says_what_it_takes(world: World) -> None:

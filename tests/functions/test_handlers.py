@@ -10,7 +10,7 @@ from functions.handlers import dispatch, finish, runtime, submit, sweep
 from functions.log import Event
 from functions.table.records import State
 from tests.fakes import World
-from tests.functions.test_submit import jobs, tasks
+from tests.functions.stored import jobs, tasks
 
 CONTEXT: Any = SimpleNamespace(
     function_name="f", memory_limit_in_mb=1, invoked_function_arn="arn", aws_request_id="id"

@@ -15,8 +15,8 @@ from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table.records import State
 from tests.fakes import PNG, World, picture
-from tests.functions.test_spec import read_all
-from tests.functions.test_submit import jobs, status, tasks
+from tests.functions.resolved_specs import read_all
+from tests.functions.stored import jobs, status, tasks
 
 
 def mp4s(world: World) -> list[str]:
@@ -85,7 +85,7 @@ def captions(world: World) -> None:
         words = user.split("\n")[1]
         return Answer(f"A caption: {words}.", "end_turn", "fake")
 
-    world.language_model.converse = answer  # type: ignore[method-assign, assignment]
+    world.language_model.converse = answer  # type: ignore[method-assign]
 
 
 def test_a_review_is_the_spec_with_its_prompts_rewritten(world: World) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from functions.adapters import child_reader
 from functions.adapters.child_reader import _ARGUMENTS, ChildReader, _path
 from functions.reading import child, limits
 from functions.reading.limits import LIMITS, ReadingLimits
+from functions.reading.values import Value
 from functions.spec import parsed
 from tests.corpus.images import chunk, coloured, png, saved
 from tests.corpus.videos import mp4
@@ -69,7 +71,7 @@ _VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text("abcxyz_", min_size=1), _VALUES))
-def test_nothing_changes_on_the_way(values: dict[str, parsed.Value]) -> None:
+def test_nothing_changes_on_the_way(values: dict[str, Value]) -> None:
     try:
         read = InProcessReader().spec(json.dumps(values).encode(), "jobs/bee.json")
     except JobRejected as rejection:
@@ -249,6 +251,13 @@ def read(body: bytes) -> Image.Image:
     return image
 
 
+def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
+    """The red, green and blue of a pixel."""
+    found = image.getpixel((x, y))
+    assert isinstance(found, tuple)
+    return found
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_every_kind_of_image(kind: str) -> None:
     image = Image.new("RGB", (96, 64), "red")
@@ -270,8 +279,8 @@ def test_an_image_stands_upright_and_tells_nothing_more() -> None:
     assert found.getpixel((60, 3)) == (0, 0, 0), "top right, when turned to the right"
 
 
-def _profile(name: str) -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()  # type: ignore[arg-type]
+def _profile(name: Literal["LAB", "XYZ", "sRGB"]) -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
 
 
 def test_what_is_transparent_becomes_white() -> None:
@@ -302,7 +311,7 @@ def test_modes(mode: str, fill: int, expected: tuple[int, int, int]) -> None:
 
 def test_ink_becomes_light() -> None:
     found = read(saved(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=95))
-    red, green, blue = found.getpixel((3, 3))  # type: ignore[misc]
+    red, green, blue = pixel(found, 3, 3)
     assert red > 240 and green < 15 and blue < 15
 
 
@@ -313,7 +322,7 @@ def test_colours_of_a_profile_become_srgb() -> None:
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
     image = Image.new("RGB", (32, 32), (255, 0, 0))
     found = read(saved(image, "PNG", icc_profile=bytes(profile)))
-    assert found.getpixel((3, 3))[1] > 200  # type: ignore[index]
+    assert pixel(found, 3, 3)[1] > 200
     broken = read(saved(image, "PNG", icc_profile=b"nonsense" * 40))
     assert broken.getpixel((3, 3)) == (255, 0, 0)
 
@@ -325,7 +334,7 @@ def test_a_large_image_is_scaled_down_and_keeps_its_shape(kind: str, size: tuple
     ImageDraw.Draw(image).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill="black")
     found = read(saved(image, kind))
     assert found.size == (2_048, round(2_048 * size[1] / size[0]))
-    middle = [found.getpixel((x, found.height // 2))[0] for x in (1_000, 1_048)]  # type: ignore[index]
+    middle = [pixel(found, x, found.height // 2)[0] for x in (1_000, 1_048)]
     assert middle[0] < 40 and middle[1] > 215
 
 
@@ -362,8 +371,8 @@ def test_text_of_an_image_is_not_kept() -> None:
         ({"faststart": True, "num_frames": 30, "fps": 30}, 30.0),
     ],
 )
-def test_the_facts_of_a_video(options: dict[str, object], fps: float) -> None:
-    clip = ChildReader().video(mp4(**options), "bee.mp4")  # type: ignore[arg-type]
+def test_the_facts_of_a_video(options: dict[str, Any], fps: float) -> None:
+    clip = ChildReader().video(mp4(**options), "bee.mp4")
     assert (clip.height, clip.width, clip.fps) == (64, 96, fps)
     assert clip.num_frames == options.get("num_frames", 17)
 

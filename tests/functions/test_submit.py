@@ -7,28 +7,13 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
-from functions import s3_keys
-from functions.replies.status import Status
 from functions.spec.language_model import Answer, LanguageModelUnavailable
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
-from functions.table.ledger import QUEUE, WAITING
-from functions.table.records import Job, QueueEntry, State, Task, Waiting
+from functions.table.ledger import QUEUE, WAITING, Change
+from functions.table.records import QueueEntry, State, Waiting
 from tests.fakes import PNG, World
-
-
-def jobs(world: World) -> list[Job]:
-    found = [Job.from_json(b) for (_, sort), (_, b) in world.ledger.items.items() if sort == "JOB"]
-    return sorted(found, key=lambda job: job.created_at)
-
-
-def tasks(world: World) -> list[Task]:
-    items = sorted(world.ledger.items.items())
-    return [Task.from_json(b) for (_, sort), (_, b) in items if sort.startswith("TASK#")]
-
-
-def status(world: World, path: str) -> Status:
-    return Status.from_json(world.files.read("output", s3_keys.status(path)))
+from tests.functions.stored import jobs, status, tasks
 
 
 def test_a_drop_becomes_a_queued_job_with_a_status_and_a_wake_up(world: World) -> None:
@@ -255,12 +240,12 @@ def test_a_reference_that_comes_between_look_and_note_is_seen(world: World) -> N
     """The event of the reference finds nobody waiting, so the waiting one has to look again."""
     commit = world.ledger.commit
 
-    def late(*changes: object) -> None:
+    def late(*changes: Change) -> None:
         world.ledger.commit = commit  # type: ignore[method-assign]
         world.drop("jobs/bee.png", PNG)
-        commit(*changes)  # type: ignore[arg-type]
+        commit(*changes)
 
-    world.ledger.commit = late  # type: ignore[method-assign, assignment]
+    world.ledger.commit = late  # type: ignore[method-assign]
     world.drop("jobs/bee.yaml", "image: bee.png\n")
     assert jobs(world)[0].state == State.QUEUED
 

@@ -8,7 +8,7 @@ import pytest
 from functions.stages.sweep import sweep
 from functions.table.records import State
 from tests.fakes import World
-from tests.functions.test_submit import jobs
+from tests.functions.stored import jobs
 
 
 class Calls:

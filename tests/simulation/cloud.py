@@ -12,10 +12,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from contract.document import Document
 from contract.errors import Transient
 from functions import s3_keys
 from functions.replies.sidecar import Sidecar
@@ -36,6 +38,7 @@ from functions.table.ledger import (
     QUEUE,
     WAITING,
     Change,
+    D,
     Put,
     owner_key,
     usage_key,
@@ -330,9 +333,9 @@ class Simulation(World):
                 self._plan_end(attempt_id, at, "Failed", "the machine went away")
                 if self.happens("result_after_end"):
                     late = at + self.rng.uniform(10, 600)
-                    self._at_plain(late, lambda task=task: self._task_done(attempt_id, task))  # type: ignore[misc]
+                    self._at_plain(late, partial(self._task_done, attempt_id, task))
                 return
-            self._at_plain(at, lambda task=task: self._task_done(attempt_id, task))  # type: ignore[misc]
+            self._at_plain(at, partial(self._task_done, attempt_id, task))
         if self.happens("early_ending"):
             self.at(at - 10, Handler("finish", lambda ports: attempt_ended(ports, attempt_id)))
         self._plan_end(attempt_id, at + 5, "Completed", "")
@@ -562,9 +565,10 @@ class Simulation(World):
 
     # what must hold
 
-    def documents(self, kind: type[Any]) -> list[Any]:
+    def documents(self, kind: type[D]) -> list[D]:
         """All documents of a kind."""
-        prefix = {Job: "JOB", Task: "TASK#"}[kind]
+        prefixes: dict[type[Document], str] = {Job: "JOB", Task: "TASK#"}
+        prefix = prefixes[kind]
         return [
             kind.from_json(body)
             for (_, sort), (_, body) in self.ledger.items.items()
@@ -632,7 +636,7 @@ class Simulation(World):
         for partition, kind in (
             (QUEUE, QueueEntry), (WAITING, Waiting), (OPEN_ATTEMPTS, Attempt), (OUTBOX, Letter),
         ):  # fmt: skip
-            left = self.ledger.query(partition, kind)  # type: ignore[type-var]
+            left = self.ledger.query(partition, kind)
             if left:
                 raise Violated(f"left in {partition}: {[record.key.sort for record in left]}")
         for record in self.ledger.query(CAPACITY.partition, Capacity):

@@ -10,6 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.simulation.cloud import Simulation
 
 SEEDS = 200
 KILLS = 250
@@ -66,11 +70,11 @@ def main() -> int:
     return int(any(seen(what, simulation) for what, simulation in runs()))
 
 
-def seen(what: str, simulation: object) -> bool:
+def seen(what: str, simulation: "Simulation") -> bool:
     """Whether something goes wrong in a simulation."""
     try:
-        simulation.run(horizon_seconds=3 * 86_400)  # type: ignore[attr-defined]
-        simulation.check()  # type: ignore[attr-defined]
+        simulation.run(horizon_seconds=3 * 86_400)
+        simulation.check()
     except Exception as error:
         print(f"{what}: {error!r}"[:300])
         return True

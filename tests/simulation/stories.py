@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
 from tests.fakes import PNG
 from tests.simulation.cloud import Faults, Handler, Simulation
@@ -25,7 +26,7 @@ def busy_hour(s: Simulation) -> None:
     at(s, 70, lambda: s.person_drops("jobs/bad.yaml", "prompt: ["))
     at(s, 75, lambda: s.person_drops("jobs/bad.yaml", "prompt: a bee\n"))
     for number in range(5):
-        at(s, 400, lambda n=number: s.person_drops(f"jobs/batch/{n}.yaml"))  # type: ignore[misc]
+        at(s, 400, partial(s.person_drops, f"jobs/batch/{number}.yaml"))
 
 
 def few(s: Simulation) -> None:
@@ -39,7 +40,7 @@ def few(s: Simulation) -> None:
 def overwritten(s: Simulation) -> None:
     """The same key again, while the first one waits, runs and is done."""
     for seconds, prompt in ((0, "a"), (1, "b"), (200, "c"), (2000, "d")):
-        at(s, seconds, lambda p=prompt: s.person_drops("jobs/one.yaml", f"prompt: {p}\n"))  # type: ignore[misc]
+        at(s, seconds, partial(s.person_drops, "jobs/one.yaml", f"prompt: {prompt}\n"))
 
 
 def deleted(s: Simulation) -> None:
@@ -72,14 +73,14 @@ def many(s: Simulation) -> None:
     for number in range(12):
         priority = ("low", "normal", "high")[number % 3]
         key, spec = f"jobs/{number % 4}/{number}.yaml", f"prompt: a bee\npriority: {priority}\n"
-        at(s, number / 12, lambda k=key, b=spec: s.person_drops(k, b))  # type: ignore[misc]
+        at(s, number / 12, partial(s.person_drops, key, spec))
 
 
 def saved_often(s: Simulation) -> None:
     """Three versions within seconds, while the first one is taken in, and again while it runs."""
     for seconds in (0, 0.3, 1, 300, 310, 320, 1500):
         body = f"prompt: at {seconds}\n"
-        at(s, seconds, lambda b=body: s.person_drops("jobs/one.yaml", b))  # type: ignore[misc]
+        at(s, seconds, partial(s.person_drops, "jobs/one.yaml", body))
 
 
 def midnight(s: Simulation) -> None:
@@ -100,7 +101,7 @@ def midnight(s: Simulation) -> None:
         key = f"jobs/{'ab'[number % 2]}/{number}.yaml"
         seconds = to_midnight - 60 + 20 * number
         body = f"prompt: x\nmodel: {('demo', 'cogvideox-2b')[number % 2]}\n"
-        at(s, seconds, lambda k=key, b=body: s.person_drops(k, b))  # type: ignore[misc]
+        at(s, seconds, partial(s.person_drops, key, body))
     later = to_midnight + 3 * 3600
     at(s, later, lambda: s.person_drops("jobs/a/_defaults.yaml", "max_videos_per_day: 2\n"))
     at(s, later, lambda: s.person_deletes("jobs/b/_defaults.yaml"))

@@ -5,6 +5,7 @@ A failure names its seed (`--hypothesis-seed`) and the shortest list of steps th
 
 import os
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -95,7 +96,7 @@ class Cloud(RuleBasedStateMachine):
         """Of all open attempts, whether they have ended or not."""
         for record in self.cloud.ledger.query(OPEN_ATTEMPTS, Attempt):
             attempt = record.document.attempt_id
-            self.cloud.soon("finish", lambda p, a=attempt: attempt_ended(p, a))  # type: ignore[misc]
+            self.cloud.soon("finish", partial(attempt_ended, attempt_id=attempt))
 
     @rule(fault=FAULTS, likely=st.sampled_from([0.0, 0.2, 1.0]))
     def fault(self, fault: str, likely: float) -> None:
@@ -139,7 +140,9 @@ class Cloud(RuleBasedStateMachine):
         waits = any(job.state == State.WAITING for job in cloud.documents(Job))
         for _ in range(30 if self._limited() else 4 if waits else 1):
             cloud.run_for(86_400 if waits or self._limited() else SETTLE_SECONDS)
-            if not (cloud.ledger.query(QUEUE, QueueEntry) or cloud.ledger.query(WAITING, Waiting)):
+            queued = cloud.ledger.query(QUEUE, QueueEntry)
+            waiting = cloud.ledger.query(WAITING, Waiting)
+            if not (queued or waiting):
                 break
         cloud.run_for(SETTLE_SECONDS)
         cloud.check()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from moto.events.models import EventPattern
+from moto.events.utils import EventMessageType
 
 from functions import s3_keys
 from functions.handlers import events
@@ -34,14 +35,14 @@ def rules(template: dict[str, Any]) -> list[dict[str, Any]]:
     return plain
 
 
-def matching(template: dict[str, Any], event: dict[str, Any]) -> int:
+def matching(template: dict[str, Any], event: EventMessageType) -> int:
     """Return how many rules match an event."""
     return sum(
         bool(EventPattern(None, pattern).matches_event(event)) for pattern in rules(template)
     )
 
 
-def created(bucket: str, key: str) -> dict[str, Any]:
+def created(bucket: str, key: str) -> EventMessageType:
     """Return the event that S3 sends when an object was created."""
     detail = {"bucket": {"name": bucket}, "object": {"key": key}, "reason": "PutObject"}
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": detail}
@@ -101,7 +102,9 @@ def test_the_end_of_our_processing_jobs_is_received(
     template: dict[str, Any], name: str, status: str, matches: int
 ) -> None:
     detail = {"ProcessingJobName": name, "ProcessingJobStatus": status}
-    event = {"source": "aws.sagemaker", "detail-type": events.PROCESSING_CHANGED, "detail": detail}
+    event: EventMessageType = {
+        "source": "aws.sagemaker", "detail-type": events.PROCESSING_CHANGED, "detail": detail
+    }  # fmt: skip
     assert matching(template, event) == matches
 
 
