@@ -1,22 +1,32 @@
 """Failures of the worker: they only affect their own task if possible, and always have a code."""
 
 import errno
+import importlib.util
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from contract.errors import Code, Problem, TaskFailed
+from contract.manifest import Layout, Parameters
 from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
 from processing import files, gif, loading, pipelines, video, worker
 from processing.__main__ import main
+from processing.pipelines import Pipeline, Reference, StepReport
+from tests.processing.conftest import Jobs
+
+OwnModel = Callable[[Layout], Path]
+"""Gives a root its own copy of the model, which a test can damage."""
 
 
-def run(layout, message: Path) -> int:
+def run(layout: Layout, message: Path) -> int:
     return main(["--root", str(layout.root), "--message", str(message)])
 
 
@@ -26,10 +36,10 @@ def message(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own_model(jobs):
+def own_model() -> OwnModel:
     """A function that gives a root its own copy of the model, which a test can damage."""
 
-    def copy(layout) -> Path:
+    def copy(layout: Layout) -> Path:
         original = layout.model.resolve()
         layout.model.unlink()
         shutil.copytree(original, layout.model)
@@ -38,7 +48,7 @@ def own_model(jobs):
     return copy
 
 
-def test_a_corrupt_image_fails_its_task_alone(jobs, message):
+def test_a_corrupt_image_fails_its_task_alone(jobs: Jobs, message: Path) -> None:
     layout = jobs.root(
         jobs.task("good", image="good.png"),
         jobs.task("poison", image="poison.png"),
@@ -57,7 +67,9 @@ def test_a_corrupt_image_fails_its_task_alone(jobs, message):
     assert not message.exists()
 
 
-def test_when_no_reference_can_be_used_nothing_is_loaded(jobs, message, monkeypatch):
+def test_when_no_reference_can_be_used_nothing_is_loaded(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loading, "load", lambda **_: pytest.fail("loaded for nothing"))
     layout = jobs.root(jobs.task("absent", image="absent.png"))
 
@@ -67,12 +79,14 @@ def test_when_no_reference_can_be_used_nothing_is_loaded(jobs, message, monkeypa
 
 
 def test_an_unexpected_error_fails_its_task_alone_and_leaves_its_traceback(
-    jobs, message, monkeypatch
-):
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = jobs.root(jobs.task("first", seed=1), jobs.task("second", seed=2))
     denoise = pipelines.Pipeline.denoise
 
-    def breaks_for_the_first(self, parameters, reference, on_step):
+    def breaks_for_the_first(
+        self: Pipeline, parameters: Parameters, reference: Reference | None, on_step: StepReport
+    ) -> torch.Tensor:
         if parameters.seed == 1:
             raise ZeroDivisionError("of all things")
         return denoise(self, parameters, reference, on_step)
@@ -89,12 +103,14 @@ def test_an_unexpected_error_fails_its_task_alone_and_leaves_its_traceback(
 
 
 @pytest.mark.parametrize("part", ["denoise", "decode"])
-def test_out_of_memory_once_is_tried_again_in_tiles(jobs, monkeypatch, part):
+def test_out_of_memory_once_is_tried_again_in_tiles(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
     layout = jobs.root(jobs.task())
     work = getattr(pipelines.Pipeline, part)
-    tiling = []
+    tiling: list[bool] = []
 
-    def fails_without_tiles(self, *arguments):
+    def fails_without_tiles(self: Pipeline, *arguments: Any) -> Any:
         tiling.append(self._pipe.vae.use_tiling)
         if not self._pipe.vae.use_tiling:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -108,11 +124,13 @@ def test_out_of_memory_once_is_tried_again_in_tiles(jobs, monkeypatch, part):
     assert tiling == [False, True]
 
 
-def test_out_of_memory_in_decoding_does_not_repeat_the_denoising(jobs, monkeypatch, capsys):
+def test_out_of_memory_in_decoding_does_not_repeat_the_denoising(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     layout = jobs.root(jobs.task())
     decode = pipelines.Pipeline.decode
 
-    def fails_without_tiles(self, *arguments):
+    def fails_without_tiles(self: Pipeline, *arguments: Any) -> Any:
         if not self._pipe.vae.use_tiling:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return decode(self, *arguments)
@@ -126,8 +144,10 @@ def test_out_of_memory_in_decoding_does_not_repeat_the_denoising(jobs, monkeypat
     assert len(last_steps) == 1
 
 
-def test_out_of_memory_twice_is_named(jobs, message, monkeypatch):
-    def fails(*_):
+def test_out_of_memory_twice_is_named(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> NoReturn:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
 
     monkeypatch.setattr(pipelines.Pipeline, "denoise", fails)
@@ -138,8 +158,10 @@ def test_out_of_memory_twice_is_named(jobs, message, monkeypatch):
     assert jobs.failure(layout).problem.code == Code.OUT_OF_MEMORY
 
 
-def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(jobs, message, monkeypatch):
-    def loses_the_device(*_):
+def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loses_the_device(*_: object) -> NoReturn:
         raise torch.AcceleratorError("CUDA error: unspecified launch failure", 719)
 
     monkeypatch.setattr(pipelines.Pipeline, "denoise", loses_the_device)
@@ -152,8 +174,12 @@ def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(jobs, me
     assert "AcceleratorError" in message.read_text(encoding="utf-8")
 
 
-def test_a_full_disk_is_named_and_leaves_no_video(jobs, message, monkeypatch):
-    def fills_the_disk(frames, *, fps, path, tags):
+def test_a_full_disk_is_named_and_leaves_no_video(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills_the_disk(
+        frames: np.ndarray, *, fps: float, path: Path, tags: Mapping[str, str]
+    ) -> NoReturn:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -168,14 +194,16 @@ def test_a_full_disk_is_named_and_leaves_no_video(jobs, message, monkeypatch):
 
 
 @pytest.mark.parametrize("broken", ["encode", "publish"])
-def test_a_gif_that_fails_leaves_nothing_behind(jobs, message, monkeypatch, broken):
+def test_a_gif_that_fails_leaves_nothing_behind(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
     publish = files.publish
 
-    def breaks_in_encoding(frames, *, fps, path):
+    def breaks_in_encoding(frames: np.ndarray, *, fps: int, path: Path) -> NoReturn:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def breaks_once_it_is_there(path):
+    def breaks_once_it_is_there(path: Path) -> None:
         publish(path)
         if path.name == GIF_FILE:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -193,7 +221,9 @@ def test_a_gif_that_fails_leaves_nothing_behind(jobs, message, monkeypatch, brok
     assert not [name for name in left if "video" in name or "poster" in name]
 
 
-def test_a_video_that_is_not_what_was_asked_for_is_not_published(jobs, message, monkeypatch):
+def test_a_video_that_is_not_what_was_asked_for_is_not_published(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encode = video.encode
     monkeypatch.setattr(video, "encode", lambda frames, **options: encode(frames[:-1], **options))
     layout = jobs.root(jobs.task())
@@ -204,7 +234,7 @@ def test_a_video_that_is_not_what_was_asked_for_is_not_published(jobs, message, 
     assert not (layout.task_output("bee") / VIDEO_FILE).exists()
 
 
-def test_a_model_that_makes_other_frames_fails(jobs, message):
+def test_a_model_that_makes_other_frames_fails(jobs: Jobs, message: Path) -> None:
     # 13 is not 8k + 1, which CogVideoX needs. Its decoder makes 16 frames.
     layout = jobs.root(jobs.task("drifts", num_frames=13), jobs.task("bee"))
 
@@ -224,7 +254,9 @@ def test_a_model_that_makes_other_frames_fails(jobs, message):
         "vae/config.json",
     ],
 )
-def test_a_cut_file_of_the_model_is_named(jobs, message, own_model, name):
+def test_a_cut_file_of_the_model_is_named(
+    jobs: Jobs, message: Path, own_model: OwnModel, name: str
+) -> None:
     layout = jobs.root(jobs.task("one"), jobs.task("two"))
     file = own_model(layout) / name
     file.write_bytes(file.read_bytes()[:-100])
@@ -238,7 +270,9 @@ def test_a_cut_file_of_the_model_is_named(jobs, message, own_model, name):
         assert jobs.failure(layout, task_id).problem.code == Code.WEIGHTS_DAMAGED
 
 
-def test_a_tensor_that_is_not_there_is_not_replaced_by_chance(jobs, message, own_model):
+def test_a_tensor_that_is_not_there_is_not_replaced_by_chance(
+    jobs: Jobs, message: Path, own_model: OwnModel
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     for part in ("transformer/diffusion_pytorch_model", "text_encoder/model"):
@@ -255,7 +289,9 @@ def test_a_tensor_that_is_not_there_is_not_replaced_by_chance(jobs, message, own
         assert name in jobs.failure(layout).problem.message
 
 
-def test_weights_of_other_sizes_than_their_configuration_are_named(jobs, message, own_model):
+def test_weights_of_other_sizes_than_their_configuration_are_named(
+    jobs: Jobs, message: Path, own_model: OwnModel
+) -> None:
     layout = jobs.root(jobs.task())
     config = own_model(layout) / "vae" / "config.json"
     config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 6'))
@@ -266,7 +302,7 @@ def test_weights_of_other_sizes_than_their_configuration_are_named(jobs, message
     assert (problem.code, problem.message[:3]) == (Code.WEIGHTS_DAMAGED, "vae")
 
 
-def test_missing_weights_are_named(jobs, message, own_model):
+def test_missing_weights_are_named(jobs: Jobs, message: Path, own_model: OwnModel) -> None:
     layout = jobs.root(jobs.task())
     model = own_model(layout)
     (model / "vae" / "diffusion_pytorch_model.safetensors").unlink()
@@ -280,7 +316,7 @@ def test_missing_weights_are_named(jobs, message, own_model):
     assert "tokenizer/spiece.model" in problem.message
 
 
-def test_weights_for_another_mode_are_refused(jobs, message, models):
+def test_weights_for_another_mode_are_refused(jobs: Jobs, message: Path, models: Path) -> None:
     layout = jobs.root(jobs.task())
     layout.model.unlink()
     layout.model.symlink_to(models / "demo-i2v")
@@ -293,14 +329,14 @@ def test_weights_for_another_mode_are_refused(jobs, message, models):
 
 
 def test_a_missing_package_for_the_tokenizer_is_not_blamed_on_the_weights(
-    jobs, message, own_model, monkeypatch
-):
+    jobs: Jobs, message: Path, own_model: OwnModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = jobs.root(jobs.task())
     tokenizer = own_model(layout) / "tokenizer"
     (tokenizer / "tokenizer.json").rename(tokenizer / "spiece.model")
-    find_spec = loading.importlib.util.find_spec
+    find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        loading.importlib.util,
+        importlib.util,
         "find_spec",
         lambda name, *rest: None if name == "sentencepiece" else find_spec(name, *rest),
     )
@@ -311,7 +347,9 @@ def test_a_missing_package_for_the_tokenizer_is_not_blamed_on_the_weights(
     assert "sentencepiece" in message.read_text(encoding="utf-8")
 
 
-def test_results_that_are_there_survive_a_later_failure_of_all(jobs, message, own_model):
+def test_results_that_are_there_survive_a_later_failure_of_all(
+    jobs: Jobs, message: Path, own_model: OwnModel
+) -> None:
     layout = jobs.rendered(jobs.task("done"), jobs.task("lost"))
     (layout.task_output("lost") / RESULT_FILE).unlink()
     (own_model(layout) / "vae" / "config.json").unlink()
@@ -336,7 +374,9 @@ def test_results_that_are_there_survive_a_later_failure_of_all(jobs, message, ow
         ),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(jobs, message, text, place):
+def test_a_manifest_that_is_none_is_refused(
+    jobs: Jobs, message: Path, text: str, place: str
+) -> None:
     layout = jobs.root(jobs.task())
     layout.manifest.write_text(text)
 
@@ -360,7 +400,9 @@ def test_a_manifest_that_is_none_is_refused(jobs, message, text, place):
         ({"twice": True}, "same id"),
     ],
 )
-def test_a_manifest_that_contradicts_itself_fails_every_task(jobs, message, changes, what):
+def test_a_manifest_that_contradicts_itself_fails_every_task(
+    jobs: Jobs, message: Path, changes: dict[str, Any], what: str
+) -> None:
     layout = jobs.root(jobs.task())
     manifest = json.loads(layout.manifest.read_text())
     if changes.pop("twice", False):
@@ -390,8 +432,8 @@ def test_a_manifest_that_contradicts_itself_fails_every_task(jobs, message, chan
     ],
 )
 def test_a_manifest_for_video_to_video_has_a_video_a_strength_and_no_image(
-    jobs, message, changes, what
-):
+    jobs: Jobs, message: Path, changes: dict[str, Any], what: str
+) -> None:
     layout = jobs.root(jobs.task(video="bee.mp4"))
     manifest = json.loads(layout.manifest.read_text())
     task = manifest["tasks"][0]
@@ -406,16 +448,18 @@ def test_a_manifest_for_video_to_video_has_a_video_a_strength_and_no_image(
     assert what in problem.message
 
 
-def test_an_absent_manifest_is_named(tmp_path, message):
+def test_an_absent_manifest_is_named(tmp_path: Path, message: Path) -> None:
     assert main(["--root", str(tmp_path / "nothing"), "--message", str(message)]) == 1
 
     assert message.read_text(encoding="utf-8").startswith("manifest-invalid: ")
 
 
-def test_the_message_fits_its_place_and_is_not_needed(jobs, message, monkeypatch, tmp_path):
+def test_the_message_fits_its_place_and_is_not_needed(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     problem = Problem(code=Code.WEIGHTS_DAMAGED, message="ä\n" * 2000, hint="")
 
-    def fails(_layout):
+    def fails(_layout: Layout) -> NoReturn:
         raise TaskFailed(problem)
 
     monkeypatch.setattr(worker, "render_manifest", fails)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from PIL.GifImagePlugin import GifImageFile
 
 from processing import gif
 
@@ -23,6 +24,7 @@ def read(path: Path) -> tuple[np.ndarray, list[int], int | None]:
     """The frames, the duration of each in milliseconds, and how often the GIF repeats."""
     frames, durations = [], []
     with Image.open(path, formats=["GIF"]) as image:
+        assert isinstance(image, GifImageFile)
         for index in range(image.n_frames):
             image.seek(index)
             frames.append(np.asarray(image.convert("RGB")))
@@ -43,7 +45,7 @@ def blurred(frames: np.ndarray) -> np.ndarray:
     )
 
 
-def test_it_shows_the_same_frames_in_nearly_the_same_colours(tmp_path):
+def test_it_shows_the_same_frames_in_nearly_the_same_colours(tmp_path: Path) -> None:
     frames = moving(17)
 
     shown, _, loop = read(write(tmp_path, frames, 8))
@@ -58,7 +60,7 @@ def test_it_shows_the_same_frames_in_nearly_the_same_colours(tmp_path):
 
 
 @pytest.mark.parametrize("fps", [1, 3, 7, 8, 12, 16, 24, 30, 50])
-def test_it_lasts_as_long_as_the_video(tmp_path, fps):
+def test_it_lasts_as_long_as_the_video(tmp_path: Path, fps: int) -> None:
     shown, durations, _ = read(write(tmp_path, moving(17), fps))
 
     assert len(shown) == 17
@@ -68,7 +70,9 @@ def test_it_lasts_as_long_as_the_video(tmp_path, fps):
 
 
 @pytest.mark.parametrize(("fps", "count", "kept"), [(51, 17, 9), (60, 16, 8), (60, 49, 25)])
-def test_a_rate_that_browsers_would_slow_down_is_halved(tmp_path, fps, count, kept):
+def test_a_rate_that_browsers_would_slow_down_is_halved(
+    tmp_path: Path, fps: int, count: int, kept: int
+) -> None:
     shown, durations, _ = read(write(tmp_path, moving(count), fps))
 
     assert len(shown) == kept
@@ -76,7 +80,7 @@ def test_a_rate_that_browsers_would_slow_down_is_halved(tmp_path, fps, count, ke
     assert min(durations) >= 20
 
 
-def test_frames_that_do_not_change_are_there(tmp_path):
+def test_frames_that_do_not_change_are_there(tmp_path: Path) -> None:
     shown, durations, _ = read(write(tmp_path, np.stack([moving(1)[0]] * 9), 8))
 
     assert len(shown) == 9
@@ -87,19 +91,21 @@ def test_frames_that_do_not_change_are_there(tmp_path):
     ("height", "width", "size"),
     [(480, 720, (320, 480)), (768, 1360, (271, 480)), (1360, 768, (480, 271)), (64, 64, (64, 64))],
 )
-def test_it_is_small_enough_for_a_page(tmp_path, height, width, size):
+def test_it_is_small_enough_for_a_page(
+    tmp_path: Path, height: int, width: int, size: tuple[int, int]
+) -> None:
     shown, _, _ = read(write(tmp_path, moving(3, height=height, width=width), 8))
 
     assert shown.shape == (3, *size, 3)
 
 
-def test_one_frame_will_do(tmp_path):
+def test_one_frame_will_do(tmp_path: Path) -> None:
     shown, _, _ = read(write(tmp_path, moving(1), 8))
 
     assert len(shown) == 1
 
 
-def test_the_same_frames_are_the_same_file(tmp_path):
+def test_the_same_frames_are_the_same_file(tmp_path: Path) -> None:
     files = {write(tmp_path, moving(9), 8).read_bytes() for _ in range(5)}
 
     assert len(files) == 1

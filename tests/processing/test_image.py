@@ -27,7 +27,7 @@ def refused(path: Path) -> str:
     return problem.message
 
 
-def test_the_middle_is_cut_out_and_nothing_is_distorted(tmp_path):
+def test_the_middle_is_cut_out_and_nothing_is_distorted(tmp_path: Path) -> None:
     # A circle of 200 pixels in the middle of a wide image.
     y, x = np.mgrid[0:240, 0:800]
     circle = (((y - 120) ** 2 + (x - 400) ** 2) < 100**2).astype(np.uint8) * 255
@@ -46,7 +46,7 @@ def test_the_middle_is_cut_out_and_nothing_is_distorted(tmp_path):
     assert abs(columns.mean() - 47.5) < 1
 
 
-def test_padding_keeps_the_whole_picture_between_black_bars(tmp_path):
+def test_padding_keeps_the_whole_picture_between_black_bars(tmp_path: Path) -> None:
     for name, size, box in (
         ("wide", (800, 200), (0, 20, 96, 24)),
         ("tall", (100, 200), (32, 0, 32, 64)),
@@ -64,7 +64,7 @@ def test_padding_keeps_the_whole_picture_between_black_bars(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_exif_orientation_ends_upright(tmp_path, orientation):
+def test_every_exif_orientation_ends_upright(tmp_path: Path, orientation: int) -> None:
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -86,7 +86,7 @@ def test_every_exif_orientation_ends_upright(tmp_path, orientation):
     assert np.abs(image - pixels(upright)).mean() < 4
 
 
-def test_what_is_transparent_becomes_white(tmp_path):
+def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
     Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("LA", (64, 64), (0, 0)).save(tmp_path / "grey.png")
     palette = Image.new("P", (64, 64), 0)
@@ -100,7 +100,7 @@ def test_what_is_transparent_becomes_white(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK"])
-def test_every_mode_becomes_rgb(tmp_path, mode):
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     suffix = "jpg" if mode == "CMYK" else "png"
     Image.new("RGB", (80, 80), "white").convert(mode).save(tmp_path / f"image.{suffix}")
 
@@ -109,7 +109,7 @@ def test_every_mode_becomes_rgb(tmp_path, mode):
     assert pixels(image).min() > 250
 
 
-def test_sixteen_bits_keep_their_brightness(tmp_path):
+def test_sixteen_bits_keep_their_brightness(tmp_path: Path) -> None:
     Image.fromarray(np.full((64, 64), 0x4000, np.uint16)).save(tmp_path / "deep.png")
 
     image = pixels(load_reference(tmp_path / "deep.png", height=64, width=64, fit="crop"))
@@ -117,7 +117,7 @@ def test_sixteen_bits_keep_their_brightness(tmp_path):
     assert image.max() == image.min() == 0x40
 
 
-def test_of_an_animation_the_first_frame_counts(tmp_path):
+def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
     first, second = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
     first.save(tmp_path / "moving.webp", save_all=True, append_images=[second], lossless=True)
 
@@ -126,12 +126,12 @@ def test_of_an_animation_the_first_frame_counts(tmp_path):
     assert image[0, 0, 0] > 200
 
 
-def test_other_formats_are_refused_whatever_their_name(tmp_path):
+def test_other_formats_are_refused_whatever_their_name(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "image.png", format="GIF")
     assert "PNG, JPEG or WebP" in refused(tmp_path / "image.png")
 
 
-def test_cut_and_empty_and_absent_files_are_refused(tmp_path):
+def test_cut_and_empty_and_absent_files_are_refused(tmp_path: Path) -> None:
     whole = io.BytesIO()
     noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(whole, "PNG")
@@ -144,7 +144,7 @@ def test_cut_and_empty_and_absent_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("side", [7_100, 10_000, 60_000])
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path, side):
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
     # Only a header. Decoding it would report an incomplete file instead.
     header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     (tmp_path / "bomb.png").write_bytes(

@@ -2,16 +2,23 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from contract.catalogue import MODELS, Mode
+from contract.manifest import Parameters
 from processing import loading, pipelines, weights
+from processing.pipelines import Reference
+from tests.processing.conftest import Jobs
 
 
-def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:
+def plain_diffusers(
+    folder: Path, mode: Mode, parameters: Parameters, inputs: dict[str, Any]
+) -> np.ndarray:
     """Make the video in one piece, as in the documentation of diffusers."""
     import diffusers
     import torch
@@ -33,7 +40,8 @@ def plain_diffusers(folder, mode, parameters, inputs) -> np.ndarray:
         max_sequence_length=64,
         output_type="np",
     ).frames[0]
-    return (frames * 255).round().astype(np.uint8)
+    pixels: np.ndarray = (frames * 255).round().astype(np.uint8)
+    return pixels
 
 
 @pytest.fixture
@@ -43,14 +51,25 @@ def picture() -> Image.Image:
 
 @pytest.mark.parametrize("patch_size_t", [None, 2], ids=["1.0", "1.5"])
 @pytest.mark.parametrize("mode", [Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO])
-def test_frames_are_those_of_plain_diffusers(jobs, models, tmp_path, picture, mode, patch_size_t):
+def test_frames_are_those_of_plain_diffusers(
+    jobs: Jobs,
+    models: Path,
+    tmp_path: Path,
+    picture: Image.Image,
+    mode: Mode,
+    patch_size_t: int | None,
+) -> None:
     folder = models / MODELS["demo"].weights[mode].folder
     if patch_size_t is not None:
         # CogVideoX 1.5 has patches in time as well: 17 frames are 5 latent frames, padded to 6.
         folder = with_temporal_patches(folder, tmp_path / "patched")
     image = picture if mode == Mode.IMAGE_TO_VIDEO else None
     parameters = jobs.task(
-        image=image and "bee.png", height=64, width=96, num_frames=17, negative_prompt="dark"
+        image=None if image is None else "bee.png",
+        height=64,
+        width=96,
+        num_frames=17,
+        negative_prompt="dark",
     ).parameters
 
     frames, steps = in_parts(folder, mode, parameters, image)
@@ -64,8 +83,8 @@ def test_frames_are_those_of_plain_diffusers(jobs, models, tmp_path, picture, mo
     ("num_frames", "strength", "steps"), [(9, 1.0, 4), (17, 0.5, 2), (49, 0.3, 1)]
 )
 def test_frames_of_video_to_video_are_those_of_plain_diffusers(
-    jobs, models, picture, num_frames, strength, steps
-):
+    jobs: Jobs, models: Path, picture: Image.Image, num_frames: int, strength: float, steps: int
+) -> None:
     clip = [picture.rotate(5 * index) for index in range(num_frames)]
     parameters = jobs.task(
         video="bee.mp4",
@@ -86,19 +105,21 @@ def test_frames_of_video_to_video_are_those_of_plain_diffusers(
     assert reported == [(step + 1, steps) for step in range(steps)]
 
 
-def in_parts(folder, mode, parameters, reference) -> tuple[np.ndarray, list[tuple[int, int]]]:
+def in_parts(
+    folder: Path, mode: Mode, parameters: Parameters, reference: Reference | None
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Make the video as the worker does. Also returns the steps that were reported."""
-    steps = []
+    steps: list[tuple[int, int]] = []
     pipeline = loading.load(
         model=MODELS["demo"], mode=mode, folder=folder, texts=pipelines.texts_of(parameters)
     )
-    latents = pipeline.denoise(parameters, reference, lambda *step: steps.append(step))
+    latents = pipeline.denoise(parameters, reference, lambda step, of: steps.append((step, of)))
     frames = pipeline.decode(latents, parameters)
     assert frames.dtype == np.uint8
     return frames, steps
 
 
-def with_temporal_patches(original, folder):
+def with_temporal_patches(original: Path, folder: Path) -> Path:
     import torch
     from diffusers import CogVideoXTransformer3DModel
 
@@ -111,7 +132,7 @@ def with_temporal_patches(original, folder):
     return folder
 
 
-def test_every_model_of_the_catalogue_names_classes_that_exist():
+def test_every_model_of_the_catalogue_names_classes_that_exist() -> None:
     import diffusers
     import torch
 
@@ -120,7 +141,7 @@ def test_every_model_of_the_catalogue_names_classes_that_exist():
         assert isinstance(getattr(torch, model.dtype), torch.dtype), model.name
 
 
-def test_a_scheduler_of_another_class_reads_the_same_folder(jobs, models):
+def test_a_scheduler_of_another_class_reads_the_same_folder(jobs: Jobs, models: Path) -> None:
     # The folders of the 5b models have a DDIM configuration, but we use the DPM scheduler.
     model = MODELS["demo"].model_copy(
         update={"scheduler": "CogVideoXDPMScheduler", "use_dynamic_cfg": True}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processing.conftest import Jobs
+
 REPOSITORY = Path(__file__).parents[2]
 
 # Runs the worker as if these packages were not installed. (accelerate imports boto3 if it can.)
@@ -42,7 +44,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_it_renders_where_no_aws_library_is(jobs, tmp_path):
+def test_it_renders_where_no_aws_library_is(jobs: Jobs, tmp_path: Path) -> None:
     layout = jobs.root(jobs.task())
 
     done = python("-c", WITHOUT_AWS, "--root", str(layout.root), "--message", str(tmp_path / "m"))
@@ -61,7 +63,7 @@ def modules_after(*names: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_importing_any_module_of_the_room_imports_no_torch():
+def test_importing_any_module_of_the_room_imports_no_torch() -> None:
     names = [
         f"processing.{path.stem}"
         for path in (REPOSITORY / "processing").glob("*.py")
@@ -75,7 +77,7 @@ def test_importing_any_module_of_the_room_imports_no_torch():
 
 
 @pytest.mark.parametrize("package", ["contract", "processing.__main__"])
-def test_contract_and_entry_import_next_to_nothing(package):
+def test_contract_and_entry_import_next_to_nothing(package: str) -> None:
     modules = [package]
     if package == "contract":
         modules += [f"contract.{path.stem}" for path in (REPOSITORY / "contract").glob("*.py")]
@@ -85,7 +87,7 @@ def test_contract_and_entry_import_next_to_nothing(package):
     assert not loaded & {"torch", "diffusers", "transformers", "numpy", "PIL", "av", "yaml"}
 
 
-def test_help_is_answered_without_torch():
+def test_help_is_answered_without_torch() -> None:
     done = python("-X", "importtime", "-m", "processing", "--help")
 
     assert done.returncode == 0
@@ -93,5 +95,5 @@ def test_help_is_answered_without_torch():
     assert "torch" not in done.stderr
 
 
-def test_an_unknown_option_is_refused():
+def test_an_unknown_option_is_refused() -> None:
     assert python("-m", "processing", "--rot", "x", "--nope").returncode == 2

@@ -7,19 +7,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress
 from processing import video, weights, worker
+from tests.processing.conftest import Jobs
+from tests.processing.decoding import decoded
 
 
-def decoded(path: Path) -> NDArray[np.uint8]:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
-def test_each_task_gets_a_video_a_poster_and_a_true_result(jobs):
+def test_each_task_gets_a_video_a_poster_and_a_true_result(jobs: Jobs) -> None:
     tasks = [
         jobs.task("wide", height=64, width=96, num_frames=17, seed=1),
         jobs.task("tall", height=96, width=64, fps=12, seed=2),
@@ -53,7 +50,7 @@ def test_each_task_gets_a_video_a_poster_and_a_true_result(jobs):
         assert result.warnings == ()
 
 
-def test_the_result_is_written_last_and_nothing_unfinished_stays(jobs):
+def test_the_result_is_written_last_and_nothing_unfinished_stays(jobs: Jobs) -> None:
     layout = jobs.root(jobs.task())
     left_over = layout.task_output("bee") / ".progress-70.json.part"
     left_over.parent.mkdir()
@@ -66,7 +63,7 @@ def test_the_result_is_written_last_and_nothing_unfinished_stays(jobs):
     assert not [path for path in files if path.name.startswith(".")]
 
 
-def test_a_seed_means_the_same_video_and_another_seed_another(jobs):
+def test_a_seed_means_the_same_video_and_another_seed_another(jobs: Jobs) -> None:
     tasks = [jobs.task("one", seed=1), jobs.task("again", seed=1), jobs.task("two", seed=2)]
 
     layout = jobs.rendered(*tasks)
@@ -76,7 +73,7 @@ def test_a_seed_means_the_same_video_and_another_seed_another(jobs):
     assert not np.array_equal(one, two)
 
 
-def test_the_same_frames_are_the_same_file_each_time(jobs, tmp_path):
+def test_the_same_frames_are_the_same_file_each_time(jobs: Jobs, tmp_path: Path) -> None:
     layout = jobs.rendered(jobs.task())
     frames = decoded(layout.task_output("bee") / VIDEO_FILE)
     files = set()
@@ -88,7 +85,7 @@ def test_the_same_frames_are_the_same_file_each_time(jobs, tmp_path):
     assert len(files) == 1
 
 
-def test_prompt_and_negative_prompt_both_matter(jobs):
+def test_prompt_and_negative_prompt_both_matter(jobs: Jobs) -> None:
     tasks = [
         jobs.task("plain"),
         jobs.task("prompt", prompt="a train in the snow"),
@@ -101,7 +98,7 @@ def test_prompt_and_negative_prompt_both_matter(jobs):
     assert len(set(videos)) == 3
 
 
-def test_tasks_rendered_together_equal_tasks_rendered_alone(jobs):
+def test_tasks_rendered_together_equal_tasks_rendered_alone(jobs: Jobs) -> None:
     bee = jobs.task("bee", seed=5, num_frames=17, height=64, width=96)
     train = jobs.task("train", seed=6, prompt="a train", num_inference_steps=3)
 
@@ -115,7 +112,7 @@ def test_tasks_rendered_together_equal_tasks_rendered_alone(jobs):
         )
 
 
-def test_an_image_shapes_the_video_and_stands_upright(jobs):
+def test_an_image_shapes_the_video_and_stands_upright(jobs: Jobs) -> None:
     layout = jobs.root(
         jobs.task("upright", image="upright.png"),
         jobs.task("turned", image="turned.jpg"),
@@ -144,7 +141,7 @@ def test_an_image_shapes_the_video_and_stands_upright(jobs):
     assert distance["turned"] < distance["alpha"] / 2
 
 
-def test_a_prompt_beyond_the_token_limit_is_rendered_with_a_warning(jobs):
+def test_a_prompt_beyond_the_token_limit_is_rendered_with_a_warning(jobs: Jobs) -> None:
     long = "qzx " * 40 + "lighthouse"
 
     layout = jobs.rendered(jobs.task("long", prompt=long), jobs.task("short"))
@@ -155,7 +152,9 @@ def test_a_prompt_beyond_the_token_limit_is_rendered_with_a_warning(jobs):
     assert "prompt-cut" not in [n.code for n in jobs.success(layout, "short").warnings]
 
 
-def test_progress_is_told_as_lines_and_as_files(jobs, capsys):
+def test_progress_is_told_as_lines_and_as_files(
+    jobs: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
     layout = jobs.rendered(jobs.task(num_inference_steps=20))
 
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -172,7 +171,9 @@ def test_progress_is_told_as_lines_and_as_files(jobs, capsys):
     assert (first.task_id, first.percent) == ("bee", 10)
 
 
-def test_a_restarted_worker_does_only_what_is_left(jobs, capsys):
+def test_a_restarted_worker_does_only_what_is_left(
+    jobs: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
     bee, train = jobs.task("bee"), jobs.task("train", prompt="a train")
     layout = jobs.root(bee, train)
     worker.render_manifest(layout)
@@ -188,7 +189,7 @@ def test_a_restarted_worker_does_only_what_is_left(jobs, capsys):
     jobs.success(layout, "train")
 
 
-def test_a_result_of_an_earlier_attempt_or_half_of_one_does_not_count(jobs):
+def test_a_result_of_an_earlier_attempt_or_half_of_one_does_not_count(jobs: Jobs) -> None:
     bee, train = jobs.task("bee"), jobs.task("train", prompt="a train")
     layout = jobs.rendered(bee, train)
     jobs.write_manifest(layout, bee, train, attempt_id="attempt-2")
@@ -200,13 +201,14 @@ def test_a_result_of_an_earlier_attempt_or_half_of_one_does_not_count(jobs):
     assert jobs.success(layout, "train").attempt_id == "attempt-2"
 
 
-def test_a_gif_comes_where_it_is_asked_for(jobs):
+def test_a_gif_comes_where_it_is_asked_for(jobs: Jobs) -> None:
     layout = jobs.rendered(jobs.task("with", gif=True, num_frames=17), jobs.task("without"))
 
     asked = layout.task_output("with")
     data = (asked / GIF_FILE).read_bytes()
     assert jobs.success(layout, "with").gif_sha256 == hashlib.sha256(data).hexdigest()
     with Image.open(asked / GIF_FILE) as image:
+        assert isinstance(image, GifImageFile)
         assert (image.format, image.n_frames, image.size) == ("GIF", 17, (64, 64))
     newest = max(asked.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     assert newest.name == RESULT_FILE
@@ -215,7 +217,7 @@ def test_a_gif_comes_where_it_is_asked_for(jobs):
     assert not (layout.task_output("without") / GIF_FILE).exists()
 
 
-def test_a_downloaded_video_says_what_it_was_made_from(jobs):
+def test_a_downloaded_video_says_what_it_was_made_from(jobs: Jobs) -> None:
     layout = jobs.rendered(jobs.task(prompt="a bee, “slowly” = 🐝", seed=7))
 
     with av.open(str(layout.task_output("bee") / VIDEO_FILE)) as container:

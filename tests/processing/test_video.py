@@ -1,6 +1,7 @@
 """MP4: written so that all players can show it, and read back with all damage noticed."""
 
 import io
+from pathlib import Path
 
 import av
 import numpy as np
@@ -22,7 +23,7 @@ def frames() -> np.ndarray:
 
 
 @pytest.fixture
-def path(tmp_path, frames):
+def path(tmp_path: Path, frames: np.ndarray) -> Path:
     video.encode(frames, fps=8, path=tmp_path / "video.mp4", tags={})
     return tmp_path / "video.mp4"
 
@@ -35,7 +36,7 @@ def boxes(data: bytes) -> list[bytes]:
     return names
 
 
-def test_it_starts_while_it_loads_and_plays_everywhere(path, frames):
+def test_it_starts_while_it_loads_and_plays_everywhere(path: Path, frames: np.ndarray) -> None:
     names = boxes(path.read_bytes())
     assert names.index(b"moov") < names.index(b"mdat")
 
@@ -47,7 +48,7 @@ def test_it_starts_while_it_loads_and_plays_everywhere(path, frames):
     assert facts.size_bytes == path.stat().st_size
 
 
-def test_it_says_its_colours_and_means_what_it_says(path, frames):
+def test_it_says_its_colours_and_means_what_it_says(path: Path, frames: np.ndarray) -> None:
     with av.open(str(path)) as container:
         stream = container.streams.video[0].codec_context
         tags = (stream.colorspace, stream.color_primaries, stream.color_trc, stream.color_range)
@@ -67,7 +68,7 @@ def test_it_says_its_colours_and_means_what_it_says(path, frames):
     assert np.abs(written[0] - expected[0]).mean() < 1.5
 
 
-def test_it_carries_its_tags_and_no_others(path, frames):
+def test_it_carries_its_tags_and_no_others(path: Path, frames: np.ndarray) -> None:
     with av.open(str(path)) as container:
         assert not {"title", "comment", "description"} & set(container.metadata)
 
@@ -80,7 +81,7 @@ def test_it_carries_its_tags_and_no_others(path, frames):
 
 
 @pytest.mark.parametrize("fps", [0.5, 7.5, 24000 / 1001, 16, 60])
-def test_fractional_rates_are_kept(tmp_path, frames, fps):
+def test_fractional_rates_are_kept(tmp_path: Path, frames: np.ndarray, fps: float) -> None:
     video.encode(frames, fps=fps, path=tmp_path / "video.mp4", tags={})
 
     facts = video.probe(tmp_path / "video.mp4")
@@ -89,7 +90,7 @@ def test_fractional_rates_are_kept(tmp_path, frames, fps):
     assert facts.duration_seconds == pytest.approx(12 / fps, rel=1e-3)
 
 
-def test_damage_is_found(path):
+def test_damage_is_found(path: Path) -> None:
     data = path.read_bytes()
     for damaged in (b"", data[:200], data[:-2000] + bytes(2000), b"no video" * 100):
         path.write_bytes(damaged)
@@ -98,7 +99,7 @@ def test_damage_is_found(path):
         assert failure.value.problems[0].code == Code.VIDEO_DAMAGED
 
 
-def test_damage_that_a_player_would_conceal_is_found(tmp_path):
+def test_damage_that_a_player_would_conceal_is_found(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     random = np.random.default_rng(1)
     video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path, tags={})
@@ -122,7 +123,7 @@ def test_damage_that_a_player_would_conceal_is_found(tmp_path):
     assert found > concealed / 4
 
 
-def test_a_video_that_is_cut_short_has_fewer_frames_or_cannot_be_read(path):
+def test_a_video_that_is_cut_short_has_fewer_frames_or_cannot_be_read(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
     try:
         assert video.probe(path).num_frames < 12
@@ -130,7 +131,7 @@ def test_a_video_that_is_cut_short_has_fewer_frames_or_cannot_be_read(path):
         assert failure.problems[0].code == Code.VIDEO_DAMAGED
 
 
-def test_the_poster_is_the_middle_frame(frames):
+def test_the_poster_is_the_middle_frame(frames: np.ndarray) -> None:
     poster = np.asarray(Image.open(io.BytesIO(video.poster(frames)))).astype(int)
 
     distances = [np.abs(poster - frame).mean() for frame in frames.astype(int)]
@@ -138,7 +139,7 @@ def test_the_poster_is_the_middle_frame(frames):
     assert int(np.argmin(distances)) == 6
 
 
-def test_quality_tells_black_flat_and_frozen_from_a_picture(frames):
+def test_quality_tells_black_flat_and_frozen_from_a_picture(frames: np.ndarray) -> None:
     black = video.quality(np.zeros((5, 16, 16, 3), np.uint8))
     assert (black.brightness, black.contrast, black.motion) == (0, 0, 0)
 

@@ -1,17 +1,22 @@
 """Video to video: with a usable reference, and with one that cannot be used."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from contract.errors import Code
-from contract.manifest import Layout
+from contract.manifest import Layout, Parameters
 from contract.outcome import VIDEO_FILE, Rendered
 from demo_model import install
 from processing import loading, pipelines, plan, video, worker
-from processing.clip import load_clip
-from tests.processing.test_render import decoded
+from processing.clip import Clip, load_clip
+from processing.pipelines import Pipeline, Reference, StepReport
+from tests.processing.conftest import Jobs
+from tests.processing.decoding import decoded
 
 
 def reference(layout: Layout, name: str = "bee.mp4", count: int = 17) -> np.ndarray:
@@ -32,7 +37,9 @@ def codes(result: Rendered) -> list[str]:
     return [notice.code for notice in result.warnings]
 
 
-def test_a_low_strength_stays_nearer_to_the_reference_than_a_high_one(jobs, tmp_path, monkeypatch):
+def test_a_low_strength_stays_nearer_to_the_reference_than_a_high_one(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # This needs the trained model, because the videos of the random one are noise.
     install.write(tmp_path / "trained")
     monkeypatch.setattr(jobs, "_models", tmp_path / "trained")
@@ -60,7 +67,7 @@ def test_a_low_strength_stays_nearer_to_the_reference_than_a_high_one(jobs, tmp_
     assert codes(jobs.success(layout, "low")) == []
 
 
-def test_the_reference_and_the_seed_decide_what_it_looks_like(jobs):
+def test_the_reference_and_the_seed_decide_what_it_looks_like(jobs: Jobs) -> None:
     layout = jobs.root(
         jobs.task("one", video="bee.mp4", num_frames=17),
         jobs.task("again", video="bee.mp4", num_frames=17),
@@ -86,7 +93,9 @@ def test_the_reference_and_the_seed_decide_what_it_looks_like(jobs):
     assert len(set(files.values())) == 4
 
 
-def test_progress_counts_the_steps_that_are_made(jobs, capsys):
+def test_progress_counts_the_steps_that_are_made(
+    jobs: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
     layout = jobs.root(jobs.task(video="bee.mp4", num_inference_steps=20, strength=0.5))
     reference(layout)
 
@@ -99,7 +108,7 @@ def test_progress_counts_the_steps_that_are_made(jobs, capsys):
     assert names == [f"progress-{percent}.json" for percent in range(10, 91, 10)]
 
 
-def test_a_short_reference_is_rendered_with_a_warning(jobs):
+def test_a_short_reference_is_rendered_with_a_warning(jobs: Jobs) -> None:
     layout = jobs.root(
         jobs.task("short", video="short.mp4", num_frames=17),
         jobs.task("long", video="long.mp4", num_frames=17),
@@ -115,7 +124,7 @@ def test_a_short_reference_is_rendered_with_a_warning(jobs):
     assert codes(jobs.success(layout, "long")) == []
 
 
-def test_a_reference_that_cannot_be_used_fails_its_task_alone(jobs):
+def test_a_reference_that_cannot_be_used_fails_its_task_alone(jobs: Jobs) -> None:
     layout = jobs.root(
         jobs.task("good", video="good.mp4"),
         jobs.task("poison", video="poison.mp4"),
@@ -136,7 +145,9 @@ def test_a_reference_that_cannot_be_used_fails_its_task_alone(jobs):
 
 
 @pytest.mark.parametrize(("strength", "least"), [(0.09, "0.1"), (0.0, "0.1")])
-def test_a_strength_that_leaves_no_step_fails_its_task_alone(jobs, strength, least):
+def test_a_strength_that_leaves_no_step_fails_its_task_alone(
+    jobs: Jobs, strength: float, least: str
+) -> None:
     layout = jobs.root(
         jobs.task("none", video="bee.mp4", num_inference_steps=10, strength=strength),
         jobs.task("one", video="bee.mp4", num_inference_steps=10, strength=0.1),
@@ -152,11 +163,16 @@ def test_a_strength_that_leaves_no_step_fails_its_task_alone(jobs, strength, lea
     jobs.success(layout, "one")
 
 
-def test_every_reference_is_read_at_the_size_and_rate_of_its_task(jobs, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        plan, "load_clip", lambda path, **given: seen.append(given) or load_clip(path, **given)
-    )
+def test_every_reference_is_read_at_the_size_and_rate_of_its_task(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def watched(path: Path, **given: Any) -> Clip:
+        seen.append(given)
+        return load_clip(path, **given)
+
+    monkeypatch.setattr(plan, "load_clip", watched)
     monkeypatch.setattr(loading, "load", lambda **_: pytest.fail("far enough"))
     layout = jobs.root(
         jobs.task("bee", video="bee.mp4", height=96, fps=12, num_frames=17, fit="pad")
@@ -169,7 +185,9 @@ def test_every_reference_is_read_at_the_size_and_rate_of_its_task(jobs, monkeypa
     assert seen == [{"height": 96, "width": 64, "num_frames": 17, "fps": 12, "fit": "pad"}]
 
 
-def test_other_modes_fit_their_image_as_they_are_told(jobs, monkeypatch):
+def test_other_modes_fit_their_image_as_they_are_told(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
     layout = jobs.root(
@@ -179,7 +197,9 @@ def test_other_modes_fit_their_image_as_they_are_told(jobs, monkeypatch):
     denoise = pipelines.Pipeline.denoise
     dark = {}
 
-    def looks(self, parameters, picture, on_step):
+    def looks(
+        self: Pipeline, parameters: Parameters, picture: Reference | None, on_step: StepReport
+    ) -> torch.Tensor:
         dark[parameters.fit] = float((np.asarray(picture) == 0).mean())
         return denoise(self, parameters, picture, on_step)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,11 @@ from processing import weights
 
 
 @pytest.fixture
-def folder(tmp_path, models):
+def folder(tmp_path: Path, models: Path) -> Path:
     return shutil.copytree(models / "demo", tmp_path / "demo")
 
 
-def test_a_fingerprint_changes_with_bytes_and_names_and_with_nothing_else(folder):
+def test_a_fingerprint_changes_with_bytes_and_names_and_with_nothing_else(folder: Path) -> None:
     before = weights.fingerprint(folder)
     assert len(before) == 64
     assert weights.fingerprint(folder) == before
@@ -37,7 +38,7 @@ def test_a_fingerprint_changes_with_bytes_and_names_and_with_nothing_else(folder
     assert weights.fingerprint(folder) not in (before, changed)
 
 
-def test_a_fingerprint_can_be_checked_by_hand(folder):
+def test_a_fingerprint_can_be_checked_by_hand(folder: Path) -> None:
     command = "find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
     by_hand = subprocess.run(
         ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=True
@@ -46,7 +47,7 @@ def test_a_fingerprint_can_be_checked_by_hand(folder):
     assert by_hand.stdout.split()[0] == weights.fingerprint(folder)
 
 
-def test_a_complete_folder_passes_in_its_own_mode_only(folder, models):
+def test_a_complete_folder_passes_in_its_own_mode_only(folder: Path, models: Path) -> None:
     weights.check(folder, Mode.TEXT_TO_VIDEO)
     weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
 
@@ -54,14 +55,14 @@ def test_a_complete_folder_passes_in_its_own_mode_only(folder, models):
         weights.check(folder, Mode.IMAGE_TO_VIDEO)
 
 
-def test_video_to_video_has_the_weights_of_text_to_video(folder, models):
+def test_video_to_video_has_the_weights_of_text_to_video(folder: Path, models: Path) -> None:
     weights.check(folder, Mode.VIDEO_TO_VIDEO)
 
     with pytest.raises(TaskFailed, match="needs CogVideoXPipeline"):
         weights.check(models / "demo-i2v", Mode.VIDEO_TO_VIDEO)
 
 
-def test_weights_in_several_files_must_all_be_there(folder):
+def test_weights_in_several_files_must_all_be_there(folder: Path) -> None:
     part = folder / "transformer"
     whole = part / "diffusion_pytorch_model.safetensors"
     shards = [f"diffusion_pytorch_model-0000{n}-of-00002.safetensors" for n in (1, 2)]
@@ -77,7 +78,7 @@ def test_weights_in_several_files_must_all_be_there(folder):
     assert failure.value.problems[0].code == Code.WEIGHTS_MISSING
 
 
-def test_an_absent_folder_lacks_everything(tmp_path):
+def test_an_absent_folder_lacks_everything(tmp_path: Path) -> None:
     with pytest.raises(TaskFailed, match="model_index") as failure:
         weights.check(tmp_path / "nothing", Mode.TEXT_TO_VIDEO)
     assert failure.value.problems[0].code == Code.WEIGHTS_MISSING
