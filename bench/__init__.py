@@ -1,1 +1,1 @@
-"""What we claim about speed and cost, as programs. Results go to bench/results/."""
+"""Programs that check what we claim about speed and cost. Their results are in bench/results/."""

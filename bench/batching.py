@@ -1,8 +1,8 @@
-"""What sharing processing jobs saves, and how long people wait: `make bench-batching`.
+"""Simulates what sharing a start-up saves, and how long people wait: `make bench-batching`.
 
-The real use cases over fakes, with a clock of their own. How long a start-up, the loading of
-weights and a video take are parameters: those that functions/estimate.py states, not measurements.
-`one-job-a-video` is the same system with `max_tasks_per_job` 1.
+The real stages run over fakes, with a simulated clock. How long a start-up, the loading of weights
+and a video take are parameters. They are the values stated in functions/planning/estimate.py, and
+nobody measured them. `one-job-a-video` is the same system with `max_tasks_per_job` 1.
 
 Writes bench/results/batching.json and docs/images/batching-*.png; docs/performance.md shows them.
 """
@@ -32,7 +32,7 @@ from functions.stages.submit import submit
 from functions.table.ledger import QUEUE
 from functions.table.records import Learned, QueueEntry
 from local import ROOT
-from tests.fakes import SETTINGS, FakeRenderer, World, read_anew, replace_settings
+from tests.fakes import SETTINGS, FakeRenderer, World, clear_read_cache, replace_settings
 
 MODEL, INSTANCE_TYPE = "cogvideox-5b", "ml.g6e.xlarge"
 SPEC = f"prompt: a bee\nmodel: {MODEL}\nenhance: false\n"
@@ -41,19 +41,19 @@ STARTUP_SECONDS = _RATE.startup_seconds
 LOADING_SECONDS = _RATE.loading_seconds
 RENDER_SECONDS = 200.0
 HAND_OVER_SECONDS = 0.2
-"""Between two videos of a job."""
+"""Between two videos of an attempt."""
 ENDING_SECONDS = 10.0
-"""From the last video to the end of the job."""
+"""From the last video to the end of the attempt."""
 BURST_SECONDS, DAY_SECONDS = 60.0, 86_400.0
 SWEEP_SECONDS = 300.0
 _MEASURED_EVERY = 10
-# Wake-ups that one dispatch serves at most, as stacks/reeldrop.py has it.
+# How many wake-ups one dispatch may serve, as set in stacks/reeldrop.py.
 WAKES_TOGETHER = 10
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A way to batch."""
+    """Settings of the planning that are compared with each other."""
 
     name: str
     max_tasks: int = 128
@@ -62,13 +62,13 @@ class Policy:
 
 OURS = Policy("backlog")
 ALONE = Policy("one-job-a-video", max_tasks=1)
-# What a start-up must be worth, other than in functions/batching.py.
+# Other values of `WORTH` than the one in functions/planning/batching.py.
 OTHERS = (Policy("always spread", worth=0.0), Policy("worth one start-up", worth=1.0))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run."""
+    """The results of one run."""
 
     drops: int
     arrival: str
@@ -77,7 +77,7 @@ class Row:
     processing_jobs: int
     gpu_minutes: float
     overhead_seconds_per_video: float
-    """Everything on the GPU's clock that is not rendering."""
+    """GPU time that is paid for and is not rendering."""
     cost_usd: float
     makespan_minutes: float
     wait_p50_minutes: float
@@ -85,21 +85,21 @@ class Row:
     wait_p95_minutes: float
     first_video_minutes: float
     calls_per_drop: float
-    """Of all ports, over the whole way from the drop to the mail."""
+    """Calls of all ports, from the drop to the mail."""
     peak_kib_submit: float
-    """Most memory that taking in a drop takes: the 95th percentile of the runs that were looked at,
-    as now and then the stand-ins for AWS grow beside it."""
+    """Peak memory of accepting a drop: the 95th percentile of the measured runs. The maximum would
+    include runs in which the stand-ins for AWS grew."""
     peak_kib_finish: float
-    """The same of publishing a video."""
+    """The same for publishing a video."""
     peak_kib_dispatch: float
-    """Of a dispatch, and the most of all."""
+    """Peak memory of a dispatch: the maximum of all runs."""
     list_calls: int
     most_entries_read: int
-    """Of the queue, by one dispatch."""
+    """The most entries of the queue that one dispatch read."""
 
 
 class _Renderer(FakeRenderer):
-    """Tells the bench of each processing job that was created."""
+    """Calls `created` for each processing job that is created."""
 
     def __init__(self, created: Callable[[str], None]) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class _Renderer(FakeRenderer):
 
 @dataclass
 class Bench(World):
-    """A world in which things happen in time."""
+    """A world with a simulated clock: what is due next happens next."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -133,22 +133,26 @@ class Bench(World):
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return (self.clock() - self._start).total_seconds()
 
     def at(self, seconds: float, act: Callable[[], None]) -> None:
-        """Let something happen."""
+        """Call `act` at a time.
+
+        Args:
+            seconds: the time, in seconds since the beginning.
+        """
         heapq.heappush(self._heap, (seconds, next(self._order), act))
 
     def run(self) -> None:
-        """Until nothing is left to do."""
+        """Run until nothing is left to do."""
         while self._heap:
             seconds, _, act = heapq.heappop(self._heap)
             self.clock.move(seconds=max(0.0, seconds - self.seconds))
             act()
 
     def person_drops(self, number: int) -> None:
-        """One drop, with its event."""
+        """Drop a file, and deliver its event."""
         key = f"jobs/{number}.yaml"
         self.dropped_at[str(number)] = self.seconds
         self.files.write("input", key, SPEC.encode(), "x")
@@ -156,7 +160,7 @@ class Bench(World):
         self._measured("submit", lambda: submit(self._counted, "input", key, version))
 
     def sweep(self) -> None:
-        """What the sweep does for what waits."""
+        """Wake dispatch if anything is queued, as the sweep does."""
         if self.ledger.query(QUEUE, QueueEntry, limit=1):
             self._wake()
         if len(self.done_at) < len(self.dropped_at) or self._heap:
@@ -199,13 +203,13 @@ class Bench(World):
         attempt_ended(self._counted, attempt_id)
 
     def _measured(self, name: str, act: Callable[[], None], every: int = _MEASURED_EVERY) -> None:
-        """Run it, and look at times how much memory it takes: that costs time."""
+        """Run `act`. One of `every` runs is measured, because measuring the memory is slow."""
         before = self._runs[name]
         self._runs[name] += 1
         if before % every:
             act()
             return
-        read_anew()
+        clear_read_cache()
         tracemalloc.start()
         act()
         _, peak = tracemalloc.get_traced_memory()
@@ -240,7 +244,11 @@ class Bench(World):
 
 
 def run(drops: int, arrival: str, instances: int, policy: Policy) -> Row:
-    """One run, from the first drop to the last video."""
+    """Run one case, from the first drop to the last video.
+
+    Args:
+        arrival: "burst" or "day": how the drops are spread over time.
+    """
     settings = replace_settings(
         SETTINGS,
         max_tasks_per_job=policy.max_tasks,
@@ -260,7 +268,9 @@ def run(drops: int, arrival: str, instances: int, policy: Policy) -> Row:
         bench.run()
     finally:
         batching.WORTH = before
-    assert len(bench.done_at) == len(bench.post.sent) == drops, "every drop has its video and mail"
+    assert len(bench.done_at) == len(bench.post.sent) == drops, (
+        "every drop must have its video and its mail"
+    )
     waits = sorted((bench.done_at[n] - at) / 60 for n, at in bench.dropped_at.items())
     return Row(
         drops=drops,
@@ -289,10 +299,10 @@ def _p95(values: Sequence[float]) -> float:
 
 
 def check(rows: list[Row]) -> None:
-    """What is claimed.
+    """Check the claims of docs/performance.md.
 
     Raises:
-        AssertionError: it does not hold.
+        AssertionError: a claim does not hold.
     """
     found = {(r.drops, r.arrival, r.instances, r.policy): r for r in rows}
 
@@ -309,7 +319,8 @@ def check(rows: list[Row]) -> None:
     assert max(many) <= 1.2 * min(many), many
     finish = [found[n, "burst", 8, OURS.name].peak_kib_finish for n in (100, 1_000, 10_000)]
     assert max(finish) <= 1.2 * min(finish), finish
-    # To tell a place in the queue, submit looks at no more than its first entries: from there on.
+    # submit reads at most the first entries of the queue, to find the place of the drop. So its
+    # memory stays the same from some length of the queue on.
     submits = [found[n, "burst", 8, OURS.name].peak_kib_submit for n in (1_000, 10_000)]
     assert max(submits) <= 1.2 * min(submits), submits
     assert all(max(row.peak_kib_submit, row.peak_kib_finish) <= 150 for row in rows)
@@ -318,8 +329,8 @@ def check(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    """Run all, write, draw, and check."""
-    run(1, "burst", 1, OURS)  # what is imported late is not what a drop takes
+    """Run all cases, write the results, draw the plots and check the claims."""
+    run(1, "burst", 1, OURS)  # imports everything, so that imports are not measured
     rows = []
     counts = (1, 10, 32, 100, 256, 1_000)
     runs = [
@@ -341,7 +352,7 @@ def main() -> None:
 
 
 def draw(rows: list[Row]) -> None:
-    """The pictures."""
+    """Write the plots."""
     for name, title, value in (
         ("overhead", "GPU seconds a video that are not rendering", "overhead_seconds_per_video"),
         ("wait", "minutes from drop to video, 95th percentile", "wait_p95_minutes"),

@@ -1,8 +1,8 @@
-"""200 real drops at once on the embedded cloud, with a small random model: `python -m
-bench.embedded_200`.
+"""Makes 200 drops at once on the embedded cloud: `python -m bench.embedded_200`.
 
-Everything is real but AWS and the model: the CLI's uploads, events, functions, processing jobs. It
-checks that every drop ends in its video and one mail, and that priorities are kept.
+Only AWS and the model are replaced, the model by a small random one. Uploads, events, functions and
+processing jobs are real. The program checks that every drop gets its video and one mail, and that
+a higher priority is rendered first.
 """
 
 import json
@@ -30,7 +30,7 @@ _DEADLINE_SECONDS = 900
 
 
 def main() -> None:
-    """Drop, wait, check and write bench/results/embedded_200.json."""
+    """Drop, wait, check, and write bench/results/embedded_200.json."""
     home = ROOT / ".reeldrop"
     make_ready(home)
     with tempfile.TemporaryDirectory() as state, EmbeddedCloud(Path(state)) as cloud:
@@ -42,7 +42,7 @@ def main() -> None:
         print(f"{DROPS} uploaded in {uploaded:.1f} s", flush=True)
         _wait(cloud, folder, names)
         finished = time.time() - began
-        time.sleep(5)  # the last mail
+        time.sleep(5)  # for the last mail to arrive
         rows = _facts(cloud, folder, names, began=began, uploaded=uploaded, finished=finished)
     what = f"{DROPS} drops at once on the embedded cloud; a small random model, 2 steps, 17 frames"
     print(write("embedded_200", what, rows).read_text())
@@ -90,7 +90,7 @@ def _wait(cloud: EmbeddedCloud, folder: DropFolder, names: list[str]) -> None:
         if time.monotonic() > until:
             raise RuntimeError(f"{len(left)} are not done\n{cloud.log_tail()}")
         time.sleep(3)
-        # The first that is not done is enough to know that some are not.
+        # Looking at the first drop that is not done is enough to know that some are not.
         while left and (s := _status(s3, folder, left[0])) and s.state.terminal:
             if s.state != State.SUCCEEDED:
                 raise RuntimeError(f"{left[0]}: {s}")
@@ -133,10 +133,10 @@ def _facts(
 
 
 def _check_order(sidecars: dict[str, Sidecar]) -> None:
-    """Within each processing job no video began before one of a higher priority.
+    """Check that within each attempt no video began before one of a higher priority.
 
     Raises:
-        RuntimeError: one did.
+        RuntimeError: a video did.
     """
     for attempt_id in {sidecar.attempt_id for sidecar in sidecars.values()}:
         mine = [s for s in sidecars.values() if s.attempt_id == attempt_id]

@@ -1,8 +1,8 @@
-"""How long a drop on the idle, warm embedded cloud takes: to the queue, to the processing job, to
-the mail.
+"""Measures one drop on the idle, warm embedded cloud: the time to its first status, to its
+processing job and to its mail.
 
-The times are those of the outside: the upload's beginning on our clock, the processing job's
-CreationTime from SageMaker's answer, the mail's arrival as a file.
+The times are measured from outside. The upload begins on our clock, the creation of the processing
+job is the CreationTime in SageMaker's answer, and the mail arrives as a file.
 """
 
 import json
@@ -26,18 +26,18 @@ _POLL_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Drop:
-    """Seconds from the beginning of the upload."""
+    """The times of one drop, in seconds from the beginning of the upload."""
 
     answered: float
-    """First status in the bucket."""
+    """The first status is in the bucket."""
     created: float
-    """Processing job created."""
+    """The processing job is created."""
     mailed: float
-    """Mail in the inbox; includes the rendering of 17 frames in 2 steps."""
+    """The mail has arrived. This includes the rendering of 17 frames in 2 steps."""
 
 
 def main() -> None:
-    """Measure and write bench/results/first_drop.json."""
+    """Measure, and write bench/results/first_drop.json."""
     home = ROOT / ".reeldrop"
     make_ready(home)
     with tempfile.TemporaryDirectory() as state, EmbeddedCloud(Path(state)) as cloud:
@@ -81,7 +81,7 @@ def _drop(cloud: EmbeddedCloud, folder: DropFolder, name: str) -> Drop:
     final = _status(s3, folder, name)
     if final is None or final.state != State.SUCCEEDED:
         raise RuntimeError(f"{name} did not succeed: {final}")
-    # The next drop is to find an idle system.
+    # The system must be idle again before the next drop.
     while any(job["ProcessingJobStatus"] == "InProgress" for job in _jobs(sagemaker)):
         time.sleep(0.1)
     time.sleep(0.5)

@@ -15,14 +15,18 @@ _COLOURS = ("#1f5fbf", "#1f5fbf", "#c0392b", "#c0392b", "#2e8b57", "#8e44ad")
 
 @dataclass(frozen=True)
 class Line:
-    """A named line; points with a value of 0 cannot be shown and are left out."""
+    """A named line. Points with the value 0 are left out, because a logarithmic axis has no 0."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
 def draw(path: Path, *, title: str, across: str, lines: Sequence[Line]) -> None:
-    """Write a PNG. Every second line is dashed."""
+    """Write a PNG. Every second line is dashed.
+
+    Args:
+        across: the label of the horizontal axis.
+    """
     points = [p for line in lines for p in line.points if p[1] > 0]
     low_x, high_x = _decades([x for x, _ in points])
     low_y, high_y = _decades([y for _, y in points])
@@ -55,7 +59,7 @@ def draw(path: Path, *, title: str, across: str, lines: Sequence[Line]) -> None:
             _segment(pen, start, end, colour, dashed=bool(number % 2))
         for x, y in shown:
             pen.ellipse((x - 4, y - 4, x + 4, y + 4), fill=colour)
-        # Beside the lines: wherever a legend lies among them, it covers some.
+        # The legend is beside the plot, because inside it would cover some of the lines.
         left, at = _WIDTH - _RIGHT + 30, _TOP + 26 * number
         _segment(pen, (left, at + 9), (left + 40, at + 9), colour, dashed=bool(number % 2))
         pen.text((left + 48, at), line.name, fill=colour, font=font)

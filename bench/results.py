@@ -1,4 +1,4 @@
-"""Where figures are written, with the machine that they were taken on."""
+"""Writes the results of a benchmark, with the machine that they were measured on."""
 
 import json
 import os
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent / "results"
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Minimum, median and maximum: machines are noisy, one figure says little."""
+    """Minimum, median and maximum, because single measurements vary from run to run."""
     return {
         "min": round(min(values), 3),
         "median": round(statistics.median(values), 3),
@@ -21,7 +21,11 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def write(name: str, what: str, rows: object) -> Path:
-    """Write `bench/results/<name>.json`."""
+    """Write `bench/results/<name>.json`.
+
+    Args:
+        what: one sentence that says what was measured.
+    """
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.json"
     document = {

@@ -1,6 +1,6 @@
-"""The ports in memory, with the rules of the real services that the use cases rely on.
+"""The ports in memory, with the rules of the real services that the stages rely on.
 
-tests/contract runs the same checks against these and against the embedded cloud.
+tests/contract runs the same checks against these fakes and against the embedded cloud.
 """
 
 import hashlib
@@ -96,17 +96,17 @@ SETTINGS = Settings(
 
 @lru_cache(maxsize=4096)
 def _read(kind: type[D], body: str) -> D:
-    """Documents are frozen: one that was read may be given again."""
+    """Parse a document. Documents are frozen, so one that was parsed can be returned again."""
     return kind.from_json(body)
 
 
-def read_anew() -> None:
-    """Forget what was read: who measures a reading wants it done."""
+def clear_read_cache() -> None:
+    """Forget the parsed documents, so that a benchmark measures the parsing too."""
     _read.cache_clear()
 
 
 class FakeLedger:
-    """Documents as JSON, so that what cannot be stored cannot be stored here either."""
+    """The table. It keeps documents as JSON, so a document that is not JSON cannot be stored."""
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], tuple[int, str]] = {}
@@ -169,7 +169,7 @@ class _Version:
 
 
 class FakeFiles:
-    """S3: the input bucket is versioned, the others are not."""
+    """S3. The input bucket has versions, the others have none."""
 
     def __init__(self, now: "Clock") -> None:
         self._now = now
@@ -198,7 +198,7 @@ class FakeFiles:
 
     def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
         assert 1 <= len(key.encode()) <= 1024, "S3 keys have at most 1,024 bytes"
-        at = self._now().replace(microsecond=0)  # S3 tells no more
+        at = self._now().replace(microsecond=0)  # S3 reports whole seconds
         version = _Version(f"v{next(self._numbers)}", body, content_type, at)
         if bucket == SETTINGS.input_bucket:
             self.objects.setdefault((bucket, key), []).append(version)
@@ -231,16 +231,17 @@ class FakeFiles:
 
 
 class FakeRenderer:
-    """SageMaker: names are taken for ever, requests obey the service model, quota is per type."""
+    """SageMaker. A name can be used once, requests must fit the service model, and quotas limit
+    how many jobs run."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, tuple[ProcessingJob, str, str]] = {}
         self.quota = 100
         self.quotas: dict[str, int] = {}
-        """By instance type, where one has another than all together."""
+        """Quotas of single instance types. `quota` limits all of them together."""
         self.lose_next_acknowledgement = False
         self.refuses: set[str] = set()
-        """URIs of models that SageMaker finds nothing at."""
+        """URIs of models under which SageMaker finds no objects."""
 
     def start(self, job: ProcessingJob) -> None:
         found = violations("CreateProcessingJob", processing_request(job, SETTINGS))
@@ -276,7 +277,7 @@ class FakeRenderer:
 
 
 class InProcessReader(ChildReader):
-    """The same checks without a process, so that thousands of them take no time."""
+    """Runs the same checks without a process, so that thousands of them are fast."""
 
     def _answer(self, request: Request) -> tuple[bytes, bytes]:
         found, blob = child.answer(*request[:2], request.labels, request.blobs)
@@ -284,7 +285,7 @@ class InProcessReader(ChildReader):
 
 
 class FakeLanguageModel:
-    """Bedrock: answers `answer`, or raises what it is."""
+    """Bedrock. Returns `answer`, or raises it if it is an exception."""
 
     def __init__(self) -> None:
         self.answer: Answer | LanguageModelUnavailable = Answer(
@@ -311,7 +312,7 @@ class Sent:
 
 
 class FakePost:
-    """SNS: subjects are ASCII, on one line, below 100 characters."""
+    """SNS. Subjects must be one line of ASCII with fewer than 100 characters."""
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
@@ -327,7 +328,7 @@ class FakePost:
 
 
 class Clock:
-    """Time stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.at = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -384,13 +385,13 @@ class World:
     # what a person does
 
     def drop(self, key: str, body: bytes | str = "prompt: a bee\n", *, event: bool = True) -> None:
-        """Upload to the input bucket, and tell of it."""
+        """Upload to the input bucket and deliver the event."""
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
         if event:
             submit(self.ports, "input", key, self.files.facts("input", key).version)
 
     def delete(self, key: str, *, event: bool = True) -> None:
-        """Delete from the input bucket, and tell of it."""
+        """Delete from the input bucket and deliver the event."""
         self.files.remove("input", key)
         if event:
             deleted(self.ports, "input", key)
@@ -398,7 +399,7 @@ class World:
     # what SageMaker and the worker do
 
     def dispatch(self) -> list[str]:
-        """Dispatch, and name the processing jobs that run."""
+        """Run a dispatch. Returns the names of the processing jobs that run now."""
         dispatch(self.ports)
         return self.running()
 
@@ -412,7 +413,12 @@ class World:
         return Manifest.from_json(self.files.read("work", s3_keys.attempt_manifest(attempt_id)))
 
     def render(self, attempt_id: str, *, tell: bool = True, failing: str = "") -> None:
-        """Do all tasks of a processing job and end it; `failing` names a task that fails."""
+        """Write the results of all tasks of a processing job, and end it.
+
+        Args:
+            tell: whether the events are delivered.
+            failing: the id of a task that fails.
+        """
         for task in self.manifest(attempt_id).tasks:
             self.write_result(attempt_id, task, fail=task.task_id == failing)
             if tell:
@@ -496,5 +502,5 @@ class World:
 
 
 def replace_settings(settings: Settings, **changed: object) -> Settings:
-    """Settings with some changed."""
+    """The settings with some values changed."""
     return settings.model_copy(update=changed)

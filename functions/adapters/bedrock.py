@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.type_defs import ContentBlockTypeDef
 
 
-# A language model takes seconds, and a person waits.
+# A person waits for the answer, so there is one retry and a short time limit.
 _BEDROCK_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=3, read_timeout=15
 )
 
 
 class BedrockLanguageModel:
-    """Converse, in Bedrock."""
+    """The language model, through Bedrock's Converse call."""
 
     def __init__(self, model_id: str) -> None:
         self._model_id = model_id
@@ -34,7 +34,10 @@ class BedrockLanguageModel:
     def converse(
         self, system: str, user: str, max_tokens: int, image: bytes | None = None
     ) -> Answer:
-        """See `LanguageModel.converse`. Low temperature: a caption, not a story."""
+        """See `LanguageModel.converse`.
+
+        The temperature is low, because a caption should describe and not invent.
+        """
         content: list[ContentBlockTypeDef] = [{"text": user}]
         if image is not None:
             content.insert(0, {"image": {"format": "jpeg", "source": {"bytes": image}}})
@@ -52,7 +55,7 @@ class BedrockLanguageModel:
         except BotoCoreError as error:
             raise LanguageModelUnavailable(str(error)[:300]) from error
         blocks = answer["output"].get("message", {}).get("content", [])
-        # Behind a router another model may answer than the one that was asked.
+        # If the model is a router, the model that answered is named here.
         router = answer.get("trace", {}).get("promptRouter", {})
         return Answer(
             text=" ".join(block["text"] for block in blocks if "text" in block),

@@ -1,7 +1,7 @@
-"""The reader: starts a process for each file, sends it the bytes, and reads its answer.
+"""The reader. It starts a process for each file, sends it the bytes and reads its answer.
 
 The process gets no credentials, no environment, no open file, and little memory and time. If it
-crashes, takes too long or answers nonsense, the file that it read is refused.
+crashes, takes too long or sends an answer that cannot be parsed, the file is refused.
 """
 
 import json
@@ -23,7 +23,7 @@ from functions.reading.limits import LIMITS, MAX_ANSWER_BYTES
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Clip, Picture
 
-# -c instead of -m, because the process must use our sys.path, wherever Lambda or a test put it.
+# -c instead of -m: the process must use our sys.path, which Lambda and the tests set differently.
 _PROGRAM = (
     "import sys; call, *sys.path = sys.argv[1:]; "
     "from functions.reading.child import main; main(call)"
@@ -34,7 +34,7 @@ _CHUNK = 1024 * 1024
 
 
 class Usage(NamedTuple):
-    """What a process used. Linux includes the memory that ours had when it started the process."""
+    """What a process used. On Linux the memory includes what our process had when it started it."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -43,7 +43,7 @@ class Usage(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a process is asked: a call, the bytes to read, and their name."""
+    """What a process is asked to do: a call, the bytes to read, and their name."""
 
     call: str
     name: str
@@ -51,7 +51,7 @@ class Request(NamedTuple):
     labels: Sequence[str] = ()
 
     def header(self) -> bytes:
-        """The line that goes before the blobs."""
+        """The line that is sent before the blobs."""
         sizes = [len(blob) for blob in self.blobs]
         line = json.dumps({"name": self.name, "labels": self.labels, "sizes": sizes})
         return line.encode() + b"\n"
@@ -89,20 +89,21 @@ A = TypeVar("A", bound=Document)
 
 
 class _Broken(Exception):
-    """The process gave no answer that can be understood."""
+    """The process sent no answer that can be parsed."""
 
 
 class ChildReader:
-    """See `Reader`. `usage` tells of the last process."""
+    """See `Reader`."""
 
     usage: Usage | None = None
+    """What the last process used."""
 
     def spec(self, body: bytes, key: str) -> Parsed:
         """See `Reader.spec`."""
         unreadable = Problem(
             code=Code.SPEC_UNREADABLE,
             message="The spec could not be read in the time and memory that any spec needs.",
-            hint="Write it anew as a few plain lines, each  field: value.",
+            hint="Write it again as a few plain lines, each  field: value.",
         )
         found, _ = self._ask(_Spec, Request("spec", key, [body]), unreadable)
         return Parsed(
@@ -117,7 +118,7 @@ class ChildReader:
             code=Code.REFERENCE_UNREADABLE,
             message=f"The image {name} could not be decoded in the time and memory that images "
             "need.",
-            hint="Open it in a viewer, save it anew as PNG and upload that.",
+            hint="Open it in a viewer, save it as a new PNG and upload that.",
         )
         found, blob = self._ask(_Image, Request("image", name, [body]), unreadable)
         return Picture(
@@ -133,7 +134,7 @@ class ChildReader:
             code=Code.REFERENCE_UNREADABLE,
             message=f"The video {name} could not be decoded in the time and memory that videos "
             "need.",
-            hint="Export it anew as MP4 (H.264), smaller or shorter.",
+            hint="Export it again as MP4 (H.264), smaller or shorter.",
         )
         found, _ = self._ask(_Video, Request("video", name, [body]), unreadable)
         return Clip(
@@ -144,7 +145,7 @@ class ChildReader:
         """See `Reader.contact_sheet`. A poster that cannot be decoded leaves its place empty."""
         unreadable = Problem(
             code=Code.RESULT_INVALID,
-            message="The posters could not be put together.",
+            message="The contact sheet could not be made.",
             hint="Look at the videos themselves.",
         )
         request = Request(
@@ -166,7 +167,15 @@ class ChildReader:
         return found, blob
 
     def _answer(self, request: Request) -> tuple[bytes, bytes]:
-        """The first line of the answer, and what follows it."""
+        """Run a process and read its answer.
+
+        Returns:
+            The first line of the answer, and the bytes after it.
+
+        Raises:
+            Transient: the process failed before it read anything, so the file is not the cause.
+            _Broken: the process failed after that.
+        """
         started = time.monotonic()
         try:
             child = subprocess.Popen(
@@ -179,14 +188,14 @@ class ChildReader:
                 bufsize=0,
             )
         except OSError as error:
-            raise Transient(f"no process to read with: {error}") from error
+            raise Transient(f"the reading process did not start: {error}") from error
         deadline = started + LIMITS[request.call].wall_seconds
         with child:
             answer = _exchange(child, [request.header(), *request.blobs], deadline)
             finished = len(answer) <= MAX_ANSWER_BYTES
             self.usage = _end(child, started, deadline if finished else started)
         if not answer.startswith(READY) or child.returncode == LATE_IMPORT:
-            # It died before it had seen anything, or of an import: the fault is ours.
+            # It ended before it read anything, or an import failed. The file is not the cause.
             raise Transient(f"the reading process ended with {self.usage}")
         line, newline, blob = answer.removeprefix(READY).partition(b"\n")
         if child.returncode != 0 or not newline:
@@ -195,9 +204,9 @@ class ChildReader:
 
 
 def _exchange(child: subprocess.Popen[bytes], request: Sequence[bytes], deadline: float) -> bytes:
-    """Write the request and read the answer, both as they go, until the answer ends.
+    """Write the request and read the answer at the same time, until the answer ends.
 
-    What comes too late or is too long is left unread.
+    Reading stops at the deadline, or when the answer is too long.
     """
     assert child.stdin is not None and child.stdout is not None
     into, out_of = child.stdin.fileno(), child.stdout.fileno()
@@ -214,7 +223,7 @@ def _exchange(child: subprocess.Popen[bytes], request: Sequence[bytes], deadline
             try:
                 left[0] = left[0][os.write(into, left[0]) :]
             except BrokenPipeError:
-                left.clear()  # it has heard enough, or is dead; its answer tells
+                left.clear()  # it reads no more, or it ended; its answer shows which
             if left and not left[0]:
                 left.pop(0)
             if not left:
@@ -223,7 +232,7 @@ def _exchange(child: subprocess.Popen[bytes], request: Sequence[bytes], deadline
 
 
 def _end(child: subprocess.Popen[bytes], started: float, deadline: float) -> Usage:
-    """Wait for the process to end by itself, or kill it, and see what it used."""
+    """Wait until the process ends, or kill it at the deadline. Returns what it used."""
     pid, status, used = os.wait4(child.pid, os.WNOHANG)
     while not pid and time.monotonic() < deadline:
         time.sleep(0.0005)
@@ -246,5 +255,5 @@ def _path() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Where Lambda's Python finds its libraries, and nothing else."""
+    """The only variable that the process gets: where Lambda's Python finds its libraries."""
     return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}

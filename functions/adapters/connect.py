@@ -1,4 +1,4 @@
-"""Builds the ports of a function from its environment: the one place that knows every adapter."""
+"""Builds the ports of a function from its environment. Only this module imports every adapter."""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -19,7 +19,11 @@ from functions.stages.ports import Ports
 def connect(
     environment: Mapping[str, str], log: Callable[[Event, dict[str, object]], None]
 ) -> Ports:
-    """The ports, as the environment of a function says.
+    """Build the ports of a function.
+
+    Args:
+        environment: the variables of the function; `Settings` are read from them.
+        log: logs an event with its facts.
 
     Raises:
         pydantic.ValidationError: a setting is missing or malformed.

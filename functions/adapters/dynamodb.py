@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-# What DynamoDB takes in one call.
+# DynamoDB reads at most this many items in one call.
 _GET_AT_MOST = 100
 
 
 class DynamoLedger:
-    """The table, in DynamoDB: `pk`, `sk`, `revision` and the document as JSON."""
+    """The table, in DynamoDB. An item has `pk`, `sk`, `revision` and the document as JSON."""
 
     def __init__(self, table_name: str) -> None:
         self._table = table_name
@@ -97,8 +97,8 @@ class DynamoLedger:
     def commit(self, *changes: Change) -> None:
         """See `Ledger.commit`.
 
-        Always a transaction, also for a single change: botocore sends a token with it, so a
-        repetition after a lost acknowledgement is not mistaken for a conflict.
+        Every commit is a transaction, even one with a single change. botocore sends a token with
+        a transaction, so a retry after a lost acknowledgement is not mistaken for a conflict.
         """
         try:
             with translated():

@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from contract.errors import Transient
 from functions.ports import Missing
 
-# The client retries with jitter. After that the queue repeats the message. All tries of one call
-# fit into the 60 s of the shortest function, so it can still report the error.
+# The client retries with jitter. After that the queue delivers the message again. All tries of one
+# call fit into the 60 s of the shortest function, so the function can still report the error.
 CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10
 )
@@ -55,5 +55,5 @@ def translated() -> Iterator[None]:
         if code_of(error) in _GONE:
             raise Missing(str(error)) from error
         raise
-    except BotoCoreError as error:  # connection refused, timed out, cut off
+    except BotoCoreError as error:  # the connection was refused, timed out or broke
         raise Transient(str(error)) from error

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
 
-# Virtual style: then botocore names the region's own host also in signed links, which work nowhere
-# else in regions that are newer than the global one. (A loopback endpoint stays in path style.)
+# Virtual style makes botocore sign links for the host of the region. In newer regions a link to the
+# global host does not work. (A loopback endpoint stays in path style.)
 _S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
 
 
@@ -74,7 +74,7 @@ class S3Files:
                 CopySource=copied,
                 ContentType=content_type,
                 MetadataDirective="REPLACE",
-                # Copying tags would need rights that nothing else needs.
+                # Copying the tags would need permissions that nothing else needs.
                 TaggingDirective="REPLACE",
             )
 
@@ -83,7 +83,7 @@ class S3Files:
         try:
             self.facts(bucket, key)
         except Missing:
-            return  # a delete marker for nothing would be left otherwise
+            return  # deleting would leave a delete marker for an object that never existed
         with translated():
             self._client.delete_object(Bucket=bucket, Key=key)
 

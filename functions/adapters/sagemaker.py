@@ -31,8 +31,8 @@ _MANIFEST_SHA256 = "REELDROP_MANIFEST_SHA256"
 def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]:
     """The CreateProcessingJob request.
 
-    Prompts travel in the manifest, never here: environment values end at 256 characters.
-    Outputs are uploaded while the job runs, so each video leaves when it is done.
+    Prompts are in the manifest, because an environment value may have 256 characters at most.
+    SageMaker uploads outputs while the job runs, so each video is in S3 soon after it is done.
     """
 
     def channel(name: str, uri: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class SageMakerRenderer:
         except Missing:
             return
         except ClientError as error:
-            # Not there, or it has ended already.
+            # The processing job does not exist, or it has ended.
             if code_of(error) not in {"ResourceNotFound", "ValidationException"}:
                 raise
 
@@ -132,7 +132,7 @@ class SageMakerRenderer:
         except Missing:
             return None
         except ClientError as error:
-            # SageMaker says both, depending on how the name does not exist.
+            # SageMaker answers with either code when there is no job of this name.
             if code_of(error) in {"ResourceNotFound", "ValidationException"}:
                 return None
             raise
@@ -150,7 +150,7 @@ def failure_of(detail: str) -> FailureKind:
     """Why a processing job failed.
 
     Args:
-        detail: its exit message or failure reason. SageMaker begins the reason with
-            "CapacityError" when it had no instance.
+        detail: its exit message or failure reason. The reason begins with
+            "CapacityError" if SageMaker had no instance.
     """
     return FailureKind.NO_INSTANCE if _NO_INSTANCE in detail else FailureKind.OTHER

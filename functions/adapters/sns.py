@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
 
-# After a time-out SNS may have sent the mail all the same: no second try at once.
+# No retry: after a timeout SNS may still have sent the mail, and a retry would send it twice.
 _SNS_CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=3, read_timeout=15)
 
 

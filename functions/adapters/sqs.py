@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 def waker(queue_url: str) -> Callable[[], None]:
+    """Returns a function that sends a message to the queue of the dispatch function."""
+
     @cache
     def client() -> "SQSClient":
         return boto3.client("sqs", config=CONFIG)

@@ -1,21 +1,22 @@
-"""Plans processing jobs: which waiting tasks go together, and into how many jobs. Pure.
+"""Plans attempts: which waiting tasks share a processing job, and how many jobs are opened.
 
-The rules, in the order in which they bind:
+This module is pure: it reads and writes nothing. An earlier rule takes precedence over a later one:
 
-1. A job has tasks of one model, mode and size class. It has at most `max_tasks` of them, and no
-   more than are expected to end within a part (`FILL`) of its longest run.
-2. Priority comes first. Among equal priorities folders take turns, and the one served longest ago
-   is first. Within a folder the oldest task is first. Tasks of a lower priority join a job only
-   while every task of a higher priority has a job, too.
+1. An attempt has tasks of one model, mode and size class. It has at most `max_tasks` of them, and
+   no more than are expected to end within a part (`FILL`) of its longest run.
+2. Tasks of a higher priority come first. Among equal priorities the folders take turns, and the
+   folder that was served longest ago is first. Within a folder the oldest task is first. Tasks of
+   a lower priority join an attempt only while every task of a higher priority is in one, too.
 3. Tasks over their folder's daily limit are held back.
-4. The waiting tasks are shared out, in that order, to as many jobs as there are free instances.
-   Each task goes to the job that has least to do, so the jobs end together. Instances that will be
-   free before everything is rendered are left their share. A job is opened only when it is worth
-   its start-up: it renders for at least `WORTH` times as long as it takes to start, or it is full.
-   One job is always opened for a kind of task that is not running, so a first drop starts at once.
-   One is also opened for a task that has waited for `PATIENCE`, or that has high priority.
+4. The waiting tasks are shared out, in that order, among as many attempts as there are free
+   instances. Each task goes to the attempt that has least to do, so the attempts end together. If a
+   busy instance will be free before everything is rendered, a share of the tasks is left for it.
+   An attempt is opened only if it is worth its start-up: if it renders for at least `WORTH` times
+   as long as it takes to start, or if it is full. One attempt is always opened for a kind of task
+   that is not running, so a first drop starts at once. One is also opened if a task has waited for
+   `PATIENCE`, or has high priority.
 
-Manifests grow with the backlog because of rule 4 alone.
+Rule 4 is the only reason why a manifest has more tasks when more tasks wait.
 """
 
 import math
@@ -30,14 +31,15 @@ from functions.table.ledger import PRIORITIES
 from functions.table.records import Lease, QueueEntry, Usage
 
 FILL = 0.8
-"""Part of a job's longest run that its tasks are expected to take: an estimate may be wrong by a
-quarter before the last of them are cut off and tried again."""
+"""Part of an attempt's longest run that its tasks are expected to take. An estimate may be a
+quarter too low before the last tasks are cut off and tried again."""
 WORTH = 4.0
-"""How many times its start-up a job must render. docs/performance.md compares other values."""
+"""An attempt must render for this many times its start-up. docs/performance.md compares other
+values."""
 PATIENCE = timedelta(minutes=5)
-"""How long a task waits for others to share a job with, while a job of its kind runs."""
+"""How long a task waits for others that could share its start-up, while its kind is running."""
 Kind = tuple[str, Mode, int]
-"""Model, mode and size class: tasks of one kind may share a job."""
+"""Model, mode and size class. Tasks of one kind may share an attempt."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Situation:
     running: Collection[Kind]
     """Kinds of task that have an open attempt."""
     free: int
-    """How many jobs may be opened."""
+    """How many attempts may be opened."""
     busy_until: Sequence[datetime]
     """When the open attempts are expected to end."""
     served: Sequence[str]
@@ -65,41 +67,45 @@ class Situation:
 
 @dataclass(frozen=True)
 class Expected:
-    """How long things take on the instance type that jobs are opened on now."""
+    """How long a task takes on the instance type that attempts are opened on now."""
 
     startup_seconds: float
     render_seconds: float
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A job to open."""
+class PlannedAttempt:
+    """An attempt to open."""
 
     kind: Kind
     entries: tuple[QueueEntry, ...]
     seconds: float
-    """How long it is expected to take, with its start-up."""
+    """How long the attempt is expected to take, with its start-up."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do."""
+    """Which attempts to open now, and which tasks to hold back."""
 
-    jobs: tuple[Planned, ...]
+    attempts: tuple[PlannedAttempt, ...]
     held: tuple[QueueEntry, ...]
     """Tasks that their folder's daily limit holds back today."""
 
 
 def kind_of(what: QueueEntry | Lease) -> Kind:
-    """What a task must share with the others of its job."""
+    """What a task must have in common with the others of its attempt."""
     return what.model, what.mode, what.size_class
 
 
 def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan:
-    """The jobs to open now."""
+    """Decide which attempts to open now.
+
+    Args:
+        expect: how long a task takes, with the start-up that it needs.
+    """
     order = in_order(situation.line, situation.served)
     allowed, held = _within_limits(order, situation, expect)
-    jobs: list[Planned] = []
+    attempts: list[PlannedAttempt] = []
     kinds = list(dict.fromkeys(kind_of(entry) for entry in allowed))
     chosen = kinds[: situation.free]
     left_out = [_rank(entry) for entry in allowed if kind_of(entry) not in chosen]
@@ -107,9 +113,9 @@ def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan
     for number, kind in enumerate(chosen):
         mine = [e for e in allowed if kind_of(e) == kind and _rank(e) <= lowest]
         # An instance is left for each kind that follows.
-        free = situation.free - len(jobs) - (len(chosen) - number - 1)
-        jobs += _deal(mine, kind, free, situation, expect)
-    return Plan(tuple(jobs), tuple(held))
+        free = situation.free - len(attempts) - (len(chosen) - number - 1)
+        attempts += _deal(mine, kind, free, situation, expect)
+    return Plan(tuple(attempts), tuple(held))
 
 
 def _rank(entry: QueueEntry) -> int:
@@ -160,8 +166,8 @@ def _deal(
     free: int,
     situation: Situation,
     expect: Callable[[QueueEntry], Expected],
-) -> list[Planned]:
-    """Share the tasks of one kind out to at most `free` jobs."""
+) -> list[PlannedAttempt]:
+    """Share the tasks of one kind out among at most `free` attempts."""
     startup = max(expect(entry).startup_seconds for entry in entries)
     seconds = {entry.task_id: expect(entry).render_seconds for entry in entries}
     room = FILL * situation.max_runtime_seconds - startup
@@ -173,7 +179,7 @@ def _deal(
         or situation.now - oldest >= PATIENCE
         or any(entry.priority == "high" for entry in entries)
     )
-    # Instances that will be free before the free ones could have rendered everything get a share.
+    # A busy instance gets a share if it will be free before the free ones could render everything.
     horizon = situation.now + timedelta(seconds=startup + rendering / free)
     soon = sum(end <= horizon for end in situation.busy_until)
     wanted = min(free + soon, max(worth, 1 if at_once else 0))
@@ -195,7 +201,7 @@ def _deal(
         shares[least].append(entry)
         loads[least] += seconds[entry.task_id]
     return [
-        Planned(kind, tuple(dealt), startup + load)
+        PlannedAttempt(kind, tuple(dealt), startup + load)
         for dealt, load in zip(shares, loads, strict=True)
         if dealt
     ]

@@ -1,10 +1,11 @@
-"""Starts processing jobs: plans what waits (planning/batching.py) and launches it (launch.py).
+"""Starts processing jobs. Plans attempts (planning/batching.py) and launches them (launch.py).
 
-Every kill can be repaired because of the order of steps. The lease and the attempt are committed
-together. Then the attempt's tasks are claimed, each together with the removal of its queue entry.
-Then the set is closed (`starting`, with the manifest's hash). Only then is the create call made,
-under the attempt's id, which SageMaker accepts once. A later dispatch takes over an attempt that
-was left behind and goes on where it stopped.
+The steps have an order that lets a later dispatch continue after a kill at any point. First the
+lease and the attempt are committed together. Then the attempt's tasks are claimed, each together
+with the removal of its queue entry. Then the set of tasks is fixed: the attempt moves to
+`starting`, with the hash of its manifest. Only then is the create call made. It has the attempt's
+id as its name, and SageMaker accepts a name once. A later dispatch takes over an attempt whose
+handler was killed, and continues it.
 """
 
 from collections.abc import Sequence
@@ -42,11 +43,11 @@ from functions.table.records import (
     State,
 )
 
-# How long a type that had no instance is passed over. It is less than the time between two sweeps,
-# so each sweep asks again.
+# How long an instance type is skipped after there was no instance of it. It is less than the time
+# between two sweeps, so the dispatch after each sweep asks again.
 PASSED_OVER_FOR = timedelta(minutes=4)
-# Held tasks whose status is updated in one dispatch, and how many are looked at for that: most
-# were noted when they were dropped.
+# How many held tasks are updated in one dispatch, and how many are read to find them. Most tasks
+# have their reason since they were dropped.
 _NOTED_TOGETHER = 32
 _NOTED_AT_MOST = 128
 
@@ -56,7 +57,7 @@ class Needs(NeedsForLaunch, WithChance, Protocol):
 
 
 class NeedsForNote(publish.NeedsForStatus, WithLog, Protocol):
-    """What noting held tasks uses."""
+    """What noting the reason of held tasks uses."""
 
 
 class NeedsForAttempt(WithClock, WithChance, WithSettings, Protocol):
@@ -68,11 +69,11 @@ class _Outrun(Exception):
 
 
 def dispatch(ports: Needs) -> None:
-    """Start what can be started. An attempt that cannot go on does not keep others from starting.
+    """Take over abandoned attempts and open new ones. An error in one does not stop the others.
 
     Raises:
-        Exception: what went wrong, or an ExceptionGroup of several things. A later dispatch takes
-            over what was begun.
+        Exception: the error, or an ExceptionGroup if there were several. A later dispatch takes
+            over the attempts that were begun.
     """
     errors: list[Exception] = []
     for record in ports.ledger.query(OPEN_ATTEMPTS, Attempt):
@@ -91,11 +92,15 @@ def dispatch(ports: Needs) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise ExceptionGroup("not everything could be started", errors)
+        raise ExceptionGroup("not every attempt could be started", errors)
 
 
 def _open_all(ports: Needs) -> None:
-    """Open attempts until there is nothing more to open now."""
+    """Open attempts until there are no more to open now.
+
+    Raises:
+        Conflict: other dispatches changed the leases too often.
+    """
     outrun = 0
     while outrun < RETRIES:
         try:
@@ -107,30 +112,30 @@ def _open_all(ports: Needs) -> None:
 
 
 def _open_some(ports: Needs) -> bool:
-    """Plan once and launch what is planned. Returns False if there was nothing to launch.
+    """Plan once and launch the planned attempts. Returns False if none was planned.
 
     Raises:
         _Outrun: the plan is out of date.
     """
     settings = ports.settings
-    # Capacity is read first because it is what is missing most often: then nothing else is read.
+    # Capacity is read first. If no instance is free, which is common, nothing else has to be read.
     capacity, revision = read_capacity(ports)
     free = settings.max_processing_jobs - len(capacity.leases)
     instance_type = _wanted(ports, capacity)
     if free <= 0 or instance_type is None:
         ports.log(Event.NO_LEASE, {"free": free, "instance_type": instance_type})
         return False
-    # The plan leaves their share to instances that come free later, so it has to see more than
-    # what the free instances could take.
+    # The plan leaves a share to instances that will be free later, so it has to see more tasks than
+    # the free instances could take.
     line = waiting_line(ports, need=settings.max_processing_jobs * settings.max_tasks_per_job)
     if not line:
         return False
     plan = _plan(ports, capacity, free, instance_type, line)
     _note_held(ports, plan.held)
-    for job in plan.jobs:
-        attempt = _new_attempt(ports, job, instance_type)
-        folders = tuple(entry.folder for entry in job.entries)
-        capacity = capacity.leased(_lease(attempt, job), folders)
+    for planned in plan.attempts:
+        attempt = _new_attempt(ports, planned, instance_type)
+        folders = tuple(entry.folder for entry in planned.entries)
+        capacity = capacity.leased(_lease(attempt, planned), folders)
         opened = attempt_key(attempt.attempt_id)
         try:
             ports.ledger.commit(Put(CAPACITY, capacity, revision), Put(opened, attempt))
@@ -142,7 +147,7 @@ def _open_some(ports: Needs) -> bool:
             break  # another type may have instances
         if became == Launch.NOTHING_TO_CLAIM:
             raise _Outrun
-    return bool(plan.jobs)
+    return bool(plan.attempts)
 
 
 class NeedsForChoice(WithClock, WithSettings, Protocol):
@@ -150,7 +155,7 @@ class NeedsForChoice(WithClock, WithSettings, Protocol):
 
 
 def _wanted(ports: NeedsForChoice, capacity: Capacity) -> str | None:
-    """The first instance type that has not just been found to have no instance."""
+    """The first preferred instance type that did not just lack an instance; None if all did."""
     passed_over = {
         missing.instance_type
         for missing in capacity.without_instance
@@ -193,7 +198,10 @@ def _plan(
 
 
 def _note_held(ports: NeedsForNote, held: Sequence[QueueEntry]) -> None:
-    """Put the reason into the status of held tasks: only so many at once, because it can wait."""
+    """Note in held tasks, and in their status, why they wait.
+
+    One call updates only some of them. The next dispatch updates more, because this can wait.
+    """
     hold = day_limits.held(ports.now().date())
     for start in range(0, min(len(held), _NOTED_AT_MOST), _NOTED_TOGETHER):
         refs = [entry.task for entry in held[start : start + _NOTED_TOGETHER]]
@@ -215,27 +223,29 @@ def _note_held(ports: NeedsForNote, held: Sequence[QueueEntry]) -> None:
         return
 
 
-def _new_attempt(ports: NeedsForAttempt, job: batching.Planned, instance_type: str) -> Attempt:
+def _new_attempt(
+    ports: NeedsForAttempt, planned: batching.PlannedAttempt, instance_type: str
+) -> Attempt:
     now = ports.now()
-    model, mode, _ = job.kind
+    model, mode, _ = planned.kind
     return Attempt(
         attempt_id=f"{ports.settings.job_prefix}-{now:%Y%m%d-%H%M%S}-{ports.new_suffix()}",
         state=AttemptState.CLAIMING,
         model=model,
         mode=mode,
-        tasks=tuple(entry.task for entry in job.entries),
+        tasks=tuple(entry.task for entry in planned.entries),
         instance_type=instance_type,
         created_at=now,
         updated_at=now,
     )
 
 
-def _lease(attempt: Attempt, job: batching.Planned) -> Lease:
+def _lease(attempt: Attempt, planned: batching.PlannedAttempt) -> Lease:
     return Lease(
         attempt_id=attempt.attempt_id,
         instance_type=attempt.instance_type,
         model=attempt.model,
         mode=attempt.mode,
-        size_class=job.kind[2],
-        ends_at=attempt.created_at + timedelta(seconds=job.seconds),
+        size_class=planned.kind[2],
+        ends_at=attempt.created_at + timedelta(seconds=planned.seconds),
     )

@@ -67,11 +67,12 @@ def planned(
 
 
 def sizes(found: Plan) -> list[int]:
-    return [len(job.entries) for job in found.jobs]
+    return [len(attempt.entries) for attempt in found.attempts]
 
 
-def names(found: Plan, job: int = 0) -> list[int]:
-    return [int(e.task.job_id[1:]) for e in found.jobs[job].entries]
+def names(found: Plan, attempt: int = 0) -> list[int]:
+    """The numbers of the tasks in an attempt, in their order."""
+    return [int(e.task.job_id[1:]) for e in found.attempts[attempt].entries]
 
 
 def test_nothing_waits() -> None:
@@ -105,7 +106,8 @@ def test_a_large_backlog_is_shared_out_evenly() -> None:
 
 def test_jobs_end_together_when_tasks_are_of_different_lengths() -> None:
     line = [entry(n).model_copy(update={"work": 4.0 if n % 5 == 0 else 1.0}) for n in range(40)]
-    loads = [sum(e.work for e in job.entries) for job in planned(line, free=4).jobs]
+    attempts = planned(line, free=4).attempts
+    loads = [sum(e.work for e in attempt.entries) for attempt in attempts]
     assert max(loads) - min(loads) <= 4
 
 
@@ -135,7 +137,7 @@ def test_only_what_is_of_one_kind_goes_together() -> None:
     line = [entry(1), entry(2, model="x"), entry(3, size=25), entry(4)]
     found = planned(line, free=9)
     assert [names(found, n) for n in range(3)] == [[1, 4], [2], [3]]
-    assert all(len({kind_of(e) for e in job.entries}) == 1 for job in found.jobs)
+    assert all(len({kind_of(e) for e in attempt.entries}) == 1 for attempt in found.attempts)
 
 
 def test_every_kind_has_an_instance_before_one_has_two() -> None:
@@ -201,6 +203,6 @@ def test_a_plan_loses_and_doubles_nothing() -> None:
         for n in range(300)
     ]
     found = planned(line, free=6, limits=DayLimits(videos=5), usages={"3": Usage(day=NOW.date())})
-    seen = Counter(e.task_id for job in found.jobs for e in job.entries)
+    seen = Counter(e.task_id for attempt in found.attempts for e in attempt.entries)
     seen.update(e.task_id for e in found.held)
     assert set(seen.values()) == {1} and set(seen) <= {e.task_id for e in line}
