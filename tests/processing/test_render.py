@@ -41,7 +41,8 @@ def test_each_task_gets_a_video_a_poster_and_a_true_result(jobs: Jobs) -> None:
         assert result.video.sha256 == sha256
         poster = (folder / POSTER_FILE).read_bytes()
         assert result.poster_sha256 == hashlib.sha256(poster).hexdigest()
-        assert Image.open(folder / POSTER_FILE).size == (shape[2], shape[1])
+        with Image.open(folder / POSTER_FILE) as image:
+            assert image.size == (shape[2], shape[1])
         assert result.started_at <= result.finished_at
         assert result.quality.contrast > 10
         assert result.quality.motion > 1
