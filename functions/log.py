@@ -49,6 +49,11 @@ class Event(StrEnum):
         "A processing job existed already: the answer to an earlier create call was lost.",
     )
     NO_CAPACITY = "no-capacity", "SageMaker refused a processing job because of a quota.", True
+    START_DENIED = (
+        "start-denied",
+        "SageMaker denied a processing job until an administrator corrects something.",
+        True,
+    )
     START_REFUSED = "start-refused", "SageMaker refused a processing job for good. Its tasks fail."
     ATTEMPT_TAKEN_OVER = (
         "attempt-taken-over",

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from contract.errors import Transient
+
 
 @dataclass(frozen=True)
 class FileFacts:
@@ -29,6 +31,10 @@ class Listed:
     modified_at: datetime
     version: str
     versioned: bool
+
+
+class Throttled(Transient):
+    """AWS asks to slow down. The call had no effect."""
 
 
 class Missing(Exception):

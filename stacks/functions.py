@@ -48,9 +48,11 @@ class Functions:
 
 def create_functions(scope: Construct, resources: Resources) -> Functions:
     """Create the functions. They share one zip and one set of settings."""
-    common = _common_permissions(scope, resources)
+    common = _common_permissions(resources)
     submitting = _submit_permissions(resources)
     finishing = _finish_permissions(scope, resources)
+    waking = grants.wake_dispatch(resources.wake_ups)
+    stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.stack_name)
     with functions_code(resources.config.code) as folder:
         program = Program(lambda_.Code.from_asset(folder), _settings(resources))
         submit = StageFunction(
@@ -60,7 +62,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             handler="functions.handlers.submit.handler",
             timeout=cdk.Duration.seconds(60),
             memory_mb=READING_MB,
-            statements=[*common, *submitting, *_notify_permissions(resources)],
+            statements=[*common, *submitting, *waking, *stopping],
         )
         dispatch = StageFunction(
             scope,
@@ -69,7 +71,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             handler="functions.handlers.dispatch.handler",
             timeout=cdk.Duration.seconds(120),
             memory_mb=512,
-            statements=[*common, *_dispatch_permissions(scope, resources)],
+            statements=[*common, *_dispatch_permissions(scope, resources), *stopping],
         )
         finish = StageFunction(
             scope,
@@ -78,7 +80,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             handler="functions.handlers.finish.handler",
             timeout=cdk.Duration.seconds(60),
             memory_mb=READING_MB,
-            statements=[*common, *finishing, *_notify_permissions(resources)],
+            statements=[*common, *finishing, *waking],
         )
         # The sweep does what submit and finish missed, so it has the permissions of both. It does
         # not start processing jobs itself; it wakes dispatch.
@@ -89,7 +91,15 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             handler="functions.handlers.sweep.handler",
             timeout=cdk.Duration.minutes(5),
             memory_mb=READING_MB,
-            statements=[*common, *submitting, *finishing, *_notify_permissions(resources)],
+            statements=[
+                *common,
+                *submitting,
+                *finishing,
+                *waking,
+                *stopping,
+                *grants.list_objects(resources.storage.input),
+                *grants.list_objects(resources.storage.work),
+            ],
         )
     return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
 
@@ -122,14 +132,14 @@ def _settings(resources: Resources) -> Settings:
     )
 
 
-def _common_permissions(scope: Construct, resources: Resources) -> Statements:
+def _common_permissions(resources: Resources) -> Statements:
     """What every function may do."""
     return [
         *grants.use_table(resources.storage.table),
-        *grants.write_replies(resources.storage.output),
+        *grants.write_status(resources.storage.output),
         # Each function can be the one that ends a job, and it then publishes the contact sheet.
         *grants.publish_videos(resources.storage.output),
-        *grants.stop_processing(cdk.Stack.of(scope), resources.config.stack_name),
+        *grants.send_notifications(resources.topic),
     ]
 
 
@@ -138,6 +148,7 @@ def _submit_permissions(resources: Resources) -> Statements:
     model_id = resources.config.enhancer_model_id
     return [
         *grants.read_drops(resources.storage.input),
+        *grants.answer_drops(resources.storage.output),
         *grants.keep_references(resources.storage.work),
         *(grants.enhance_prompts(model_id) if model_id else []),
     ]
@@ -158,12 +169,4 @@ def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
     return [
         *grants.read_attempts(resources.storage.work),
         *grants.describe_processing(cdk.Stack.of(scope), resources.config.stack_name),
-    ]
-
-
-def _notify_permissions(resources: Resources) -> Statements:
-    """What is needed to notify people, and to wake dispatch."""
-    return [
-        *grants.wake_dispatch(resources.wake_ups),
-        *grants.send_notifications(resources.topic),
     ]

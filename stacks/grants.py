@@ -48,24 +48,43 @@ def read_drops(bucket: s3.Bucket) -> Statements:
             ["s3:GetObject", "s3:GetObjectVersion"],
             bucket.arn_for_objects(f"{s3_keys.JOBS_PREFIX}*"),
         ),
-        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
 
 
-def write_replies(bucket: s3.Bucket) -> Statements:
-    """Write statuses, refusals and reviews, and read the published videos.
+def list_objects(bucket: s3.Bucket) -> Statements:
+    """List the objects of a bucket with their versions."""
+    return [_allow(["s3:ListBucketVersions"], bucket.bucket_arn)]
 
-    A signed link works only if its signer may read the object, hence the second statement.
+
+def write_status(bucket: s3.Bucket) -> Statements:
+    """Write statuses, remove refusals that are out of date, and read the published videos.
+
+    A signed link works only if its signer may read the object, hence the third statement.
     """
     return [
+        _allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*")),
         _allow(
-            ["s3:PutObject", "s3:GetObject", "s3:DeleteObject"],
-            bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*"),
+            ["s3:GetObject", "s3:DeleteObject"],
             bucket.arn_for_objects(f"{s3_keys.REJECTED_PREFIX}*"),
-            bucket.arn_for_objects(f"{s3_keys.REVIEW_PREFIX}*"),
         ),
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.VIDEOS_PREFIX}*")),
         _allow(["s3:ListBucket"], bucket.bucket_arn),
+    ]
+
+
+def answer_drops(bucket: s3.Bucket) -> Statements:
+    """Write refusals and reviews, and remove the status of folder defaults that are gone."""
+    return [
+        _allow(
+            ["s3:PutObject"],
+            bucket.arn_for_objects(f"{s3_keys.REJECTED_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.REVIEW_PREFIX}*"),
+        ),
+        _allow(
+            ["s3:GetObject", "s3:DeleteObject"],
+            bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*"),
+        ),
     ]
 
 
@@ -92,7 +111,7 @@ def read_attempts(bucket: s3.Bucket) -> Statements:
     """Read what a processing job wrote."""
     return [
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*")),
-        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
 
 

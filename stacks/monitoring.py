@@ -55,19 +55,42 @@ def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
         scope,
         "NoCapacity",
         alarm_description="Jobs wait for quota: see docs/operations.md.",
-        metric=cloudwatch.Metric(
-            namespace="reeldrop",
-            metric_name=Event.NO_CAPACITY.value,
-            dimensions_map={"service": "reeldrop"},
-            period=cdk.Duration.minutes(15),
-            statistic="Sum",
-        ),
+        metric=_count(Event.NO_CAPACITY),
         threshold=1,
         evaluation_periods=4,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
     _notify(alarms, alarm)
+
+
+def watch_denied_starts(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for processing jobs that SageMaker denies, for example for a missing right.
+
+    Nothing starts until an administrator corrects the cause, so one denial is enough.
+    """
+    alarm = cloudwatch.Alarm(
+        scope,
+        "StartDenied",
+        alarm_description="SageMaker denies processing jobs: see docs/operations.md.",
+        metric=_count(Event.START_DENIED),
+        threshold=1,
+        evaluation_periods=1,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    _notify(alarms, alarm)
+
+
+def _count(event: Event) -> cloudwatch.Metric:
+    """How often a function logged an event, in quarters of an hour."""
+    return cloudwatch.Metric(
+        namespace="reeldrop",
+        metric_name=event.value,
+        dimensions_map={"service": "reeldrop"},
+        period=cdk.Duration.minutes(15),
+        statistic="Sum",
+    )
 
 
 def _notify(topic: sns.Topic, alarm: cloudwatch.Alarm) -> None:

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from stacks.config import Config
 from stacks.functions import Functions, Resources, create_functions
-from stacks.monitoring import watch_capacity, watch_sweep
+from stacks.monitoring import watch_capacity, watch_denied_starts, watch_sweep
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.queues import Queues, create_queues
 from stacks.storage import Storage
@@ -52,6 +52,7 @@ class Reeldrop(cdk.Stack):
         self._start_functions(functions, queues)
         watch_sweep(self, functions.sweep.function, alarms)
         watch_capacity(self, alarms)
+        watch_denied_starts(self, alarms)
         self._add_outputs(storage, topic)
 
     def _start_functions(self, functions: Functions, queues: Queues) -> None:

@@ -7,28 +7,30 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.errors import Transient
-from functions.ports import Missing
+from functions.ports import Missing, Throttled
 
 # The client retries with jitter. After that the queue delivers the message again. All tries of one
 # call fit into the 60 s of the shortest function, so the function can still report the error.
 CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=3, read_timeout=10
 )
-_TRANSIENT = {
-    "InternalError",
-    "InternalFailure",
-    "InternalServerError",
+_THROTTLED = {
     "LimitExceededException",
-    "OperationAborted",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "ServiceUnavailable",
     "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+}
+_TRANSIENT = {
+    "InternalError",
+    "InternalFailure",
+    "InternalServerError",
+    "OperationAborted",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
     "TransactionInProgressException",
 }
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
@@ -50,6 +52,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        if code_of(error) in _THROTTLED:
+            raise Throttled(str(error)) from error
         if code_of(error) in _TRANSIENT:
             raise Transient(str(error)) from error
         if code_of(error) in _GONE:

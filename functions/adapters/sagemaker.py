@@ -17,6 +17,7 @@ from functions.stages.renderer import (
     NoQuota,
     ProcessingJob,
     ProcessingStatus,
+    StartDenied,
 )
 from functions.table.records import FailureKind, ProcessingState
 
@@ -110,7 +111,7 @@ class SageMakerRenderer:
                 raise NoQuota(job.instance_type) from error
             if code_of(error) == "ValidationException":
                 raise CannotStart(message_of(error)) from error
-            raise
+            raise StartDenied(f"{code_of(error)}: {message_of(error)}") from error
 
     def stop(self, attempt_id: str) -> None:
         """See `Renderer.stop`."""

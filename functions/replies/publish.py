@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from functions import s3_keys
-from functions.ports import Missing, WithFiles, WithWake
+from functions.ports import Missing, WithFiles
 from functions.replies.forecast import forecast
 from functions.replies.mail import VideoLink, mail_of
 from functions.replies.post import WithPost
@@ -39,7 +39,7 @@ class NeedsForMail(NeedsForStatus, WithPost, Protocol):
     """What sending a mail uses."""
 
 
-class Needs(NeedsForMail, WithReader, WithWake, Protocol):
+class Needs(NeedsForMail, WithReader, Protocol):
     """What publishing everything uses."""
 
 
@@ -64,8 +64,6 @@ def settle(ports: Needs, job_id: str) -> None:
     if job.state.terminal and is_live(ports, job):
         _publish_contact_sheet(ports, job, tasks)
     publish_status(ports, job_id)
-    if job.state == State.QUEUED:
-        ports.wake()
     deliver(ports, job_id)
 
 

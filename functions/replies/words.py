@@ -37,6 +37,10 @@ def hold(why: Hold) -> str:
         )
     if why.reason == HoldReason.NO_CAPACITY:
         return f"the account's quota for {why.instance_type} processing jobs is used up"
+    if why.reason == HoldReason.START_DENIED:
+        return f"SageMaker denied the start; ask your administrator to correct this: {why.detail}"
+    if why.reason == HoldReason.THROTTLED:
+        return "SageMaker is receiving too many requests; it is tried again in a few minutes"
     return f"new attempt: {ending(why.ending)}" if why.ending else "new attempt"
 
 

@@ -25,7 +25,7 @@ from contract.outcome import (
 )
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithFiles
+from functions.ports import Missing, WithFiles, WithWake
 from functions.replies import problems, publish
 from functions.replies.sidecar import sidecar_of
 from functions.settings import WithSettings
@@ -64,7 +64,7 @@ class NeedsForResults(publish.Needs, WithLog, Protocol):
     """What publishing results uses."""
 
 
-class Needs(NeedsForResults, WithRenderer, Protocol):
+class Needs(NeedsForResults, WithRenderer, WithWake, Protocol):
     """What closing an attempt uses."""
 
 

@@ -12,7 +12,7 @@ from contract.manifest import Manifest, ManifestTask
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.planning import estimate
-from functions.ports import Missing, WithFiles
+from functions.ports import Missing, Throttled, WithFiles
 from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.stages import cancel
@@ -21,14 +21,18 @@ from functions.stages.renderer import (
     NameTaken,
     NoQuota,
     ProcessingJob,
+    StartDenied,
     WithRenderer,
 )
 from functions.table import day_limits
-from functions.table.attempts import end_attempt, move_attempt
+from functions.table.attempts import end_attempt, move_attempt, release_lease
 from functions.table.ledger import Record, WithLedger, task_key
 from functions.table.rates import learned_rates
 from functions.table.records import Attempt, AttemptState, Hold, HoldReason, Learned, Task
 from functions.table.tasks import claim_tasks, fail_owned_task, requeue_task
+
+# SageMaker's words in a status are cut to this.
+_LONGEST_DETAIL = 400
 
 
 class Needs(publish.Needs, WithLog, WithRenderer, Protocol):
@@ -58,6 +62,9 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
     if attempt.state == AttemptState.RETURNING:
         _give_back(ports, attempt)
         return Launch.NO_CAPACITY
+    if attempt.state == AttemptState.REFUSED:
+        _fail(ports, attempt)
+        return Launch.REFUSED
     if attempt.state == AttemptState.CLAIMING:
         tasks = claim_tasks(ports, attempt, _seconds_of(ports, attempt))
         if not tasks:
@@ -74,15 +81,17 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
     record = move_attempt(ports, record, fixed)
     try:
         _create(ports, record.document, tasks, body)
-    except NoQuota:
+    except (NoQuota, StartDenied, Throttled) as not_now:
         # Noted before any task goes back: from here on nobody may make the create call.
-        record = move_attempt(ports, record, record.document.returning(ports.now()))
+        hold = _hold(attempt, not_now)
+        record = move_attempt(ports, record, record.document.returning(hold, ports.now()))
         _give_back(ports, record.document)
-        facts = {"attempt_id": attempt.attempt_id, "instance_type": attempt.instance_type}
-        ports.log(Event.NO_CAPACITY, dict(facts))
+        event = Event.START_DENIED if isinstance(not_now, StartDenied) else Event.NO_CAPACITY
+        ports.log(event, {"attempt_id": attempt.attempt_id, **hold.model_dump(mode="json")})
         return Launch.NO_CAPACITY
     except CannotStart as refusal:
-        _fail(ports, record.document, str(refusal))
+        refused = record.document.refused(str(refusal), ports.now())
+        _fail(ports, move_attempt(ports, record, refused).document)
         return Launch.REFUSED
     record = move_attempt(ports, record, record.document.started(ports.now()))
     cancel.stop_if_idle(ports, record.document)
@@ -130,7 +139,8 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
         body: the manifest.
 
     Raises:
-        NoQuota: it does not exist and cannot be created now.
+        NoQuota: it does not exist and cannot be created now. The same holds for StartDenied and
+            Throttled.
         CannotStart: it cannot be created as it is.
     """
     work = ports.settings.work_bucket
@@ -156,7 +166,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
                 output_uri=f"s3://{work}/{s3_keys.attempt_output(attempt.attempt_id)}",
             )
         )
-    except (NameTaken, NoQuota, CannotStart) as refusal:
+    except (NameTaken, NoQuota, CannotStart, StartDenied, Throttled) as refusal:
         # The create call of an earlier handler may have arrived although its answer was lost. Then
         # the name is taken, or that very processing job uses up the quota.
         status = ports.renderer.status(attempt.attempt_id)
@@ -183,7 +193,8 @@ def _file_name(task: Task) -> str:
 
 def _give_back(ports: Needs, attempt: Attempt) -> None:
     """Return the attempt's tasks to their places in the queue, uncharged, and end the attempt."""
-    hold = Hold(reason=HoldReason.NO_CAPACITY, instance_type=attempt.instance_type)
+    hold = attempt.hold
+    assert hold is not None  # noted with the state
     for ref in attempt.tasks:
         requeue_task(ports, attempt, ref, charge=False, hold=hold)
     day_limits.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
@@ -192,16 +203,28 @@ def _give_back(ports: Needs, attempt: Attempt) -> None:
         publish.publish_status(ports, job_id)
 
 
-def _fail(ports: Needs, attempt: Attempt, detail: str) -> None:
+def _fail(ports: Needs, attempt: Attempt) -> None:
     """Fail the tasks of an attempt whose processing job can never be created, and end it.
 
-    Args:
-        detail: SageMaker's own words.
+    The lease is given back before anybody is notified, so that other drops do not wait for that.
+    The attempt is removed last: if this handler is killed, the next one notifies the others.
     """
-    ports.log(Event.START_REFUSED, {"attempt_id": attempt.attempt_id, "reason": detail})
-    problem = problems.start_refused(detail)
+    facts = {"attempt_id": attempt.attempt_id, "reason": attempt.refusal}
+    ports.log(Event.START_REFUSED, dict(facts))
+    problem = problems.start_refused(attempt.refusal)
     for ref in attempt.tasks:
         fail_owned_task(ports, attempt, ref, problem)
-        publish.settle(ports, ref.job_id)
     day_limits.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
+    release_lease(ports, attempt)
+    for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
+        publish.settle(ports, job_id)
     end_attempt(ports, attempt.attempt_id)
+
+
+def _hold(attempt: Attempt, not_now: NoQuota | StartDenied | Throttled) -> Hold:
+    """Why an attempt cannot start now."""
+    if isinstance(not_now, StartDenied):
+        return Hold(reason=HoldReason.START_DENIED, detail=str(not_now)[:_LONGEST_DETAIL])
+    if isinstance(not_now, Throttled):
+        return Hold(reason=HoldReason.THROTTLED)
+    return Hold(reason=HoldReason.NO_CAPACITY, instance_type=attempt.instance_type)

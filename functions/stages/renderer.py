@@ -38,6 +38,13 @@ class CannotStart(Exception):
     """SageMaker refuses the request, now and later. The message says why."""
 
 
+class StartDenied(Exception):
+    """SageMaker denies the request until an administrator corrects something.
+
+    The message says what it answered. The tasks wait; none of them fails.
+    """
+
+
 class NameTaken(Exception):
     """A processing job of this name exists already."""
 
@@ -52,6 +59,8 @@ class Renderer(Protocol):
             NoQuota: the quota is used up.
             NameTaken: a processing job of this name exists.
             CannotStart: the request is refused for good.
+            StartDenied: an administrator has to correct something first.
+            Throttled: there were too many requests.
         """
 
     def status(self, attempt_id: str) -> ProcessingStatus | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from contract.errors import JobRejected, Problem
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing
+from functions.ports import Missing, WithWake
 from functions.replies import publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
@@ -28,7 +28,7 @@ from functions.table.ledger import (
 from functions.table.records import Job, Source, State, Waiting
 
 
-class Needs(accept.Needs, cancel.Needs, Protocol):
+class Needs(accept.Needs, cancel.Needs, WithWake, Protocol):
     """What acting on a dropped file uses."""
 
 
@@ -82,7 +82,7 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     job_id = s3_keys.job_id(drop.bucket, key, version)
     if not _still_waits(ports, job_id):
         # A newer drop has replaced it, or it was accepted long ago.
-        publish.settle(ports, job_id)
+        _settle(ports, job_id)
         ports.log(Event.NOT_THE_NEWEST, {"key": key, "version": version})
         return False
     try:
@@ -108,7 +108,15 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
         submit_again(ports, job.document.source)
         return
     cancel.superseded(ports, job_id)
+    _settle(ports, job_id)
+
+
+def _settle(ports: Needs, job_id: str) -> None:
+    """Publish what the table says about a job, and wake dispatch if its tasks are in the queue."""
     publish.settle(ports, job_id)
+    job = ports.ledger.get(job_key(job_id))
+    if job is not None and job.document.state == State.QUEUED:
+        ports.wake()
 
 
 def _still_waits(ports: Needs, job_id: str) -> bool:

@@ -50,6 +50,8 @@ INBOX_FROM = timedelta(hours=6)
 OVERLAP = timedelta(minutes=30)
 # Drops that are looked up in the table together.
 TOGETHER = 100
+# A dispatch takes over an attempt in one of these states when it is old enough.
+_UNFINISHED = {AttemptState.CLAIMING, AttemptState.RETURNING, AttemptState.REFUSED}
 # A processing job that SageMaker does not know is gone for good after this long.
 UNKNOWN_AFTER = timedelta(minutes=10)
 
@@ -96,7 +98,7 @@ def _letter(ports: Needs, letter: Record[Letter]) -> None:
 
 def _attempt(ports: Needs, record: Record[Attempt]) -> None:
     attempt = record.document
-    if attempt.state in {AttemptState.CLAIMING, AttemptState.RETURNING}:
+    if attempt.state in _UNFINISHED:
         ports.wake()  # a dispatch takes it over when it is old enough
         return
     for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):

@@ -43,6 +43,22 @@ def move_attempt(ports: WithLedger, record: Record[Attempt], moved: Attempt) -> 
     return Record(record.key, moved, record.revision + 1)
 
 
+def release_lease(ports: NeedsLedgerAndClock, attempt: Attempt) -> None:
+    """Give an attempt's lease back while the attempt is still being ended. Safe to repeat.
+
+    Raises:
+        Conflict: the leases kept changing.
+    """
+
+    def release() -> None:
+        held = ports.ledger.get(CAPACITY)
+        if held is not None:
+            released = held.document.released(attempt.attempt_id, attempt.instance_type, None)
+            ports.ledger.commit(Put(CAPACITY, released, held.revision))
+
+    retried(f"the lease of {attempt.attempt_id}", release)
+
+
 def end_attempt(ports: NeedsLedgerAndClock, attempt_id: str, *, no_instance: bool = False) -> None:
     """Close an attempt and give its lease back. Calling it again does nothing.
 

@@ -100,6 +100,10 @@ class HoldReason(StrEnum):
 
     DAILY_LIMIT = "daily-limit"
     NO_CAPACITY = "no-capacity"
+    START_DENIED = "start-denied"
+    """SageMaker answered with an error that an administrator has to correct, such as a right that
+    is missing."""
+    THROTTLED = "throttled"
     NEW_ATTEMPT = "new-attempt"
 
 
@@ -111,6 +115,8 @@ class Hold(Document):
     """The day whose limit is used up."""
     instance_type: str = ""
     """The type whose quota is used up."""
+    detail: str = ""
+    """SageMaker's own words, when it denied the start."""
     ending: Ending | None = None
     """How the attempt before ended."""
 
@@ -434,17 +440,25 @@ class AttemptState(StrEnum):
     STARTED = "started"
     """SageMaker accepted the processing job."""
     RETURNING = "returning"
-    """There is no capacity, and the tasks return to the queue."""
+    """It cannot start now, and the tasks return to the queue."""
+    REFUSED = "refused"
+    """It can never start, and the tasks fail."""
 
 
 _ATTEMPT_MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
     AttemptState.CLAIMING: frozenset({AttemptState.STARTING}),
     # Starting again: a handler was killed, and the next one goes on.
     AttemptState.STARTING: frozenset(
-        {AttemptState.STARTING, AttemptState.STARTED, AttemptState.RETURNING}
+        {
+            AttemptState.STARTING,
+            AttemptState.STARTED,
+            AttemptState.RETURNING,
+            AttemptState.REFUSED,
+        }
     ),
     AttemptState.STARTED: frozenset(),
     AttemptState.RETURNING: frozenset(),
+    AttemptState.REFUSED: frozenset(),
 }
 
 
@@ -461,6 +475,10 @@ class Attempt(_Moving):
     created_at: datetime
     updated_at: datetime
     manifest_sha256: str = ""
+    hold: Hold | None = None
+    """Why it is returning."""
+    refusal: str = ""
+    """Why it was refused, in SageMaker's words."""
 
     def _to(self, state: AttemptState, at: datetime, **changes: object) -> Self:
         if state not in _ATTEMPT_MOVES[self.state]:
@@ -479,9 +497,21 @@ class Attempt(_Moving):
         """SageMaker accepted its processing job."""
         return self._to(AttemptState.STARTED, at)
 
-    def returning(self, at: datetime) -> Self:
-        """There is no capacity for it."""
-        return self._to(AttemptState.RETURNING, at)
+    def returning(self, hold: Hold, at: datetime) -> Self:
+        """It cannot start now.
+
+        Args:
+            hold: why. It becomes the reason why the tasks wait.
+        """
+        return self._to(AttemptState.RETURNING, at, hold=hold)
+
+    def refused(self, refusal: str, at: datetime) -> Self:
+        """It can never start.
+
+        Args:
+            refusal: why, in SageMaker's words.
+        """
+        return self._to(AttemptState.REFUSED, at, refusal=refusal)
 
 
 class Lease(Document):

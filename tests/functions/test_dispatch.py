@@ -9,9 +9,10 @@ from typing import Any, ParamSpec, TypeVar
 import pytest
 
 from functions import s3_keys
+from functions.ports import Throttled
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended
-from functions.stages.renderer import NoQuota, ProcessingJob
+from functions.stages.renderer import NoQuota, ProcessingJob, StartDenied
 from functions.stages.sweep import sweep
 from functions.table.attempts import TAKE_OVER_AFTER
 from functions.table.ledger import (
@@ -531,3 +532,62 @@ def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> No
     world.dispatch()
     assert sum(task.state == State.RUNNING for task in tasks(world)) == 1
     assert len(leases(world)) == 1
+
+
+def test_a_denied_start_waits_and_says_why(world: World) -> None:
+    def denying(_job: ProcessingJob) -> None:
+        raise StartDenied("AccessDeniedException: not authorized to perform iam:PassRole")
+
+    start = world.renderer.start
+    world.renderer.start = denying  # type: ignore[method-assign]
+    world.drop("jobs/bee.yaml")
+    assert world.dispatch() == []
+    assert world.ledger.query(OPEN_ATTEMPTS, Attempt) == []
+    assert jobs(world)[0].state == State.QUEUED and tasks(world)[0].attempts == 0
+    assert "iam:PassRole" in status(world, "bee").message
+    assert "start-denied" in [event for event, _ in world.logged]
+    world.renderer.start = start  # type: ignore[method-assign]
+    world.clock.move(minutes=5)
+    assert len(world.dispatch()) == 1
+
+
+def test_a_throttled_start_gives_its_lease_back(world: World) -> None:
+    def throttling(_job: ProcessingJob) -> None:
+        raise Throttled("ThrottlingException: Rate exceeded")
+
+    world.renderer.start = throttling  # type: ignore[method-assign]
+    world.drop("jobs/bee.yaml")
+    world.dispatch()
+    assert world.ledger.query(OPEN_ATTEMPTS, Attempt) == []
+    assert "too many requests" in status(world, "bee").message
+
+
+def test_forty_refused_jobs_delay_no_other_model(world: World) -> None:
+    world.set(max_tasks_per_job=1)
+    world.renderer.refuses = {"s3://work/models/cogvideox-2b/"}
+    for number in range(40):
+        world.drop(f"jobs/{number}.yaml", "prompt: a bee\nmodel: cogvideox-2b\n")
+    world.clock.move(seconds=1)
+    world.drop("jobs/other.yaml")
+    refused = [job for job in jobs(world) if job.path != "other"]
+    for _ in range(40):
+        world.clock.move(seconds=1)
+        world.dispatch()
+    assert {job.state for job in jobs(world) if job.path != "other"} == {State.FAILED}
+    assert len(refused) == 40 and len(world.running()) == 1
+
+
+def test_the_lease_of_a_refused_attempt_is_back_before_anybody_is_notified(world: World) -> None:
+    world.renderer.refuses = {"s3://work/models/cogvideox-2b/"}
+    world.drop("jobs/bad.yaml", "prompt: a bee\nmodel: cogvideox-2b\n")
+    world.post.broken = True
+    with pytest.raises(ConnectionError):
+        world.dispatch()
+    capacity = world.ledger.get(CAPACITY)
+    assert capacity is not None and capacity.document.leases == ()
+    world.drop("jobs/good.yaml")
+    assert len(world.dispatch()) == 1
+    world.post.broken = False
+    world.clock.move(minutes=10)
+    world.dispatch()
+    assert "bad failed" in " ".join(sent.subject for sent in world.post.sent)

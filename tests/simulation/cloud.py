@@ -20,6 +20,7 @@ from greenlet import getcurrent, greenlet
 from contract.document import Document
 from contract.errors import Transient
 from functions import s3_keys
+from functions.ports import Throttled
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
 from functions.spec.language_model import Answer, LanguageModelUnavailable
@@ -27,7 +28,7 @@ from functions.stages.cancel import deleted
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
 from functions.stages.ports import Ports
-from functions.stages.renderer import NoQuota, ProcessingJob
+from functions.stages.renderer import CannotStart, NoQuota, ProcessingJob, StartDenied
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table import day_limits
@@ -56,6 +57,7 @@ from functions.table.records import (
     Waiting,
 )
 from tests.fakes import FakeLedger, FakeRenderer, World
+from tests.simulation.rights import Rights, deployed, needs_of
 
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
@@ -84,6 +86,12 @@ class Faults:
     lose_acknowledgement: float = 0
     no_quota: float = 0
     """For each create call."""
+    start_refused: float = 0
+    """For each create call: SageMaker refuses it for good."""
+    start_denied: float = 0
+    """For each create call: that a right is missing."""
+    start_throttled: float = 0
+    """For each create call: that there are too many requests."""
     worker_dies: float = 0
     """For each task of a processing job: that the job ends before it."""
     result_after_end: float = 0
@@ -172,10 +180,20 @@ class WatchedRenderer(FakeRenderer):
             simulation = self._simulation
             simulation.event("finish", lambda ports: attempt_ended(ports, attempt_id))
 
-    def start(self, job: ProcessingJob) -> None:
+    def _perhaps_refuse(self, job: ProcessingJob) -> None:
         simulation = self._simulation
         if simulation.happens("no_quota"):
-            raise NoQuota("the account's quota for ml.g6e.xlarge processing jobs is used up")
+            raise NoQuota(job.instance_type)
+        if simulation.happens("start_refused") and self.status(job.attempt_id) is None:
+            raise CannotStart("could not find the image")
+        if simulation.happens("start_denied"):
+            raise StartDenied("AccessDeniedException: not authorized to perform iam:PassRole")
+        if simulation.happens("start_throttled"):
+            raise Throttled("ThrottlingException: Rate exceeded")
+
+    def start(self, job: ProcessingJob) -> None:
+        simulation = self._simulation
+        self._perhaps_refuse(job)
         super().start(job)
         mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
         running = simulation.running()
@@ -229,6 +247,11 @@ class Handler:
     sent: set[str] = field(default_factory=set)
     """Jobs whose mail this run has sent and not yet noted."""
 
+    @property
+    def function(self) -> str:
+        """The function that runs: "sweep again" is a run of the sweep, too."""
+        return self.name.partition(" ")[0]
+
 
 @dataclass
 class Simulation(World):
@@ -243,6 +266,7 @@ class Simulation(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.rng = random.Random(self.seed)
+        self.rights = Rights(deployed())
         self.ledger = WatchedLedger(self)
         self.renderer = WatchedRenderer(self)
         self.accepted: Counter[str] = Counter()
@@ -265,7 +289,7 @@ class Simulation(World):
         self._start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
         self._order = itertools.count()
-        self._plain = super().ports
+        self.plain = super().ports
         self._functions_files = self._files_of_a_function()
         self._functions_post = self._post()
         self._hub = getcurrent()
@@ -395,7 +419,7 @@ class Simulation(World):
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
             if day_limits.today(
-                self._plain,
+                self.plain,
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
             ):
                 patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # until tomorrow
@@ -465,6 +489,10 @@ class Simulation(World):
         else:
             self.at(self.now_seconds + VISIBILITY_SECONDS, handler)
 
+    def ports_of(self, function: str) -> Ports:
+        """The ports of a function that nothing kills, with its rights."""
+        return self._watched_ports(Handler(function, lambda _ports: None), None)
+
     def _count_mails(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
         """Note a mail that was sent, and one whose letter was removed."""
         if what == "post.send":
@@ -477,7 +505,7 @@ class Simulation(World):
     def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
         """The ports, with a point before and after each call."""
         if handler.name == "world":
-            return self._plain
+            return self.plain
         calls = 0
         skew = self.faults.clock_skew_seconds
         off = timedelta(seconds=self.rng.uniform(-skew, skew) if skew else 0)
@@ -493,6 +521,7 @@ class Simulation(World):
 
         def watched(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
             def wrapped(*args: Any, **kwargs: Any) -> Any:
+                self.rights.check(handler.function, needs_of(what, args, kwargs))
                 point(f"before {what}")
                 if self.happens("throttle"):
                     raise Transient(f"{what} was throttled")
@@ -517,7 +546,7 @@ class Simulation(World):
             post=watch("post", self._functions_post),
             wake=watched("wake", self._wake_up),
             now=lambda: self.clock() + off,
-            new_suffix=self._plain.new_suffix,
+            new_suffix=self.plain.new_suffix,
             log=lambda _event, _facts: None,
         )
 

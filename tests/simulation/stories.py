@@ -4,6 +4,9 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from functions import s3_keys
+from functions.stages import cancel
+from functions.stages.renderer import ProcessingJob
 from tests.fakes import PNG
 from tests.simulation.cloud import Faults, Handler, Simulation
 
@@ -55,6 +58,40 @@ def deleted(s: Simulation) -> None:
     at(s, 900, lambda: s.person_deletes("jobs/many.yaml"))
     at(s, 910, lambda: s.person_drops("jobs/queued.yaml", "prompt: again\n"))
     at(s, 3000, lambda: s.person_deletes("jobs/queued.yaml"))
+
+
+def deleted_half_done(s: Simulation) -> None:
+    """A spec is deleted when half of its videos are published."""
+    s.person_drops("jobs/four.yaml", "prompt: a\nvariations: 4\n")
+    at(s, 560, lambda: s.person_deletes("jobs/four.yaml"))
+
+
+def deleted_while_it_starts(s: Simulation) -> None:
+    """A spec is deleted after SageMaker accepted its processing job, before that is noted."""
+    s.person_drops("jobs/one.yaml")
+    start = s.renderer.start
+
+    def start_and_delete(job: ProcessingJob) -> None:
+        start(job)
+        s.files.remove("input", "jobs/one.yaml")
+        cancel.deleted(s.ports_of("submit"), "input", "jobs/one.yaml")
+
+    s.renderer.start = start_and_delete  # type: ignore[method-assign]
+
+
+def refused_half_done(s: Simulation) -> None:
+    """Half of a job's videos are published when SageMaker refuses the rest."""
+    s.set(max_tasks_per_job=2)
+    s.person_drops("jobs/four.yaml", "prompt: a\nvariations: 4\n")
+    at(s, 350, lambda: s.renderer.refuses.add(f"s3://work/{s3_keys.model('demo')}"))
+
+
+def reviewed(s: Simulation) -> None:
+    """A review, and folder defaults that come, are wrong and go."""
+    s.person_drops("jobs/bee.yaml", "prompt: a\nenhance: review\n")
+    s.person_drops("jobs/_defaults.yaml", "fps: 8\n")
+    at(s, 5, lambda: s.person_drops("jobs/_defaults.yaml", "fps: [\n"))
+    at(s, 10, lambda: s.person_deletes("jobs/_defaults.yaml"))
 
 
 def remembered(s: Simulation) -> None:
@@ -122,6 +159,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "10 throttling everywhere": (few, Faults(throttle=0.05, until_seconds=1200)),
     "11 no quota for a day": (few, Faults(no_quota=1, until_seconds=86_400)),
     "11 no quota, lost acknowledgements": (few, Faults(no_quota=0.5, lose_acknowledgement=0.5)),
+    "27 create calls denied for a day": (few, Faults(start_denied=1, until_seconds=86_400)),
+    "27 create calls denied, handlers die": (busy_hour, Faults(start_denied=0.5, kill=0.3)),
+    "27 create calls throttled for a day": (few, Faults(start_throttled=1, until_seconds=86_400)),
+    "26 28 create calls refused for good": (busy_hour, Faults(start_refused=0.5)),
+    "26 create calls refused, handlers die": (few, Faults(start_refused=0.7, kill=0.5)),
     "09 12 no capacity for a while": (few, Faults(capacity_error=0.5)),
     "13 endings early, twice, late": (
         few,
@@ -140,6 +182,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "18 the language model is away": (few, Faults(language_model=1)),
     "19 specs deleted at any time": (deleted, Faults()),
     "19 specs deleted, deaths and losses": (deleted, Faults(kill=0.3, lose_event=0.3)),
+    "19 a spec deleted when half is done": (deleted_half_done, Faults()),
+    "19 a spec deleted while its job starts": (deleted_while_it_starts, Faults()),
+    "26 the rest of a job is refused": (refused_half_done, Faults()),
+    "28 reviews and folder defaults": (reviewed, Faults()),
+    "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
     "24 every event again, hours later": (remembered, Faults()),
     "24 clocks differ": (busy_hour, Faults(clock_skew_seconds=30, kill=0.2, duplicate_event=0.3)),

@@ -1,0 +1,198 @@
+"""What each deployed function may do, read from the synthesised template, and what calls need.
+
+IAM denies what no statement allows. The simulation asks before every call of a port, so a right
+that is missing from a role is a violation there, as it is an error on AWS.
+"""
+
+import fnmatch
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from functions.table.ledger import Put
+from local import ROOT
+from local.command.assembly import assembly
+
+FUNCTIONS = ("submit", "dispatch", "finish", "sweep")
+
+# How the template's resources are called in the simulation.
+_NAMES = {
+    "StorageInput": "input",
+    "StorageOutput": "output",
+    "StorageWork": "work",
+    "StorageTable": "table",
+    "WakesQueue": "wake-ups",
+    "Topic": "topic",
+    "WorkerRole": "worker-role",
+}
+
+Need = tuple[str, str]
+"""An action, and the resource that it is done to."""
+
+
+class AccessDenied(Exception):
+    """A function's role does not allow a call."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a role's policy, with resources under the simulation's names."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def allows(self, action: str, resource: str) -> bool:
+        """Whether it allows an action on a resource."""
+        return action in self.actions and any(
+            fnmatch.fnmatchcase(resource, pattern) for pattern in self.resources
+        )
+
+
+@dataclass
+class Rights:
+    """The rights of the four functions, and which of them were used."""
+
+    statements: dict[str, tuple[Statement, ...]]
+    used: set[tuple[str, str, str]] = field(default_factory=set)
+    """(function, action, pattern of the resource)"""
+
+    def check(self, function: str, needs: Iterable[Need]) -> None:
+        """Note the use of each right.
+
+        Raises:
+            AccessDenied: the function's role does not allow one of them.
+        """
+        for action, resource in needs:
+            if not self._use(function, action, resource):
+                raise AccessDenied(f"{function} may not {action} {resource}")
+
+    def _use(self, function: str, action: str, resource: str) -> bool:
+        found = False
+        for statement in self.statements[function]:
+            for pattern in statement.resources:
+                if action in statement.actions and fnmatch.fnmatchcase(resource, pattern):
+                    self.used.add((function, action, pattern))
+                    found = True
+        return found
+
+
+@cache
+def deployed() -> dict[str, tuple[Statement, ...]]:
+    """The statements of each function's role, as synthesised for the embedded cloud."""
+    folder = assembly(ROOT / ".reeldrop")
+    template = json.loads((folder / "reeldrop.template.json").read_text())
+    found: dict[str, tuple[Statement, ...]] = {}
+    for function in FUNCTIONS:
+        prefix = f"{function.capitalize()}RoleDefaultPolicy"
+        (policy,) = (
+            resource["Properties"]["PolicyDocument"]
+            for name, resource in template["Resources"].items()
+            if name.startswith(prefix)
+        )
+        found[function] = tuple(_statement(s) for s in policy["Statement"])
+    return found
+
+
+def _statement(given: dict[str, Any]) -> Statement:
+    assert given["Effect"] == "Allow"
+    return Statement(
+        actions=tuple(_list(given["Action"])),
+        resources=tuple(_resource(one) for one in _list(given["Resource"])),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _resource(value: Any) -> str:
+    """An ARN of the template as a pattern of the simulation's names."""
+    if isinstance(value, str):
+        return value
+    ((function, argument),) = value.items()
+    if function == "Fn::GetAtt":
+        return _name(argument[0])
+    if function == "Ref":
+        return _name(argument)
+    if function == "Fn::Join":
+        text: str = argument[0].join(_resource(part) for part in argument[1])
+        arn, found, name = text.partition(":processing-job/")
+        return f"processing-job/{name}" if found else arn
+    if function == "Fn::Sub":
+        return "model" if "bedrock" in argument else str(argument)
+    raise ValueError(f"no pattern for {value}")
+
+
+def _name(logical_id: str) -> str:
+    named = (name for start, name in _NAMES.items() if logical_id.startswith(start))
+    return next(named, logical_id)
+
+
+def needs_of(what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Need]:
+    """The rights that a call of a port needs, as its adapter makes it.
+
+    Args:
+        what: port and method, like "files.read".
+    """
+    port, _, method = what.partition(".")
+    yield from {"ledger": _ledger, "files": _files}.get(port, _others)(what, method, args, kwargs)
+
+
+def _ledger(
+    _what: str, method: str, args: tuple[Any, ...], _kwargs: dict[str, Any]
+) -> Iterator[Need]:
+    if method == "commit":
+        for change in args:
+            action = "PutItem" if isinstance(change, Put) else "DeleteItem"
+            yield f"dynamodb:{action}", "table"
+    else:
+        names = {"get": "GetItem", "get_all": "BatchGetItem", "query": "Query"}
+        yield f"dynamodb:{names[method]}", "table"
+
+
+def _files(
+    _what: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Iterator[Need]:
+    if method == "copy":
+        (bucket, key, version), target = args[0], args[1]
+        yield from _read(bucket, key, version)
+        yield "s3:PutObject", f"{target[0]}/{target[1]}"
+        return
+    bucket, key = args[0], args[1]
+    if method == "listed":
+        yield "s3:ListBucketVersions", bucket
+        return
+    if method == "write":
+        yield "s3:PutObject", f"{bucket}/{key}"
+        return
+    version = kwargs.get("version", args[2] if method in {"facts", "read"} and args[2:] else None)
+    yield from _read(bucket, key, version)
+    if method == "remove":
+        yield "s3:DeleteObject", f"{bucket}/{key}"
+
+
+def _read(bucket: str, key: str, version: str | None) -> Iterator[Need]:
+    yield "s3:GetObjectVersion" if version else "s3:GetObject", f"{bucket}/{key}"
+    # Without it S3 answers 403 for an object that is not there.
+    yield "s3:ListBucket", bucket
+
+
+def _others(
+    what: str, method: str, args: tuple[Any, ...], _kwargs: dict[str, Any]
+) -> Iterator[Need]:
+    if what == "renderer.start":
+        yield "sagemaker:CreateProcessingJob", f"processing-job/{args[0].attempt_id}"
+        yield "iam:PassRole", "worker-role"
+    elif what.startswith("renderer."):
+        action = {"status": "DescribeProcessingJob", "stop": "StopProcessingJob"}[method]
+        yield f"sagemaker:{action}", f"processing-job/{args[0]}"
+    elif what == "language_model.converse":
+        yield "bedrock:InvokeModel", "model"
+    elif what == "post.send":
+        yield "sns:Publish", "topic"
+    elif what == "wake":
+        yield "sqs:SendMessage", "wake-ups"
+    else:
+        raise ValueError(f"it is not known what {what} needs")

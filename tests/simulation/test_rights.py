@@ -1,0 +1,46 @@
+"""Every call that a function makes is allowed by its role, and every right of a role is used."""
+
+import pytest
+
+from tests.simulation.cloud import Faults, Simulation
+from tests.simulation.rights import FUNCTIONS, AccessDenied, Rights, deployed
+from tests.simulation.stories import FAULTS, any_schedule
+
+# Used by Lambda itself, for the function: its log, and the queue that feeds it.
+_OF_LAMBDA = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+}
+
+
+def test_every_right_of_a_role_is_used() -> None:
+    used: set[tuple[str, str, str]] = set()
+    simulations = [any_schedule(seed) for seed in range(60)]
+    for name, (story, faults) in FAULTS.items():
+        if faults.until_seconds <= 3600:
+            simulations.append(Simulation(seed=3, faults=Faults(**vars(faults))))
+            story(simulations[-1])
+            assert name
+    for simulation in simulations:
+        simulation.run(horizon_seconds=86_400)
+        used |= simulation.rights.used
+    given = {
+        (function, action, pattern)
+        for function, statements in deployed().items()
+        for statement in statements
+        for action in statement.actions
+        if action not in _OF_LAMBDA
+        for pattern in statement.resources
+    }
+    assert sorted(given - used) == []
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_what_no_statement_allows_is_denied(function: str) -> None:
+    rights = Rights(deployed())
+    for need in (("s3:PutObject", "input/jobs/a.yaml"), ("s3:GetObject", "work/models/x")):
+        with pytest.raises(AccessDenied):
+            rights.check(function, [need])
