@@ -1,4 +1,4 @@
-"""Accepts one drop: reads the spec by version, checks it, and commits a job with its tasks."""
+"""Accepts one drop. Reads one version of the spec, checks it, and commits a job with its tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,8 @@ from functions.table.ledger import (
 from functions.table.paths import take_path
 from functions.table.records import Job, Source, State, Task, Used, Waiting
 
-# The submit function is stopped after 60 s, and one answer of the language model may take 33 s.
+# The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any more.
+# One answer of the language model may take 33 s, so after ENHANCE_UNTIL no further one is asked for.
 READ_WITHIN = timedelta(minutes=2)
 ENHANCE_UNTIL = timedelta(seconds=20)
 
@@ -54,7 +55,7 @@ class Outcome(Enum):
     DONE = auto()
     """It is queued, planned, rejected or gone, or it waits for its reference."""
     REFERENCE_CAME = auto()
-    """It was noted as waiting, and its reference came in the meantime: act on the drop again."""
+    """It was noted as waiting, but its reference came in the meantime. Act on the drop again."""
 
 
 def accept(
@@ -67,8 +68,11 @@ def accept(
     """Accept the drop at `key`, or note why it is rejected or what it waits for.
 
     Args:
-        record: the job as it is in the table, if it waited before.
+        record: the job from the table, if it waited before.
         refusal: what is already known to be wrong with the drop.
+
+    Returns:
+        What became of the drop.
 
     Raises:
         Conflict: another handler accepted this drop, or one with the same path.
@@ -138,10 +142,10 @@ class _Accepting:
     draft: Draft = field(init=False)
 
     def read(self) -> tuple[Wanted, ...]:
-        """Every video that the drop asks for.
+        """Read the spec and its folder defaults. Returns every video that the drop asks for.
 
         Raises:
-            JobRejected: something is wrong that can be seen without the references.
+            JobRejected: something is wrong that shows without the references.
             Missing: the drop is gone.
         """
         ports = self.ports
@@ -152,10 +156,10 @@ class _Accepting:
         )
 
     def keep_references(self, wanted: tuple[Wanted, ...]) -> Mapping[str, _Kept] | str:
-        """Copy every reference, as it is now, to where the worker will read it.
+        """Copy every reference, as it is now, to the place where the worker will read it.
 
         Returns:
-            The copies by the value in the spec, or the key of a reference that is not there yet.
+            The copies by the value in the spec, or the key of a reference that was not uploaded.
 
         Raises:
             JobRejected: a reference cannot be used.
@@ -179,7 +183,7 @@ class _Accepting:
         return kept
 
     def show_that_it_is_read(self) -> None:
-        """Publish a status before the language model is asked, because that takes seconds."""
+        """Publish a status before asking the language model, because its answer takes seconds."""
         spec = self.job.spec
         assert spec is not None  # it was read
         if not (spec.enhance and self.ports.settings.enhancer_model_id):
@@ -187,7 +191,7 @@ class _Accepting:
         if self.record is not None and self.record.document.waiting_for is None:
             return  # an earlier try has published it
         reading = self.job.being_read()
-        # If this handler is killed, the sweep begins again after the deadline.
+        # If this handler is killed, the sweep acts on the drop again after the deadline.
         note = Waiting(job_id=reading.job_id, deadline=self.ports.now() + READ_WITHIN)
         self.commit(reading, Put(waiting_key("", reading.job_id), note))
         revision = (self.record.revision if self.record else 0) + 1
@@ -196,6 +200,9 @@ class _Accepting:
 
     def make(self, wanted: tuple[Wanted, ...], kept: Mapping[str, _Kept]) -> _Made:
         """Resolve every video, and enhance its prompt.
+
+        Args:
+            kept: the copies of the references by the value in the spec.
 
         Raises:
             JobRejected: the guardrail blocked a prompt, or it is far too long.
@@ -247,7 +254,7 @@ class _Accepting:
         return enhance.enhance(self.ports.language_model, model_id, spec.prompt, tokens, preview)
 
     def begin(self, made: _Made) -> None:
-        """Commit the job with its tasks, or its plan when nothing is to be rendered."""
+        """Commit the job with its tasks: queued, or only planned if nothing is to be rendered."""
         assert self.job.spec is not None  # it was read
         rendering = not (self.job.spec.dry_run or self.job.spec.enhance == "review")
         folder = s3_keys.folder_of(self.job.source.key)
@@ -285,7 +292,7 @@ class _Accepting:
         self.ports.log(Event.QUEUED if rendering else Event.PLANNED, facts)
 
     def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
-        """Note which images are references, in a folder where an image alone would be a job."""
+        """Note which images are references, in a folder where every other image becomes a job."""
         places = [used_key(one.source, one.version) for one in kept if one.picture is not None]
         used = Used(job_id=self.job.job_id)
         return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
@@ -311,8 +318,8 @@ class _Accepting:
             waiting = job.waiting_for_reference(reference)
             self.commit(waiting, Put(waiting_key(reference, job.job_id), note))
             ports.log(Event.WAITING, {"job_id": job.job_id, "reference": reference})
-        # It may have come after we looked and before the note was there: its event found nobody
-        # who waited, so we look again.
+        # The reference may have come after the first look and before the note. Then its event found
+        # no waiting job, so look again.
         try:
             drop_files.located(InputBucket(ports, self.drop.bucket), reference)
         except Missing:
@@ -321,7 +328,10 @@ class _Accepting:
         return Outcome.REFERENCE_CAME
 
     def commit(self, job: Job, *changes: Change) -> None:
-        """Write the job over what was there, and everything that goes with it.
+        """Write the job over the one that waited, if any, with everything that depends on it.
+
+        Args:
+            changes: further changes for the same commit.
 
         Raises:
             Conflict: another handler changed the job, or the owner of its path.

@@ -1,7 +1,7 @@
-"""Ends jobs that nobody wants any more: their spec was deleted, or a newer one replaced it.
+"""Cancels jobs whose spec was deleted, or replaced by a newer one.
 
-One commit cancels the job with all of its tasks that have not ended. If a processing job has no
-task left after that, it is stopped.
+One commit cancels a job with all of its tasks that have not ended. If a processing job has no task
+left after that, it is stopped.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class NeedsForStop(WithLedger, WithLog, WithRenderer, Protocol):
 def deleted(ports: Needs, bucket: str, key: str) -> None:
     """Act on an object that was deleted from the input bucket.
 
-    Events come late and in any order, so what counts is whether the object is there now.
+    Events may come late and in any order, so what counts is whether the object exists now.
 
     Raises:
         Transient: try again later.
@@ -64,14 +64,14 @@ def deleted(ports: Needs, bucket: str, key: str) -> None:
         job = ports.ledger.get(job_key(job_id)) if job_id else None
         if job is None:
             continue
-        # The object is looked at after the job was read: a drop that comes now has another job.
+        # First the job is read, then the object. So a drop that comes in between has another job.
         source = job.document.source
         if (source.bucket, source.key) == (bucket, key):
             if_gone(ports, job.document)
 
 
 def if_gone(ports: Needs, job: Job) -> bool:
-    """Cancel a job whose spec was deleted. Returns whether it was deleted."""
+    """Cancel a job if its spec was deleted. Returns whether it was deleted."""
     if not _gone(ports, job):
         return False
     cancel(ports, job.job_id, CancelReason.DELETED)
@@ -79,7 +79,7 @@ def if_gone(ports: Needs, job: Job) -> bool:
 
 
 def if_outdated(ports: Needs, job: Job) -> bool:
-    """Cancel a job that a newer drop has replaced. Returns whether one has."""
+    """Cancel a job if a newer drop has replaced it. Returns whether one has."""
     owner = ports.ledger.get(owner_key(job.path))
     if owner is None or not is_outdated(ports, job, owner.document):
         return False
@@ -96,7 +96,7 @@ def _gone(ports: WithFiles, job: Job) -> bool:
 
 
 def superseded(ports: Needs, job_id: str) -> None:
-    """Cancel the jobs that this one has replaced, or this one if it is the older."""
+    """Cancel the jobs that this one has replaced, or this one if a newer drop has replaced it."""
     job = ports.ledger.get(job_key(job_id))
     owner = ports.ledger.get(owner_key(job.document.path)) if job else None
     if job is None or owner is None:
@@ -109,7 +109,7 @@ def superseded(ports: Needs, job_id: str) -> None:
 
 
 def cancel(ports: Needs, job_id: str, reason: CancelReason) -> None:
-    """End a job and its tasks. Does nothing if the job has ended.
+    """Cancel a job and its tasks. Does nothing if the job has ended.
 
     Raises:
         Conflict: the job kept changing.
@@ -145,7 +145,7 @@ def _changes(
     changes: list[Change] = [
         Put(job.key, ended, job.revision),
         *stop_waiting(ports, job.document),
-        # Whoever dropped the newer version gets the mail about that one.
+        # If the job was superseded, there will be a mail about the newer version.
         *(mail_owed(ended) if reason == CancelReason.DELETED else ()),
     ]
     for task in tasks:
@@ -161,7 +161,7 @@ def _changes(
 
 
 def stop_if_idle(ports: NeedsForStop, attempt: Attempt) -> None:
-    """Stop a running processing job whose tasks have all ended, if some were canceled."""
+    """Stop a running processing job if all of its tasks have ended and some were canceled."""
     if attempt.state != AttemptState.STARTED:
         return
     records = [ports.ledger.get(task_key(ref)) for ref in attempt.tasks]

@@ -1,9 +1,9 @@
-"""Publishes what the worker finished, as it finishes, and closes attempts that have ended.
+"""Publishes each video when the worker has finished it, and closes attempts that have ended.
 
 A result counts only if it comes from the attempt that owns the task now. Publishing copies the
-same bytes to the same keys, the sidecar last. After that the table is changed, together with the
-mail that is then owed. So each step can be repeated, and the next handler completes what was left
-when one was killed between two steps.
+same bytes to the same keys, the sidecar last. After that the table is changed, in one commit with
+the mail that is then owed. So each step can be repeated. If a handler is killed between two steps,
+the next one completes the rest.
 """
 
 from collections.abc import Sequence
@@ -104,13 +104,13 @@ def _progressed(ports: NeedsForResults, key: str) -> None:
         return
     task = record.document
     if progress.percent < task.percent:
-        return  # a later event came first
+        return  # the event of a later progress file came first
     try:
         if progress.percent > task.percent:
             moved = task.progressed(progress.percent, progress.expected_seconds_left)
             ports.ledger.commit(Put(record.key, moved, record.revision))
     except Conflict:
-        return  # the next progress file will do
+        return  # another handler changed the task; the next progress file shows its progress
     publish.publish_status(ports, task.job_id)
 
 
@@ -120,10 +120,11 @@ def task_ended(
     """Publish a task's result, once.
 
     Args:
-        job_has_ended: nothing more will be uploaded, so a file that is not there never comes.
+        job_has_ended: whether the processing job has ended. Then nothing more is uploaded, so a
+            missing file will never come.
 
     Raises:
-        Transient: the result is there but its video is not yet, or the table kept changing.
+        Transient: the video is not uploaded yet, or the table kept changing.
     """
     ref = _ref(task_id)
     end = partial(_end_task, ports, ref, attempt_id, job_has_ended=job_has_ended)
@@ -136,7 +137,7 @@ def task_ended(
 def _end_task(
     ports: NeedsForResults, ref: TaskRef | None, attempt_id: str, *, job_has_ended: bool
 ) -> bool:
-    """Publish and note a task's result. Returns whether there is such a task."""
+    """Publish a task's result and end the task. Returns whether there is such a task."""
     record = ports.ledger.get(task_key(ref)) if ref else None
     if record is None:
         return False
@@ -155,11 +156,11 @@ def _end_task(
 
 
 def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: bool) -> Rendered:
-    """The worker's result, once its files are in S3 as the worker wrote them.
+    """Check that the files of a result are in S3 as the worker wrote them. Returns the result.
 
     Raises:
         TaskFailed: the worker reports a failure, or the files are not what it wrote.
-        Transient: a file is not there yet.
+        Transient: a file is not uploaded yet.
     """
     outcome = _outcome(ports, task, attempt_id)
     files = {VIDEO_FILE: outcome.video.sha256, POSTER_FILE: outcome.poster_sha256}
@@ -172,15 +173,15 @@ def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: 
             found = ports.files.sha256(ports.settings.work_bucket, key)
         except Missing:
             if not job_has_ended:
-                # SageMaker does not promise in which order it uploads files.
-                raise Transient(f"{key} is not there yet") from None
+                # SageMaker uploads files in any order.
+                raise Transient(f"{key} is not uploaded yet") from None
         if found != sha256:
             raise TaskFailed(problems.video_damaged(file_name))
     return outcome
 
 
 def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
-    """What the worker wrote about a task that it rendered.
+    """Read what the worker wrote about a task that it rendered.
 
     Raises:
         TaskFailed: the worker reports a failure, or what it wrote cannot be read.
@@ -190,7 +191,7 @@ def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
     try:
         outcome = Outcome.from_json(ports.files.read(ports.settings.work_bucket, key)).result
     except Missing:
-        raise Transient(f"no result of {task.task_id}") from None
+        raise Transient(f"{task.task_id} has no result yet") from None
     except ValidationError as error:
         ports.log(Event.RESULT_UNREADABLE, {"task_id": task.task_id, "error": str(error)})
         raise TaskFailed(problems.result_invalid()) from None
@@ -226,10 +227,10 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
 
 
 def attempt_ended(ports: Needs, attempt_id: str) -> None:
-    """Act on the news that a processing job has ended.
+    """Act on an event that says that a processing job has ended, if SageMaker confirms it.
 
-    Every task of it that has a result is published. The others get a new attempt, or fail when
-    they have had all of theirs.
+    The tasks that have a result are published. The others return to the queue for a new attempt,
+    or fail if they have had all of their attempts.
 
     Raises:
         Transient: try again later.
@@ -246,11 +247,11 @@ def attempt_ended(ports: Needs, attempt_id: str) -> None:
 
 
 def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
-    """Publish or give a new attempt to each task of an ended processing job, then end it.
+    """Publish or requeue each task of an ended processing job, then end its attempt.
 
-    The worker takes its tasks in order, so the first task without a result is the one that was
-    being rendered. Only that task is charged for the attempt. No task is charged when SageMaker
-    had no instance.
+    The worker renders its tasks in order, so the first task without a result is the one that was
+    being rendered. Only that task is charged for the attempt. No task is charged if SageMaker had
+    no instance.
 
     Args:
         how: how the processing job ended.
@@ -296,7 +297,7 @@ def results_waiting(ports: NeedsForResults, attempt: Attempt) -> None:
     """
     tasks = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
     running = [t.document for t in tasks if t and t.document.owned_by(attempt.attempt_id)]
-    # One listing instead of a look at each task: there are many, and every sweep asks.
+    # One listing is cheaper than a call for each task: there are many tasks, and every sweep asks.
     prefix = f"{s3_keys.attempt_output(attempt.attempt_id)}/"
     there = {found.key for found in ports.files.listed(ports.settings.work_bucket, prefix)}
     for task in running:
@@ -314,7 +315,11 @@ def _has_result(ports: NeedsForFiles, attempt: Attempt, task: Task) -> bool:
 
 
 def _in_work(ports: NeedsForFiles, attempt: Attempt, tasks: Sequence[Task]) -> TaskRef | None:
-    """The first task without a result. The answer is the same each time this is asked."""
+    """The first task without a result.
+
+    The answer does not change when a handler runs again, because a published task still counts as
+    one with a result.
+    """
     for task in tasks:
         done = task.state == State.SUCCEEDED and task.attempt_id == attempt.attempt_id
         if not done and not _has_result(ports, attempt, task):

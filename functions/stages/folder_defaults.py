@@ -20,9 +20,9 @@ class Needs(NeedsLedgerAndClock, WithFiles, WithSettings, WithReader, Protocol):
 
 
 def changed(ports: Needs, drop: InputBucket, key: str) -> None:
-    """Note the daily limits of all folders below defaults that were dropped or deleted.
+    """Update the daily limits of all folders below folder defaults that were dropped or deleted.
 
-    Only folders that have had limits before are visited. The others get them with their next drop.
+    Only folders that have had limits before are updated. The others get them with their next drop.
 
     Raises:
         Conflict: a folder's usage kept changing.
@@ -37,10 +37,11 @@ def changed(ports: Needs, drop: InputBucket, key: str) -> None:
 
 
 def check(ports: Needs, drop: InputBucket, key: str) -> JobRejected | None:
-    """Look at folder defaults when they are dropped, not only when a job needs them.
+    """Check folder defaults when they are dropped, and not only when a job needs them.
 
     Returns:
-        What is wrong with them. They become a job that is rejected, so that they are answered.
+        What is wrong with them, or None. The caller makes a rejected job of wrong defaults, so that
+        the person who dropped them gets an answer.
     """
     try:
         drop_files.defaults(drop, ports.reader, key)

@@ -1,4 +1,4 @@
-"""Brings an attempt from the claim of its tasks to a running processing job, or ends it."""
+"""Launches an attempt: claims its tasks and starts its processing job, or ends the attempt."""
 
 import hashlib
 import posixpath
@@ -44,12 +44,16 @@ class NeedsForCreate(WithFiles, WithSettings, WithLog, WithRenderer, Protocol):
 
 
 class Launch(Enum):
-    """What became of an attempt."""
+    """What became of an attempt that was launched."""
 
     STARTED = auto()
+    """Its processing job runs."""
     NOTHING_TO_CLAIM = auto()
+    """None of its tasks was still queued."""
     NO_CAPACITY = auto()
+    """The quota is used up, and its tasks are back in the queue."""
     REFUSED = auto()
+    """SageMaker refused the processing job, and its tasks failed."""
 
 
 def launch(ports: Needs, record: Record[Attempt]) -> Launch:
@@ -71,8 +75,8 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
             end_attempt(ports, attempt.attempt_id)
             return Launch.NOTHING_TO_CLAIM
     else:
-        # The create call may have been made. The manifest must be the same byte for byte, also
-        # when some of its tasks have ended by now.
+        # The create call may have been made. So the manifest must be the same, byte for byte, even
+        # if some of its tasks have ended since.
         records = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
         tasks = [task.document for task in records if task is not None]
     body = _manifest(attempt, tasks).to_json().encode()
@@ -82,7 +86,8 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
     try:
         _create(ports, record.document, tasks, body)
     except (NoQuota, StartDenied, Throttled) as not_now:
-        # Noted before any task goes back: from here on nobody may make the create call.
+        # This is written before any task returns to the queue. After it no handler may make the
+        # create call.
         hold = _hold(attempt, not_now)
         record = move_attempt(ports, record, record.document.returning(hold, ports.now()))
         _give_back(ports, record.document)
@@ -103,7 +108,7 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
 
 def _seconds_of(ports: WithLedger, attempt: Attempt) -> Callable[[Task], float]:
     """How many GPU seconds a task is expected to take in this attempt."""
-    learned: list[Learned] = []  # read when first needed, because few folders have limits
+    learned: list[Learned] = []  # read only when needed, because few folders have limits
 
     def seconds(task: Task) -> float:
         if not learned:
@@ -133,7 +138,7 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
 
 
 def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body: bytes) -> None:
-    """Write what the processing job reads, and create it, or find that it was created.
+    """Write the files that the processing job reads, and create the job if it does not exist.
 
     Args:
         body: the manifest.
@@ -141,7 +146,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
     Raises:
         NoQuota: it does not exist and cannot be created now. The same holds for StartDenied and
             Throttled.
-        CannotStart: it cannot be created as it is.
+        CannotStart: it does not exist, and SageMaker refuses the request for good.
     """
     work = ports.settings.work_bucket
     try:
@@ -152,7 +157,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
                     (work, task.reference, None), (work, target), "application/octet-stream"
                 )
     except Missing as gone:
-        raise CannotStart(f"a reference that was kept is gone: {gone}") from gone
+        raise CannotStart(f"the copy of a reference was deleted: {gone}") from gone
     ports.files.write(work, s3_keys.attempt_manifest(attempt.attempt_id), body, "application/json")
     folder = MODELS[attempt.model].weights[attempt.mode].folder
     try:
@@ -167,11 +172,11 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
             )
         )
     except (NameTaken, NoQuota, CannotStart, StartDenied, Throttled) as refusal:
-        # The create call of an earlier handler may have arrived although its answer was lost. Then
-        # the name is taken, or that very processing job uses up the quota.
+        # An earlier handler may have made the create call and lost the answer. Then the name is
+        # taken, or that processing job itself uses up the quota.
         status = ports.renderer.status(attempt.attempt_id)
         if status is None and isinstance(refusal, NameTaken):
-            raise Transient(f"{attempt.attempt_id} is taken and not yet described") from refusal
+            raise Transient(f"{attempt.attempt_id} exists but has no status yet") from refusal
         if status is None:
             raise
         if status.manifest_sha256 != attempt.manifest_sha256:
@@ -180,7 +185,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
 
 
 def _reference(task: Task) -> dict[str, str]:
-    """The reference as the manifest names it."""
+    """The field of the manifest that names the task's reference; empty without a reference."""
     if task.reference is None:
         return {}
     return {"video" if task.spec.video is not None else "image": _file_name(task)}
@@ -192,7 +197,7 @@ def _file_name(task: Task) -> str:
 
 
 def _give_back(ports: Needs, attempt: Attempt) -> None:
-    """Return the attempt's tasks to their places in the queue, uncharged, and end the attempt."""
+    """Return the attempt's tasks to their places in the queue without a charge, and end it."""
     hold = attempt.hold
     assert hold is not None  # noted with the state
     for ref in attempt.tasks:

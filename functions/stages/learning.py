@@ -1,4 +1,4 @@
-"""Learns from the results of an ended processing job how long rendering takes."""
+"""Learns how long rendering takes, from the results of an ended processing job."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from functions.settings import WithSettings
 from functions.table.ledger import LEARNED, Put, WithLedger
 from functions.table.records import Attempt, Learned, Task
 
-# Results of one processing job that are read to learn from.
+# How many results of one processing job are read.
 _SAMPLES = 4
 
 
@@ -25,19 +25,20 @@ class Needs(WithLedger, WithFiles, WithSettings, WithLog, Protocol):
 
 
 def learn(ports: Needs, attempt: Attempt, tasks: Sequence[Task]) -> None:
-    """Update the learned rates from the results of an ended processing job, if that works now.
+    """Update the learned rates from the results of an ended processing job.
 
-    It is one commit a processing job and is not tried again. An estimate is not worth delaying a
-    publication for, and when many processing jobs end at once, some of them are enough.
+    This makes one commit for each processing job. If the commit fails, it is not tried again,
+    because an estimate is not worth delaying a publication. If many processing jobs end at once,
+    it is enough to learn from some of them.
 
     Args:
-        tasks: the tasks of the attempt, in the order in which the worker took them.
+        tasks: the tasks of the attempt, in the order in which the worker renders them.
     """
     try:
         step = max(1, math.ceil(len(tasks) / _SAMPLES))
         found = [_rendered(ports, attempt, task) for task in tasks[::step]]
         samples = [rendered for rendered in found if rendered is not None]
-        # The start-up time is known from the start of the first task only.
+        # Only the first task shows how long the start-up took.
         if not samples or found[0] is None:
             return
         record = ports.ledger.get(LEARNED)

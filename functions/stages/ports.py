@@ -1,4 +1,4 @@
-"""All ports together. The runtime of the handlers builds them once; tests build fakes."""
+"""All ports in one object. The handlers build it once from AWS adapters, tests from fakes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from functions.table.ledger import Ledger
 
 @dataclass(frozen=True)
 class Ports:
-    """All ports. It satisfies the `Needs` of every stage; only entry points and tests name it."""
+    """All ports. It satisfies the `Needs` of every stage. Only entry points and tests import it."""
 
     settings: Settings
     region: str
@@ -29,8 +29,8 @@ class Ports:
     wake: Callable[[], None]
     """Ask for a dispatch soon."""
     now: Callable[[], datetime]
-    """Aware, UTC."""
+    """The time now, with the time zone UTC."""
     new_suffix: Callable[[], str]
-    """Eight random lower-case hex digits."""
+    """Returns eight random lower-case hex digits."""
     log: Callable[[Event, dict[str, object]], None]
-    """Log an event with its facts, and count it if it is counted."""
+    """Log an event with its facts, and count it if the event has a metric."""

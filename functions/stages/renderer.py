@@ -20,18 +20,18 @@ class ProcessingJob:
 
 @dataclass(frozen=True)
 class ProcessingStatus:
-    """What SageMaker says about a processing job."""
+    """What SageMaker reports about a processing job."""
 
     state: ProcessingState
     detail: str
-    """SageMaker's or the worker's own words; may be empty."""
+    """The message of SageMaker or the worker, unchanged. It may be empty."""
     failure: FailureKind | None
-    """None unless it failed."""
+    """Why it failed; None if it did not."""
     manifest_sha256: str
 
 
 class NoQuota(Exception):
-    """The quota does not allow another processing job now. The tasks wait; none of them fails."""
+    """The quota does not allow another processing job now. Later it may, so no task fails."""
 
 
 class CannotStart(Exception):
@@ -46,7 +46,7 @@ class StartDenied(Exception):
 
 
 class NameTaken(Exception):
-    """A processing job of this name exists already."""
+    """A processing job with this name exists already."""
 
 
 class Renderer(Protocol):
@@ -57,7 +57,7 @@ class Renderer(Protocol):
 
         Raises:
             NoQuota: the quota is used up.
-            NameTaken: a processing job of this name exists.
+            NameTaken: a processing job with this name exists.
             CannotStart: the request is refused for good.
             StartDenied: an administrator has to correct something first.
             Throttled: there were too many requests.

@@ -1,7 +1,7 @@
-"""Acts on files that were dropped: accepts specs, wakes jobs that waited for a reference.
+"""Acts on files that were dropped: accepts specs, and jobs that waited for a reference.
 
-A job belongs to one version of one key, so the same event may come any number of times, and a
-handler that was killed anywhere is simply run again.
+A job belongs to one version of one key. So the same event may come any number of times, and if a
+handler was killed, it can be run again from the beginning.
 """
 
 from typing import Protocol
@@ -88,7 +88,7 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     try:
         drop.use(key, version)
     except Missing:
-        return False  # versions expire long after the deadline of anything that waits for them
+        return False  # versions expire long after the deadline of every job that waits
     return True
 
 
@@ -99,7 +99,7 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
         record = ports.ledger.get(job_key(job_id))
         if record is not None and record.document.state != State.WAITING:
             return accept.Outcome.DONE
-        # A conflict means that another handler accepted this drop, or one with the same path.
+        # After a conflict this runs again: another handler accepted this drop, or one of its path.
         return accept.accept(ports, drop, key, record, refusal)
 
     if retried(job_id, accepted) == accept.Outcome.REFERENCE_CAME:
@@ -120,7 +120,7 @@ def _settle(ports: Needs, job_id: str) -> None:
 
 
 def _still_waits(ports: Needs, job_id: str) -> bool:
-    """Whether an older version is to be accepted: it waited, and no newer one was accepted."""
+    """Whether an older version is still to be accepted: it waits, and no newer one was accepted."""
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state != State.WAITING:
         return False
@@ -128,7 +128,10 @@ def _still_waits(ports: Needs, job_id: str) -> bool:
 
 
 def _only_a_reference(ports: Needs, bucket: str, key: str) -> bool:
-    """Accept the jobs that waited for a reference. Returns whether it is no job of its own."""
+    """Accept the jobs that waited for a reference.
+
+    Returns whether the file is only a reference. In some folders an image can be a job itself.
+    """
     drop = InputBucket(ports, bucket)
     if wake_waiting(ports, bucket, key) or not drop_files.animates(drop, ports.reader, key):
         return True
@@ -153,7 +156,7 @@ def wake_waiting(ports: Needs, bucket: str, reference: str) -> bool:
 
 
 def reject(ports: NeedsForReject, record: Record[Job], problem: Problem) -> None:
-    """Refuse a job that waited and cannot go on.
+    """Reject a job that waited and cannot be accepted.
 
     Raises:
         Conflict: the job changed in the meantime.

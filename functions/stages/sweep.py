@@ -1,7 +1,7 @@
-"""Every few minutes: whatever an event should have done and did not.
+"""Runs every few minutes and does what lost events should have done.
 
-Events are hints. The sweep compares the input bucket, SageMaker, the results and the letters with
-the table, and calls the same stages that the events would have called.
+Events can be lost. So the sweep compares the input bucket, SageMaker, the results and the owed
+notifications with the table, and calls the same stages that the events would have called.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,19 +40,19 @@ from functions.table.records import (
 )
 
 T = TypeVar("T")
-# How many places of the queue are looked at in a sweep. The others can wait.
+# How many queue entries one sweep checks. The others can wait.
 QUEUE_HEAD = 100
-# Younger drops are still on their way.
+# The sweep ignores younger drops, because their events may still come.
 INBOX_TO = timedelta(minutes=2)
-# How far the first sweep looks back. Each later one begins where the last one ended, less the
-# overlap, because an object's time is that of the beginning of its upload.
+# How far the first sweep looks back. Each later sweep begins where the last one ended, less the
+# overlap. The overlap is needed because the time of an object is when its upload began.
 INBOX_FROM = timedelta(hours=6)
 OVERLAP = timedelta(minutes=30)
-# Drops that are looked up in the table together.
+# How many drops are looked up in the table with one call.
 TOGETHER = 100
 # A dispatch takes over an attempt in one of these states when it is old enough.
 _UNFINISHED = {AttemptState.CLAIMING, AttemptState.RETURNING, AttemptState.REFUSED}
-# A processing job that SageMaker does not know is gone for good after this long.
+# If SageMaker does not know a processing job for this long, it will never know it.
 UNKNOWN_AFTER = timedelta(minutes=10)
 
 
@@ -61,10 +61,10 @@ class Needs(submit.Needs, finish.Needs, Protocol):
 
 
 def sweep(ports: Needs) -> None:
-    """Look at everything once. An error with one thing does not keep the others from being done.
+    """Check everything once. An error in one check does not stop the others.
 
     Raises:
-        ExceptionGroup: of everything that went wrong.
+        ExceptionGroup: all errors.
     """
     errors: list[Exception] = []
 
@@ -82,17 +82,18 @@ def sweep(ports: Needs) -> None:
     if queued:
         ports.wake()
     each(_queued, {entry.document.task.job_id: entry for entry in queued}.values())
-    # Last, because it grows with the input bucket and may reach the function's time limit.
+    # This comes last, because it takes longer in a larger bucket and may reach the time limit of
+    # the function.
     try:
         _drops(ports)
     except Exception as error:
         errors.append(error)
     if errors:
-        raise ExceptionGroup("the sweep went wrong in places", errors)
+        raise ExceptionGroup("parts of the sweep failed", errors)
 
 
 def _letter(ports: Needs, letter: Record[Letter]) -> None:
-    # Status and refusal come before the mail, so they may be missing too.
+    # Status and refusal are written before the mail is sent, so they may be missing, too.
     publish.settle(ports, letter.document.job_id)
 
 
@@ -163,14 +164,14 @@ def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:
 
 
 def _drops(ports: Needs) -> None:
-    """Accept every drop that no event announced, and remember how far the bucket was looked at.
+    """Accept every drop that has no job, and note up to which time the bucket was checked.
 
-    The listing says which version is the current one, so a drop that has its job costs only its
-    share of two calls for many drops. The mark moves only when nothing went wrong. So a drop that
-    could not be accepted is looked at again by each sweep until it is.
+    The listing names the current version of each object. So drops that have their job cost few
+    calls: one listing and one read of the table for many drops. The noted time moves only if there
+    was no error. So each sweep tries a drop again until it could be accepted.
 
     Raises:
-        ExceptionGroup: of everything that went wrong.
+        ExceptionGroup: all errors.
     """
     now = ports.now()
     mark = ports.ledger.get(LOOKED_AT)
@@ -187,7 +188,7 @@ def _drops(ports: Needs) -> None:
     )
     while some := list(islice(found, TOGETHER)):
         for listed in _without_job(ports, some):
-            # A reference or folder defaults leave no trace that shows whether an event came.
+            # For a reference or folder defaults, the table does not show whether an event came.
             if s3_keys.kind_of(listed.key) in {s3_keys.Kind.SPEC, s3_keys.Kind.UNKNOWN}:
                 ports.log(Event.DROP_WITHOUT_EVENT, {"key": listed.key})
             version = listed.version if listed.versioned else None

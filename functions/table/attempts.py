@@ -16,19 +16,19 @@ from functions.table.ledger import (
 )
 from functions.table.records import Attempt, AttemptState, Capacity, NoInstance
 
-# A dispatch takes seconds, and its function is stopped after 120 s, the longest time of all that
-# move attempts. So an attempt that has not moved for that long has lost its handler.
+# Of all functions that move attempts, dispatch has the longest time limit: it is stopped after 120 s.
+# So if an attempt has not moved for that long, its handler was killed.
 TAKE_OVER_AFTER = timedelta(seconds=120)
 
 
 def capacity(ports: WithLedger) -> tuple[Capacity, int]:
-    """Who holds instances, and the revision of that record (0: there is none yet)."""
+    """The record of the leases, and its revision (0 if there is no record yet)."""
     record = ports.ledger.get(CAPACITY)
     return (record.document, record.revision) if record else (Capacity(), 0)
 
 
 def is_abandoned(ports: WithClock, attempt: Attempt) -> bool:
-    """Whether an attempt's handler was killed before its processing job was created."""
+    """Whether an attempt's handler was killed before it noted that the processing job runs."""
     moving = attempt.state != AttemptState.STARTED
     return moving and ports.now() - attempt.updated_at > TAKE_OVER_AFTER
 
@@ -36,8 +36,12 @@ def is_abandoned(ports: WithClock, attempt: Attempt) -> bool:
 def move_attempt(ports: WithLedger, record: Record[Attempt], moved: Attempt) -> Record[Attempt]:
     """Write an attempt after a move.
 
+    Args:
+        record: the attempt as it was read.
+        moved: the attempt after the move.
+
     Raises:
-        Conflict: somebody else moved it.
+        Conflict: another handler moved it.
     """
     ports.ledger.commit(Put(record.key, moved, record.revision))
     return Record(record.key, moved, record.revision + 1)
@@ -60,7 +64,7 @@ def release_lease(ports: NeedsLedgerAndClock, attempt: Attempt) -> None:
 
 
 def end_attempt(ports: NeedsLedgerAndClock, attempt_id: str, *, no_instance: bool = False) -> None:
-    """Close an attempt and give its lease back. Calling it again does nothing.
+    """Remove an attempt and its lease. Does nothing if the attempt was removed before.
 
     Args:
         no_instance: whether SageMaker had no instance of the attempt's type.

@@ -1,8 +1,8 @@
-"""How much a folder may have started in a day (UTC), and how much it has.
+"""Daily limits: how much a folder may start in a day (UTC), and how much it has started.
 
-The settings limit every folder, and folder defaults limit their own. A task is counted in the
-commit that starts it, once a day, and is given back when nothing came of it. A task over the limit
-is never refused: it waits for the next day.
+The settings limit every folder. Folder defaults limit their own folder. A task is counted in the
+commit that starts it, at most once a day. If nothing was rendered, the count is taken back. A task
+over the limit is never refused. It waits for the next day.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,11 +26,15 @@ from functions.table.records import Hold, HoldReason, State, Task, TaskRef, Usag
 
 
 class Needs(NeedsLedgerAndClock, WithSettings, Protocol):
-    """What comparing usage with limits uses."""
+    """What comparing the usage of folders with their limits uses."""
 
 
 def held(day: date) -> Hold:
-    """Why a task over its folder's limits waits."""
+    """The reason why a task over its folder's limits waits.
+
+    Args:
+        day: the day whose limit is used up.
+    """
     return Hold(reason=HoldReason.DAILY_LIMIT, day=day)
 
 
@@ -44,7 +48,7 @@ def of_all(settings: Settings) -> DayLimits:
 
 @dataclass(frozen=True)
 class Day:
-    """What a folder has had started today, and the revision of the record that says so."""
+    """What a folder has started today, and the revision of the record that was read."""
 
     revision: int
     usage: Usage
@@ -60,7 +64,7 @@ def today(ports: Needs, folders: Iterable[str]) -> dict[str, Day]:
         usage = record.document if record else Usage(day=day)
         if not (usage.limits or of_all(ports.settings)):
             continue
-        # A later day was begun by a handler whose clock is ahead of ours, and is kept.
+        # A later day is kept. It was begun by a handler whose clock is ahead of ours.
         if usage.day < day:
             usage = Usage(day=day, limits=usage.limits)
         found[folder] = Day(record.revision if record else 0, usage)
@@ -68,12 +72,12 @@ def today(ports: Needs, folders: Iterable[str]) -> dict[str, Day]:
 
 
 def allows(settings: Settings, usage: Usage) -> bool:
-    """Whether a folder may have that much in a day."""
+    """Whether a folder may start that much in a day."""
     return usage.within(of_all(settings)) and usage.within(usage.limits)
 
 
 def held_now(ports: Needs, folder: str) -> Hold | None:
-    """Why a new drop in a folder has to wait for another day, if it has to."""
+    """Why a new drop in a folder has to wait for another day; None if it does not."""
     day = today(ports, [folder]).get(folder)
     if day is None or allows(ports.settings, day.usage.plus(0.0)):
         return None
@@ -81,7 +85,7 @@ def held_now(ports: Needs, folder: str) -> Hold | None:
 
 
 def set_limits(ports: NeedsLedgerAndClock, folder: str, limits: DayLimits) -> None:
-    """Note what the folder defaults say. It holds for everything that waits in the folder.
+    """Note the limits from the folder defaults. They also apply to the tasks that wait already.
 
     Raises:
         Conflict: the folder's usage kept changing.
@@ -98,7 +102,7 @@ def set_limits(ports: NeedsLedgerAndClock, folder: str, limits: DayLimits) -> No
 
 
 def given_back(ports: WithLedger, task: Task) -> list[Change]:
-    """Take a task of which nothing came off the day to which it was counted."""
+    """The change that takes back the count of a task of which nothing was rendered."""
     if task.counted_on is None:
         return []
     record = ports.ledger.get(usage_key(task.folder))
@@ -108,7 +112,7 @@ def given_back(ports: WithLedger, task: Task) -> list[Change]:
 
 
 def give_back_ended(ports: WithLedger, attempt_id: str, refs: Sequence[TaskRef]) -> None:
-    """Give back the tasks that ended in an attempt whose processing job was never created.
+    """Take back the counts of tasks that ended in an attempt without a processing job.
 
     Raises:
         Conflict: a task kept changing.

@@ -1,8 +1,8 @@
-"""The table: documents with revisions, where each is kept, and the one rule of changing them.
+"""The table: documents with revisions, their keys, and the rule for changing them.
 
-Every change names the revision that it was made from. Several changes are committed together or
-not at all, and `Conflict` means that another change came first. That each video is made and each
-mail is sent once rests on this rule.
+Every change names the revision that was read. Several changes are committed together or not at
+all. `Conflict` means that another handler changed one of the documents first. Because of this rule
+each video is published once and each mail is sent once.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class RecordKey(Generic[C_co]):
 
 @dataclass(frozen=True)
 class Record(Generic[C_co]):
-    """A document as it was read, with the revision that a change of it must name."""
+    """A document as it was read, with its revision. A change of it must name this revision."""
 
     key: RecordKey[C_co]
     document: C_co
@@ -56,7 +56,7 @@ class Record(Generic[C_co]):
 
 @dataclass(frozen=True)
 class Put(Generic[C_co]):
-    """Write a document: a new one (`revision` 0) or over the one that was read."""
+    """Write a new document (`revision` 0), or replace the one that was read."""
 
     key: RecordKey[C_co]
     document: C_co
@@ -65,7 +65,7 @@ class Put(Generic[C_co]):
 
 @dataclass(frozen=True)
 class Remove(Generic[C_co]):
-    """Remove a document that must still be at the revision that was read."""
+    """Remove a document, if it is still at the revision that was read."""
 
     key: RecordKey[C_co]
     revision: int
@@ -75,7 +75,7 @@ Change = Put[Document] | Remove[Document]
 
 
 class Conflict(Transient):
-    """A change was made from a revision that is no longer the current one."""
+    """A change names a revision that is no longer the current one."""
 
 
 class Ledger(Protocol):
@@ -85,7 +85,10 @@ class Ledger(Protocol):
         """The document at `key`, if there is one."""
 
     def get_all(self, keys: Sequence[RecordKey[D]]) -> list[Record[D] | None]:
-        """The documents at `keys`, in their order. Each is current; all together need not be."""
+        """The documents at `keys`, in their order, with None for those that do not exist.
+
+        Each document is current, but they may be read at different moments.
+        """
 
     def query(
         self,
@@ -99,14 +102,15 @@ class Ledger(Protocol):
         """Documents of a partition whose sort key begins with `prefix`, in order.
 
         Args:
-            start: a text that begins with `prefix`; sort keys before it are passed over.
+            start: a text that begins with `prefix`. Sort keys before it are skipped.
+            limit: how many documents are returned at most.
         """
 
     def commit(self, *changes: Change) -> None:
         """Make all changes (at most 100), or none.
 
         Raises:
-            Conflict: one of them was made from a revision that is not the current one.
+            Conflict: one of them names a revision that is not the current one.
         """
 
 
@@ -130,9 +134,9 @@ PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
 def queue_prefix(priority: Priority, folder: str | None = None) -> str:
-    """Begins the sort keys of all queue entries of a priority, or of a folder in it.
+    """The beginning of the sort keys of all queue entries of a priority, or of a folder in it.
 
-    A folder's entries lie together, so that a reader can pass over the rest of a long folder.
+    The entries of a folder are next to each other, so a reader can skip the rest of a long folder.
     """
     rank = PRIORITIES.index(priority)
     if folder is None:
@@ -150,7 +154,8 @@ def queue_key(task: Task) -> RecordKey[QueueEntry]:
 def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
     """A job that waits for the object `reference`, or that is still being read (reference "").
 
-    The parts are separated by a tab, because keys with control characters are refused.
+    A tab separates the parts. No reference contains one, because keys with control characters are
+    refused.
     """
     return RecordKey(WAITING, f"{waiting_prefix(reference)}{job_id}", Waiting)
 
@@ -161,12 +166,12 @@ def waiting_prefix(reference: str) -> str:
 
 
 def used_key(reference: str, version: str) -> RecordKey[Used]:
-    """A version of an image that a job used as its reference, in a folder where images are jobs."""
+    """A version of an image that was a job's reference, in a folder where images become jobs."""
     return RecordKey(f"USED#{reference}", version, Used)
 
 
 def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
-    """An attempt that has not ended. It is removed at its end."""
+    """An attempt that has not ended. It is removed when it ends."""
     return RecordKey(OPEN_ATTEMPTS, attempt_id, Attempt)
 
 
@@ -181,7 +186,7 @@ def usage_key(folder: str) -> RecordKey[Usage]:
 
 
 def owner_key(path: str) -> RecordKey[PathOwner]:
-    """The newest job of a path."""
+    """The job that owns a path."""
     return RecordKey(f"PATH#{path}", "NEWEST", PathOwner)
 
 
@@ -191,7 +196,7 @@ def letter_key(job_id: str) -> RecordKey[Letter]:
 
 
 class WithLedger(Protocol):
-    """Can read and change the table."""
+    """Has the table."""
 
     @property
     def ledger(self) -> Ledger:
@@ -199,25 +204,25 @@ class WithLedger(Protocol):
 
 
 class NeedsLedgerAndClock(WithLedger, WithClock, Protocol):
-    """What changes of records need: the table and the time."""
+    """What changing records uses: the table and the time."""
 
 
 RETRIES = 8
-"""How often a change is tried again before the queue has to repeat the whole step."""
+"""How often a change is tried before the whole message returns to its queue."""
 
 
 def retried(what: str, change: Callable[[], T]) -> T:
-    """Make a change, and make it again from what is there when another change came first.
+    """Make a change. After a conflict, read and change again.
 
     Args:
-        what: names what is changed, for the error.
+        what: what is changed, for the message of the error.
         change: reads, decides and commits. It is called up to `RETRIES` times.
 
     Returns:
         What `change` returned.
 
     Raises:
-        Conflict: another change came first every time.
+        Conflict: another handler changed it first every time.
     """
     for _ in range(RETRIES):
         try:

@@ -1,4 +1,4 @@
-"""Which job owns a path: whose status, refusal and videos are published there."""
+"""Which job owns a path. Its status, refusal and videos are published at that path."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from functions.table.records import Job, PathOwner, State
 
 
 class Needs(WithLedger, WithFiles, Protocol):
-    """What decides between two drops of one path."""
+    """What deciding between two drops of one path uses."""
 
 
 def is_newest(ports: WithLedger, job: Job) -> bool:
@@ -26,8 +26,8 @@ def is_live(ports: WithLedger, job: Job) -> bool:
 def is_outdated(ports: Needs, job: Job, owner: PathOwner) -> bool:
     """Whether a newer drop of the same path was accepted and is not canceled itself.
 
-    S3 reports times in whole seconds. When two versions of one key were dropped within a second,
-    the one that is current in the bucket is the newer one.
+    S3 reports times in whole seconds. If two versions of one key were dropped within a second, the
+    newer one is the one that is current in the bucket.
     """
     mine, at = job.source, owner.live_modified_at
     if owner.live in {None, job.job_id} or at is None or at < mine.modified_at:
@@ -45,10 +45,11 @@ def is_outdated(ports: Needs, job: Job, owner: PathOwner) -> bool:
 
 
 def take_path(ports: Needs, job: Job) -> list[Change]:
-    """Make a job the owner of its path, unless a newer drop is known.
+    """The change that makes a job the owner of its path, unless a newer drop is known.
 
-    When the job is accepted, its videos will be published there, and the jobs before it are noted
-    as superseded. A job that is refused, only planned or still waits replaces nobody's videos.
+    If the job is accepted, its videos will be published there, and the earlier jobs of the path
+    are noted as superseded. If the job is rejected, only planned or still waits, the videos of
+    earlier jobs stay.
     """
     record = ports.ledger.get(owner_key(job.path))
     at = job.source.modified_at
@@ -56,8 +57,8 @@ def take_path(ports: Needs, job: Job) -> list[Change]:
     owner = known.newest_is(job)
     accepted = job.state == State.QUEUED and known.live != job.job_id
     if accepted and not is_outdated(ports, job, known):
-        # All of them, because the handler that accepted the last one may have been killed before
-        # it canceled the others.
+        # All of them are noted, because the handler that accepted the last one may have been killed
+        # before it canceled the others.
         before = [job_id for job_id in (*known.superseded, known.live) if job_id]
         jobs = ports.ledger.get_all([job_key(job_id) for job_id in before])
         left = tuple(r.document.job_id for r in jobs if r and not r.document.state.terminal)

@@ -1,4 +1,4 @@
-"""Reads the queue so that a long folder does not hide the others."""
+"""Reads the queue in a way that a long folder does not hide the others."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from functions.spec.fields import Priority
 from functions.table.ledger import PRIORITIES, QUEUE, WithLedger, queue_prefix
 from functions.table.records import QueueEntry
 
-# The queue is read in pages, and at most this many of each priority.
+# The queue is read in pages of this many entries, and at most this many pages for each priority.
 _PAGE = 256
 _PAGES = 16
 
@@ -19,10 +19,10 @@ class Needs(WithLedger, WithChance, Protocol):
 
 
 def waiting_line(ports: Needs, need: int) -> list[QueueEntry]:
-    """The queue: all of it, or at least the oldest entries of each folder.
+    """Read the whole queue, or if it is long, the oldest entries of each folder.
 
     Args:
-        need: how many entries could be started. No folder needs to be read further than that.
+        need: how many tasks could be started. No more entries of any folder are needed.
     """
     page = max(_PAGE // 8, min(_PAGE, 2 * need))
     everything = ports.ledger.query(QUEUE, QueueEntry, limit=page)
@@ -32,11 +32,12 @@ def waiting_line(ports: Needs, need: int) -> list[QueueEntry]:
 
 
 def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[QueueEntry]:
-    """The entries of one priority, read round a ring of folders.
+    """Read the entries of one priority, one folder after the other.
 
-    A folder is passed over once it has given as many entries as could be needed, so the others are
-    seen however long it is. The reading begins at a random folder, so each folder has its turn
-    also when there are more of them than are read at once.
+    The rest of a folder is skipped once as many of its entries were read as could be needed. So a
+    long folder does not hide the others. The reading begins at a random folder and continues from
+    the first after the last. So each folder has its turn even if there are more folders than one
+    call reads.
     """
     ring = queue_prefix(priority)
     begin = f"{ring}{ports.new_suffix()}"
@@ -58,7 +59,8 @@ def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[
         if is_round and last.key.sort >= begin:
             break
         folder = last.document.folder
-        # "!" and "$" are the characters next to "#": after this entry, after this folder.
+        # "!" sorts before every character of an id, so this key comes directly after the entry. "$"
+        # comes after "#", so the key below comes directly after the folder.
         at = last.key.sort + "!"
         if of_folder[folder] >= need:
             at = queue_prefix(priority, folder).removesuffix("#") + "$"

@@ -1,7 +1,7 @@
-"""The moves of tasks between states, each one commit together with all that depends on it.
+"""The moves of tasks between states. Each move is one commit with all records that depend on it.
 
-claim       queued → running, with the removal of the queue entry; many tasks in one commit
-requeue     running → queued, with a new entry at the old place in the queue
+claim       queued → running; the queue entry is removed; one commit moves many tasks
+requeue     running → queued; a new entry is put at the old place in the queue
 end         running → succeeded | failed; the last task of a job ends the job, and its mail is owed
 """
 
@@ -32,7 +32,8 @@ from functions.table.ledger import (
 from functions.table.records import Attempt, Hold, Job, State, Task, TaskRef
 
 CLAIMED_TOGETHER = 24
-"""A commit takes 100 changes. A claim needs at most four: task, entry, job, the folder's usage."""
+"""How many tasks one commit claims. A commit has at most 100 changes, and a claim needs up to four:
+the task, its queue entry, its job and the usage of its folder."""
 
 
 class NeedsForClaim(NeedsLedgerAndClock, WithSettings, Protocol):
@@ -57,10 +58,10 @@ def tasks_of(ports: WithLedger, job_id: str) -> list[Record[Task]]:
 def claim_tasks(
     ports: NeedsForClaim, attempt: Attempt, seconds_of: Callable[[Task], float]
 ) -> list[Task]:
-    """Move the queued tasks of an attempt into it, many in one commit.
+    """Claim the queued tasks of an attempt, many in one commit.
 
-    Tasks that are no longer queued, that another attempt has, or whose folder has used up its
-    daily limit are left out.
+    Tasks are left out if they are no longer queued, if another attempt owns them, or if their
+    folder has used up its daily limit.
 
     Args:
         seconds_of: how many GPU seconds a task is expected to take, for folders with limits.
@@ -86,7 +87,7 @@ def _claim_together(
 
     def claim() -> list[Task]:
         records = [r for r in ports.ledger.get_all([task_key(ref) for ref in refs]) if r]
-        # Some may be ours already, when a killed handler had claimed them.
+        # The attempt may own some already, if a handler that was killed had claimed them.
         mine[:] = [r.document for r in records if r.document.owned_by(attempt_id)]
         queued = [r for r in records if r.document.state == State.QUEUED]
         queued, counted, usages = _within_limits(ports, queued, seconds_of)
@@ -98,7 +99,7 @@ def _claim_together(
         taken = [_claimed(r, attempt_id, ports, counted) for r in queued]
         ports.ledger.commit(
             *taken,
-            # An entry is never changed, so this is the one that was put with the task.
+            # Queue entries are never changed, so the revision is always 1.
             *(Remove(queue_key(record.document), 1) for record in queued),
             *(change for job in jobs if job for change in _running(ports, job)),
             *usages,
@@ -109,7 +110,7 @@ def _claim_together(
     try:
         return retried(f"tasks of {attempt_id}", claim)
     except Conflict:
-        return mine  # the others are claimed by a later attempt
+        return mine  # a later attempt will claim the others
 
 
 def _claimed(
@@ -130,8 +131,8 @@ def _within_limits(
     """Choose the tasks that their folders' daily limits allow, and count them.
 
     Returns:
-        The tasks; for the task ids that are counted now, the day and the GPU seconds; and the
-        changes that count them.
+        The tasks; the day and the GPU seconds of each task that is counted now, by task id; and the
+        changes of the usages.
     """
     days = day_limits.today(ports, (record.document.folder for record in queued))
     usages = {folder: day.usage for folder, day in days.items()}
@@ -160,10 +161,10 @@ def _within_limits(
 def requeue_task(
     ports: NeedsLedgerAndClock, attempt: Attempt, ref: TaskRef, *, charge: bool, hold: Hold
 ) -> None:
-    """Put a task of an attempt back to its place in the queue, if the attempt still owns it.
+    """Return a task to its place in the queue, if the attempt still owns it.
 
     Args:
-        charge: whether this attempt counts as one of the task's, and to its folder's day.
+        charge: whether the attempt counts as one of the task's attempts, and in its folder's day.
         hold: why the task waits again.
 
     Raises:
@@ -192,10 +193,10 @@ def requeue_task(
 
 
 def succeed_task(ports: NeedsForEnd, record: Record[Task], warnings: tuple[Notice, ...]) -> None:
-    """Note that a task's video is published; with the last task the job ends.
+    """End a task whose video is published. The last task of a job also ends the job.
 
     Args:
-        warnings: what the worker noticed. They become the job's.
+        warnings: what the worker noticed. They are added to the warnings of the job.
 
     Raises:
         Conflict: the task or its job changed in the meantime.
@@ -204,7 +205,7 @@ def succeed_task(ports: NeedsForEnd, record: Record[Task], warnings: tuple[Notic
 
 
 def fail_task(ports: NeedsForEnd, record: Record[Task], problem: Problem) -> None:
-    """Note that a task gets no video; with the last task the job ends.
+    """End a task that gets no video. The last task of a job also ends the job.
 
     Raises:
         Conflict: the task or its job changed in the meantime.
@@ -233,7 +234,7 @@ def _end(
     record_of_job = ports.ledger.get(job_key(ended.job_id))
     assert record_of_job is not None  # tasks are committed together with their job
     if record_of_job.document.state.terminal:
-        raise Conflict(f"{ended.task_id} was ended by another handler since it was read")
+        raise Conflict(f"{ended.task_id} was ended by another handler after it was read")
     job = record_of_job.document.task_ended(ended.state, warnings, ports.now())
     ports.ledger.commit(
         Put(record.key, ended, record.revision),

@@ -535,7 +535,7 @@ def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> No
 
 
 def test_a_denied_start_waits_and_says_why(world: World) -> None:
-    def denying(_job: ProcessingJob) -> None:
+    def denying(job: ProcessingJob) -> None:
         raise StartDenied("AccessDeniedException: not authorized to perform iam:PassRole")
 
     start = world.renderer.start
@@ -552,7 +552,7 @@ def test_a_denied_start_waits_and_says_why(world: World) -> None:
 
 
 def test_a_throttled_start_gives_its_lease_back(world: World) -> None:
-    def throttling(_job: ProcessingJob) -> None:
+    def throttling(job: ProcessingJob) -> None:
         raise Throttled("ThrottlingException: Rate exceeded")
 
     world.renderer.start = throttling  # type: ignore[method-assign]
