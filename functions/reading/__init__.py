@@ -1,6 +1,4 @@
-"""Reads untrusted bytes (specs, images and videos) in a separate process for each file.
+"""Decodes untrusted bytes (specs, images, videos), in a separate process for each file.
 
-The functions use the `Reader` port of `functions.spec.reader`, and its adapter starts `child` as
-the process. `text`, `pictures` and `clips` run inside that process. They return plain values and do
-not import pydantic, because pydantic would double the start-up time.
+Imports nothing else of ours and no pydantic, and is the only room that may import PIL, av and yaml.
 """
