@@ -1,7 +1,7 @@
-"""When a job will probably end, and what it will probably cost: for status, plans and mail.
+"""Forecasts for status, plans and mail: when a job will probably end, and what it will cost.
 
-Forecasts follow from finished processing jobs (`planning/estimate.py`), the leases that are held
-and the place in the queue. They are only shown: no decision depends on them.
+A forecast is computed from finished processing jobs (`planning/estimate.py`), the current leases
+and the place in the queue. Forecasts are only shown. No decision depends on them.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from functions.table.ledger import QUEUE, NeedsLedgerAndClock
 from functions.table.rates import learned_rates
 from functions.table.records import HoldReason, Lease, QueueEntry, State, Task
 
-# Entries of the queue that are read. A place behind them is not shown.
+# How many queue entries are read. A place after them is not shown.
 LOOKED_AT = 50
 
 
@@ -26,7 +26,7 @@ class Needs(NeedsLedgerAndClock, WithSettings, Protocol):
 
 
 class Forecast(Document):
-    """What is expected of a job."""
+    """What is expected of a job. A field is None if it cannot be forecast."""
 
     queue_position: int | None = None
     """The place of its first queued video, counted from 1."""
@@ -35,7 +35,7 @@ class Forecast(Document):
 
 
 def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
-    """What is expected of the tasks of a job that have not ended, or are only planned."""
+    """Forecast the tasks of a job that have not ended, or are only planned."""
     asked = [t for t in tasks if not t.state.terminal or t.state == State.PLANNED]
     if not asked:
         return Forecast()
@@ -50,7 +50,7 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
         return Forecast(ends_at=running, cost=price)
     entries = ports.ledger.query(QUEUE, QueueEntry, limit=LOOKED_AT)
     if len(entries) == LOOKED_AT or any(_is_held_today(ports, task) for task in asked):
-        return Forecast(cost=price)  # too far away, or not today
+        return Forecast(cost=price)  # its place is not shown, or it will not run today
     order = batching.in_order([entry.document for entry in entries], ())
     places = [n for n, entry in enumerate(order) if entry.task_id in queued]
     if not places:
@@ -84,7 +84,7 @@ def _is_held_today(ports: Needs, task: Task) -> bool:
 def _running_ends_at(
     ports: Needs, tasks: Sequence[Task], leases: Sequence[Lease]
 ) -> datetime | None:
-    """When the last running task ends: as its worker reports, or at the end of its lease."""
+    """When the last running task will end, according to its worker or else to its lease."""
     ends = {lease.attempt_id: lease.ends_at for lease in leases}
     found = []
     for task in tasks:

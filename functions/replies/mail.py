@@ -1,4 +1,4 @@
-"""The notification of a job that has ended: words for people, attributes for machines."""
+"""Builds the notification about a job that has ended."""
 
 import shlex
 import urllib.parse
@@ -13,13 +13,13 @@ from functions.table.records import Job, State, Task
 
 # SNS refuses subjects of 100 characters and more.
 MAX_SUBJECT_CHARACTERS = 99
-# SNS refuses messages of more than 256 KiB, and links that are signed are long.
+# SNS refuses messages of more than 256 KiB, and signed links are long.
 _MAX_LINKS = 8
 _MAX_NOTES = 10
 
 
 class Mail(Document):
-    """A notification: words for people, attributes for machines."""
+    """A notification. People read its text, and subscriptions are filtered by its attributes."""
 
     subject: str
     body: str
@@ -36,7 +36,7 @@ _OUTCOMES = {
 
 
 class VideoLink(Document):
-    """A published video, as a mail names it."""
+    """A published video: its key, and a signed link to it."""
 
     video: str
     link: str
@@ -51,12 +51,12 @@ def mail_of(
     output_bucket: str,
     region: str,
 ) -> Mail:
-    """The notification of a job that has ended.
+    """Build the notification about a job that has ended.
 
     Args:
         tasks: all tasks of the job, by number.
-        links: its published videos.
-        expected: the forecast, for the cost of a dry run.
+        links: the published videos of the job.
+        expected: the forecast. A dry run shows its cost.
     """
     lines = [
         f"{job.source.key} {_OUTCOMES[job.state]}.",
@@ -85,7 +85,7 @@ def mail_of(
         attributes={
             "status": job.state.value,
             "job_id": job.job_id,
-            # A message attribute may hold any of the characters of a path.
+            # A message attribute may contain every character that a path may contain.
             "path": job.path,
             **({"tags": tags} if tags else {}),
         },
@@ -93,7 +93,7 @@ def mail_of(
 
 
 def _subject(job: Job) -> str:
-    """One line of ASCII: SNS refuses anything else, and a name must not add headers."""
+    """One line of ASCII. SNS refuses anything else, and a name must not add mail headers."""
     name, ending = s3_keys.name_of(job.path), f" {_OUTCOMES[job.state]}"
     plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
     room = MAX_SUBJECT_CHARACTERS - len("reeldrop: ") - len(ending)

@@ -8,11 +8,15 @@ class Post(Protocol):
     """SNS."""
 
     def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
-        """Publish one notification."""
+        """Publish one notification.
+
+        Args:
+            attributes: message attributes by name. An empty value is refused by SNS.
+        """
 
 
 class WithPost(Protocol):
-    """Can send notifications."""
+    """Has the port for notifications, and the region for links in them."""
 
     @property
     def post(self) -> Post:

@@ -1,4 +1,4 @@
-"""What went wrong with a job that was accepted: code, sentence, place and fix."""
+"""The problems of jobs that were accepted or waited: code, message, place and fix."""
 
 from contract.errors import Code, Place, Problem
 from functions import s3_keys
@@ -12,7 +12,7 @@ def start_refused(detail: str) -> Problem:
     """SageMaker refuses the processing job for good.
 
     Args:
-        detail: its own words.
+        detail: the message of SageMaker.
     """
     return Problem(
         code=Code.START_REFUSED,
@@ -31,7 +31,7 @@ def worker_stopped(attempts: int, how: Ending) -> Problem:
         code=Code.WORKER_STOPPED,
         message=f"Rendering was tried {attempts} times and stopped each time; "
         f"the last time {words.ending(how)[:_LONGEST_DETAIL]}.",
-        hint="Drop the file again later. Your administrator finds more in the log.",
+        hint="Drop the file again later. Your administrator can find details in the log.",
     )
 
 
@@ -39,13 +39,13 @@ def reference_never_came(reference: str, minutes: int) -> Problem:
     """A reference was not uploaded in time.
 
     Args:
-        reference: its key.
+        reference: the key of the reference.
         minutes: how long the job waited.
     """
     return Problem(
         code=Code.REFERENCE_NEVER_CAME,
         message=f"The reference {reference} was not uploaded within {minutes} minutes.",
-        hint="Check its name (upper and lower case count), upload it, and then this file again.",
+        hint="Check its name (upper and lower case matter), upload it, and then this file again.",
         place=Place(field="image" if s3_keys.is_image(reference) else "video"),
     )
 
@@ -55,14 +55,14 @@ def result_invalid() -> Problem:
     return Problem(
         code=Code.RESULT_INVALID,
         message="The renderer's result cannot be read.",
-        hint="Drop the file again. Your administrator finds more in the log.",
+        hint="Drop the file again. Your administrator can find details in the log.",
     )
 
 
 def video_damaged(file_name: str) -> Problem:
-    """A file is not what the worker wrote, or is missing."""
+    """A file is missing, or differs from what the worker wrote."""
     return Problem(
         code=Code.VIDEO_DAMAGED,
-        message=f"The file {file_name} is not what the renderer wrote.",
+        message=f"The file {file_name} is missing or damaged.",
         hint="Drop the file again.",
     )

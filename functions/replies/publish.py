@@ -1,6 +1,7 @@
 """Writes status, refusal, review and contact sheet into the bucket, and sends owed mails.
 
-Everything here is made from the table alone and may run any number of times.
+Everything here follows from what the table and the published videos say, and may run any number
+of times.
 """
 
 from datetime import timedelta
@@ -22,8 +23,8 @@ from functions.table.paths import is_live, is_newest
 from functions.table.records import Job, State, Task
 from functions.table.tasks import tasks_of
 
-# No function of ours runs for longer than five minutes (stacks/), so a handler that claimed a
-# letter longer ago was killed.
+# None of our functions runs for longer than five minutes (stacks/). So if a letter was claimed
+# longer ago and is still there, its handler was killed.
 LETTER_CLAIM = timedelta(minutes=6)
 
 
@@ -44,7 +45,10 @@ class Needs(NeedsForMail, WithReader, Protocol):
 
 
 def settle(ports: Needs, job_id: str) -> None:
-    """Make everything outside the table agree with what the table says about a job."""
+    """Write and send everything that the table says about a job and that may be missing.
+
+    Safe to call again: it writes the same files and sends no mail twice.
+    """
     record = ports.ledger.get(job_key(job_id))
     if record is None:
         return
@@ -68,14 +72,18 @@ def settle(ports: Needs, job_id: str) -> None:
 
 
 def forget(ports: NeedsForFiles, path: str) -> None:
-    """Remove the refusal and the status of folder defaults that were deleted or corrected."""
+    """Remove the refusal and the status of folder defaults that were deleted or corrected.
+
+    Args:
+        path: the path of the folder defaults.
+    """
     output = ports.settings.output_bucket
     for key in (s3_keys.rejected(path), s3_keys.status(path)):
         ports.files.remove(output, key)
 
 
 def _publish_refusal(ports: NeedsForFiles, job: Job) -> None:
-    """Write the refusal of a rejected job, or remove that of an earlier version of its spec."""
+    """Write the refusal of a rejected job, or remove the refusal of an earlier version."""
     output, key = ports.settings.output_bucket, s3_keys.rejected(job.path)
     if job.state == State.REJECTED:
         ports.files.write(output, key, refusal_of(job).encode(), "text/plain; charset=utf-8")
@@ -88,7 +96,7 @@ class NeedsForSheet(NeedsForFiles, WithReader, Protocol):
 
 
 def _publish_contact_sheet(ports: NeedsForSheet, job: Job, tasks: list[Task]) -> None:
-    """Put the posters of all videos of a job into one picture, if there are several."""
+    """Put the posters of all videos of a job into one picture, if the job has several videos."""
     done = [task for task in tasks if task.state == State.SUCCEEDED]
     if len(done) < 2:
         return
@@ -109,13 +117,13 @@ def _publish_contact_sheet(ports: NeedsForSheet, job: Job, tasks: list[Task]) ->
             for task in done
         ]
     except Missing:
-        return  # somebody deleted a poster
+        return  # a person deleted a poster
     sheet = ports.reader.contact_sheet(posters)
     ports.files.write(output, s3_keys.contact_sheet(job.path), sheet, "image/jpeg")
 
 
 def _difference(spec: JobSpec, varied: list[str]) -> str:
-    """What distinguishes a video from the others of its job: numbers first, because texts are long.
+    """How a video differs from the others of its job. Numbers come first, because texts are long.
 
     Args:
         varied: the fields in which the videos differ.
@@ -128,9 +136,9 @@ def _difference(spec: JobSpec, varied: list[str]) -> str:
 def publish_status(ports: NeedsForStatus, job_id: str) -> None:
     """Write status/<path>.json, unless a newer drop owns the path.
 
-    Two handlers may do this at once, and the one that read first may write last. So each reads
-    again after it has written, and repeats while the table has changed. The last write is
-    therefore always current.
+    Two handlers may do this at the same time, and the one that reads first may write last. So each
+    handler reads again after it has written, and writes again if the table has changed. Because of
+    this the last write is current.
     """
     for _ in range(5):
         job = ports.ledger.get(job_key(job_id))
@@ -152,8 +160,8 @@ def publish_status(ports: NeedsForStatus, job_id: str) -> None:
 def deliver(ports: NeedsForMail, job_id: str) -> None:
     """Send the notification that is owed for a job, if one is.
 
-    SNS cannot send exactly once: if a handler is killed after SNS accepted the mail and before the
-    letter is removed, the mail is sent again after `LETTER_CLAIM`. Nothing else sends it twice.
+    SNS cannot send exactly once. If a handler is killed after SNS accepted the mail and before the
+    letter is removed, the mail is sent again after `LETTER_CLAIM`. Nothing else sends a mail twice.
     """
     letter = ports.ledger.get(letter_key(job_id))
     if letter is None:

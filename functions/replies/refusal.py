@@ -1,4 +1,4 @@
-"""rejected/<path>.txt: what was wrong with a drop, where, and how to fix it."""
+"""Builds rejected/<path>.txt: what is wrong with a drop, where, and how to fix it."""
 
 from contract.errors import Code
 from functions import s3_keys
@@ -6,7 +6,7 @@ from functions.table.records import Job
 
 
 def refusal_of(job: Job) -> str:
-    """rejected/<path>.txt, for a person: what is wrong, where, and how to fix it."""
+    """The text of rejected/<path>.txt for a rejected job."""
     defaults = s3_keys.kind_of(job.source.key) == s3_keys.Kind.DEFAULTS
     what = "cannot be used as folder defaults" if defaults else "was not turned into a video"
     lines = [f"{job.source.key} {what}.", ""]
@@ -28,7 +28,7 @@ def refusal_of(job: Job) -> str:
 
 
 def _again(job: Job) -> str:
-    """What to do when everything is corrected."""
+    """What to do after everything is corrected."""
     if any(problem.code in {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP} for problem in job.problems):
         return "Upload the file again under a name that fits."
     blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}

@@ -1,4 +1,4 @@
-"""review/<path>.yaml: a spec with its prompts rewritten, for a person to read, change and drop."""
+"""Builds review/<path>.yaml: a spec with rewritten prompts, for a person to change and drop."""
 
 import json
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from functions.table.records import Job, Task
 
 
 def review_of(job: Job, tasks: Sequence[Task]) -> str:
-    """review/<path>.yaml: the spec with its prompts rewritten, to be read, changed and dropped.
+    """The text of review/<path>.yaml for a job with `enhance: review`.
 
-    Every value is filled in, so that it makes these videos in whatever folder it is dropped. What
-    differs between them is listed under `matrix: include:`. Values are written as JSON, which is
-    also YAML.
+    Every value is filled in, so the spec makes the same videos in every folder. The values in which
+    the videos differ are listed under `matrix: include:`. Values are written as JSON, because JSON
+    is also YAML.
     """
     specs = list({task.spec.model_dump_json(): task.spec for task in tasks}.values())
     plain = [spec.model_dump(mode="json", exclude={"matrix", "preset", "aspect"}) for spec in specs]
@@ -39,7 +39,7 @@ def review_of(job: Job, tasks: Sequence[Task]) -> str:
         lines += ["matrix:", "  include:"]
         lines += [f"    - {_json({name: one[name] for name in varied})}" for one in plain]
     else:
-        lines.append("matrix: null")  # a folder may have one
+        lines.append("matrix: null")  # the defaults of a folder may have a matrix
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""videos/<path>.json: everything that is known about a video."""
+"""Builds videos/<path>.json: everything that is known about a video."""
 
 from datetime import datetime
 from typing import Literal
@@ -26,7 +26,7 @@ class Timing(Document):
 class Sidecar(Document):
     """videos/<path>.json: everything that is known about a video.
 
-    `spec` is itself a valid spec: dropped again, it makes the same video.
+    `spec` is a valid spec. If it is dropped, it makes the same video again.
     """
 
     status: Literal["succeeded"] = "succeeded"
@@ -51,7 +51,8 @@ class Sidecar(Document):
     gif_file: str | None
     quality: Quality
     cost_usd: float | None
-    """Of the seconds above, without a share of the start-up. None: the price is not known."""
+    """The cost of the seconds above, without a share of the start-up. None if the price is not
+    known."""
     warnings: tuple[Notice, ...]
 
 

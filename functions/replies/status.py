@@ -1,4 +1,4 @@
-"""status/<path>.json: where a job is, in fields and in one sentence."""
+"""Builds status/<path>.json: the state of a job, in fields and in one sentence."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from functions.table.records import HoldReason, Job, State, Task
 
 
 class TaskStatus(Document):
-    """Where one video is."""
+    """The state of one video."""
 
     task_id: str
     state: State
@@ -21,17 +21,17 @@ class TaskStatus(Document):
     attempt: int
     expected_seconds_left: float | None = None
     hold: HoldReason | None = None
-    """Why it does not run yet, as a code; `waiting_reason` says the same in words."""
+    """Why it does not run yet, as a code. `waiting_reason` says the same in words."""
     waiting_reason: str | None = None
     video: str | None = None
-    """Key of the MP4 in the output bucket, once it is there."""
+    """Key of the MP4 in the output bucket, after it was published."""
     problem: Problem | None = None
     spec: JobSpec | None = None
-    """What would be made, when nothing is rendered."""
+    """For a planned job: what would be made."""
 
 
 class Status(Document):
-    """status/<path>.json"""
+    """The content of status/<path>.json."""
 
     job_id: str
     path: str
@@ -46,7 +46,12 @@ class Status(Document):
 
 
 def status_of(job: Job, tasks: Sequence[Task], expected: Forecast) -> Status:
-    """The live status of a job."""
+    """The status of a job now.
+
+    Args:
+        tasks: all tasks of the job, by number.
+        expected: the forecast of the job.
+    """
     return Status(
         job_id=job.job_id,
         path=job.path,

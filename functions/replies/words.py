@@ -1,4 +1,4 @@
-"""Sentences that status, mail and refusals share."""
+"""Phrases that status, mail and refusals share."""
 
 from functions.planning.estimate import Cost
 from functions.table.records import CancelReason, Ending, Hold, HoldReason
@@ -10,7 +10,7 @@ def videos(count: int) -> str:
 
 
 def cost(expected: Cost) -> str:
-    """What rendering takes, as a part of a sentence."""
+    """How long rendering takes and what it costs, as a part of a sentence."""
     words = (
         f"about {expected.gpu_minutes:.1f} minutes of rendering on {expected.instance_type} after "
         f"{expected.startup_minutes:.1f} minutes of start-up"
@@ -40,7 +40,7 @@ def hold(why: Hold) -> str:
     if why.reason == HoldReason.START_DENIED:
         return f"SageMaker denied the start; ask your administrator to correct this: {why.detail}"
     if why.reason == HoldReason.THROTTLED:
-        return "SageMaker is receiving too many requests; it is tried again in a few minutes"
+        return "SageMaker receives too many requests now; the next try is in a few minutes"
     return f"new attempt: {ending(why.ending)}" if why.ending else "new attempt"
 
 

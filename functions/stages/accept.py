@@ -37,8 +37,8 @@ from functions.table.ledger import (
 from functions.table.paths import take_path
 from functions.table.records import Job, Source, State, Task, Used, Waiting
 
-# The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any more.
-# One answer of the language model may take 33 s, so after ENHANCE_UNTIL no further one is asked for.
+# The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any
+# more. One answer of the language model may take 33 s, so none is asked for after ENHANCE_UNTIL.
 READ_WITHIN = timedelta(minutes=2)
 ENHANCE_UNTIL = timedelta(seconds=20)
 

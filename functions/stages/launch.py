@@ -31,7 +31,7 @@ from functions.table.rates import learned_rates
 from functions.table.records import Attempt, AttemptState, Hold, HoldReason, Learned, Task
 from functions.table.tasks import claim_tasks, fail_owned_task, requeue_task
 
-# SageMaker's words in a status are cut to this.
+# SageMaker's message is cut to this many characters in a status.
 _LONGEST_DETAIL = 400
 
 
@@ -51,7 +51,7 @@ class Launch(Enum):
     NOTHING_TO_CLAIM = auto()
     """None of its tasks was still queued."""
     NO_CAPACITY = auto()
-    """The quota is used up, and its tasks are back in the queue."""
+    """It cannot start now, and its tasks are back in the queue."""
     REFUSED = auto()
     """SageMaker refused the processing job, and its tasks failed."""
 
@@ -144,8 +144,9 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
         body: the manifest.
 
     Raises:
-        NoQuota: it does not exist and cannot be created now. The same holds for StartDenied and
-            Throttled.
+        NoQuota: it does not exist, and the quota is used up.
+        StartDenied: it does not exist, and an administrator has to correct something first.
+        Throttled: it does not exist, and there were too many requests.
         CannotStart: it does not exist, and SageMaker refuses the request for good.
     """
     work = ports.settings.work_bucket
@@ -199,7 +200,7 @@ def _file_name(task: Task) -> str:
 def _give_back(ports: Needs, attempt: Attempt) -> None:
     """Return the attempt's tasks to their places in the queue without a charge, and end it."""
     hold = attempt.hold
-    assert hold is not None  # noted with the state
+    assert hold is not None  # it is written together with the state
     for ref in attempt.tasks:
         requeue_task(ports, attempt, ref, charge=False, hold=hold)
     day_limits.give_back_ended(ports, attempt.attempt_id, attempt.tasks)
@@ -209,10 +210,11 @@ def _give_back(ports: Needs, attempt: Attempt) -> None:
 
 
 def _fail(ports: Needs, attempt: Attempt) -> None:
-    """Fail the tasks of an attempt whose processing job can never be created, and end it.
+    """Fail the tasks of an attempt whose processing job can never be created, and end the attempt.
 
-    The lease is given back before anybody is notified, so that other drops do not wait for that.
-    The attempt is removed last: if this handler is killed, the next one notifies the others.
+    The lease is given back before the notifications are sent, so that other drops do not wait for
+    them. The attempt is removed last, so that if this handler is killed, the next one sends the
+    notifications that are missing.
     """
     facts = {"attempt_id": attempt.attempt_id, "reason": attempt.refusal}
     ports.log(Event.START_REFUSED, dict(facts))
@@ -227,7 +229,7 @@ def _fail(ports: Needs, attempt: Attempt) -> None:
 
 
 def _hold(attempt: Attempt, not_now: NoQuota | StartDenied | Throttled) -> Hold:
-    """Why an attempt cannot start now."""
+    """Why an attempt cannot start now, as the reason for its tasks to wait."""
     if isinstance(not_now, StartDenied):
         return Hold(reason=HoldReason.START_DENIED, detail=str(not_now)[:_LONGEST_DETAIL])
     if isinstance(not_now, Throttled):

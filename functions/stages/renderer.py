@@ -41,7 +41,7 @@ class CannotStart(Exception):
 class StartDenied(Exception):
     """SageMaker denies the request until an administrator corrects something.
 
-    The message says what it answered. The tasks wait; none of them fails.
+    The message is SageMaker's answer. The tasks wait until it is corrected, so none of them fails.
     """
 
 

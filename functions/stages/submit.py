@@ -112,7 +112,7 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
 
 
 def _settle(ports: Needs, job_id: str) -> None:
-    """Publish what the table says about a job, and wake dispatch if its tasks are in the queue."""
+    """Publish what the table says about a job, and wake dispatch if the job is queued."""
     publish.settle(ports, job_id)
     job = ports.ledger.get(job_key(job_id))
     if job is not None and job.document.state == State.QUEUED:

@@ -50,7 +50,7 @@ INBOX_FROM = timedelta(hours=6)
 OVERLAP = timedelta(minutes=30)
 # How many drops are looked up in the table with one call.
 TOGETHER = 100
-# A dispatch takes over an attempt in one of these states when it is old enough.
+# A dispatch takes over an attempt in one of these states if it has not moved for some minutes.
 _UNFINISHED = {AttemptState.CLAIMING, AttemptState.RETURNING, AttemptState.REFUSED}
 # If SageMaker does not know a processing job for this long, it will never know it.
 UNKNOWN_AFTER = timedelta(minutes=10)

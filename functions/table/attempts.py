@@ -16,8 +16,8 @@ from functions.table.ledger import (
 )
 from functions.table.records import Attempt, AttemptState, Capacity, NoInstance
 
-# Of all functions that move attempts, dispatch has the longest time limit: it is stopped after 120 s.
-# So if an attempt has not moved for that long, its handler was killed.
+# Of all functions that move attempts, dispatch has the longest time limit, 120 s. So if an attempt
+# has not moved for that long, its handler was killed.
 TAKE_OVER_AFTER = timedelta(seconds=120)
 
 
@@ -48,7 +48,7 @@ def move_attempt(ports: WithLedger, record: Record[Attempt], moved: Attempt) -> 
 
 
 def release_lease(ports: NeedsLedgerAndClock, attempt: Attempt) -> None:
-    """Give an attempt's lease back while the attempt is still being ended. Safe to repeat.
+    """Give an attempt's lease back before the attempt itself is removed. Safe to call again.
 
     Raises:
         Conflict: the leases kept changing.

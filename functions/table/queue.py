@@ -9,7 +9,7 @@ from functions.spec.fields import Priority
 from functions.table.ledger import PRIORITIES, QUEUE, WithLedger, queue_prefix
 from functions.table.records import QueueEntry
 
-# The queue is read in pages of this many entries, and at most this many pages for each priority.
+# The queue is read in pages of at most _PAGE entries, and at most _PAGES pages of each priority.
 _PAGE = 256
 _PAGES = 16
 
@@ -59,8 +59,8 @@ def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[
         if is_round and last.key.sort >= begin:
             break
         folder = last.document.folder
-        # "!" sorts before every character of an id, so this key comes directly after the entry. "$"
-        # comes after "#", so the key below comes directly after the folder.
+        # With "!" at its end, the key comes directly after this entry. With "$" in place of "#", it
+        # comes directly after all entries of this folder.
         at = last.key.sort + "!"
         if of_folder[folder] >= need:
             at = queue_prefix(priority, folder).removesuffix("#") + "$"

@@ -1,12 +1,12 @@
-"""The records of the table: jobs, tasks, attempts, and what else is kept between two events.
+"""The records of the table: jobs, tasks, attempts, and everything else that outlives a handler.
 
     waiting → queued → running → succeeded | failed        and  rejected, planned, canceled
 
-A job has the state of its tasks taken together. Terminal states never change.
+The state of a job summarizes the states of its tasks. Terminal states never change.
 
-A record changes only through its moves: methods that are named after what happened, check that
-the record may change like that, and validate the result. So a field that does not exist or a
-state that cannot follow is never written.
+A record changes only through its moves. A move is a method that is named after what happened. It
+checks that the state allows this change, and validates the result. So a field that does not exist,
+or a state that may not follow, is never written.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ from functions.spec.fields import JobSpec, Priority, parameters_of
 from functions.spec.folder_defaults import DayLimits
 from functions.spec.work import size_class_of, work_of
 
-# Folders whose turn is remembered.
+# How many folders are remembered for taking turns.
 _FOLDERS = 64
 
 
 class IllegalMove(RuntimeError):
-    """A record was to change in a way that its state does not allow: a bug."""
+    """The state of a record does not allow this move. This is a bug in our code."""
 
 
 class _Moving(Document):
@@ -44,7 +44,7 @@ class _Moving(Document):
 
 
 class State(StrEnum):
-    """Where a job or a task is."""
+    """The state of a job or a task."""
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -53,7 +53,7 @@ class State(StrEnum):
     FAILED = "failed"
     REJECTED = "rejected"
     PLANNED = "planned"
-    """Checked, and answered with what would be made. Nothing is rendered."""
+    """It was checked and answered with what it would make. Nothing is rendered."""
     CANCELED = "canceled"
 
     @property
@@ -73,15 +73,15 @@ class ProcessingState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the processing job writes nothing more."""
+        """Whether the processing job has ended and writes nothing more."""
         return self not in {ProcessingState.IN_PROGRESS, ProcessingState.STOPPING}
 
 
 class FailureKind(StrEnum):
-    """Why a processing job failed, as far as it changes what is done next."""
+    """Why a processing job failed, as far as it matters for what we do next."""
 
     NO_INSTANCE = "no-instance"
-    """SageMaker had no instance of the type, so no task is to blame."""
+    """SageMaker had no instance of the type, so no task is charged."""
     OTHER = "other"
 
 
@@ -89,9 +89,9 @@ class Ending(Document):
     """How a processing job ended."""
 
     state: ProcessingState | None
-    """None: SageMaker does not know the processing job."""
+    """None if SageMaker does not know the processing job."""
     detail: str = ""
-    """SageMaker's or the worker's own words."""
+    """The message of SageMaker or the worker, unchanged."""
     failure: FailureKind | None = None
 
 
@@ -101,24 +101,24 @@ class HoldReason(StrEnum):
     DAILY_LIMIT = "daily-limit"
     NO_CAPACITY = "no-capacity"
     START_DENIED = "start-denied"
-    """SageMaker answered with an error that an administrator has to correct, such as a right that
-    is missing."""
+    """SageMaker denied the start until an administrator corrects something, such as a missing
+    permission."""
     THROTTLED = "throttled"
     NEW_ATTEMPT = "new-attempt"
 
 
 class Hold(Document):
-    """Why a queued task does not run yet, with the facts that its words are made from."""
+    """Why a queued task does not run yet, with the facts for the sentence about it."""
 
     reason: HoldReason
     day: date | None = None
-    """The day whose limit is used up."""
+    """For `DAILY_LIMIT`: the day whose limit is used up."""
     instance_type: str = ""
-    """The type whose quota is used up."""
+    """For `NO_CAPACITY`: the type whose quota is used up."""
     detail: str = ""
-    """SageMaker's own words, when it denied the start."""
+    """For `START_DENIED`: the message of SageMaker."""
     ending: Ending | None = None
-    """How the attempt before ended."""
+    """For `NEW_ATTEMPT`: how the attempt before ended."""
 
 
 class CancelReason(StrEnum):
@@ -134,7 +134,7 @@ class Source(Document):
     bucket: str
     key: str
     version: str
-    """Version id, or the etag where the bucket has no versions."""
+    """The version id, or the etag if the bucket has no versions."""
     versioned: bool
     modified_at: datetime
     """When it was dropped, in whole seconds as S3 reports it."""
@@ -149,8 +149,8 @@ _JOB_MOVES: Mapping[State, frozenset[State]] = {
     State.WAITING: frozenset(
         {State.WAITING, State.QUEUED, State.REJECTED, State.PLANNED, State.CANCELED}
     ),
-    # A job is queued again when its last running task is, and may end from there, because the
-    # tasks of a job change independently of each other.
+    # A job is queued again if no task of it runs any more. A queued job may end directly, because
+    # the tasks of a job change independently of each other.
     State.QUEUED: frozenset(
         {State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELED}
     ),
@@ -174,12 +174,13 @@ class Job(_Moving):
     created_at: datetime
     updated_at: datetime
     spec: JobSpec | None = None
-    """As dropped, over the defaults of its folders."""
+    """As it was dropped, merged with the defaults of its folders."""
     task_count: int = 0
     open_tasks: int = 0
     failed_tasks: int = 0
     waiting_for: str | None = None
-    """Key of the reference that is not there yet. None while waiting: the job is being read."""
+    """Key of the reference that the job waits for. None in the state waiting means that the job is
+    being read."""
     canceled_because: CancelReason | None = None
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
@@ -191,7 +192,7 @@ class Job(_Moving):
 
     @property
     def wants_mail(self) -> bool:
-        """Whether its end is to be notified. A job whose spec could not be read is."""
+        """Whether a mail is sent at its end. It is sent if the spec could not be read."""
         return self.spec is None or self.spec.notify
 
     def read_as(self, spec: JobSpec, warnings: tuple[Notice, ...]) -> Self:
@@ -199,7 +200,7 @@ class Job(_Moving):
         return self._with(spec=spec, warnings=warnings)
 
     def noticed(self, warnings: tuple[Notice, ...]) -> Self:
-        """These are all warnings now."""
+        """Its warnings are known. They replace those from reading."""
         return self._with(warnings=warnings)
 
     def being_read(self) -> Self:
@@ -207,10 +208,10 @@ class Job(_Moving):
         return self._to(State.WAITING, self.updated_at, waiting_for=None)
 
     def waiting_for_reference(self, reference: str) -> Self:
-        """A reference is not there yet.
+        """A reference was not uploaded yet.
 
         Args:
-            reference: its key.
+            reference: the key of the reference.
         """
         return self._to(State.WAITING, self.updated_at, waiting_for=reference)
 
@@ -235,10 +236,10 @@ class Job(_Moving):
         return self._to(State.QUEUED, at)
 
     def task_ended(self, state: State, warnings: tuple[Notice, ...], at: datetime) -> Self:
-        """One of its tasks ended. With the last one the job ends.
+        """One of its tasks ended. If it was the last one, the job ends.
 
         Args:
-            state: succeeded or failed, of the task.
+            state: the state of the task: succeeded or failed.
             warnings: what the worker noticed.
         """
         failed = self.failed_tasks + (state == State.FAILED)
@@ -252,12 +253,12 @@ class Job(_Moving):
         return self._to(State.FAILED if failed else State.SUCCEEDED, at, **changes)
 
     def canceled(self, reason: CancelReason, at: datetime) -> Self:
-        """Nobody wants it any more."""
+        """Its spec was deleted or replaced."""
         return self._to(State.CANCELED, at, canceled_because=reason, open_tasks=0)
 
 
 class TaskRef(Document):
-    """Names a task."""
+    """Identifies a task."""
 
     job_id: str
     number: int
@@ -271,27 +272,27 @@ class Task(_Moving):
     number: int
     state: State
     spec: JobSpec
-    """Resolved."""
+    """The resolved spec of this video."""
     enhancement: Enhancement
     folder: str
-    """Of the drop, below jobs/."""
+    """The folder of the drop, below jobs/."""
     reference: str | None
-    """Key of the image or video in the work bucket, as it was kept."""
+    """Key of the copy of the image or video in the work bucket."""
     queued_at: datetime
     attempts: int = 0
-    """Attempts that were started. One that got no capacity does not count."""
+    """How many attempts were charged to it. An attempt without capacity is not charged."""
     attempt_id: str | None = None
     """The attempt that owns this task while it runs. A result of another attempt is stale."""
     percent: int = 0
     expected_seconds_left: float | None = None
     hold: Hold | None = None
-    """Why it does not run yet, while it is queued."""
+    """While it is queued: why it does not run yet."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     counted_on: date | None = None
-    """The day of its folder to which it was counted when it started; None: to none."""
+    """The day in whose usage it was counted when it started; None if it was not counted."""
     counted_seconds: float = 0.0
-    """GPU seconds that were counted then."""
+    """The GPU seconds that were counted then."""
     problem: Problem | None = None
 
     @property
@@ -302,12 +303,12 @@ class Task(_Moving):
 
     @property
     def parameters(self) -> Parameters:
-        """What the worker is told."""
+        """What the worker gets to know about it."""
         return parameters_of(self.spec)
 
     @property
     def ref(self) -> TaskRef:
-        """The name of this task."""
+        """The reference to this task."""
         return TaskRef(job_id=self.job_id, number=self.number)
 
     @property
@@ -337,7 +338,7 @@ class Task(_Moving):
         return self._with(state=state, **changes)
 
     def claimed(self, attempt_id: str, at: datetime) -> Self:
-        """An attempt takes it."""
+        """An attempt claimed it."""
         return self._to(
             State.RUNNING,
             attempts=self.attempts + 1,
@@ -348,7 +349,7 @@ class Task(_Moving):
         )
 
     def counted(self, day: date, seconds: float) -> Self:
-        """It is counted to its folder's day.
+        """It is counted in its folder's usage of a day.
 
         Args:
             seconds: the GPU seconds that it is expected to take.
@@ -356,15 +357,15 @@ class Task(_Moving):
         return self._with(counted_on=day, counted_seconds=seconds)
 
     def uncounted(self) -> Self:
-        """It is no longer counted to its folder's day, because nothing was rendered."""
+        """It is no longer counted in its folder's usage, because nothing was rendered."""
         return self._with(counted_on=None, counted_seconds=0.0)
 
     def requeued(self, hold: Hold, *, charge: bool) -> Self:
-        """Its attempt ended without a result of it.
+        """Its attempt ended without a result for it.
 
         Args:
             hold: why it waits again.
-            charge: whether the attempt counts as one of its attempts.
+            charge: whether the attempt counts as one of the task's attempts.
         """
         again = self._to(
             State.QUEUED,
@@ -378,13 +379,13 @@ class Task(_Moving):
         return again if charge else again.uncounted()
 
     def held(self, hold: Hold) -> Self:
-        """It stays in the queue, for this reason."""
+        """It stays in the queue for this reason."""
         if self.state != State.QUEUED:
             raise IllegalMove(f"task {self.task_id} is {self.state} and cannot be held")
         return self._with(hold=hold)
 
     def progressed(self, percent: int, expected_seconds_left: float | None) -> Self:
-        """The worker reports progress."""
+        """The worker reported progress."""
         if self.state != State.RUNNING:
             raise IllegalMove(f"task {self.task_id} is {self.state} and makes no progress")
         return self._with(percent=percent, expected_seconds_left=expected_seconds_left)
@@ -394,7 +395,7 @@ class Task(_Moving):
         return self._to(State.SUCCEEDED, finished_at=at, expected_seconds_left=None, percent=100)
 
     def failed(self, problem: Problem, at: datetime) -> Self:
-        """It gets no video."""
+        """It will get no video."""
         return self._to(State.FAILED, finished_at=at, expected_seconds_left=None, problem=problem)
 
     def canceled(self, at: datetime) -> Self:
@@ -405,7 +406,7 @@ class Task(_Moving):
 class QueueEntry(Document):
     """A queued task's place in the queue, with what planning needs to know about it.
 
-    It exists exactly while the task is queued and is never changed, so its revision is always 1.
+    It exists exactly while the task is queued. It is never changed, so its revision is always 1.
     """
 
     task: TaskRef
@@ -415,39 +416,39 @@ class QueueEntry(Document):
     priority: Priority
     folder: str
     counted_on: date | None = None
-    """The day to which it was counted in an earlier attempt: a task is counted once a day."""
+    """The day in whose usage an earlier attempt counted it. It is counted once a day."""
     queued_at: datetime
     size_class: int
-    """Tasks of one class are of similar size: see `spec/work.py`."""
+    """Tasks of one class have similar sizes; see `spec/work.py`."""
     work: float
-    """How much there is to compute: see `spec/work.py`."""
+    """How much there is to compute; see `spec/work.py`."""
 
 
 class Waiting(Document):
-    """A job that waits for a reference, or is being read, until a deadline."""
+    """A note that a job waits for a reference, or is being read, until a deadline."""
 
     job_id: str
     deadline: datetime
 
 
 class AttemptState(StrEnum):
-    """Where an attempt is."""
+    """The state of an attempt."""
 
     CLAIMING = "claiming"
-    """Tasks are being claimed."""
+    """Its tasks are being claimed."""
     STARTING = "starting"
-    """The manifest is fixed, and the create call may have been made."""
+    """Its manifest is fixed, and the create call may have been made."""
     STARTED = "started"
-    """SageMaker accepted the processing job."""
+    """SageMaker accepted its processing job."""
     RETURNING = "returning"
-    """It cannot start now, and the tasks return to the queue."""
+    """It cannot start now, and its tasks return to the queue."""
     REFUSED = "refused"
-    """It can never start, and the tasks fail."""
+    """It can never start, and its tasks fail."""
 
 
 _ATTEMPT_MOVES: Mapping[AttemptState, frozenset[AttemptState]] = {
     AttemptState.CLAIMING: frozenset({AttemptState.STARTING}),
-    # Starting again: a handler was killed, and the next one goes on.
+    # If a handler was killed, the next one moves it to the same state again.
     AttemptState.STARTING: frozenset(
         {
             AttemptState.STARTING,
@@ -470,15 +471,15 @@ class Attempt(_Moving):
     model: str
     mode: Mode
     tasks: tuple[TaskRef, ...]
-    """While claiming: those to claim. From `starting` on: those of the manifest, unchanged."""
+    """While claiming, the tasks to claim. From `starting` on, the tasks of the manifest."""
     instance_type: str
     created_at: datetime
     updated_at: datetime
     manifest_sha256: str = ""
     hold: Hold | None = None
-    """Why it is returning."""
+    """For the state returning: why the tasks have to wait."""
     refusal: str = ""
-    """Why it was refused, in SageMaker's words."""
+    """For the state refused: the message of SageMaker."""
 
     def _to(self, state: AttemptState, at: datetime, **changes: object) -> Self:
         if state not in _ATTEMPT_MOVES[self.state]:
@@ -486,7 +487,7 @@ class Attempt(_Moving):
         return self._with(state=state, updated_at=at, **changes)
 
     def taken_over(self, at: datetime) -> Self:
-        """Another handler goes on with it."""
+        """Another handler continues it."""
         return self._with(updated_at=at)
 
     def starting(self, tasks: tuple[TaskRef, ...], manifest_sha256: str, at: datetime) -> Self:
@@ -501,7 +502,7 @@ class Attempt(_Moving):
         """It cannot start now.
 
         Args:
-            hold: why. It becomes the reason why the tasks wait.
+            hold: why the tasks have to wait.
         """
         return self._to(AttemptState.RETURNING, at, hold=hold)
 
@@ -509,13 +510,13 @@ class Attempt(_Moving):
         """It can never start.
 
         Args:
-            refusal: why, in SageMaker's words.
+            refusal: the message of SageMaker.
         """
         return self._to(AttemptState.REFUSED, at, refusal=refusal)
 
 
 class Lease(Document):
-    """The right of an attempt to an instance, and what kind of tasks it has."""
+    """The right of an attempt to one instance, with the kind of its tasks."""
 
     attempt_id: str
     instance_type: str
@@ -534,9 +535,9 @@ class NoInstance(Document):
 
 
 class Capacity(_Moving):
-    """Who holds instances, which types had none, and whose turn it is.
+    """The leases, the instance types without an instance, and the folders' turns.
 
-    This is one record, so whoever opens an attempt decides from all of it.
+    This is one record, so two handlers cannot open attempts at the same time without a conflict.
     """
 
     leases: tuple[Lease, ...] = ()
@@ -550,8 +551,8 @@ class Capacity(_Moving):
 
         Args:
             lease: its lease.
-            folders: the folder of each of its tasks, in their order. They move to the end of the
-                turn.
+            folders: the folder of each of its tasks, in the order of the tasks. These folders move
+                to the end of the turns.
         """
         latest_first = dict.fromkeys(reversed(folders))
         served = [folder for folder in self.served if folder not in latest_first]
@@ -564,8 +565,8 @@ class Capacity(_Moving):
         """An attempt ended.
 
         Args:
-            shortage: set when there was no instance for it; None means that there was one, so its
-                type has instances again.
+            shortage: set if SageMaker had no instance for it. None means that there was one, so
+                its type is no longer skipped.
         """
         others = (n for n in self.without_instance if n.instance_type != instance_type)
         return self._with(
@@ -575,76 +576,76 @@ class Capacity(_Moving):
 
 
 class Usage(_Moving):
-    """What a folder has had started on one day, and what it may."""
+    """How much a folder has started on one day, and its own limits."""
 
     limits: DayLimits = DayLimits()
-    """What the folder defaults say. The settings limit every folder besides."""
+    """The limits from the folder defaults. Those in the settings apply to every folder, too."""
     day: date
     tasks: int = 0
     gpu_seconds: float = 0.0
-    """Expected ones: they are counted before they are used."""
+    """Expected GPU seconds, because a task is counted before it is rendered."""
 
     def within(self, limits: DayLimits) -> bool:
-        """Whether the limits allow as much as this."""
+        """Whether the limits allow this usage."""
         return limits.allow(videos=self.tasks, gpu_seconds=self.gpu_seconds)
 
     def limited(self, limits: DayLimits) -> Self:
-        """The folder defaults say this now."""
+        """The folder defaults changed."""
         return self._with(limits=limits)
 
     def plus(self, seconds: float) -> Self:
-        """With one more task that is expected to take `seconds` of GPU time."""
+        """The usage with one more task that is expected to take `seconds` of GPU time."""
         return self._with(tasks=self.tasks + 1, gpu_seconds=self.gpu_seconds + seconds)
 
     def minus(self, seconds: float) -> Self:
-        """Without a task that was counted with `seconds` of GPU time."""
+        """The usage without a task that was counted with `seconds` of GPU time."""
         return self._with(
             tasks=max(0, self.tasks - 1), gpu_seconds=max(0.0, self.gpu_seconds - seconds)
         )
 
 
 class Rate(Document):
-    """How long things take with one model, mode and instance type, as finished jobs showed."""
+    """How long rendering took with one model, mode and instance type."""
 
     model: str
     mode: Mode
     instance_type: str
     startup_seconds: float
-    """From the opening of an attempt to its first task, without the loading of weights."""
+    """From the opening of an attempt to its first task, without loading the weights."""
     loading_seconds: float
     seconds_per_work: float
     jobs: int
-    """Processing jobs that this was learned from."""
+    """How many processing jobs this was learned from."""
 
 
 class Learned(Document):
-    """All rates that were learned."""
+    """All learned rates."""
 
     rates: tuple[Rate, ...] = ()
 
 
 class PathOwner(_Moving):
-    """Which job owns a path: the newest one. Status and refusal at that path are about this job."""
+    """The newest job of a path. The status and the refusal at this path are about this job."""
 
     job_id: str
     modified_at: datetime
     live: str | None = None
-    """The newest job of the path that was queued. The videos at that path are from this job."""
+    """The newest job of the path that was accepted. The videos at this path are from this job."""
     live_modified_at: datetime | None = None
     superseded: tuple[str, ...] = ()
-    """Jobs that were accepted before it and are to be canceled."""
+    """Jobs that were accepted before that one, and have to be canceled."""
 
     def newest_is(self, job: Job) -> Self:
-        """A drop is at least as new as the one that was known, so it is the newest."""
+        """A drop of the path was read. It is the newest, unless it is older than the known one."""
         if self.modified_at > job.source.modified_at:
             return self
         return self._with(job_id=job.job_id, modified_at=job.source.modified_at)
 
     def live_is(self, job: Job, superseded: tuple[str, ...]) -> Self:
-        """A job was accepted, and takes the place of others.
+        """A job was accepted, and replaces earlier jobs.
 
         Args:
-            superseded: the ids of the jobs that have not ended and that it replaces.
+            superseded: the ids of the jobs that it replaces and that have not ended.
         """
         return self._with(
             live=job.job_id,
@@ -654,28 +655,28 @@ class PathOwner(_Moving):
 
 
 class Used(Document):
-    """An image served a job as its reference, so it is not a job of its own."""
+    """A note that an image was the reference of a job, so it does not become a job itself."""
 
     job_id: str
 
 
 class Looked(Document):
-    """How far the sweep has looked at the input bucket."""
+    """Up to which time the sweep has checked the input bucket."""
 
     until: datetime
     """Every drop that is older than this has its job."""
 
 
 class Letter(_Moving):
-    """A notification that is owed. It is removed when it has been sent.
+    """A notification that is owed. It is removed after it was sent.
 
-    A handler claims it before it sends it, so that two handlers do not both send it. If the
-    handler is killed in between, the sweep claims it again.
+    A handler claims it before sending it, so that two handlers do not both send it. If the handler
+    is killed in between, the sweep has it claimed and sent again.
     """
 
     job_id: str
     claimed_at: datetime | None = None
 
     def claimed(self, at: datetime) -> Self:
-        """A handler is going to send it."""
+        """A handler will send it."""
         return self._with(claimed_at=at)

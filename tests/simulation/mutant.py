@@ -1,6 +1,6 @@
-"""Run the simulation with one guard taken out: `python -m tests.simulation.mutant MODULE OLD NEW`.
+"""Runs the simulation with one guard removed: `python -m tests.simulation.mutant MODULE OLD NEW`.
 
-Prints the first violation and exits 1, or exits 0 when nothing was noticed.
+Prints the first violation and exits with 1. Exits with 0 if there was no violation.
 """
 
 import importlib.abc
@@ -28,13 +28,13 @@ class Mutator(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: object = None, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Ours is found here, all others elsewhere."""
+        """Find the changed module. Returns None for all other modules, so Python finds them."""
         if name != self._module:
             return None
         return importlib.util.spec_from_loader(name, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the changed text."""
+        """Run the changed text of the module."""
         spec = importlib.machinery.PathFinder.find_spec(
             self._module, sys.modules[self._module.rpartition(".")[0]].__path__
         )
@@ -42,7 +42,7 @@ class Mutator(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         text = Path(spec.origin).read_text()
         if self._old != self._new:
             count = text.count(self._old)
-            assert count == 1, f"{self._old!r} stands {count} times"
+            assert count == 1, f"{self._old!r} occurs {count} times"
         exec(compile(text.replace(self._old, self._new), spec.origin, "exec"), module.__dict__)
 
 
@@ -55,7 +55,7 @@ def main() -> int:
     def runs() -> Iterator[tuple[str, Simulation]]:
         for name, (story, faults) in FAULTS.items():
             if faults.until_seconds > 3600:
-                continue  # a day of sweeps takes long and shows nothing that an hour does not
+                continue  # simulating a day takes long and finds nothing more than an hour
             for seed in range(3):
                 simulation = Simulation(seed=seed, faults=Faults(**vars(faults)))
                 story(simulation)
@@ -71,7 +71,11 @@ def main() -> int:
 
 
 def seen(what: str, simulation: "Simulation") -> bool:
-    """Whether something goes wrong in a simulation."""
+    """Whether the simulation finds a violation.
+
+    Args:
+        what: names the simulation in the output.
+    """
     try:
         simulation.run(horizon_seconds=3 * 86_400)
         simulation.check()

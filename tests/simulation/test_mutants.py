@@ -1,4 +1,4 @@
-"""The harness is worth something only if it notices when a guard is missing: each is taken out."""
+"""The simulation must notice when a guard in the code is missing. Each test removes one guard."""
 
 import os
 import subprocess
@@ -15,17 +15,17 @@ MUTANTS = {
         "        if found != sha256:",
         "        if False:",
     ),
-    "a video that never comes is waited for": (
+    "a missing video is waited for after its processing job has ended": (
         "functions.stages.finish",
         "            if not job_has_ended:",
         "            if True:",
     ),
-    "an ending is believed without asking SageMaker": (
+    "an event about an end is not checked with SageMaker": (
         "functions.stages.finish",
         "    if status is None or not status.state.ended:",
         "    if status is None:",
     ),
-    "tasks without a result are forgotten when their job ends": (
+    "tasks without a result are not requeued when their processing job ends": (
         "functions.stages.finish",
         "        requeue_task(ports, attempt, task.ref, charge=charge, hold=hold)\n",
         "        pass\n",
@@ -50,12 +50,12 @@ MUTANTS = {
         "    return moving and ports.now() - attempt.updated_at > TAKE_OVER_AFTER",
         "    return False",
     ),
-    "an attempt that was accepted unheard starts with what is left": (
+    "an attempt that SageMaker may have accepted gets a new manifest": (
         "functions.stages.launch",
         "    if attempt.state == AttemptState.CLAIMING:\n        tasks",
         "    if True:\n        tasks",
     ),
-    "no quota is believed without asking whether the job exists": (
+    "after a missing quota nobody checks whether the processing job exists": (
         "functions.stages.launch",
         "        status = ports.renderer.status(attempt.attempt_id)\n"
         "        if status is None and isinstance(refusal, NameTaken):",
@@ -63,73 +63,75 @@ MUTANTS = {
         "        if isinstance(refusal, NoQuota):\n            raise\n"
         "        if status is None and isinstance(refusal, NameTaken):",
     ),
-    "tasks without capacity are not put back": (
+    "tasks without capacity are not requeued": (
         "functions.stages.launch",
         "        requeue_task(ports, attempt, ref, charge=False, hold=hold)\n",
         "        pass\n",
     ),
-    "a return is not noted before tasks go back": (
+    "the return of tasks is not written before they are requeued": (
         "functions.stages.launch",
-        "record = move_attempt(ports, record, record.document.returning(ports.now()))",
-        "record = Record(record.key, attempt, record.revision)",
+        "record = move_attempt(ports, record, record.document.returning(hold, ports.now()))",
+        'unwritten = record.document.model_copy(update={"hold": hold})\n'
+        "        record = Record(record.key, unwritten, record.revision)",
     ),
-    "a type that was refused is never asked again": (
+    "an instance type without quota is never tried again": (
         "functions.stages.dispatch",
         "        if ports.now() - missing.at < PASSED_OVER_FOR",
         "        if True",
     ),
-    "a claim leaves the queue entry": (
+    "a claim does not remove the queue entry": (
         "functions.table.tasks",
         "            *(Remove(queue_key(record.document), 1) for record in queued),\n",
         "",
     ),
-    "a job that exists is taken in again": (
+    "a job that exists is accepted again": (
         "functions.stages.submit",
         "        if record is not None and record.document.state != State.WAITING:",
         "        if record is not None and record.document.state == State.RUNNING:",
     ),
-    "what is started is not counted to its folder's day": (
+    "a task that starts is not counted in its folder's usage": (
         "functions.table.tasks",
         "            usages[task.folder] = after\n",
         "            pass\n",
     ),
-    "a letter is sent by whoever sees it": (
+    "a letter is sent without being claimed": (
         "functions.replies.publish",
         "    try:\n        ports.ledger.commit(Put(letter.key, claimed, letter.revision))\n"
         "    except Conflict:\n        return\n",
         "",
     ),
-    "the sweeper does not look at the letters": (
+    "the sweep does not check the letters": (
         "functions.stages.sweep",
         "    each(_letter, ports.ledger.query(OUTBOX, Letter))\n",
         "",
     ),
-    "the sweeper does not look at the inbox": (
+    "the sweep does not check the input bucket": (
         "functions.stages.sweep",
         "        _drops(ports)\n",
         "        pass\n",
     ),
-    "the sweeper does not look at the attempts": (
+    "the sweep does not check the attempts": (
         "functions.stages.sweep",
         "    each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))\n",
         "",
     ),
-    "the sweeper does not look at what waits": (
+    "the sweep does not check the waiting jobs": (
         "functions.stages.sweep",
         "    each(_waiting, ports.ledger.query(WAITING, Waiting))\n",
         "",
     ),
-    "the table does not look at revisions": (
+    "the table does not compare revisions": (
         "tests.fakes",
         '            if change.revision != self.items.get(place, (0, ""))[0]:',
         "            if False:",
     ),
 }
-# Each costs a process and seconds; a plain run takes a few, `make simulate` all.
+# Each test starts a process that runs for seconds. A plain test run takes some of them,
+# `make simulate` all.
 CHOSEN = list(MUTANTS) if os.environ.get("REELDROP_SIMULATE") == "whole" else list(MUTANTS)[::5]
 
 
-def test_with_every_guard_in_place_nothing_is_noticed() -> None:
+def test_no_violation_is_found_when_every_guard_is_in_place() -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -156,5 +158,5 @@ def test_a_missing_guard_is_noticed(name: str) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1 and done.stdout, f"nothing was noticed\n{done.stderr}"
+    assert done.returncode == 1 and done.stdout, f"no violation was found\n{done.stderr}"
     assert "Traceback" not in done.stderr
