@@ -1,5 +1,7 @@
-"""The same checks against the fakes and against AWS's adapters on the embedded cloud: what the
-use cases rely on is true of both."""
+"""Runs the same checks against the fakes and against the AWS adapters on the embedded cloud.
+
+The stages rely on what is checked here, so it must hold for both.
+"""
 
 import hashlib
 import io
@@ -28,7 +30,7 @@ _numbers = itertools.count()
 
 @dataclass
 class Services:
-    """A side of the comparison."""
+    """The ports of one of the two sides."""
 
     ledger: Ledger
     files: Files
@@ -91,7 +93,9 @@ def key(partition: str, sort: str) -> RecordKey[Letter]:
 # --- the table -----------------------------------------------------------------------------
 
 
-def test_what_is_put_is_read_at_once(services: Services, partition: str) -> None:
+def test_a_document_can_be_read_directly_after_it_was_put(
+    services: Services, partition: str
+) -> None:
     assert services.ledger.get(key(partition, "a")) is None
     services.ledger.commit(Put(key(partition, "a"), Letter(job_id="ä\n😀")))
     record = services.ledger.get(key(partition, "a"))
@@ -99,8 +103,10 @@ def test_what_is_put_is_read_at_once(services: Services, partition: str) -> None
     assert (record.document.job_id, record.revision) == ("ä\n😀", 1)
 
 
-def test_many_are_read_together_in_the_order_asked_for(services: Services, partition: str) -> None:
-    """More than DynamoDB answers in one call, some of them not there, one asked for twice."""
+def test_many_documents_are_read_together_in_the_given_order(
+    services: Services, partition: str
+) -> None:
+    """Asks for more than DynamoDB returns in one call, for missing ones, and for one twice."""
     for start in range(0, 120, 60):
         changes = [
             Put(key(partition, f"{n:03}"), Letter(job_id=str(n))) for n in range(start, start + 60)
@@ -113,7 +119,7 @@ def test_many_are_read_together_in_the_order_asked_for(services: Services, parti
     assert services.ledger.get_all([]) == []
 
 
-def test_a_query_begins_where_it_is_told_and_stays_in_its_prefix(
+def test_a_query_begins_at_its_start_and_stays_in_its_prefix(
     services: Services, partition: str
 ) -> None:
     for sort in ("0#a#1", "1#a#1", "1#a#2", "1#b#1", "1#c#1", "2#a#1"):
@@ -143,7 +149,7 @@ def test_a_change_from_an_old_revision_conflicts(services: Services, partition: 
             services.ledger.commit(change)
 
 
-def test_all_changes_or_none(services: Services, partition: str) -> None:
+def test_a_commit_makes_all_changes_or_none(services: Services, partition: str) -> None:
     a, b, c = (key(partition, sort) for sort in "abc")
     services.ledger.commit(Put(a, Letter(job_id="a")), Put(b, Letter(job_id="b")))
     with pytest.raises(Conflict):
@@ -175,7 +181,7 @@ def test_a_query_reads_every_page(services: Services, partition: str) -> None:
 # --- files ---------------------------------------------------------------------------------
 
 
-def test_versions_are_read_as_they_were(services: Services, partition: str) -> None:
+def test_an_older_version_can_be_read(services: Services, partition: str) -> None:
     name = f"jobs/{partition} ü+%2F😀.yaml"
     services.files.write("input", name, b"one", "text/plain")
     first = services.files.facts("input", name)
@@ -190,14 +196,14 @@ def test_versions_are_read_as_they_were(services: Services, partition: str) -> N
     assert services.files.read("work", name) == b"one"
 
 
-def test_without_versions_the_etag_stands_for_one(services: Services, partition: str) -> None:
+def test_without_versions_the_etag_is_the_version(services: Services, partition: str) -> None:
     services.files.write("work", partition, b"one", "text/plain")
     first = services.files.facts("work", partition)
     services.files.write("work", partition, b"two", "text/plain")
     assert not first.versioned and services.files.facts("work", partition).version != first.version
 
 
-def test_what_is_not_there_is_missing(services: Services, partition: str) -> None:
+def test_objects_that_do_not_exist_are_missing(services: Services, partition: str) -> None:
     for call in (
         lambda: services.files.facts("work", partition),
         lambda: services.files.read("work", partition),
@@ -209,7 +215,9 @@ def test_what_is_not_there_is_missing(services: Services, partition: str) -> Non
     services.files.remove("work", partition)
 
 
-def test_parts_digests_lists_and_removal(services: Services, partition: str) -> None:
+def test_objects_are_read_in_part_hashed_listed_and_removed(
+    services: Services, partition: str
+) -> None:
     body = bytes(range(256)) * 10
     services.files.write("work", f"{partition}/a", body, "application/octet-stream")
     services.files.write("work", f"{partition}/b", b"", "application/octet-stream")
@@ -237,7 +245,7 @@ def test_a_listing_names_the_current_version_and_no_other(
     assert abs(listed.modified_at - facts.modified_at).total_seconds() < 1.5
 
 
-def test_a_link_downloads_what_it_names(embedded: Services, partition: str) -> None:
+def test_a_link_downloads_its_object(embedded: Services, partition: str) -> None:
     name = f"videos/{partition} ü.mp4"
     embedded.files.write("output", name, b"mp4", "video/mp4")
     with urllib.request.urlopen(embedded.files.link("output", name, 60), timeout=10) as answer:
@@ -258,7 +266,7 @@ def processing_job(name: str) -> ProcessingJob:
     )
 
 
-def test_a_name_is_taken_once(services: Services, partition: str) -> None:
+def test_the_name_of_a_processing_job_can_be_used_once(services: Services, partition: str) -> None:
     job = processing_job(partition)
     assert services.renderer.status(job.attempt_id) is None
     services.renderer.start(job)
@@ -268,9 +276,11 @@ def test_a_name_is_taken_once(services: Services, partition: str) -> None:
     assert status is not None and not status.state.ended and status.manifest_sha256 == "0" * 64
 
 
-def test_what_is_stopped_ends_and_may_be_stopped_again(services: Services, partition: str) -> None:
+def test_a_stopped_processing_job_ends_and_may_be_stopped_again(
+    services: Services, partition: str
+) -> None:
     job = processing_job(partition)
-    services.renderer.stop(job.attempt_id)  # nobody knows it
+    services.renderer.stop(job.attempt_id)  # it does not exist
     services.renderer.start(job)
     services.renderer.stop(job.attempt_id)
     deadline = time.monotonic() + 20
@@ -285,7 +295,7 @@ def test_what_is_stopped_ends_and_may_be_stopped_again(services: Services, parti
         services.renderer.start(job)
 
 
-def test_no_quota_is_no_capacity(services: Services, partition: str) -> None:
+def test_a_start_without_quota_is_refused(services: Services, partition: str) -> None:
     if isinstance(services.renderer, FakeRenderer):
         services.renderer.quota = 0
     else:

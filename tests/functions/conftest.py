@@ -1,4 +1,4 @@
-"""A fresh world of fakes for each test."""
+"""Gives each test a new world of fakes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reads specs from a drop folder in memory, as the submit stage does."""
+"""Reads specs from a drop folder in memory, in the same way as the submit stage."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the table and the output bucket hold: the records and status files that a stage left."""
+"""Reads the records and the status files that a stage has written."""
 
 from functions import s3_keys
 from functions.replies.status import Status

@@ -1,4 +1,4 @@
-"""The plan: who goes together, in which order, and how many processing jobs it is worth."""
+"""The plan: which tasks share an attempt, in which order, and how many attempts are opened."""
 
 from collections import Counter
 from collections.abc import Set
@@ -23,7 +23,7 @@ def entry(
     size: int = 24,
     counted_on: date | None = None,
 ) -> QueueEntry:
-    """The higher the number, the younger."""
+    """An entry of the queue. A higher number means that it was queued later."""
     return QueueEntry(
         task=TaskRef(job_id=f"j{number}", number=1),
         task_id=f"j{number:05d}-01",
@@ -75,7 +75,7 @@ def names(found: Plan, attempt: int = 0) -> list[int]:
     return [int(e.task.job_id[1:]) for e in found.attempts[attempt].entries]
 
 
-def test_nothing_waits() -> None:
+def test_an_empty_queue_needs_no_attempt() -> None:
     assert planned([]) == Plan((), ())
 
 
@@ -83,16 +83,16 @@ def test_a_first_drop_starts_at_once() -> None:
     assert sizes(planned([entry(1)], free=4)) == [1]
 
 
-def test_beside_a_running_job_of_its_kind_a_start_up_must_be_worth_it() -> None:
+def test_another_attempt_of_a_running_kind_must_be_worth_its_start_up() -> None:
     assert sizes(planned([entry(1)], free=3, running={"m"})) == []
-    assert WORTH * STARTUP == 1440, "eight tasks of 200 s"
+    assert WORTH * STARTUP == 1440, "WORTH start-ups are as long as eight tasks of 200 s"
     assert sizes(planned([entry(n) for n in range(7)], free=3, running={"m"})) == []
     assert sizes(planned([entry(n) for n in range(8)], free=3, running={"m"})) == [8]
     assert sizes(planned([entry(n) for n in range(4)], free=3, running={"m"}, max_tasks=3)) == [3]
     assert sizes(planned([entry(1)], free=3, running={"other"})) == [1]
 
 
-def test_nobody_waits_long_for_company_and_a_high_priority_not_at_all() -> None:
+def test_no_task_waits_long_for_others_and_a_high_priority_does_not_wait() -> None:
     late = timedelta(minutes=5)
     assert sizes(planned([entry(1)], free=3, running={"m"}, waited=late)) == [1]
     assert sizes(planned([entry(1, priority="high")], free=3, running={"m"})) == [1]
@@ -101,17 +101,17 @@ def test_nobody_waits_long_for_company_and_a_high_priority_not_at_all() -> None:
 def test_a_large_backlog_is_shared_out_evenly() -> None:
     found = planned([entry(n) for n in range(103)], free=4)
     assert sizes(found) == [26, 26, 26, 25]
-    assert names(found)[:3] == [0, 4, 8], "the oldest are the first of their jobs"
+    assert names(found)[:3] == [0, 4, 8], "the oldest tasks are the first of their attempts"
 
 
-def test_jobs_end_together_when_tasks_are_of_different_lengths() -> None:
+def test_attempts_end_together_when_tasks_differ_in_length() -> None:
     line = [entry(n).model_copy(update={"work": 4.0 if n % 5 == 0 else 1.0}) for n in range(40)]
     attempts = planned(line, free=4).attempts
     loads = [sum(e.work for e in attempt.entries) for attempt in attempts]
     assert max(loads) - min(loads) <= 4
 
 
-def test_what_comes_free_soon_is_left_its_share_and_what_does_not_is_not() -> None:
+def test_an_instance_that_is_free_soon_is_left_its_share() -> None:
     line = [entry(n) for n in range(32)]
     assert sizes(planned(line, busy_minutes=(3, 3, 3), running={"m"})) == [8]
     assert sizes(planned(line, busy_minutes=(300, 300, 300), running={"m"})) == [32]
@@ -124,29 +124,29 @@ def test_a_small_backlog_shares_one_start_up() -> None:
     assert sizes(planned([entry(n) for n in range(15)], free=4)) == [8, 7]
 
 
-def test_never_more_than_are_allowed_or_fit_into_the_longest_run() -> None:
+def test_an_attempt_has_no_more_tasks_than_are_allowed_or_fit_its_longest_run() -> None:
     line = [entry(n) for n in range(500)]
     assert sizes(planned(line, free=2)) == [128, 128]
     found = planned(line, free=2, max_runtime_seconds=7200)
     assert sizes(found) == [27, 27]
     assert STARTUP + 27 * RENDER <= FILL * 7200 < STARTUP + 28 * RENDER
-    assert sizes(planned(line, max_runtime_seconds=60)) == [1], "one goes even so"
+    assert sizes(planned(line, max_runtime_seconds=60)) == [1], "one task is always allowed"
 
 
-def test_only_what_is_of_one_kind_goes_together() -> None:
+def test_only_tasks_of_one_kind_share_an_attempt() -> None:
     line = [entry(1), entry(2, model="x"), entry(3, size=25), entry(4)]
     found = planned(line, free=9)
     assert [names(found, n) for n in range(3)] == [[1, 4], [2], [3]]
     assert all(len({kind_of(e) for e in attempt.entries}) == 1 for attempt in found.attempts)
 
 
-def test_every_kind_has_an_instance_before_one_has_two() -> None:
+def test_every_kind_gets_one_instance_before_a_kind_gets_two() -> None:
     line = [*(entry(n) for n in range(100)), entry(200, model="x"), entry(201, size=25)]
     assert sizes(planned(line, free=3)) == [100, 1, 1]
     assert sizes(planned(line, free=5)) == [34, 33, 33, 1, 1]
 
 
-def test_priority_then_folders_in_turn_then_age() -> None:
+def test_tasks_are_ordered_by_priority_then_folder_turn_then_age() -> None:
     line = [
         *(entry(n, folder="big") for n in range(6)),
         entry(6, folder="small"),
@@ -162,7 +162,7 @@ def test_the_folder_served_longest_ago_comes_first() -> None:
     assert names(planned(line, served=("b", "a"))) == [3, 2, 1]
 
 
-def test_one_folder_with_thousands_does_not_keep_another_waiting() -> None:
+def test_a_folder_with_thousands_of_tasks_does_not_delay_another() -> None:
     line = [*(entry(n, folder="big") for n in range(1000)), entry(5000, folder="one")]
     assert names(planned(line))[1] == 5000
 
@@ -174,7 +174,7 @@ def test_a_lower_priority_does_not_go_before_a_higher_one_of_another_kind() -> N
     assert [names(found, n) for n in range(2)] == [[1, 3], [2]]
 
 
-def test_what_is_over_its_folders_allowance_is_held() -> None:
+def test_tasks_over_their_folders_daily_limit_are_held() -> None:
     line = [entry(n, folder=f) for n, f in enumerate(("a", "a", "b", "a"))]
     begun = {"a": Usage(day=NOW.date(), tasks=1, gpu_seconds=RENDER)}
     found = planned(line, limits=DayLimits(videos=3), usages=begun)
@@ -190,14 +190,14 @@ def test_a_folder_may_have_smaller_limits_of_its_own() -> None:
     assert names(found) == [0, 1] and len(found.held) == 2
 
 
-def test_what_is_tried_again_was_counted_before() -> None:
+def test_a_task_that_is_tried_again_is_not_counted_again() -> None:
     line = [entry(1, folder="a"), entry(2, folder="a", counted_on=NOW.date())]
     full = {"a": Usage(day=NOW.date(), tasks=1, limits=DayLimits(videos=1))}
     found = planned(line, usages=full)
     assert names(found) == [2] and len(found.held) == 1
 
 
-def test_a_plan_loses_and_doubles_nothing() -> None:
+def test_a_plan_has_no_task_twice() -> None:
     line = [
         entry(n, folder=str(n % 7), model=f"m{n % 3}", priority=("high", "normal", "low")[n % 3])
         for n in range(300)

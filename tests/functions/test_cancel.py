@@ -1,4 +1,4 @@
-"""Deleting a spec cancels its job, a newer version takes its place; both are said."""
+"""Jobs are canceled when their spec is deleted or replaced, and the status says so."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.fakes import PNG, World
 from tests.functions.stored import jobs, status, tasks
 
 
-def test_a_deleted_spec_leaves_the_queue_and_is_told_of(world: World) -> None:
+def test_a_deleted_spec_leaves_the_queue_and_a_mail_says_so(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\nvariations: 3\n")
     world.delete("jobs/bee.yaml")
     (job,) = jobs(world)
@@ -25,7 +25,7 @@ def test_a_deleted_spec_leaves_the_queue_and_is_told_of(world: World) -> None:
     assert world.dispatch() == []
 
 
-def test_a_deleted_spec_no_longer_waits(world: World) -> None:
+def test_a_deleted_spec_no_longer_waits_for_its_reference(world: World) -> None:
     world.drop("jobs/bee.yaml", "image: bee.png\n")
     world.delete("jobs/bee.yaml")
     world.drop("jobs/bee.png", PNG)
@@ -33,12 +33,12 @@ def test_a_deleted_spec_no_longer_waits(world: World) -> None:
     assert not tasks(world)
 
 
-def test_a_processing_job_is_stopped_when_it_has_nothing_else_to_do(world: World) -> None:
+def test_a_processing_job_is_stopped_when_all_its_tasks_are_canceled(world: World) -> None:
     world.drop("jobs/one.yaml")
     world.drop("jobs/two.yaml")
     (attempt,) = world.dispatch()
     world.delete("jobs/one.yaml")
-    assert world.running() == [attempt], "it still has the other one to make"
+    assert world.running() == [attempt], "it still has the other task to render"
     world.delete("jobs/two.yaml")
     assert world.running() == []
     attempt_ended(world.ports, attempt)
@@ -46,7 +46,7 @@ def test_a_processing_job_is_stopped_when_it_has_nothing_else_to_do(world: World
     assert len(world.dispatch()) == 1, "the lease was given back"
 
 
-def test_a_result_that_comes_after_the_end_is_not_published(world: World) -> None:
+def test_a_result_of_a_canceled_job_is_not_published(world: World) -> None:
     world.drop("jobs/one.yaml")
     world.drop("jobs/two.yaml")
     (attempt,) = world.dispatch()
@@ -57,7 +57,7 @@ def test_a_result_that_comes_after_the_end_is_not_published(world: World) -> Non
     assert status(world, "one").state == State.CANCELED
 
 
-def test_videos_that_were_made_stay(world: World) -> None:
+def test_published_videos_stay_when_a_job_is_canceled(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\nvariations: 2\n")
     (attempt,) = world.dispatch()
     first = world.manifest(attempt).tasks[0]
@@ -69,14 +69,14 @@ def test_videos_that_were_made_stay(world: World) -> None:
     assert world.running() == []
 
 
-def test_deleting_what_is_done_changes_nothing(world: World) -> None:
+def test_deleting_the_spec_of_a_finished_job_changes_nothing(world: World) -> None:
     world.drop("jobs/bee.yaml")
     world.render(world.dispatch()[0])
     world.delete("jobs/bee.yaml")
     assert jobs(world)[0].state == State.SUCCEEDED and len(world.post.sent) == 1
 
 
-def test_a_late_event_of_a_deletion_does_not_cancel_what_was_dropped_since(world: World) -> None:
+def test_a_late_deletion_event_does_not_cancel_a_newer_drop(world: World) -> None:
     world.drop("jobs/bee.yaml")
     world.delete("jobs/bee.yaml", event=False)
     world.drop("jobs/bee.yaml", "prompt: again\n")
@@ -85,7 +85,7 @@ def test_a_late_event_of_a_deletion_does_not_cancel_what_was_dropped_since(world
 
 
 @pytest.mark.parametrize("running", [False, True])
-def test_the_sweeper_cancels_what_was_deleted_without_an_event(world: World, running: bool) -> None:
+def test_the_sweep_cancels_a_job_whose_deletion_event_was_lost(world: World, running: bool) -> None:
     world.drop("jobs/bee.yaml")
     if running:
         world.dispatch()
@@ -95,9 +95,7 @@ def test_the_sweeper_cancels_what_was_deleted_without_an_event(world: World, run
 
 
 @pytest.mark.parametrize("running", [False, True])
-def test_a_newer_version_takes_the_place_of_one_that_is_not_done(
-    world: World, running: bool
-) -> None:
+def test_a_newer_version_replaces_an_unfinished_one(world: World, running: bool) -> None:
     world.drop("jobs/bee.yaml", "prompt: old\n")
     if running:
         world.dispatch()
@@ -106,14 +104,14 @@ def test_a_newer_version_takes_the_place_of_one_that_is_not_done(
     old, new = jobs(world)
     assert (old.state, old.canceled_because) == (State.CANCELED, "superseded")
     assert new.state == State.QUEUED and status(world, "bee").job_id == new.job_id
-    assert not world.post.sent, "whoever drops a new version knows"
+    assert not world.post.sent, "nobody needs a mail about a version that they replaced"
     for name in list(world.renderer.jobs):
         attempt_ended(world.ports, name)
     world.render(world.dispatch()[-1])
     assert [mail.subject for mail in world.post.sent] == ["reeldrop: bee is ready"]
 
 
-def test_a_version_that_is_refused_takes_nobodys_place(world: World) -> None:
+def test_a_rejected_version_replaces_no_other(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: good\n")
     world.clock.move(seconds=5)
     world.drop("jobs/bee.yaml", "prompt: [")
@@ -124,14 +122,14 @@ def test_a_version_that_is_refused_takes_nobodys_place(world: World) -> None:
     assert [job.state for job in jobs(world)] == states
 
 
-def test_specs_that_would_publish_to_one_place_take_each_others(world: World) -> None:
+def test_a_newer_spec_with_the_same_path_replaces_the_older_one(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\n")
     world.clock.move(seconds=5)
     world.drop("jobs/bee.json", '{"prompt": "y"}')
     assert [job.state for job in jobs(world)] == [State.CANCELED, State.QUEUED]
 
 
-def test_a_late_and_older_drop_of_a_place_is_canceled(world: World) -> None:
+def test_an_older_drop_that_is_found_late_is_canceled(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\n", event=False)
     world.clock.move(seconds=5)
     world.drop("jobs/bee.json", '{"prompt": "y"}')
@@ -142,7 +140,7 @@ def test_a_late_and_older_drop_of_a_place_is_canceled(world: World) -> None:
 
 
 @pytest.mark.parametrize("newer", ["prompt: x\nstep: 3\n", "prompt: x\ndry_run: true\n"])
-def test_what_waits_is_made_though_a_newer_version_was_not_accepted(
+def test_a_waiting_job_is_made_if_a_newer_version_was_not_accepted(
     world: World, newer: str
 ) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\nimage: s.png\n")
@@ -154,7 +152,7 @@ def test_what_waits_is_made_though_a_newer_version_was_not_accepted(
 
 
 @pytest.mark.parametrize("picture", [None, b"hello"])
-def test_a_version_that_is_refused_for_its_picture_takes_nobodys_place(
+def test_a_version_that_is_rejected_for_its_image_replaces_no_other(
     world: World, picture: bytes | None
 ) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\n")
@@ -169,7 +167,7 @@ def test_a_version_that_is_refused_for_its_picture_takes_nobodys_place(
     assert sorted(job.state for job in jobs(world)) == [State.REJECTED, State.RUNNING]
 
 
-def test_what_waits_is_canceled_when_a_newer_version_is_made(world: World) -> None:
+def test_a_waiting_job_is_canceled_when_a_newer_version_is_accepted(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\nimage: s.png\n")
     world.clock.move(seconds=5)
     world.drop("jobs/bee.yaml", "prompt: y\n")
@@ -177,7 +175,7 @@ def test_what_waits_is_canceled_when_a_newer_version_is_made(world: World) -> No
     assert sorted(job.state for job in jobs(world)) == [State.CANCELED, State.QUEUED]
 
 
-def test_an_older_drop_is_made_when_the_newer_one_of_its_path_was_deleted(world: World) -> None:
+def test_an_older_drop_is_made_if_the_newer_one_was_deleted(world: World) -> None:
     world.drop("jobs/a.json", '{"prompt": "x"}', event=False)
     world.clock.move(seconds=5)
     world.drop("jobs/a.yaml", "prompt: y\n")
@@ -189,11 +187,11 @@ def test_an_older_drop_is_made_when_the_newer_one_of_its_path_was_deleted(world:
 
 
 class Killed(BaseException):
-    """A handler dies."""
+    """A handler is killed."""
 
 
-def dies_before_it_cancels(world: World, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    """A version is dropped; its handler dies when the job is committed and the older one lives."""
+def killed_before_it_cancels(world: World, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """Drop a version. Its handler is killed after it commits the job, before it cancels others."""
 
     def die(*_: object) -> None:
         raise Killed
@@ -203,13 +201,13 @@ def dies_before_it_cancels(world: World, monkeypatch: pytest.MonkeyPatch, key: s
         world.drop(key, "prompt: two\n")
 
 
-def test_of_three_versions_the_first_is_canceled_though_the_seconds_handler_died(
+def test_the_third_version_cancels_the_first_if_the_handler_of_the_second_was_killed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("jobs/x.yaml", "prompt: one\n")
     (first,) = world.dispatch()
     world.clock.move(seconds=2)
-    dies_before_it_cancels(world, monkeypatch, "jobs/x.yaml")
+    killed_before_it_cancels(world, monkeypatch, "jobs/x.yaml")
     world.clock.move(seconds=10)
     world.drop("jobs/x.yaml", "prompt: three\n")
     assert [job.state for job in jobs(world)].count(State.CANCELED) == 2
@@ -219,23 +217,23 @@ def test_of_three_versions_the_first_is_canceled_though_the_seconds_handler_died
     assert len(world.post.sent) == 1
 
 
-def test_the_sweeper_cancels_what_a_newer_version_did_not_live_to_cancel(
+def test_the_sweep_cancels_an_older_version_if_the_handler_of_the_newer_was_killed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.drop("jobs/x.yaml", "prompt: one\n")
     world.dispatch()
     world.clock.move(seconds=2)
-    dies_before_it_cancels(world, monkeypatch, "jobs/x.yaml")
+    killed_before_it_cancels(world, monkeypatch, "jobs/x.yaml")
     world.clock.move(minutes=5)
     sweep(world.ports)
     assert sorted(job.state for job in jobs(world)) == [State.CANCELED, State.QUEUED]
 
 
-def test_within_one_second_the_current_version_wins(world: World) -> None:
+def test_of_two_versions_within_a_second_the_current_one_wins(world: World) -> None:
     answer = world.language_model.converse
 
     def slowly(system: str, user: str, max_tokens: int, image: bytes | None = None) -> Answer:
-        """While the first version is enhanced, the second one comes and is enhanced."""
+        """Drop the second version while the first one is being enhanced."""
         if len(world.files.objects[("input", "jobs/x.yaml")]) == 1:
             world.drop("jobs/x.yaml", "prompt: two\n")
         return answer(system, user, max_tokens, image)

@@ -1,4 +1,4 @@
-"""Starting processing jobs: all that is compatible goes into one, and capacity means waiting."""
+"""Starting processing jobs: compatible tasks share one, and tasks wait if there is no capacity."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ def test_a_drop_on_an_idle_system_starts_at_once(world: World) -> None:
     assert leases(world) == (attempt,)
 
 
-def test_what_queues_while_one_runs_goes_into_one_job_when_it_ends(world: World) -> None:
+def test_tasks_that_queue_during_an_attempt_share_the_next_one(world: World) -> None:
     world.drop("jobs/1.yaml")
     (first,) = world.dispatch()
     for number in range(2, 6):
@@ -66,7 +66,7 @@ def test_what_queues_while_one_runs_goes_into_one_job_when_it_ends(world: World)
     assert not world.ledger.query(QUEUE, QueueEntry)
 
 
-def test_a_job_takes_no_more_than_it_may_and_more_jobs_run_when_they_may(world: World) -> None:
+def test_the_limits_of_tasks_and_processing_jobs_are_kept(world: World) -> None:
     world.set(max_tasks_per_job=2, max_processing_jobs=2)
     for number in range(5):
         world.clock.move(seconds=1)
@@ -76,7 +76,7 @@ def test_a_job_takes_no_more_than_it_may_and_more_jobs_run_when_they_may(world: 
     assert len(world.ledger.query(QUEUE, QueueEntry)) == 1
 
 
-def test_only_the_same_model_and_mode_share_a_job(world: World) -> None:
+def test_only_tasks_of_one_model_and_mode_share_a_processing_job(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/1.yaml", "prompt: a\n")
     world.drop("jobs/2.yaml", "image: bee.png\n")
@@ -95,7 +95,7 @@ def test_only_the_same_model_and_mode_share_a_job(world: World) -> None:
     assert world.files.read("work", image) == world.files.read("work", kept)
 
 
-def test_priority_then_age(world: World) -> None:
+def test_tasks_are_rendered_by_priority_then_age(world: World) -> None:
     world.drop("jobs/0.yaml")
     (first,) = world.dispatch()
     for name, priority in (("a", "low"), ("b", "normal"), ("c", "high"), ("d", "high")):
@@ -106,7 +106,7 @@ def test_priority_then_age(world: World) -> None:
     assert [t.task_id[0] for t in world.manifest(second).tasks] == ["c", "d", "b", "a"]
 
 
-def test_no_quota_is_waiting_and_spends_nothing(world: World) -> None:
+def test_without_quota_tasks_wait_and_use_up_no_attempt(world: World) -> None:
     world.renderer.quota = 0
     world.drop("jobs/bee.yaml")
     for _ in range(20):
@@ -117,14 +117,14 @@ def test_no_quota_is_waiting_and_spends_nothing(world: World) -> None:
     assert task.state == job.state == State.QUEUED and task.attempts == 0
     assert "quota for ml.g6e.xlarge" in status(world, "bee").message
     assert leases(world) == () and not world.ledger.query(OPEN_ATTEMPTS, Attempt)
-    assert world.wakes > 20, "the sweeper keeps asking"
+    assert world.wakes > 20, "each sweep wakes dispatch again"
     world.renderer.quota = 1
     (attempt,) = world.dispatch()
     world.render(attempt)
     assert jobs(world)[0].state == State.SUCCEEDED
 
 
-def test_a_refused_job_fails_by_name_and_keeps_nobody_else_from_starting(world: World) -> None:
+def test_a_refused_processing_job_fails_its_tasks_and_delays_no_others(world: World) -> None:
     world.renderer.refuses.add("s3://work/models/cogvideox-2b/")
     world.drop("jobs/a.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: high\n")
     world.drop("jobs/b.yaml", "prompt: x\n")
@@ -137,7 +137,7 @@ def test_a_refused_job_fails_by_name_and_keeps_nobody_else_from_starting(world: 
     assert leases(world) == (attempt,)
 
 
-def test_a_kept_reference_that_is_gone_fails_by_name(world: World) -> None:
+def test_a_task_fails_if_the_copy_of_its_reference_is_gone(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/bee.yaml", "image: bee.png\n")
     image = tasks(world)[0].reference
@@ -147,7 +147,9 @@ def test_a_kept_reference_that_is_gone_fails_by_name(world: World) -> None:
     assert jobs(world)[0].state == State.FAILED and leases(world) == ()
 
 
-def test_a_create_call_whose_acknowledgement_is_lost_is_adopted(world: World) -> None:
+def test_a_processing_job_is_adopted_if_the_answer_to_its_create_call_was_lost(
+    world: World,
+) -> None:
     world.drop("jobs/bee.yaml")
     world.renderer.lose_next_acknowledgement = True
     with pytest.raises(ConnectionError):
@@ -162,8 +164,8 @@ def test_a_create_call_whose_acknowledgement_is_lost_is_adopted(world: World) ->
     assert tasks(world)[0].attempts == 1
 
 
-def test_every_step_may_be_the_last_of_a_dispatch(world: World) -> None:
-    """Kill a dispatch before and after each commit and each call; the next ones mend it."""
+def test_a_dispatch_can_be_killed_at_every_step(world: World) -> None:
+    """Kill a dispatch before and after each commit and each call. Later ones complete its work."""
 
     class Killed(BaseException):
         pass
@@ -213,10 +215,10 @@ def test_every_step_may_be_the_last_of_a_dispatch(world: World) -> None:
     points = 1
     while run(points):
         points += 1
-    assert points > 15, "the kills went through the whole dispatch"
+    assert points > 15, "there must be a kill at every point of the dispatch"
 
 
-def test_a_long_queue_is_read_in_parts_and_a_small_folder_behind_it_has_its_turn(
+def test_a_long_queue_is_read_in_parts_and_a_small_folder_has_its_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.table.queue._PAGE", 64)
@@ -230,7 +232,7 @@ def test_a_long_queue_is_read_in_parts_and_a_small_folder_behind_it_has_its_turn
     folders = [t.task_id.rpartition("-")[0][:3] for t in world.manifest(attempt).tasks]
     assert len(folders) == 8 and folders.count("bee") == 1
     assert counted.entries <= 400
-    # Whoever was served last comes last, also in the next job.
+    # The folder that was served last comes last, in the next attempt too.
     world.render(attempt)
     world.drop("jobs/small/bee2.yaml")
     world.drop("jobs/new/first.yaml")
@@ -240,7 +242,7 @@ def test_a_long_queue_is_read_in_parts_and_a_small_folder_behind_it_has_its_turn
 
 
 class Counted:
-    """Counts what is read of the queue from now on."""
+    """Counts how much of the queue is read from now on."""
 
     def __init__(self, world: World) -> None:
         self.calls = self.entries = 0
@@ -256,7 +258,7 @@ class Counted:
         world.ledger.query = counting  # type: ignore[method-assign]
 
 
-def test_a_wake_up_while_all_is_in_use_reads_nothing_of_the_queue(world: World) -> None:
+def test_a_dispatch_without_a_free_instance_does_not_read_the_queue(world: World) -> None:
     world.drop("jobs/1.yaml")
     world.dispatch()
     world.drop("jobs/2.yaml")
@@ -265,7 +267,7 @@ def test_a_wake_up_while_all_is_in_use_reads_nothing_of_the_queue(world: World) 
     assert counted.calls == 0
 
 
-def test_every_folder_has_its_turn_when_there_are_more_than_are_read(
+def test_every_folder_has_its_turn_if_there_are_more_than_one_dispatch_reads(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.table.queue._PAGE", 16)
@@ -301,7 +303,7 @@ def test_many_tasks_are_claimed_with_few_commits(world: World) -> None:
     assert world.ledger.commits - before == 8, "the lease, five claims, the manifest, the start"
 
 
-def test_a_task_that_changes_while_it_is_claimed_costs_the_others_nothing(world: World) -> None:
+def test_a_task_that_changes_during_a_claim_does_not_delay_the_others(world: World) -> None:
     world.drop("jobs/1.yaml")
     world.drop("jobs/2.yaml")
     commit, get_all = world.ledger.commit, world.ledger.get_all
@@ -321,7 +323,7 @@ def test_a_task_that_changes_while_it_is_claimed_costs_the_others_nothing(world:
     assert [t.task_id[0] for t in world.manifest(attempt).tasks] == ["2"]
 
 
-def test_the_next_instance_type_is_tried_when_the_first_is_not_to_be_had(world: World) -> None:
+def test_the_next_instance_type_is_used_if_the_first_has_no_quota(world: World) -> None:
     world.set(instance_types="ml.p5.4xlarge,ml.g6e.xlarge,ml.g5.xlarge", max_processing_jobs=2)
     world.renderer.quotas = {"ml.p5.4xlarge": 0, "ml.g6e.xlarge": 1}
     world.drop("jobs/1.yaml")
@@ -332,7 +334,7 @@ def test_the_next_instance_type_is_tried_when_the_first_is_not_to_be_had(world: 
         "ml.g5.xlarge",
     ]
     assert len(leases(world)) == 2
-    # A few minutes later the most wanted one is tried again.
+    # A few minutes later the preferred type is tried again.
     for attempt in world.running():
         world.render(attempt)
     world.renderer.quotas = {}
@@ -342,7 +344,7 @@ def test_the_next_instance_type_is_tried_when_the_first_is_not_to_be_had(world: 
     assert world.renderer.jobs[attempt][0].instance_type == "ml.p5.4xlarge"
 
 
-def test_a_type_without_machines_is_passed_over_for_the_next_one(world: World) -> None:
+def test_the_next_instance_type_is_used_if_the_first_has_no_instance(world: World) -> None:
     world.set(instance_types="ml.p5.4xlarge,ml.g6e.xlarge")
     world.drop("jobs/bee.yaml")
     (attempt,) = world.dispatch()
@@ -354,7 +356,7 @@ def test_a_type_without_machines_is_passed_over_for_the_next_one(world: World) -
     assert tasks(world)[0].attempts == 1
 
 
-def test_what_is_over_a_folders_day_waits_for_the_next_and_says_so(world: World) -> None:
+def test_a_task_over_the_daily_limit_waits_for_the_next_day_and_says_so(world: World) -> None:
     world.set(max_tasks_per_folder_day=2)
     for name in ("a/1", "a/2", "a/3", "b/4"):
         world.clock.move(seconds=1)
@@ -374,7 +376,7 @@ def test_what_is_over_a_folders_day_waits_for_the_next_and_says_so(world: World)
     assert status(world, "a/3").message == "Ready."
 
 
-def test_folder_defaults_limit_their_folder_and_those_below_and_cannot_be_raised_there(
+def test_folder_defaults_limit_all_folders_below_and_cannot_be_raised_there(
     world: World,
 ) -> None:
     world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
@@ -394,7 +396,7 @@ def test_folder_defaults_limit_their_folder_and_those_below_and_cannot_be_raised
     assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 6
 
 
-def test_a_change_of_a_limit_holds_for_what_waits(world: World) -> None:
+def test_a_changed_limit_applies_to_waiting_tasks(world: World) -> None:
     world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
     for number in range(5):
         world.drop(f"jobs/a/b/{number}.yaml")
@@ -410,7 +412,7 @@ def test_a_change_of_a_limit_holds_for_what_waits(world: World) -> None:
     assert len(world.manifest(attempt).tasks) == 2
 
 
-def test_a_full_day_is_told_of_when_a_file_is_dropped_and_no_end_is_promised(world: World) -> None:
+def test_a_drop_over_the_daily_limit_is_told_so_at_once_and_has_no_forecast(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
     world.drop("jobs/1.yaml")
     world.dispatch()
@@ -420,7 +422,7 @@ def test_a_full_day_is_told_of_when_a_file_is_dropped_and_no_end_is_promised(wor
     assert told.expected.ends_at is None
 
 
-def test_a_job_that_goes_on_tomorrow_is_not_said_to_be_rendering(world: World) -> None:
+def test_the_status_of_a_job_that_continues_tomorrow_does_not_say_rendering(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
     world.drop("jobs/many.yaml", "prompt: x\nvariations: 2\n")
     (attempt,) = world.dispatch()
@@ -430,14 +432,14 @@ def test_a_job_that_goes_on_tomorrow_is_not_said_to_be_rendering(world: World) -
     assert told.startswith("1 of 2 videos done, the rest in the queue: the daily limit")
 
 
-def test_a_handler_whose_clock_is_behind_opens_no_second_day(world: World) -> None:
+def test_a_handler_whose_clock_is_behind_does_not_restart_the_day(world: World) -> None:
     world.set(max_processing_jobs=3, max_tasks_per_job=1)
     world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
     for number in range(4):
         world.drop(f"jobs/a/{number}.yaml")
     for day, hour, minute, second in ((22, 0, 0, 1), (21, 23, 59, 59), (22, 0, 0, 2)):
         world.clock.at = datetime(2026, 11, day, hour, minute, second, tzinfo=UTC)
-        assert len(world.dispatch()) == 1, "the one that runs"
+        assert len(world.dispatch()) == 1, "only the first one runs"
 
 
 def test_a_video_that_is_tried_again_is_counted_once(world: World) -> None:
@@ -451,7 +453,7 @@ def test_a_video_that_is_tried_again_is_counted_once(world: World) -> None:
     assert jobs(world)[0].state == State.SUCCEEDED
 
 
-def test_what_could_not_be_started_spends_nothing_of_the_day(world: World) -> None:
+def test_a_task_that_could_not_start_does_not_count_in_its_day(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
     world.renderer.refuses = {f"s3://work/{s3_keys.model('demo')}"}
     world.drop("jobs/1.yaml")
@@ -463,7 +465,7 @@ def test_what_could_not_be_started_spends_nothing_of_the_day(world: World) -> No
     assert len(world.dispatch()) == 1
 
 
-def test_what_was_replaced_before_it_could_start_spends_nothing_of_the_day(world: World) -> None:
+def test_a_task_that_was_replaced_before_it_started_does_not_count_in_its_day(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
     world.drop("jobs/1.yaml", "prompt: one\n")
     start = world.renderer.start
@@ -480,23 +482,23 @@ def test_what_was_replaced_before_it_could_start_spends_nothing_of_the_day(world
     assert len(world.dispatch()) == 1
 
 
-def test_a_video_that_takes_longer_than_a_days_minutes_does_not_wait_for_ever(world: World) -> None:
+def test_a_video_that_alone_exceeds_the_daily_minutes_is_rendered(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_gpu_minutes_per_day: 1\n")
     for name in ("1", "2"):
         world.drop(f"jobs/{name}.yaml", "prompt: x\nmodel: cogvideox-5b\n")
     (attempt,) = world.dispatch()
-    assert len(world.manifest(attempt).tasks) == 1, "of 200 s"
+    assert len(world.manifest(attempt).tasks) == 1, "one task takes 200 s"
 
 
-def test_gpu_minutes_are_limited_too(world: World) -> None:
+def test_gpu_minutes_for_each_day_are_limited(world: World) -> None:
     world.set(max_gpu_minutes_per_folder_day=8)
     for name in ("1", "2", "3"):
         world.drop(f"jobs/{name}.yaml", "prompt: x\nmodel: cogvideox-5b\n")
     (attempt,) = world.dispatch()
-    assert len(world.manifest(attempt).tasks) == 2, "of 200 s each"
+    assert len(world.manifest(attempt).tasks) == 2, "each task takes 200 s"
 
 
-def test_an_attempt_without_capacity_spends_nothing_of_the_day(world: World) -> None:
+def test_an_attempt_without_capacity_does_not_count_in_its_day(world: World) -> None:
     world.set(max_tasks_per_folder_day=1)
     world.renderer.quota = 0
     world.drop("jobs/bee.yaml")
@@ -511,8 +513,8 @@ def test_an_attempt_without_capacity_spends_nothing_of_the_day(world: World) -> 
     assert world.dispatch() == []
 
 
-def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> None:
-    """The second one plans when the first one has its lease and has claimed nothing yet."""
+def test_two_dispatches_at_once_keep_the_daily_limit(world: World) -> None:
+    """The second dispatch plans when the first has its lease and has not claimed a task yet."""
     world.set(max_tasks_per_folder_day=1, max_processing_jobs=2)
     world.drop("jobs/1.yaml")
     world.drop("jobs/2.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: low\n")
@@ -524,7 +526,7 @@ def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> No
         commit(*changes)
         if changes[0].key == CAPACITY and not leased:
             leased.append(changes)
-            # Its plan has no room for the first one's task, so it takes up the other one.
+            # Only one task may start, and the second plan chooses this one for its high priority.
             world.drop("jobs/3.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: high\n")
             assert len(world.dispatch()) == 1
 
@@ -534,7 +536,7 @@ def test_two_dispatches_at_once_do_not_go_over_a_folders_day(world: World) -> No
     assert len(leases(world)) == 1
 
 
-def test_a_denied_start_waits_and_says_why(world: World) -> None:
+def test_tasks_wait_and_say_why_if_their_start_is_denied(world: World) -> None:
     def denying(job: ProcessingJob) -> None:
         raise StartDenied("AccessDeniedException: not authorized to perform iam:PassRole")
 
@@ -562,7 +564,7 @@ def test_a_throttled_start_gives_its_lease_back(world: World) -> None:
     assert "too many requests" in status(world, "bee").message
 
 
-def test_forty_refused_jobs_delay_no_other_model(world: World) -> None:
+def test_forty_refused_processing_jobs_do_not_delay_another_model(world: World) -> None:
     world.set(max_tasks_per_job=1)
     world.renderer.refuses = {"s3://work/models/cogvideox-2b/"}
     for number in range(40):
@@ -577,7 +579,7 @@ def test_forty_refused_jobs_delay_no_other_model(world: World) -> None:
     assert len(refused) == 40 and len(world.running()) == 1
 
 
-def test_the_lease_of_a_refused_attempt_is_back_before_anybody_is_notified(world: World) -> None:
+def test_a_refused_attempt_gives_its_lease_back_before_mails_are_sent(world: World) -> None:
     world.renderer.refuses = {"s3://work/models/cogvideox-2b/"}
     world.drop("jobs/bad.yaml", "prompt: a bee\nmodel: cogvideox-2b\n")
     world.post.broken = True

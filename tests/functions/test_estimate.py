@@ -1,4 +1,4 @@
-"""Expected seconds and dollars: stated at first, learned from finished jobs later."""
+"""Expected times and costs: stated at first, and later learned from finished jobs."""
 
 from datetime import timedelta
 
@@ -36,7 +36,7 @@ def parameters(model: str = "cogvideox-5b", **changed: int) -> Parameters:
     ).model_copy(update=changed)  # fmt: skip
 
 
-def test_what_nothing_was_learned_of_is_what_is_stated() -> None:
+def test_stated_rates_are_used_until_something_is_learned() -> None:
     found = estimate.of_task(Learned(), parameters(), "cogvideox-5b", G6E)
     assert (found.startup_seconds, round(found.render_seconds)) == (360, 200)
     assert found.usd_high == pytest.approx((360 + 200) / 3600 * 2.61)
@@ -46,7 +46,7 @@ def test_what_nothing_was_learned_of_is_what_is_stated() -> None:
     ).render_seconds) == 550  # fmt: skip
 
 
-def test_half_the_steps_or_frames_are_half_the_seconds() -> None:
+def test_half_the_steps_or_frames_take_half_the_time() -> None:
     whole = estimate.of_task(Learned(), parameters(), "cogvideox-5b", G6E).render_seconds
     for changed in (parameters(num_inference_steps=25), parameters(num_frames=49 // 2)):
         half = estimate.of_task(Learned(), changed, "cogvideox-5b", G6E)
@@ -58,7 +58,7 @@ def test_a_type_without_a_known_price_has_no_cost() -> None:
     assert found.usd_low is None and found.usd_high is None and found.render_seconds > 1000
 
 
-def test_alike_are_of_one_class() -> None:
+def test_similar_sizes_are_in_one_class() -> None:
     sizes = [size_class_of(parameters(num_frames=n)) for n in (49, 41, 25, 9)]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3
     flipped = parameters(height=720, width=480)
@@ -66,7 +66,7 @@ def test_alike_are_of_one_class() -> None:
 
 
 def finish_one(world: World, name: str, *, startup: float, render: float) -> None:
-    """A job of two drops whose worker took that long."""
+    """Finish an attempt of two drops with these times."""
     world.drop(f"jobs/{name}/1.yaml")
     world.drop(f"jobs/{name}/2.yaml")
     (attempt,) = world.dispatch()
@@ -83,7 +83,7 @@ def finish_one(world: World, name: str, *, startup: float, render: float) -> Non
     attempt_ended(world.ports, attempt)
 
 
-def test_finished_jobs_teach(world: World) -> None:
+def test_rates_are_learned_from_finished_jobs(world: World) -> None:
     finish_one(world, "a", startup=101, render=10)
     (rate,) = learned_rates(world.ports).rates
     assert (rate.model, rate.instance_type, rate.jobs) == ("demo", G6E, 1)
@@ -92,15 +92,15 @@ def test_finished_jobs_teach(world: World) -> None:
     assert found.startup_seconds == 101 and found.render_seconds == pytest.approx(10)
     finish_one(world, "b", startup=201, render=20)
     (rate,) = learned_rates(world.ports).rates
-    assert rate.startup_seconds == 150 and rate.jobs == 2, "the first few count evenly"
+    assert rate.startup_seconds == 150 and rate.jobs == 2, "the first few jobs have equal weight"
     for number in range(20):
         finish_one(world, f"c{number}", startup=301, render=20)
     (rate,) = learned_rates(world.ports).rates
-    assert 280 < rate.startup_seconds < 300, "old jobs are forgotten"
+    assert 280 < rate.startup_seconds < 300, "old jobs have little weight"
 
 
 @pytest.mark.parametrize("error", [Conflict("others learned too"), ConnectionError("away")])
-def test_what_cannot_be_learned_now_fails_nothing(
+def test_a_failure_to_learn_does_no_harm(
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     commit = world.ledger.commit
@@ -117,7 +117,7 @@ def test_what_cannot_be_learned_now_fails_nothing(
     assert "estimate-not-learned" in [event for event, _ in world.logged]
 
 
-def test_a_job_that_died_or_clocks_that_disagree_teach_nothing(world: World) -> None:
+def test_nothing_is_learned_from_dead_jobs_or_differing_clocks(world: World) -> None:
     world.drop("jobs/bee.yaml")
     (attempt,) = world.dispatch()
     world.renderer.end(attempt, "Failed", "the machine went away")
@@ -128,7 +128,7 @@ def test_a_job_that_died_or_clocks_that_disagree_teach_nothing(world: World) -> 
     assert learned_rates(world.ports) == Learned()
 
 
-def test_one_job_is_learned_from_with_one_commit_and_few_reads(
+def test_learning_from_a_job_takes_one_commit_and_few_reads(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.set(max_tasks_per_job=100)

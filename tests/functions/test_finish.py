@@ -1,4 +1,4 @@
-"""Publishing what was rendered: once, whole, sidecar last, and a mail that is not lost."""
+"""Publishing results: once, complete, with the sidecar last, and a mail that is not lost."""
 
 import json
 
@@ -19,7 +19,7 @@ from tests.functions.stored import jobs, status, tasks
 
 @pytest.fixture
 def attempt(world: World) -> str:
-    """A processing job with one task."""
+    """The id of a running processing job with one task."""
     world.drop("jobs/a/bee.yaml", "prompt: a bee\ntags: [spring]\n")
     return world.dispatch()[0]
 
@@ -57,10 +57,10 @@ def test_the_sidecar_can_be_dropped_again_for_the_same_video(world: World, attem
     assert json.loads(body)["status"] == "succeeded"
     again = json.loads(world.files.read("output", "videos/a/bee.json"))["spec"]
     assert read(json.dumps(again), "jobs/again.json") == sidecar.spec == tasks(world)[0].spec
-    assert not sidecar.spec.enhance, "the enhanced prompt is not enhanced again"
+    assert not sidecar.spec.enhance, "the enhanced prompt must not be enhanced again"
 
 
-def test_results_told_of_many_times_are_published_once(world: World, attempt: str) -> None:
+def test_a_result_with_many_events_is_published_once(world: World, attempt: str) -> None:
     world.render(attempt)
     sweep(world.ports)
     commits = world.ledger.commits
@@ -71,7 +71,7 @@ def test_results_told_of_many_times_are_published_once(world: World, attempt: st
     assert len(world.post.sent) == 1 and world.ledger.commits == commits
 
 
-def test_a_result_that_comes_before_its_video_is_tried_again(world: World, attempt: str) -> None:
+def test_a_result_that_arrives_before_its_video_is_tried_again(world: World, attempt: str) -> None:
     (task,) = world.manifest(attempt).tasks
     world.write_result(attempt, task)
     key = s3_keys.task_file(attempt, task.task_id, "video.mp4")
@@ -84,7 +84,7 @@ def test_a_result_that_comes_before_its_video_is_tried_again(world: World, attem
     assert tasks(world)[0].state == State.SUCCEEDED
 
 
-def test_a_damaged_video_fails_with_its_name_and_is_not_published(
+def test_a_damaged_video_is_not_published_and_fails_with_its_own_code(
     world: World, attempt: str
 ) -> None:
     (task,) = world.manifest(attempt).tasks
@@ -99,7 +99,9 @@ def test_a_damaged_video_fails_with_its_name_and_is_not_published(
     assert world.post.sent[0].subject == "reeldrop: bee failed"
 
 
-def test_completed_without_its_video_fails_with_its_name(world: World, attempt: str) -> None:
+def test_a_completed_job_without_its_video_fails_with_its_own_code(
+    world: World, attempt: str
+) -> None:
     (task,) = world.manifest(attempt).tasks
     world.write_result(attempt, task)
     del world.files.objects[("work", s3_keys.task_file(attempt, task.task_id, "video.mp4"))]
@@ -109,14 +111,14 @@ def test_completed_without_its_video_fails_with_its_name(world: World, attempt: 
     assert problem and problem.code == "video-damaged"
 
 
-def test_an_unreadable_result_fails_with_its_name(world: World, attempt: str) -> None:
+def test_an_unreadable_result_fails_with_its_own_code(world: World, attempt: str) -> None:
     world.files.write("work", result_key(world, attempt), b"{", "application/json")
     file_written(world.ports, result_key(world, attempt))
     problem = tasks(world)[0].problem
     assert problem and problem.code == "result-invalid"
 
 
-def test_one_task_fails_alone(world: World) -> None:
+def test_a_failed_task_does_not_fail_the_others(world: World) -> None:
     for name in ("one", "two"):
         world.drop(f"jobs/{name}.yaml")
     (attempt,) = world.dispatch()
@@ -128,7 +130,7 @@ def test_one_task_fails_alone(world: World) -> None:
     assert len(world.post.sent) == 2
 
 
-def test_a_worker_that_dies_after_some_leaves_the_rest_to_a_new_attempt(world: World) -> None:
+def test_a_new_attempt_makes_what_a_dead_worker_left(world: World) -> None:
     for name in ("one", "two"):
         world.drop(f"jobs/{name}.yaml")
     (first,) = world.dispatch()
@@ -143,7 +145,7 @@ def test_a_worker_that_dies_after_some_leaves_the_rest_to_a_new_attempt(world: W
     (second,) = world.dispatch()
     assert second != first
     assert [t.task_id for t in world.manifest(second).tasks] == [lost.task_id]
-    # a late result of the first attempt is stale
+    # A late result of the first attempt is stale.
     world.write_result(first, lost)
     file_written(world.ports, s3_keys.task_result(first, lost.task_id))
     assert world.running() == [second]
@@ -152,7 +154,9 @@ def test_a_worker_that_dies_after_some_leaves_the_rest_to_a_new_attempt(world: W
     assert len(world.post.sent) == 2
 
 
-def test_attempts_end_and_the_reason_is_told(world: World, attempt: str) -> None:
+def test_a_task_fails_after_its_last_attempt_and_the_mail_says_why(
+    world: World, attempt: str
+) -> None:
     for number in (1, 2):
         running = world.running()[0]
         world.renderer.end(running, "Failed", "the machine went away")
@@ -165,8 +169,8 @@ def test_attempts_end_and_the_reason_is_told(world: World, attempt: str) -> None
     assert "the machine went away" in world.post.sent[0].body
 
 
-def test_only_the_task_in_work_is_charged_for_an_attempt(world: World) -> None:
-    """A job that stops after every second task must not use up the attempts of those behind."""
+def test_only_the_task_that_was_being_rendered_is_charged_for_an_attempt(world: World) -> None:
+    """A processing job that stops early must not use up the attempts of its later tasks."""
     for number in range(4):
         world.clock.move(seconds=1)
         world.drop(f"jobs/{number}.yaml")
@@ -179,13 +183,13 @@ def test_only_the_task_in_work_is_charged_for_an_attempt(world: World) -> None:
     assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 4
 
 
-def test_no_machine_for_a_while_uses_up_no_attempt(world: World, attempt: str) -> None:
+def test_a_lack_of_instances_uses_up_no_attempt(world: World, attempt: str) -> None:
     for _ in range(5):
         (running,) = world.running()
         world.renderer.end(running, "Failed", "CapacityError: no instances")
         attempt_ended(world.ports, running)
         assert "CapacityError" in status(world, "a/bee").message
-        assert world.dispatch() == [], "not again at once"
+        assert world.dispatch() == [], "the same type is not tried again at once"
         world.clock.move(minutes=5)
         world.dispatch()
     world.render(world.running()[0])
@@ -204,7 +208,7 @@ def test_progress_is_shown_and_never_goes_back(world: World, attempt: str) -> No
     assert status(world, "a/bee").tasks[0].percent == 100
 
 
-def test_lost_events_are_mended_by_the_sweeper(world: World, attempt: str) -> None:
+def test_the_sweep_repairs_what_lost_events_left(world: World, attempt: str) -> None:
     world.render(attempt, tell=False)
     assert tasks(world)[0].state == State.RUNNING
     sweep(world.ports)
@@ -228,14 +232,14 @@ def test_mail_is_owed_until_it_is_sent(world: World, attempt: str) -> None:
     assert len(world.ledger.query(OUTBOX, Letter)) == 1
     world.post.broken = False
     sweep(world.ports)
-    assert not world.post.sent, "somebody may be sending it right now"
+    assert not world.post.sent, "another handler may be sending it now"
     world.clock.move(seconds=LETTER_CLAIM.total_seconds() + 1)
     sweep(world.ports)
     sweep(world.ports)
     assert len(world.post.sent) == 1 and not world.ledger.query(OUTBOX, Letter)
 
 
-def test_a_sweep_goes_on_where_one_thing_goes_wrong(world: World) -> None:
+def test_a_sweep_continues_after_an_error(world: World) -> None:
     world.post.broken = True
     with pytest.raises(ConnectionError):
         world.drop("jobs/bad.yaml", "prompt: [")
@@ -250,12 +254,14 @@ def test_a_sweep_goes_on_where_one_thing_goes_wrong(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\r\nBcc: x@y.z", "ä" * 200, "日本語", "x" * 300])
-def test_no_name_breaks_the_subject(world: World, name: str) -> None:
+def test_the_subject_of_a_mail_is_valid_for_every_name(world: World, name: str) -> None:
     world.drop(f"jobs/{name}.yaml", "prompt: [")
     assert world.post.sent[0].subject.endswith(" was refused")
 
 
-def test_an_ending_that_is_told_too_early_changes_nothing(world: World, attempt: str) -> None:
+def test_an_event_about_an_end_that_comes_too_early_changes_nothing(
+    world: World, attempt: str
+) -> None:
     attempt_ended(world.ports, attempt)
     attempt_ended(world.ports, "reeldrop-unknown")
     assert tasks(world)[0].state == State.RUNNING and world.running() == [attempt]

@@ -1,4 +1,4 @@
-"""What status, plan and mail say of time and money before anything is known for sure."""
+"""Forecasts of time and cost in status, plans and mails."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from tests.fakes import World
 from tests.functions.stored import status, tasks
 
 
-def test_a_plan_says_what_it_takes(world: World) -> None:
+def test_a_dry_run_shows_time_and_cost(world: World) -> None:
     world.drop("jobs/one.yaml", "prompt: x\nmodel: cogvideox-5b\ndry_run: true\n")
     world.drop(
         "jobs/four.yaml",
@@ -23,7 +23,7 @@ def test_a_plan_says_what_it_takes(world: World) -> None:
     assert "about 3.3 minutes of rendering on ml.g6e.xlarge" in body and "USD" in body
 
 
-def test_an_unknown_price_is_not_guessed(world: World) -> None:
+def test_a_type_without_a_known_price_has_no_cost_forecast(world: World) -> None:
     world.set(instance_types="ml.g5.48xlarge")
     world.drop("jobs/one.yaml", "prompt: x\ndry_run: true\n")
     cost = status(world, "one").expected.cost
@@ -31,7 +31,7 @@ def test_an_unknown_price_is_not_guessed(world: World) -> None:
     assert "price of that instance type is not known" in world.post.sent[0].body
 
 
-def test_the_end_of_a_queued_job_follows_from_its_place(world: World) -> None:
+def test_the_end_of_a_queued_job_depends_on_its_place(world: World) -> None:
     for number in (1, 2, 3):
         world.clock.move(seconds=1)
         world.drop(f"jobs/{number}.yaml", "prompt: x\nmodel: cogvideox-5b\n")
@@ -41,11 +41,13 @@ def test_the_end_of_a_queued_job_follows_from_its_place(world: World) -> None:
     assert timedelta(minutes=6) < third.ends_at - first.ends_at < timedelta(minutes=7)
 
 
-def test_the_end_of_a_running_job_is_what_its_worker_says(world: World) -> None:
+def test_the_end_of_a_running_job_is_the_one_that_its_worker_reports(world: World) -> None:
     world.drop("jobs/one.yaml", "prompt: x\nmodel: cogvideox-5b\n")
     (attempt,) = world.dispatch()
     before = status(world, "one").expected.ends_at
-    assert before is not None and before > world.clock() + timedelta(minutes=5), "its start-up too"
+    assert before is not None and before > world.clock() + timedelta(minutes=5), (
+        "the forecast includes the start-up"
+    )
     (task,) = world.manifest(attempt).tasks
     from functions.stages.finish import file_written
 
@@ -55,7 +57,7 @@ def test_the_end_of_a_running_job_is_what_its_worker_says(world: World) -> None:
     assert status(world, "one").expected.ends_at == world.clock() + timedelta(seconds=left)
 
 
-def test_what_is_done_is_not_forecast(world: World) -> None:
+def test_a_finished_job_has_no_forecast(world: World) -> None:
     world.drop("jobs/one.yaml")
     world.render(world.dispatch()[0])
     told = status(world, "one")

@@ -1,4 +1,4 @@
-"""Entry points: what comes in, what goes back to the queue, and what AWS's own events look like."""
+"""The handlers: the events that AWS sends, and the messages that return to the queue."""
 
 import json
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def messages(*bodies: str) -> dict[str, Any]:
 
 
 def object_created(bucket: str, key: str, version: str | None = None) -> str:
-    """As AWS documents it, with fields that we do not read."""
+    """An event as AWS documents it, including fields that we do not read."""
     created = {"key": key, "size": 5, "etag": "b1946ac92492d2347c6235b4d2611184",
                "sequencer": "00617F08299329D189"}  # fmt: skip
     return json.dumps(
@@ -111,7 +111,7 @@ def test_a_dispatch_that_fails_is_not_tried_for_each_wake_up(
     assert len(answer["batchItemFailures"]) == 3 and len(calls) == 1
 
 
-def test_the_whole_way_through_the_entry_points(world: World) -> None:
+def test_a_drop_becomes_a_video_through_the_handlers(world: World) -> None:
     world.drop("jobs/bee.yaml", event=False)
     submit.handler(messages(object_created("input", "jobs/bee.yaml", "v1")), CONTEXT)
     dispatch.handler(messages("{}"), CONTEXT)
@@ -131,7 +131,7 @@ def test_the_whole_way_through_the_entry_points(world: World) -> None:
     assert jobs(world)[0].state == State.SUCCEEDED and len(world.post.sent) == 1
 
 
-def test_what_happened_is_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_are_counted_as_metrics(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     runtime._log(Event.QUEUED, {"job_id": "x"})
     submit.handler(messages(object_created("input", "jobs/", "v1")), CONTEXT)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -141,7 +141,7 @@ def test_what_happened_is_counted(world: World, capsys: pytest.CaptureFixture[st
     assert "_aws" not in capsys.readouterr().out
 
 
-def test_the_schedule_sweeps(world: World) -> None:
+def test_the_sweep_handler_runs_a_sweep(world: World) -> None:
     world.drop("jobs/bee.yaml", event=False)
     world.clock.move(minutes=5)
     sweep.handler({"source": "aws.events"}, CONTEXT)

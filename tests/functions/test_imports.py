@@ -1,4 +1,4 @@
-"""Handlers load with what their zip has, and with nothing else: no torch, no setting, no AWS."""
+"""The handlers can be imported with only the packages of their zip, without settings and AWS."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions
 
 from local import ROOT
 
-# The embedded cloud runs functions where every package is; AWS has those of the lock only.
+# In the embedded cloud every package is installed. On AWS only those of the lock are.
 _PROGRAM = """
 import importlib, json, sys
 
@@ -22,7 +22,7 @@ class Hide:
 sys.meta_path.insert(0, Hide())
 for name in ("submit", "dispatch", "finish", "sweep"):
     assert callable(importlib.import_module(f"functions.handlers.{name}").handler)
-# What reads foreign bytes is loaded by the reading process; here it would only cost time.
+# Only the reading process may load what reads foreign bytes.
 print(json.dumps(sorted(sys.modules)))
 """
 
@@ -31,7 +31,7 @@ def _distribution(name: str) -> str:
     return name.lower().replace("_", "-").replace(".", "-")
 
 
-def test_handlers_import_what_is_in_their_lock_and_nothing_that_reads_foreign_bytes() -> None:
+def test_handlers_import_only_locked_packages_and_none_that_reads_foreign_bytes() -> None:
     lock = (ROOT / "locks" / "functions.txt").read_text()
     locked = {_distribution(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.M)}
     hidden = [

@@ -1,4 +1,4 @@
-"""Jobs of several videos, plans, reviews, folder defaults and images alone, through the bucket."""
+"""Jobs of several videos, dry runs, reviews, folder defaults and images that become jobs."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def mp4s(world: World) -> list[str]:
     return [key for key in world.files.keys("output") if key.endswith(".mp4")]
 
 
-def test_variations_are_numbered_and_shown_together(world: World) -> None:
+def test_variations_are_numbered_and_have_a_contact_sheet(world: World) -> None:
     world.drop("jobs/a/bee.yaml", "prompt: x\nvariations: 3\noutputs: [mp4, gif]\n")
     (attempt,) = world.dispatch()
     assert [task.gif for task in world.manifest(attempt).tasks] == [True] * 3
@@ -46,7 +46,7 @@ def test_one_prompt_is_enhanced_once_for_all_its_videos(world: World) -> None:
     assert len(world.language_model.asked) == 2 and len(tasks(world)) == 8
 
 
-def test_enhancing_that_takes_too_long_leaves_the_other_prompts_as_they_are(world: World) -> None:
+def test_the_other_prompts_are_kept_if_enhancing_takes_too_long(world: World) -> None:
     def slow(*_: object, **__: object) -> Answer:
         world.clock.move(seconds=21)
         return Answer("A caption.", "end_turn", "fake")
@@ -70,7 +70,7 @@ def test_a_dry_run_answers_with_the_plan_and_renders_nothing(world: World) -> No
     assert mail.subject == "reeldrop: bee was planned" and "2 videos" in mail.body
 
 
-def test_a_dry_run_takes_nobodys_place(world: World) -> None:
+def test_a_dry_run_replaces_no_other_job(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\n")
     world.clock.move(seconds=5)
     world.drop("jobs/bee.yaml", "prompt: x\ndry_run: true\n")
@@ -78,7 +78,7 @@ def test_a_dry_run_takes_nobodys_place(world: World) -> None:
 
 
 def captions(world: World) -> None:
-    """Let the language model answer differently to each prompt."""
+    """Let the language model answer each prompt differently."""
 
     def answer(system: str, user: str, *_: object, **__: object) -> Answer:
         world.language_model.asked.append((system, user))
@@ -88,7 +88,7 @@ def captions(world: World) -> None:
     world.language_model.converse = answer  # type: ignore[method-assign]
 
 
-def test_a_review_is_the_spec_with_its_prompts_rewritten(world: World) -> None:
+def test_a_review_is_the_spec_with_rewritten_prompts(world: World) -> None:
     captions(world)
     body = "# mine\nprompt: ein Käfer\nenhance: review\n"
     body += "matrix: {seed: [1, 2], prompt: [b, ein Käfer]}\n"
@@ -102,8 +102,10 @@ def test_a_review_is_the_spec_with_its_prompts_rewritten(world: World) -> None:
     world.clock.move(seconds=5)
     world.drop("jobs/a b/bee.yaml", review)
     made = [task.spec for task in tasks(world) if task.state == State.QUEUED]
-    assert made == [task.spec for task in planned], "dropped as it is, it makes just these"
-    assert len(world.language_model.asked) == 2, "what was reviewed is not rewritten again"
+    assert made == [task.spec for task in planned], (
+        "dropped unchanged, the review makes the same videos"
+    )
+    assert len(world.language_model.asked) == 2, "a reviewed prompt is not rewritten again"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +137,7 @@ def test_a_review_dropped_as_it_is_makes_what_was_planned(world: World, body: st
     assert planned and made == planned, (review, jobs(world)[-1].problems)
 
 
-def test_a_late_event_does_not_put_an_old_review_back(world: World) -> None:
+def test_a_late_event_does_not_restore_an_old_review(world: World) -> None:
     captions(world)
     for prompt in ("old", "new"):
         world.drop("jobs/bee.yaml", f"prompt: {prompt}\nenhance: review\n")
@@ -145,7 +147,7 @@ def test_a_late_event_does_not_put_an_old_review_back(world: World) -> None:
 
 
 @pytest.mark.parametrize("caption", ["x" * 2001, "a\0b", "a \u202e b"])
-def test_a_caption_that_is_none_is_not_used(world: World, caption: str) -> None:
+def test_a_malformed_caption_is_not_used(world: World, caption: str) -> None:
     world.language_model.answer = Answer(caption, "end_turn", "fake")
     world.drop("jobs/bee.yaml", "prompt: a bee\n")
     (task,) = tasks(world)
@@ -159,7 +161,7 @@ def test_notify_false_sends_no_mail(world: World) -> None:
     assert jobs(world)[0].state == State.SUCCEEDED and not world.post.sent
 
 
-def test_the_language_model_sees_the_picture(world: World) -> None:
+def test_the_language_model_sees_the_image(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/bee.yaml", "prompt: it flies\nimage: bee.png\n")
     (shown,) = world.language_model.shown
@@ -169,7 +171,7 @@ def test_the_language_model_sees_the_picture(world: World) -> None:
     assert "first frame" in world.language_model.asked[0][0]
 
 
-def test_several_references_are_waited_for_one_after_the_other(world: World) -> None:
+def test_a_job_waits_for_several_references_one_after_the_other(world: World) -> None:
     world.drop("jobs/bee.yaml", "matrix: {image: [a.png, b.png]}\n")
     world.drop("jobs/b.png", PNG)
     assert jobs(world)[0].waiting_for == "jobs/a.png"
@@ -178,7 +180,7 @@ def test_several_references_are_waited_for_one_after_the_other(world: World) -> 
     assert jobs(world)[0].state == State.QUEUED and len(kept) == 2
 
 
-def test_the_status_is_there_before_the_language_model_answers(world: World) -> None:
+def test_a_status_is_published_before_the_language_model_answers(world: World) -> None:
     seen: list[str] = []
 
     def look(*_: object, **__: object) -> Answer:
@@ -190,7 +192,7 @@ def test_the_status_is_there_before_the_language_model_answers(world: World) -> 
     assert seen == ["Being read."]
 
 
-def test_a_handler_that_dies_while_reading_is_made_up_for(world: World) -> None:
+def test_the_sweep_accepts_a_drop_whose_handler_was_killed_while_reading(world: World) -> None:
     def die(*_: object, **__: object) -> Answer:
         raise MemoryError
 
@@ -204,7 +206,7 @@ def test_a_handler_that_dies_while_reading_is_made_up_for(world: World) -> None:
     assert jobs(world)[0].state == State.QUEUED and len(tasks(world)) == 1
 
 
-# --- folder defaults and images alone --------------------------------------------------------
+# --- folder defaults and images as jobs ------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrong", ["fps: fast\n", "model: cogvideo-5b\n"])
@@ -220,7 +222,7 @@ def test_wrong_defaults_are_refused_when_they_are_dropped(world: World, wrong: s
     assert tasks(world)[0].spec.fps == 12
 
 
-def test_an_image_alone_is_a_job_where_the_folder_says_so(world: World) -> None:
+def test_an_image_becomes_a_job_if_its_folder_animates_images(world: World) -> None:
     world.drop("jobs/a/photo.png", PNG)
     assert not jobs(world)
     world.drop("jobs/b/_defaults.yaml", "animate_images: true\nprompt: it moves\n")
@@ -231,13 +233,13 @@ def test_an_image_alone_is_a_job_where_the_folder_says_so(world: World) -> None:
     assert mp4s(world) == ["videos/b/photo.png.mp4"]
 
 
-def test_an_image_that_a_spec_waits_for_is_no_job_of_its_own(world: World) -> None:
+def test_an_image_that_a_spec_waits_for_does_not_become_a_job(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "animate_images: true\n")
     world.drop("jobs/bee.yaml", "prompt: x\nimage: bee.png\n")
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/other.png", PNG)
     version = world.files.facts("input", "jobs/bee.png").version
-    submit(world.ports, "input", "jobs/bee.png", version)  # the event once more
+    submit(world.ports, "input", "jobs/bee.png", version)  # the event comes again
     assert sorted(job.path for job in jobs(world)) == ["bee", "other.png"]
 
 
@@ -250,7 +252,7 @@ def test_the_sidecar_of_each_video_makes_that_video_again(world: World) -> None:
         assert read_all(spec, "jobs/elsewhere/again.json") == [task.spec]
 
 
-def test_references_far_down_are_found(world: World) -> None:
+def test_references_in_long_folders_are_found(world: World) -> None:
     folder = "jobs/" + "f" * 505
     world.drop(f"{folder}/star.png", PNG)
     world.drop(f"{folder}/a.yaml", "prompt: x\nimage: star.png\n")
@@ -258,7 +260,9 @@ def test_references_far_down_are_found(world: World) -> None:
 
 
 @pytest.mark.parametrize("event", [True, False])
-def test_an_image_that_came_before_its_folders_defaults_is_found(world: World, event: bool) -> None:
+def test_an_image_that_came_before_its_folders_defaults_becomes_a_job(
+    world: World, event: bool
+) -> None:
     world.drop("jobs/p/IMG_1.JPG", picture("JPEG"), event=event)
     world.drop("jobs/p/_defaults.yaml", "animate_images: true\nprompt: x\n")
     world.clock.move(minutes=5)
@@ -267,14 +271,14 @@ def test_an_image_that_came_before_its_folders_defaults_is_found(world: World, e
     assert [job.path for job in jobs(world)] == ["p/IMG_1.JPG"]
 
 
-def test_wrong_defaults_are_answered_without_an_event(world: World) -> None:
+def test_the_sweep_refuses_wrong_defaults_whose_event_was_lost(world: World) -> None:
     world.drop("jobs/p/_defaults.yaml", "fps: fast\n", event=False)
     world.clock.move(minutes=5)
     sweep(world.ports)
     assert "rejected/p/_defaults.txt" in world.files.keys("output")
 
 
-def test_good_defaults_that_could_not_be_read_at_first_are_no_job(world: World) -> None:
+def test_correct_defaults_that_could_not_be_read_at_first_are_not_rendered(world: World) -> None:
     spec, asked = world.reader.spec, []
 
     def slow_once(body: bytes, key: str) -> Parsed:
@@ -288,20 +292,20 @@ def test_good_defaults_that_could_not_be_read_at_first_are_no_job(world: World) 
     assert [job.state for job in jobs(world)] == [State.REJECTED] and not world.dispatch()
 
 
-@pytest.mark.parametrize("mended", [True, False])
-def test_nothing_is_left_of_wrong_defaults_that_are_mended_or_deleted(
-    world: World, mended: bool
+@pytest.mark.parametrize("corrected", [True, False])
+def test_no_reply_is_left_after_wrong_defaults_are_corrected_or_deleted(
+    world: World, corrected: bool
 ) -> None:
     world.drop("jobs/p/_defaults.yaml", "fps: fast\n")
     world.clock.move(seconds=5)
-    if mended:
+    if corrected:
         world.drop("jobs/p/_defaults.yaml", "fps: 9\n")
     else:
         world.delete("jobs/p/_defaults.yaml")
     assert not world.files.keys("output")
 
 
-def test_defaults_with_nothing_but_comments_are_none(world: World) -> None:
+def test_defaults_with_only_comments_are_ignored(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "# fps: 8\n")
     world.drop("jobs/a.yaml", "prompt: x\n")
     assert [job.state for job in jobs(world)] == [State.QUEUED]

@@ -1,4 +1,4 @@
-"""The reading process: its answers, its limits, and what is blamed when it dies."""
+"""The reading process: its answers, its limits, and what happens when it fails."""
 
 import ast
 import io
@@ -30,7 +30,7 @@ from tests.corpus.videos import mp4
 from tests.fakes import InProcessReader
 
 MIB = 1024 * 1024
-linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS keeps to no memory limit")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="macOS enforces no memory limit")
 
 SPEC = 'prompt: "a \\ud83d\\ude00 bee"\nmatrix:\n  include:\n  - {seed: 1, guidance_scale: 4.5}\n'
 
@@ -55,7 +55,7 @@ def rejected(reader: ChildReader, call: str, body: bytes) -> str:
         ("jobs/bee.txt", "a bee\non a flower\n"),
     ],
 )
-def test_the_process_answers_as_we_would_ourselves(key: str, text: str) -> None:
+def test_the_process_answers_like_the_parser_itself(key: str, text: str) -> None:
     assert ChildReader().spec(text.encode(), key) == parsed.parse(text.encode(), key)
 
 
@@ -71,7 +71,7 @@ _VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text("abcxyz_", min_size=1), _VALUES))
-def test_nothing_changes_on_the_way(values: dict[str, Value]) -> None:
+def test_values_arrive_unchanged(values: dict[str, Value]) -> None:
     try:
         read = InProcessReader().spec(json.dumps(values).encode(), "jobs/bee.json")
     except JobRejected as rejection:
@@ -91,7 +91,7 @@ def test_nothing_changes_on_the_way(values: dict[str, Value]) -> None:
     ).map("".join),
     st.sampled_from(["yaml", "json", "txt"]),
 )
-def test_any_text_is_read_or_refused_at_a_place_in_it(text: str, suffix: str) -> None:
+def test_any_text_is_read_or_refused_with_a_place_in_it(text: str, suffix: str) -> None:
     try:
         parsed.parse(text.encode(), f"jobs/bee.{suffix}")
     except JobRejected as rejection:
@@ -107,7 +107,7 @@ def test_any_text_is_read_or_refused_at_a_place_in_it(text: str, suffix: str) ->
      "? b", '"red" car', '"a bee" lands on "flower"', "'tis a bee", "'a' and 'b'",
      "& more", "]x", ", and", "#1 fan", "a: b: c\\d"],
 )  # fmt: skip
-def test_the_line_that_a_hint_shows_is_read_as_what_was_meant(prompt: str) -> None:
+def test_the_line_that_a_hint_suggests_has_the_intended_meaning(prompt: str) -> None:
     with pytest.raises(JobRejected) as caught:
         parsed.parse(f"seed: 7\nprompt: {prompt}\n".encode(), "jobs/bee.yaml")
     (problem,) = caught.value.problems
@@ -122,7 +122,7 @@ def test_the_line_that_a_hint_shows_is_read_as_what_was_meant(prompt: str) -> No
 
 @linux
 @pytest.mark.parametrize("call", LIMITS)
-def test_the_process_may_have_little_of_anything(
+def test_the_resources_of_the_process_are_limited(
     call: str,
 ) -> None:
     with subprocess.Popen(
@@ -170,7 +170,7 @@ def _acting(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     ids=["ends", "killed", "hangs", "hangs-silently", "silent", "nonsense", "wrong-type",
          "ends-after-all", "unknown-code", "endless"],
 )  # fmt: skip
-def test_a_process_that_read_something_and_failed_blames_what_it_read(
+def test_a_file_is_refused_if_the_process_fails_after_reading(
     monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     _acting(monkeypatch, program)
@@ -193,7 +193,7 @@ def test_the_process_inherits_no_environment_and_no_files(monkeypatch: pytest.Mo
         ChildReader().spec(b"prompt: a\n", "jobs/bee.yaml")
     environment, files = ast.literal_eval(caught.value.problems[0].message)
     assert set(environment) <= {"LD_LIBRARY_PATH", "LC_CTYPE"}
-    assert files == ["0", "1", "2", "3"], "the last is the listing itself"
+    assert files == ["0", "1", "2", "3"], "the last one is the open directory itself"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_the_process_inherits_no_environment_and_no_files(monkeypatch: pytest.Mo
     ["os._exit(1)", "time.sleep(60)", "print('ready', flush=True); os._exit(75)"],
     ids=["dies", "hangs", "imports-late"],
 )
-def test_a_process_that_failed_of_itself_is_tried_again(
+def test_a_process_that_fails_before_reading_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     _acting(monkeypatch, program)
@@ -209,14 +209,16 @@ def test_a_process_that_failed_of_itself_is_tried_again(
         ChildReader().spec(b"prompt: a\n", "jobs/bee.yaml")
 
 
-def test_no_process_at_all_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/does/not/exist")
     with pytest.raises(Transient):
         ChildReader().spec(b"prompt: a\n", "jobs/bee.yaml")
 
 
 @linux
-def test_too_little_memory_and_time_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_needs_too_much_memory_or_time_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     image = saved(coloured(size=(4_000, 4_000)), "PNG")
     for reading_limits in (
         ReadingLimits(48 * MIB, 80 * MIB, 8, 20),
@@ -237,7 +239,7 @@ def test_too_little_memory_and_time_is_an_answer(monkeypatch: pytest.MonkeyPatch
 
 
 def read(body: bytes) -> Image.Image:
-    """Read an image in the process, and check what must be true of every result."""
+    """Read an image in the process, and check what must hold for every result."""
     picture = ChildReader().image(body, "bee.png")
     image = Image.open(io.BytesIO(picture.png))
     image.load()
@@ -259,7 +261,7 @@ def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_every_kind_of_image(kind: str) -> None:
+def test_every_format_of_image_is_read(kind: str) -> None:
     image = Image.new("RGB", (96, 64), "red")
     image.paste("blue", (0, 0, 48, 64))
     found = read(saved(image, kind, quality=95))
@@ -268,7 +270,7 @@ def test_every_kind_of_image(kind: str) -> None:
     assert np.abs(difference).mean() < 3
 
 
-def test_an_image_stands_upright_and_tells_nothing_more() -> None:
+def test_an_image_is_turned_upright_and_loses_its_metadata() -> None:
     image = Image.new("RGB", (96, 64), "white")
     image.paste("black", (0, 0, 10, 10))  # top left as stored
     exif = Image.Exif()
@@ -276,14 +278,14 @@ def test_an_image_stands_upright_and_tells_nothing_more() -> None:
     body = saved(image, "PNG", exif=exif, icc_profile=_profile("sRGB"))
     found = read(body)
     assert found.size == (64, 96)
-    assert found.getpixel((60, 3)) == (0, 0, 0), "top right, when turned to the right"
+    assert found.getpixel((60, 3)) == (0, 0, 0), "top right, after a turn to the right"
 
 
 def _profile(name: Literal["LAB", "XYZ", "sRGB"]) -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
 
 
-def test_what_is_transparent_becomes_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     ImageDraw.Draw(image).rectangle((0, 0, 31, 63), fill=(0, 0, 255, 255))
     for body in (saved(image, "PNG"), saved(image, "WEBP", lossless=True)):
@@ -305,17 +307,17 @@ def test_what_is_transparent_becomes_white() -> None:
         ("I;16", 65_535, (255, 255, 255)),
     ],
 )
-def test_modes(mode: str, fill: int, expected: tuple[int, int, int]) -> None:
+def test_every_pixel_mode_becomes_rgb(mode: str, fill: int, expected: tuple[int, int, int]) -> None:
     assert read(saved(Image.new(mode, (32, 32), fill), "PNG")).getpixel((3, 3)) == expected
 
 
-def test_ink_becomes_light() -> None:
+def test_cmyk_becomes_rgb() -> None:
     found = read(saved(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=95))
     red, green, blue = pixel(found, 3, 3)
     assert red > 240 and green < 15 and blue < 15
 
 
-def test_colours_of_a_profile_become_srgb() -> None:
+def test_colour_profiles_are_applied() -> None:
     # With red and green swapped in the profile, the result shows that the profile was applied.
     profile = bytearray(_profile("sRGB"))
     red, green = (profile.index(tag) for tag in (b"rXYZ", b"gXYZ"))
@@ -340,13 +342,13 @@ def test_a_large_image_is_scaled_down_and_keeps_its_shape(kind: str, size: tuple
 
 @linux
 @pytest.mark.parametrize("mode", ["RGBA", "RGB", "L"])
-def test_40_million_pixels_fit(mode: str) -> None:
+def test_an_image_of_40_million_pixels_is_read(mode: str) -> None:
     body = saved(Image.new(mode, (8_000, 5_000), "red" if mode != "L" else 9), "PNG")
     found = read(body)
     assert found.size == (2_048, 1_280)
 
 
-def test_the_widest_image_and_the_first_that_is_too_wide() -> None:
+def test_the_widest_image_is_read_and_a_wider_one_is_refused() -> None:
     assert read(saved(Image.new("L", (2_048, 16)), "PNG")).size == (2_048, 16)
     assert rejected(ChildReader(), "image", saved(Image.new("L", (2_200, 16)), "PNG")) == (
         "reference-pixels"
@@ -371,7 +373,7 @@ def test_text_of_an_image_is_not_kept() -> None:
         ({"faststart": True, "num_frames": 30, "fps": 30}, 30.0),
     ],
 )
-def test_the_facts_of_a_video(options: dict[str, Any], fps: float) -> None:
+def test_size_frames_and_rate_of_a_video_are_read(options: dict[str, Any], fps: float) -> None:
     clip = ChildReader().video(mp4(**options), "bee.mp4")
     assert (clip.height, clip.width, clip.fps) == (64, 96, fps)
     assert clip.num_frames == options.get("num_frames", 17)
@@ -396,7 +398,7 @@ def test_a_sheet_shows_every_poster_in_a_grid(count: int) -> None:
     scale = min(1.0, 640 * 480 / (720 * 480))
     assert red.sum() > 0.1 * largest * scale
     dark = pixels.sum(axis=-1) < 200
-    assert dark.any(), "labels"
+    assert dark.any(), "the labels are drawn"
 
 
 def test_a_poster_that_cannot_be_decoded_leaves_its_place_empty() -> None:
@@ -405,15 +407,15 @@ def test_a_poster_that_cannot_be_decoded_leaves_its_place_empty() -> None:
     assert max(sheet.size) <= 4_096
 
 
-def test_a_sheet_of_nothing_but_nonsense_is_a_sheet() -> None:
+def test_a_sheet_of_undecodable_posters_is_still_an_image() -> None:
     assert ChildReader().contact_sheet([("1", b""), ("2", b"x")]).startswith(b"\xff\xd8")
 
 
 # --- starting ------------------------------------------------------------------------------
 
 
-def test_the_process_starts_without_what_it_does_not_need() -> None:
-    """Importing pydantic alone would double the time for each spec."""
+def test_the_process_imports_only_what_it_needs() -> None:
+    """Importing only pydantic would double the time for each spec."""
     program = "import sys; from functions.reading import text, child; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=_ROOT
@@ -426,7 +428,7 @@ def test_the_process_starts_without_what_it_does_not_need() -> None:
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def test_a_reader_writes_and_reads_at_once() -> None:
+def test_the_reader_writes_and_reads_at_the_same_time() -> None:
     """A request that is larger than a pipe must not block a process that answers early."""
     assert select.PIPE_BUF < 60_000
     assert rejected(ChildReader(), "spec", b"a" * 200_000) == "spec-too-large"

@@ -1,4 +1,4 @@
-"""A record changes through its moves alone: a field or a state that cannot be is never written."""
+"""Records change only through moves, which write no unknown field and no illegal state."""
 
 import ast
 from datetime import UTC, datetime
@@ -86,7 +86,7 @@ def test_a_move_from_the_wrong_state_is_refused() -> None:
         job(State.QUEUED).rejected((PROBLEM,), AT)
 
 
-def test_the_way_of_a_task() -> None:
+def test_a_task_moves_from_claim_to_its_end() -> None:
     running = task().claimed("x", AT).progressed(40, 3.0)
     assert running.owned_by("x") and not running.owned_by("y")
     again = running.requeued(Hold(reason=HoldReason.NO_CAPACITY), charge=False)
@@ -106,7 +106,7 @@ def test_a_job_ends_with_its_last_task() -> None:
     assert whole.state == State.SUCCEEDED
 
 
-def test_nothing_outside_the_records_copies_one_with_changed_fields() -> None:
+def test_no_other_module_copies_a_record_with_changed_fields() -> None:
     """`model_copy(update=...)` accepts any name and any value, so only specs may use it."""
     rooms = ("stages", "table", "replies", "planning", "adapters", "handlers")
     found = [

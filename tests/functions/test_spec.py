@@ -1,4 +1,4 @@
-"""Specs are either accepted or refused with what is wrong, where, and how to fix it."""
+"""A spec is accepted, or refused with what is wrong, where it is, and how to fix it."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ from tests.functions.resolved_specs import draft, read, read_all, refusal
         "---\nprompt: a bee\n...\n",
     ],
 )
-def test_spellings_that_work(body: bytes | str) -> None:
+def test_a_prompt_can_be_written_in_many_ways(body: bytes | str) -> None:
     assert read(body).prompt.strip() == "a bee"
 
 
@@ -79,7 +79,7 @@ def test_yaml_reads_ambiguous_values_as_text(value: str) -> None:
         ("prompt: x\nnum_frames: 20", "frames-unsupported", 2, 1),
     ],
 )
-def test_refusals_say_where(
+def test_a_refusal_says_where_the_mistake_is(
     body: bytes | str, code: str, line: int | None, column: int | None
 ) -> None:
     problem = refusal(body)
@@ -106,7 +106,9 @@ def test_refusals_say_where(
         ('{"prompt": "\\ud800"}', "text-character", 1),
     ],
 )
-def test_json_is_refused_as_clearly(body: str, code: str, line: int | None) -> None:
+def test_a_refusal_of_json_says_where_the_mistake_is(
+    body: str, code: str, line: int | None
+) -> None:
     problem = refusal(body, "jobs/a.json")
     assert problem.code == code and (line is None or problem.place.line == line)
 
@@ -133,13 +135,13 @@ def test_every_wrong_field_is_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize("key", ["jobs/a.yaml", "jobs/a.json"])
-def test_thousands_of_mistakes_are_answered_with_the_first_ones(key: str) -> None:
+def test_only_the_first_of_thousands_of_mistakes_are_reported(key: str) -> None:
     with pytest.raises(JobRejected) as caught:
         read(json.dumps({f"field{n}": n for n in range(900)}), key)
     assert len(caught.value.problems) == MAX_PROBLEMS
 
 
-def test_a_comment_that_cuts_the_prompt_is_warned_of() -> None:
+def test_a_comment_that_cuts_the_prompt_gives_a_warning() -> None:
     found = draft("prompt: cat #1 wins\n")
     assert found.spec.prompt == "cat"
     assert [w.code for w in found.warnings] == ["comment-cut"]
@@ -214,7 +216,7 @@ def test_a_spec_resolves_to_what_its_model_can_do_or_is_refused(
         assert p.num_frames in model.num_frames
         assert p.strength is None or p.strength * p.num_inference_steps >= 1
         (again,) = read_all(one.to_json(), "jobs/b/c.json", picture)
-        assert again == one, "dropped again, anywhere, it is the same"
+        assert again == one, "the resolved spec resolves to itself in every folder"
 
 
 # --- presets, shapes, lengths ----------------------------------------------------------------
@@ -230,7 +232,7 @@ def test_presets_set_the_steps_that_the_model_needs() -> None:
     assert refusal("prompt: x\npreset: draft\nnum_inference_steps: 33\n").code == "field-conflict"
 
 
-def test_an_aspect_is_a_size_of_that_shape() -> None:
+def test_an_aspect_chooses_a_size_of_that_shape() -> None:
     model = "model: cogvideox1.5-5b\nimage: a.png\n"
     portrait = read(model + "aspect: portrait\n")
     assert portrait.height and portrait.width and portrait.height > portrait.width
@@ -241,13 +243,13 @@ def test_an_aspect_is_a_size_of_that_shape() -> None:
     assert "landscape" in problem.hint
 
 
-def test_a_size_that_is_left_open_follows_the_picture() -> None:
+def test_a_missing_size_follows_the_shape_of_the_image() -> None:
     tall = Picture(height=4000, width=3000, png=b"", preview=b"")
     (spec_,) = read_all("image: a.png\nmodel: cogvideox1.5-5b\n", picture=tall)
     assert spec_.width == 768 and spec_.height == 1024
 
 
-def test_a_duration_is_the_nearest_number_of_frames() -> None:
+def test_a_duration_becomes_the_nearest_number_of_frames() -> None:
     assert read("prompt: x\nmodel: cogvideox-5b\nduration_seconds: 6\n").num_frames == 49
     assert read("prompt: x\nmodel: cogvideox-5b\nduration_seconds: 3.0\n").num_frames == 25
     problem = refusal("prompt: x\nmodel: cogvideox-5b\nduration_seconds: 20.0\n")
@@ -275,12 +277,12 @@ def test_a_prompt_with_more_words_than_tokens_is_refused() -> None:
         ("prompt: x\nstrength: 0.5\n", 2),
     ],
 )
-def test_fields_that_exclude_each_other(body: str, line: int) -> None:
+def test_fields_that_exclude_each_other_are_refused(body: str, line: int) -> None:
     problem = refusal(body)
     assert problem.code == "field-conflict" and problem.place.line == line
 
 
-def test_too_little_strength_leaves_no_step() -> None:
+def test_a_strength_that_leaves_no_step_is_refused() -> None:
     body = "prompt: x\nvideo: a.mp4\nnum_inference_steps: 10\nstrength: {}\n"
     problem = refusal(body.format(0.05))
     assert problem.code == "field-range" and "strength: 0.1" in problem.hint
@@ -290,7 +292,7 @@ def test_too_little_strength_leaves_no_step() -> None:
 # --- variations and matrix -------------------------------------------------------------------
 
 
-def test_variations_count_the_seed_up() -> None:
+def test_each_variation_has_the_next_seed() -> None:
     seeds = [one.seed for one in read_all("prompt: x\nseed: 7\nvariations: 3\n")]
     assert seeds == [7, 8, 9]
 
@@ -306,7 +308,7 @@ def test_a_matrix_combines_includes_and_excludes() -> None:
     ]  # fmt: skip
 
 
-def test_a_matrix_replaces_what_chooses_the_same() -> None:
+def test_a_matrix_replaces_fields_that_set_the_same_value() -> None:
     found = read_all("prompt: x\nnum_inference_steps: 9\nmatrix: {preset: [draft, best]}\n")
     assert [one.num_inference_steps for one in found] == [12, 50]
 
@@ -333,12 +335,14 @@ def test_a_matrix_replaces_what_chooses_the_same() -> None:
         ("{image: [../../a.png]}", "reference-place", 2),
     ],
 )
-def test_a_wrong_matrix_says_where(matrix: str, code: str, line: int) -> None:
+def test_the_refusal_of_a_matrix_says_where_the_mistake_is(
+    matrix: str, code: str, line: int
+) -> None:
     problem = refusal(f"prompt: x\nmatrix: {matrix}\n")
     assert (problem.code, problem.place.line) == (code, line), problem
 
 
-def test_references_are_excluded_by_the_name_that_was_written() -> None:
+def test_references_are_excluded_by_the_name_in_the_spec() -> None:
     found = read_all(
         "matrix: {image: [a.png, b.png], seed: [1, 2], exclude: [{image: a.png, seed: 1}]}\n"
     )
@@ -353,7 +357,7 @@ def test_equal_seeds_are_refused() -> None:
 @pytest.mark.parametrize(
     "value", ["C:\\pics\\bee.png", "sub\\bee.png", "jobs/bee.png", "/jobs/bee.png", "~/bee.png"]
 )
-def test_references_that_can_never_come_are_not_waited_for(value: str) -> None:
+def test_references_that_can_never_be_uploaded_are_refused(value: str) -> None:
     assert refusal(f"image: {value}\n").code == "reference-place"
 
 
@@ -366,14 +370,14 @@ def test_hints_fit_the_mistake() -> None:
     assert "video: clip.mp4" in refusal("image: clip.mp4\n").hint
 
 
-def test_a_huge_matrix_is_counted_and_not_made() -> None:
+def test_a_huge_matrix_is_counted_without_being_expanded() -> None:
     lists = ", ".join(f"{name}: [{', '.join(map(str, range(2, 60)))}]" for name in ("seed", "fps"))
     lists += ", num_inference_steps: [" + ", ".join(map(str, range(2, 90))) + "]"
     problem = refusal(f"prompt: x\nvariations: 32\nmatrix: {{{lists}}}\n")
     assert problem.code == "too-many-videos" and f"{58 * 58 * 88 * 32:,}" in problem.message
 
 
-def test_a_value_of_a_matrix_is_named_by_its_own_place() -> None:
+def test_a_wrong_value_in_a_matrix_is_reported_at_its_own_line() -> None:
     problem = refusal("prompt: x\nmatrix:\n  num_frames:\n    - 17\n    - 18\n")
     assert (problem.code, problem.place.line) == ("frames-unsupported", 5)
 
@@ -394,20 +398,20 @@ def test_defaults_are_merged_from_the_root_down() -> None:
     assert (found.fps, found.seed, found.priority, found.tags) == (12, 2, "low", ("team-a",))
 
 
-def test_a_spec_replaces_what_a_folder_chose_in_another_way() -> None:
+def test_a_spec_replaces_defaults_that_set_the_same_value_in_another_way() -> None:
     found = read("prompt: x\npreset: best\n", **{"_defaults.yaml": "num_inference_steps: 3\n"})
     assert found.num_inference_steps == 50
     found = read("prompt: x\n", **{"_defaults.yaml": "strength: 0.5\n"})
-    assert found.strength is None, "a folder may be meant for its videos only"
+    assert found.strength is None, "strength in defaults applies only to specs with a video"
 
 
-def test_references_of_defaults_are_beside_the_defaults() -> None:
+def test_references_in_defaults_are_relative_to_the_defaults() -> None:
     found = read("prompt: x\n", "jobs/a/b.yaml", **{"_defaults.yaml": "image: logo.png\n"})
     assert found.image == "/logo.png"
     assert read("image: bee.png\n", "jobs/a/b.yaml").image == "/a/bee.png"
 
 
-def test_wrong_defaults_are_blamed_by_name() -> None:
+def test_a_mistake_in_defaults_names_their_file() -> None:
     with pytest.raises(JobRejected) as caught:
         read("prompt: x\n", "jobs/a/b.yaml", **{"_defaults.yaml": "fps: 8\nseeds: 3\n"})
     place = caught.value.problems[0].place
@@ -417,6 +421,6 @@ def test_wrong_defaults_are_blamed_by_name() -> None:
     assert caught.value.problems[0].place.file == "jobs/_defaults.yaml"
 
 
-def test_what_is_about_folders_is_refused_in_a_spec() -> None:
+def test_fields_for_folder_defaults_are_refused_in_a_spec() -> None:
     problem = refusal("prompt: x\nanimate_images: true\n")
     assert problem.code == "field-unknown" and "_defaults.yaml" in problem.hint

@@ -1,4 +1,4 @@
-"""Taking a drop in: one job per version of a spec, references in any order, refusals answered."""
+"""Accepting drops: one job for each version of a spec, references in any order, and refusals."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def test_a_drop_becomes_a_queued_job_with_a_status_and_a_wake_up(world: World) -
     assert world.wakes == 1
 
 
-def test_a_prompt_that_its_model_knows_nothing_of_is_made_with_a_warning(world: World) -> None:
+def test_a_prompt_outside_the_demo_models_world_is_rendered_with_a_warning(world: World) -> None:
     for path, prompt in (("bee", "a bee"), ("star", "a red star moves left")):
         world.drop(f"jobs/{path}.yaml", f"prompt: {prompt}\nmodel: demo\nenhance: false\n")
     world.drop("jobs/many.yaml", "prompt: a bee\nmodel: demo\nvariations: 3\n")
@@ -41,7 +41,7 @@ def test_a_prompt_that_its_model_knows_nothing_of_is_made_with_a_warning(world: 
     assert sidecar["warnings"][0]["code"] == "outside-its-world"
 
 
-def test_the_same_event_many_times_is_one_job(world: World) -> None:
+def test_an_event_that_comes_many_times_makes_one_job(world: World) -> None:
     world.drop("jobs/bee.yaml")
     for _ in range(4):
         submit(world.ports, "input", "jobs/bee.yaml", "v1")
@@ -50,20 +50,20 @@ def test_the_same_event_many_times_is_one_job(world: World) -> None:
     assert len(world.language_model.asked) == 1
 
 
-def test_the_same_text_dropped_again_is_a_new_job(world: World) -> None:
+def test_dropping_the_same_text_again_makes_a_new_job(world: World) -> None:
     world.drop("jobs/bee.yaml")
     world.drop("jobs/bee.yaml")
     assert len(jobs(world)) == 2
 
 
-def test_the_event_names_the_version_that_is_read(world: World) -> None:
+def test_the_version_that_the_event_names_is_read(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: first\n", event=False)
     version = world.files.facts("input", "jobs/bee.yaml").version
     submit(world.ports, "input", "jobs/bee.yaml", version)
     assert tasks(world)[0].enhancement.original == "first"
 
 
-def test_a_version_that_was_overwritten_before_it_was_read_is_not_made(world: World) -> None:
+def test_a_version_that_was_overwritten_before_it_was_read_is_not_rendered(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: first\n", event=False)
     version = world.files.facts("input", "jobs/bee.yaml").version
     world.drop("jobs/bee.yaml", "prompt: second\n")
@@ -72,7 +72,7 @@ def test_a_version_that_was_overwritten_before_it_was_read_is_not_made(world: Wo
     assert task.enhancement.original == "second"
 
 
-def test_a_refusal_is_answered_in_the_bucket_and_by_mail_once(world: World) -> None:
+def test_a_refusal_is_written_to_the_bucket_and_mailed_once(world: World) -> None:
     world.drop("jobs/a/bee.yaml", "prompt: a bee\nsteps: 50\n")
     submit(world.ports, "input", "jobs/a/bee.yaml", "v1")
     (job,) = jobs(world)
@@ -86,7 +86,7 @@ def test_a_refusal_is_answered_in_the_bucket_and_by_mail_once(world: World) -> N
     assert mail.attributes["status"] == "rejected"
 
 
-def test_a_corrected_spec_clears_the_old_refusal(world: World) -> None:
+def test_a_corrected_spec_removes_the_old_refusal(world: World) -> None:
     world.drop("jobs/bee.yaml", "nonsense")
     assert "rejected/bee.txt" in world.files.keys("output")
     world.drop("jobs/bee.yaml", "prompt: a bee\n")
@@ -98,7 +98,7 @@ def test_a_corrected_spec_clears_the_old_refusal(world: World) -> None:
     "key",
     ["jobs/bee.yaml.txt", "jobs/bee.yamll", "jobs/bee", "jobs/bee.docx", "jobs/_Defaults.yml"],
 )
-def test_a_name_that_is_not_quite_right_is_answered(world: World, key: str) -> None:
+def test_a_file_with_a_wrong_name_gets_an_answer(world: World, key: str) -> None:
     world.drop(key)
     (job,) = jobs(world)
     assert [p.code for p in job.problems] == ["key-suffix"]
@@ -108,13 +108,13 @@ def test_a_name_that_is_not_quite_right_is_answered(world: World, key: str) -> N
 @pytest.mark.parametrize(
     "key", ["jobs/", "jobs/a/", "jobs/.DS_Store", "jobs/a/_defaults.yaml", "other/bee.yaml"]
 )
-def test_what_is_no_drop_is_passed_over(world: World, key: str) -> None:
+def test_files_that_are_not_drops_are_ignored(world: World, key: str) -> None:
     world.drop(key)
     assert not jobs(world) and not world.post.sent and not world.files.keys("output")
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "yml", "YAML", "json", "txt"])
-def test_every_kind_of_spec(world: World, suffix: str) -> None:
+def test_every_format_of_spec_is_accepted(world: World, suffix: str) -> None:
     body = {"json": '{"prompt": "a bee"}', "txt": "a bee\n"}.get(suffix, "prompt: a bee\n")
     world.drop(f"jobs/bee.{suffix}", body)
     (job,) = jobs(world)
@@ -127,7 +127,7 @@ def test_every_kind_of_spec(world: World, suffix: str) -> None:
     ["a b", "ä ö", "a+b%2Fc", "😀", "../../etc/passwd", "x" * 1014, "ü" * 507],
     ids=["space", "umlaut", "plus", "emoji", "dots", "long", "long-unicode"],
 )
-def test_any_key_goes_its_way_to_the_video(world: World, name: str) -> None:
+def test_every_key_gets_its_video(world: World, name: str) -> None:
     world.drop(f"jobs/{name}.yaml")
     (attempt,) = world.dispatch()
     world.render(attempt)
@@ -168,7 +168,7 @@ def test_without_an_answer_the_prompt_is_kept_and_the_reason_recorded(
     assert reason in task.enhancement.reason
 
 
-def test_a_guardrail_refuses(world: World) -> None:
+def test_a_prompt_that_the_guardrail_blocks_is_rejected(world: World) -> None:
     world.language_model.answer = Answer("no", "guardrail_intervened", "fake")
     world.drop("jobs/bee.yaml")
     (job,) = jobs(world)
@@ -182,7 +182,7 @@ def test_enhancement_can_be_turned_off(world: World) -> None:
 
 
 @pytest.mark.parametrize("reference_first", [True, False])
-def test_a_reference_may_come_before_or_after(world: World, reference_first: bool) -> None:
+def test_a_reference_may_come_before_or_after_its_spec(world: World, reference_first: bool) -> None:
     if reference_first:
         world.drop("jobs/a/bee.png", PNG)
     world.drop("jobs/a/bee.yaml", "prompt: it flies\nimage: bee.png\n")
@@ -204,10 +204,10 @@ COMPOSED, DECOMPOSED = "gr\u00fcn.png", "gru\u0308n.png"
 
 @pytest.mark.parametrize("when", ["before", "after", "after, and its event is lost"])
 @pytest.mark.parametrize(("written", "uploaded"), [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
-def test_a_reference_is_found_when_its_name_looks_the_same(
+def test_a_reference_is_found_in_both_unicode_forms_of_its_name(
     world: World, written: str, uploaded: str, when: str
 ) -> None:
-    """A Mac decomposes "ü" in the names of files, editors do not."""
+    """macOS decomposes "ü" in the names of files, most editors do not."""
     if when == "before":
         world.drop(f"jobs/{uploaded}", PNG)
     world.drop("jobs/bee.yaml", f"image: {written}\n")
@@ -221,23 +221,23 @@ def test_a_reference_is_found_when_its_name_looks_the_same(
     assert task.reference in world.files.keys("work")
 
 
-def test_the_name_as_it_is_written_comes_first(world: World) -> None:
+def test_a_reference_with_the_exact_name_is_preferred(world: World) -> None:
     world.drop(f"jobs/{DECOMPOSED}", b"no picture")
     world.drop(f"jobs/{COMPOSED}", PNG)
     world.drop("jobs/bee.yaml", f"image: {COMPOSED}\n")
     assert jobs(world)[0].state == State.QUEUED
 
 
-def test_a_name_that_is_too_long_in_one_of_its_spellings_is_refused(world: World) -> None:
-    """U+0958 has three bytes, and six when it is composed; a sort key has 1,024."""
+def test_a_name_that_is_too_long_in_one_unicode_form_is_refused(world: World) -> None:
+    """U+0958 has three bytes, and six in its normal form. A sort key has at most 1,024."""
     name = "\u0958" * 290 + ".png"
     world.drop("jobs/bee.yaml", f"image: {name}\n")
     world.drop(f"jobs/{name}", PNG)
     assert [p.code for p in jobs(world)[0].problems] == ["reference-place"]
 
 
-def test_a_reference_that_comes_between_look_and_note_is_seen(world: World) -> None:
-    """The event of the reference finds nobody waiting, so the waiting one has to look again."""
+def test_a_reference_that_comes_between_check_and_note_is_found(world: World) -> None:
+    """The event of the reference finds no waiting job, so the job has to look again."""
     commit = world.ledger.commit
 
     def late(*changes: Change) -> None:
@@ -250,7 +250,7 @@ def test_a_reference_that_comes_between_look_and_note_is_seen(world: World) -> N
     assert jobs(world)[0].state == State.QUEUED
 
 
-def test_a_reference_that_never_comes_is_answered_after_the_deadline(world: World) -> None:
+def test_a_job_whose_reference_never_comes_is_rejected_after_the_deadline(world: World) -> None:
     world.drop("jobs/bee.yaml", "image: bee.png\n")
     world.clock.move(minutes=59)
     sweep(world.ports)
@@ -300,7 +300,9 @@ def test_a_late_event_of_an_older_version_changes_no_reply(world: World) -> None
         ("empty.png", "reference-kind"),
     ],
 )
-def test_references_of_the_wrong_place_or_kind(world: World, value: str, code: str) -> None:
+def test_references_of_the_wrong_place_or_kind_are_refused(
+    world: World, value: str, code: str
+) -> None:
     world.drop("jobs/text.png", b"I am a text")
     world.drop("jobs/empty.png", b"")
     world.drop("jobs/bee.yaml", json.dumps({"image": value}, ensure_ascii=False))
@@ -308,22 +310,22 @@ def test_references_of_the_wrong_place_or_kind(world: World, value: str, code: s
     assert [p.code for p in job.problems] == [code]
 
 
-def test_a_model_without_the_mode_says_which_have_it(world: World) -> None:
+def test_the_refusal_of_a_mode_names_models_that_have_it(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/bee.yaml", "image: bee.png\nmodel: cogvideox-2b\n")
     (problem,) = jobs(world)[0].problems
     assert problem.code == "mode-unsupported" and "cogvideox-5b" in problem.hint
 
 
-def test_a_spec_deleted_before_it_is_read_is_no_job(world: World) -> None:
+def test_a_spec_that_is_deleted_before_it_is_read_makes_no_job(world: World) -> None:
     submit(world.ports, "input", "jobs/gone.yaml", "v9")
     assert not jobs(world) and not world.files.keys("output")
 
 
-def test_the_sweeper_finds_a_drop_whose_event_was_lost(world: World) -> None:
+def test_the_sweep_finds_a_drop_whose_event_was_lost(world: World) -> None:
     world.drop("jobs/bee.yaml", event=False)
     sweep(world.ports)
-    assert not jobs(world), "younger than two minutes: its event may still come"
+    assert not jobs(world), "its event may still come for two minutes"
     world.clock.move(minutes=5)
     sweep(world.ports)
     sweep(world.ports)

@@ -1,4 +1,4 @@
-"""What the sweeper costs, and that it finds every drop that no event told of."""
+"""The sweep finds every drop whose event was lost, and makes few calls."""
 
 from collections import Counter
 from typing import Any
@@ -12,7 +12,7 @@ from tests.functions.stored import jobs
 
 
 class Calls:
-    """Counts the calls of ports from now on."""
+    """Counts the calls of the ports from now on."""
 
     def __init__(self, world: World) -> None:
         self.made: Counter[str] = Counter()
@@ -32,13 +32,13 @@ class Calls:
 def test_a_drop_without_event_is_found(world: World) -> None:
     world.drop("jobs/bee.yaml", event=False)
     sweep(world.ports)
-    assert jobs(world) == [], "its event may be on its way"
+    assert jobs(world) == [], "its event may still come"
     world.clock.move(minutes=3)
     sweep(world.ports)
     assert [job.state for job in jobs(world)] == [State.QUEUED]
 
 
-def test_nothing_is_lost_however_long_no_sweep_ran(world: World) -> None:
+def test_a_drop_is_found_after_many_hours_without_a_sweep(world: World) -> None:
     sweep(world.ports)
     world.clock.move(minutes=1)
     world.drop("jobs/bee.yaml", event=False)
@@ -47,7 +47,7 @@ def test_nothing_is_lost_however_long_no_sweep_ran(world: World) -> None:
     assert len(jobs(world)) == 1
 
 
-def test_a_drop_that_was_overwritten_within_the_same_second_is_found(world: World) -> None:
+def test_a_version_that_overwrote_another_within_a_second_is_found(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: a\n")
     world.drop("jobs/bee.yaml", "prompt: b\n", event=False)
     world.clock.move(minutes=3)
@@ -55,7 +55,7 @@ def test_a_drop_that_was_overwritten_within_the_same_second_is_found(world: Worl
     assert len(jobs(world)) == 2
 
 
-def test_a_drop_that_cannot_be_taken_in_is_tried_again_and_keeps_no_other(
+def test_a_drop_that_cannot_be_accepted_is_tried_again_and_delays_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b", "c"):
@@ -79,10 +79,10 @@ def test_a_drop_that_cannot_be_taken_in_is_tried_again_and_keeps_no_other(
     assert len(jobs(world)) == 3
 
 
-def test_a_thousand_drops_that_have_their_jobs_cost_a_few_calls(world: World) -> None:
+def test_a_thousand_drops_that_have_their_jobs_cost_few_calls(world: World) -> None:
     world.set(max_tasks_per_job=1000)
     for number in range(1000):
-        world.drop(f"jobs/{number}.yaml", "prompt: [")  # refused: that is quick
+        world.drop(f"jobs/{number}.yaml", "prompt: [")  # it is refused, which is fast
     world.clock.move(minutes=3)
     calls = Calls(world)
     sweep(world.ports)
@@ -95,7 +95,7 @@ def test_a_thousand_drops_that_have_their_jobs_cost_a_few_calls(world: World) ->
     assert calls.made["get_all"] == 0 and calls.made["listed"] == 1
 
 
-def test_a_running_job_of_many_costs_one_listing(world: World) -> None:
+def test_a_running_attempt_of_many_tasks_costs_one_listing(world: World) -> None:
     world.set(max_tasks_per_job=60)
     for number in range(60):
         world.drop(f"jobs/{number}.yaml", "prompt: x\nenhance: false\n")
@@ -105,5 +105,7 @@ def test_a_running_job_of_many_costs_one_listing(world: World) -> None:
     calls = Calls(world)
     world.clock.move(minutes=1)
     sweep(world.ports)
-    assert calls.made["listed"] == 2, "the inbox and this job's output"
+    assert calls.made["listed"] == 2, (
+        "one of the input bucket, and one of the output of this attempt"
+    )
     assert sum(job.state == State.SUCCEEDED for job in jobs(world)) == 2

@@ -1,8 +1,8 @@
-"""An AWS in memory with a clock of its own, in which handlers interleave, die and are run again.
+"""An AWS in memory with a simulated clock, in which handlers interleave, are killed and run again.
 
-Every call of a port is a point where another handler may go on, where the handler may be killed
-(before the call, or after it and before its answer arrives), and where AWS may ask to try again
-later. Which of these happens is decided by one seed. The use cases are the real ones.
+At every call of a port another handler may continue, the handler may be killed (before the call, or
+after it and before its answer arrives), and AWS may ask to try again later. One seed decides which
+of these happens. The stages are the real ones.
 """
 
 import heapq
@@ -65,7 +65,7 @@ MAX_RECEIVES = 10
 
 
 class Killed(BaseException):
-    """The machine under a handler is gone."""
+    """A handler is killed at this point."""
 
 
 class Violated(AssertionError):
@@ -74,18 +74,18 @@ class Violated(AssertionError):
 
 @dataclass
 class Faults:
-    """How likely each thing is, from 0 to 1. They happen until `until_seconds`."""
+    """The probability of each fault, from 0 to 1. Faults happen until `until_seconds`."""
 
     duplicate_event: float = 0
     lose_event: float = 0
     late_event: float = 0
     kill: float = 0
-    """For each handler: that it dies, at any of its calls."""
+    """For each handler: that it is killed at one of its calls."""
     throttle: float = 0
-    """For each call of a port."""
+    """For each call of a port: that AWS asks to try again later."""
     lose_acknowledgement: float = 0
     no_quota: float = 0
-    """For each create call."""
+    """For each create call: that the quota is used up."""
     start_refused: float = 0
     """For each create call: SageMaker refuses it for good."""
     start_denied: float = 0
@@ -93,11 +93,11 @@ class Faults:
     start_throttled: float = 0
     """For each create call: that there are too many requests."""
     worker_dies: float = 0
-    """For each task of a processing job: that the job ends before it."""
+    """For each task of a processing job: that the job ends before this task is done."""
     result_after_end: float = 0
-    """For each job that dies: that a result of it comes when a new attempt may run already."""
+    """For each job that ended early: that a result arrives when a new attempt may be running."""
     capacity_error: float = 0
-    """For each processing job: that it fails before it begins."""
+    """For each processing job: that SageMaker has no instance for it."""
     task_fails: float = 0
     video_missing: float = 0
     video_cut: float = 0
@@ -105,16 +105,16 @@ class Faults:
     result_garbage: float = 0
     early_ending: float = 0
     shown_again: float = 0
-    """For each handler: that its message is delivered to another while it runs."""
+    """For each handler: that its message is delivered to another handler while it runs."""
     clock_skew_seconds: float = 0
-    """How far the clock of a handler may be off, either way; for as long as the simulation runs."""
+    """How far the clock of a handler may be wrong. This does not end at `until_seconds`."""
     language_model: float = 0
     post: float = 0
     until_seconds: float = 3600
 
     @classmethod
     def some(cls, rng: random.Random) -> "Faults":
-        """A few of them, of any strength."""
+        """Choose a few faults with different probabilities."""
         chosen = rng.sample(_KINDS, rng.randint(0, 6))
         faults = cls(**{name: rng.choice((0.05, 0.2, 0.5)) for name in chosen})
         faults.clock_skew_seconds = rng.choice((0, 0, 30))
@@ -125,7 +125,7 @@ _KINDS = [f.name for f in fields(Faults) if f.name not in {"until_seconds", "clo
 
 
 class WatchedLedger(FakeLedger):
-    """Refuses what the states and a folder's day do not allow."""
+    """A table that checks each commit against the order of states and the daily limits."""
 
     def __init__(self, simulation: "Simulation") -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class WatchedLedger(FakeLedger):
         if task.counted_on is None:
             return
         usage = self.get(usage_key(task.folder))
-        assert usage is not None  # it was counted there
+        assert usage is not None  # the task was counted in it
         counted = [
             other
             for other in self._simulation.documents(Task)
@@ -163,11 +163,11 @@ class WatchedLedger(FakeLedger):
         true = Usage(day=task.counted_on, tasks=len(counted), gpu_seconds=seconds)
         of_all = day_limits.of_all(self._simulation.settings)
         if not (true.within(of_all) and true.within(usage.document.limits)):
-            raise Violated(f"'{task.folder}' has had {true}")
+            raise Violated(f"'{task.folder}' has started {true}")
 
 
 class WatchedRenderer(FakeRenderer):
-    """Refuses two processing jobs with the same task, and more of them than there are leases."""
+    """Checks that no task is in two running processing jobs, and that not too many jobs run."""
 
     def __init__(self, simulation: "Simulation") -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class WatchedRenderer(FakeRenderer):
         for task in simulation.documents(Task):
             owned = task.state.terminal or task.attempt_id == job.attempt_id
             if task.task_id in mine and not owned:
-                raise Violated(f"{task.task_id} is rendered by {job.attempt_id} for nobody")
+                raise Violated(f"{job.attempt_id} renders {task.task_id}, which it does not own")
         for other in running:
             if other != job.attempt_id:
                 theirs = {task.task_id for task in simulation.manifest(other).tasks}
@@ -215,7 +215,7 @@ class WatchedRenderer(FakeRenderer):
 
 
 def _not_a_violation(error: BaseException) -> None:
-    """A use case may gather errors, but none of these."""
+    """Raise an error again, unless it is one that a stage may raise. A stage may group errors."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             _not_a_violation(inner)
@@ -245,7 +245,7 @@ class Handler:
     work: Callable[[Ports], None]
     receives: int = 0
     sent: set[str] = field(default_factory=set)
-    """Jobs whose mail this run has sent and not yet noted."""
+    """Jobs whose mail this run has sent and whose letter it has not removed yet."""
 
     @property
     def function(self) -> str:
@@ -255,7 +255,7 @@ class Handler:
 
 @dataclass
 class Simulation(World):
-    """The cloud. `seed` decides everything; `kill_at` kills at that call of a port instead."""
+    """The simulated cloud. `seed` decides everything; `kill_at` adds a kill at that call."""
 
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
@@ -272,20 +272,20 @@ class Simulation(World):
         self.accepted: Counter[str] = Counter()
         self.ended_at: dict[str, datetime] = {}
         self.published: dict[str, set[str]] = {}
-        """Task id to the attempts whose sidecar was written."""
+        """The attempts whose sidecar was published, by task id."""
         self.mails: Counter[str] = Counter()
         self.unnoted_mails: Counter[str] = Counter()
-        """By job: handlers that sent its mail and did not live to note it. SNS cannot send once,
-        so each of them allows one more mail."""
+        """How many handlers were killed between sending a job's mail and removing the letter.
+        SNS cannot send exactly once, so each of them allows one more mail."""
         self.dead_letters: list[str] = []
         self.dropped: list[tuple[str, str]] = []
-        """(key, version) of every drop."""
+        """Key and version of every drop."""
         self.deleted: set[str] = set()
         self.messages: list[tuple[str, Callable[[Ports], None]]] = []
-        """All that were ever sent, lost ones too."""
+        """All messages that were sent, including the lost ones."""
         self.calls = 0
         self.calls_before_calm = 0
-        """How many there were while faults happened."""
+        """The number of calls until the faults ended."""
         self._start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
         self._order = itertools.count()
@@ -304,24 +304,24 @@ class Simulation(World):
         return (self.clock() - self._start).total_seconds()
 
     def at(self, seconds: float, handler: Handler) -> None:
-        """Run a handler at that time."""
+        """Run a handler at a time, in seconds since the simulation began."""
         heapq.heappush(self._heap, (seconds, next(self._order), handler))
 
     def soon(self, name: str, work: Callable[[Ports], None], after_seconds: float = 0.2) -> None:
-        """A message: delivered at least once, with luck in order."""
+        """Send a message. It is delivered at least once, and perhaps out of order."""
         copies = 1 + (self.rng.randint(1, 4) if self.happens("duplicate_event") else 0)
         for _ in range(copies):
             late = self.rng.uniform(0, 900) if self.happens("late_event") else 0
             self.at(self.now_seconds + after_seconds + late, Handler(name, work))
 
     def event(self, name: str, work: Callable[[Ports], None], after_seconds: float = 0.5) -> None:
-        """A message that may also never come."""
+        """Send an event. It may also be lost."""
         self.messages.append((name, work))
         if not self.happens("lose_event"):
             self.soon(name, work, after_seconds)
 
     def happens(self, fault: str) -> bool:
-        """Whether a fault happens now."""
+        """Decide whether a fault happens now."""
         likely: float = getattr(self.faults, fault)
         if not likely or self.now_seconds > self.faults.until_seconds:
             return False
@@ -330,7 +330,7 @@ class Simulation(World):
     # what people do
 
     def person_drops(self, key: str, body: bytes | str = "prompt: a bee\n") -> None:
-        """Upload, with the event that follows."""
+        """Upload a file, and send the event about it."""
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
         version = self.files.facts("input", key).version
         if s3_keys.kind_of(key) == s3_keys.Kind.SPEC:
@@ -338,7 +338,7 @@ class Simulation(World):
         self.event("submit", lambda ports: submit(ports, "input", key, version))
 
     def person_deletes(self, key: str) -> None:
-        """Delete, with the event that follows."""
+        """Delete a file, and send the event about it."""
         self.files.remove("input", key)
         self.deleted.add(key)
         self.event("submit", lambda ports: deleted(ports, "input", key))
@@ -346,7 +346,7 @@ class Simulation(World):
     # what the worker does
 
     def work(self, attempt_id: str) -> None:
-        """Plan what a processing job that was accepted will do."""
+        """Schedule what a processing job will do after SageMaker has accepted it."""
         at = self.now_seconds + self.startup_seconds * self.rng.uniform(0.8, 1.2)
         if self.happens("capacity_error"):
             self._plan_end(attempt_id, at, "Failed", "CapacityError: no instances")
@@ -365,7 +365,7 @@ class Simulation(World):
         self._plan_end(attempt_id, at + 5, "Completed", "")
 
     def _at_plain(self, seconds: float, action: Callable[[], None]) -> None:
-        """Something that is not ours happens: nobody kills it."""
+        """Schedule something that is not done by our functions. It cannot be killed."""
         self.at(seconds, Handler("world", lambda _ports: action()))
 
     def _task_done(self, attempt_id: str, task: Any) -> None:
@@ -392,7 +392,7 @@ class Simulation(World):
     def _plan_end(self, attempt_id: str, at: float, status: str, reason: str) -> None:
         def end() -> None:
             if self.renderer.jobs[attempt_id][1] != "InProgress":
-                return  # it was stopped
+                return  # it was stopped before
             self.renderer.end(attempt_id, status, reason)
             self.ended_at[attempt_id] = self.clock()
             self.event("finish", lambda ports: attempt_ended(ports, attempt_id))
@@ -410,7 +410,7 @@ class Simulation(World):
         self.soon("dispatch", dispatch)
 
     def run(self, horizon_seconds: float = 86_400) -> None:
-        """Run until nothing but sweeps is left to do, or until the horizon."""
+        """Run until only sweeps are left to do, or until the horizon."""
         idle_sweeps = 0
         while self._heap and self.now_seconds < horizon_seconds:
             self._step()
@@ -422,19 +422,19 @@ class Simulation(World):
                 self.plain,
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
             ):
-                patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # until tomorrow
+                patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # held tasks start after midnight
             if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:
                 return
 
     def run_for(self, seconds: float) -> None:
-        """Run everything that is due within that time, and let the time pass."""
+        """Run everything that is due within that time, then move the clock to its end."""
         until = self.now_seconds + seconds
         while self._heap and self._heap[0][0] <= until:
             self._step()
         self.clock.at = max(self.clock.at, self._start + timedelta(seconds=until))
 
     def _step(self) -> None:
-        """Whatever is due within the same quarter of a second runs at once, interleaved."""
+        """Run the handlers that are due within the same quarter of a second, interleaved."""
         first = self._heap[0][0]
         due: list[Handler] = []
         while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
@@ -448,7 +448,7 @@ class Simulation(World):
         self._together(due)
 
     def _together(self, due: list[Handler]) -> None:
-        """Run handlers interleaved at the calls of their ports."""
+        """Run handlers, and switch between them at the calls of their ports."""
         self._hub = getcurrent()
         running: list[tuple[greenlet, Handler]] = []
         for handler in due:
@@ -458,7 +458,7 @@ class Simulation(World):
             running[-1][0].ports = ports  # type: ignore[attr-defined]
         started: set[int] = set()
         while running:
-            # Alone, a handler runs to its end.
+            # The last handler runs to its end without switching.
             self._interleaved = len(running) > 1
             index = self.rng.randrange(len(running)) if self._interleaved else 0
             runner, handler = running[index]
@@ -490,11 +490,11 @@ class Simulation(World):
             self.at(self.now_seconds + VISIBILITY_SECONDS, handler)
 
     def ports_of(self, function: str) -> Ports:
-        """The ports of a function that nothing kills, with its rights."""
+        """The ports of a function with its permissions, for a caller that is not killed."""
         return self._watched_ports(Handler(function, lambda _ports: None), None)
 
     def _count_mails(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
-        """Note a mail that was sent, and one whose letter was removed."""
+        """Count a mail that was sent, and note when a letter was removed."""
         if what == "post.send":
             job_id = str(args[2]["job_id"])
             self.mails[job_id] += 1
@@ -503,7 +503,11 @@ class Simulation(World):
             handler.sent -= {change.key.sort for change in args}
 
     def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
-        """The ports, with a point before and after each call."""
+        """The ports of a handler, with a point for switches and kills before and after each call.
+
+        Args:
+            dies_at: the point at which the handler is killed.
+        """
         if handler.name == "world":
             return self.plain
         calls = 0
@@ -555,7 +559,7 @@ class Simulation(World):
     def converse(
         self, system: str, user: str, max_tokens: int, image: bytes | None = None
     ) -> Answer:
-        """Bedrock."""
+        """The language model, which may be unavailable."""
         if self.happens("language_model"):
             raise LanguageModelUnavailable("ThrottlingException")
         return self.language_model.converse(system, user, max_tokens)
@@ -595,7 +599,7 @@ class Simulation(World):
     # what must hold
 
     def documents(self, kind: type[D]) -> list[D]:
-        """All documents of a kind."""
+        """All documents of a type: jobs or tasks."""
         prefixes: dict[type[Document], str] = {Job: "JOB", Task: "TASK#"}
         prefix = prefixes[kind]
         return [
@@ -605,10 +609,10 @@ class Simulation(World):
         ]
 
     def check(self) -> None:
-        """Nothing lost, nothing twice, nothing left over.
+        """Check that nothing was lost, done twice or left over.
 
         Raises:
-            Violated: with what is wrong.
+            Violated: the message says what is wrong.
         """
         jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
         self._check_drops(jobs)
@@ -619,7 +623,7 @@ class Simulation(World):
         for key, version in self.dropped:
             job = jobs.get(s3_keys.job_id("input", key, version))
             if job is None:
-                # Overwritten before its event came, and the event was lost: the newer one counts.
+                # It was overwritten before its event came, so only the newer version counts.
                 there = ("input", key) in self.files.objects
                 if there and version == self.files.facts("input", key).version:
                     raise Violated(f"{key} ({version}) was lost")
@@ -629,7 +633,7 @@ class Simulation(World):
             current = ("input", key) in self.files.objects
             current = current and version == self.files.facts("input", key).version
             if current and job.canceled_because == CancelReason.SUPERSEDED:
-                raise Violated(f"{key} ({version}) is the newest and gave way to an older one")
+                raise Violated(f"{key} ({version}) is the newest and was replaced by an older one")
             self._check_status(job)
 
     def _check_status(self, job: Job) -> None:
@@ -638,14 +642,14 @@ class Simulation(World):
             return
         status = Status.from_json(self.files.read("output", s3_keys.status(job.path)))
         if (status.job_id, status.state) != (job.job_id, job.state):
-            raise Violated(f"the status of {job.path} says {status.state}, it is {job.state}")
+            raise Violated(f"{job.path} is {job.state}, but its status says {status.state}")
         refused = ("output", s3_keys.rejected(job.path)) in self.files.objects
         if refused != (job.state == State.REJECTED):
-            raise Violated(f"{job.path} is {job.state}, and its refusal is there: {refused}")
+            raise Violated(f"{job.path} is {job.state}, and has a refusal: {refused}")
 
     def _check_once(self, jobs: dict[str, Job]) -> None:
         for job_id, job in jobs.items():
-            # Who drops a new version knows that the old one is not made.
+            # There is no mail about a version that was replaced.
             least = 0 if job.canceled_because == CancelReason.SUPERSEDED else 1
             if not least <= self.mails[job_id] <= least + self.unnoted_mails[job_id]:
                 raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
@@ -667,15 +671,15 @@ class Simulation(World):
         ):  # fmt: skip
             left = self.ledger.query(partition, kind)
             if left:
-                raise Violated(f"left in {partition}: {[record.key.sort for record in left]}")
+                raise Violated(f"{partition} still has {[record.key.sort for record in left]}")
         for record in self.ledger.query(CAPACITY.partition, Capacity):
             if record.document.leases:
-                raise Violated(f"leases left: {record.document.leases}")
+                raise Violated(f"there are still leases: {record.document.leases}")
 
     def _check_video(self, job: Job, task: Task) -> None:
         at = s3_keys.published(job.path, task.number, job.task_count)
         sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
         if sidecar.job_id != job.job_id:
-            return  # a newer version of the same key was published there since
+            return  # a newer version of the same key was published there later
         if self.files.sha256("output", at.video) != sidecar.video.sha256:
-            raise Violated(f"{at.video} is not what its sidecar says")
+            raise Violated(f"the hash of {at.video} is not the one in its sidecar")

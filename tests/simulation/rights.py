@@ -1,7 +1,7 @@
-"""What each deployed function may do, read from the synthesised template, and what calls need.
+"""The permissions of each deployed function, from the synthesised template, and those of each call.
 
-IAM denies what no statement allows. The simulation asks before every call of a port, so a right
-that is missing from a role is a violation there, as it is an error on AWS.
+IAM denies every call that no statement allows. The simulation checks every call of a port in the
+same way. So a permission that is missing from a role is a violation in the simulation.
 """
 
 import fnmatch
@@ -17,7 +17,7 @@ from local.command.assembly import assembly
 
 FUNCTIONS = ("submit", "dispatch", "finish", "sweep")
 
-# How the template's resources are called in the simulation.
+# The names that the resources of the template have in the simulation.
 _NAMES = {
     "StorageInput": "input",
     "StorageOutput": "output",
@@ -29,7 +29,7 @@ _NAMES = {
 }
 
 Need = tuple[str, str]
-"""An action, and the resource that it is done to."""
+"""An action, and the resource that it acts on."""
 
 
 class AccessDenied(Exception):
@@ -44,7 +44,7 @@ class Statement:
     resources: tuple[str, ...]
 
     def allows(self, action: str, resource: str) -> bool:
-        """Whether it allows an action on a resource."""
+        """Whether the statement allows an action on a resource."""
         return action in self.actions and any(
             fnmatch.fnmatchcase(resource, pattern) for pattern in self.resources
         )
@@ -52,17 +52,17 @@ class Statement:
 
 @dataclass
 class Rights:
-    """The rights of the four functions, and which of them were used."""
+    """The permissions of the four functions, and which of them were used."""
 
     statements: dict[str, tuple[Statement, ...]]
     used: set[tuple[str, str, str]] = field(default_factory=set)
-    """(function, action, pattern of the resource)"""
+    """Function, action and pattern of the resource."""
 
     def check(self, function: str, needs: Iterable[Need]) -> None:
-        """Note the use of each right.
+        """Check the needs of a call, and note which permissions it uses.
 
         Raises:
-            AccessDenied: the function's role does not allow one of them.
+            AccessDenied: the function's role does not allow one of the needs.
         """
         for action, resource in needs:
             if not self._use(function, action, resource):
@@ -108,7 +108,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _resource(value: Any) -> str:
-    """An ARN of the template as a pattern of the simulation's names."""
+    """Convert an ARN of the template to a pattern of the simulation's names."""
     if isinstance(value, str):
         return value
     ((function, argument),) = value.items()
@@ -131,10 +131,12 @@ def _name(logical_id: str) -> str:
 
 
 def needs_of(what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Need]:
-    """The rights that a call of a port needs, as its adapter makes it.
+    """The permissions that the adapter needs for a call of its port.
 
     Args:
         what: port and method, like "files.read".
+        args: the positional arguments of the call.
+        kwargs: the keyword arguments of the call.
     """
     port, _, method = what.partition(".")
     yield from {"ledger": _ledger, "files": _files}.get(port, _others)(what, method, args, kwargs)
@@ -175,7 +177,7 @@ def _files(
 
 def _read(bucket: str, key: str, version: str | None) -> Iterator[Need]:
     yield "s3:GetObjectVersion" if version else "s3:GetObject", f"{bucket}/{key}"
-    # Without it S3 answers 403 for an object that is not there.
+    # Without this permission S3 answers 403 for an object that does not exist.
     yield "s3:ListBucket", bucket
 
 

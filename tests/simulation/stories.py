@@ -1,4 +1,4 @@
-"""What people do in a simulation, and the faults to survive, each as a story."""
+"""Stories: what people do in a simulation, and which faults happen meanwhile."""
 
 import random
 from collections.abc import Callable
@@ -14,12 +14,12 @@ Story = Callable[[Simulation], None]
 
 
 def at(simulation: Simulation, seconds: float, act: Callable[[], None]) -> None:
-    """Let a person act at that time."""
+    """Let a person act at a time, in seconds since the simulation began."""
     simulation.at(seconds, Handler("world", lambda _ports: act()))
 
 
 def busy_hour(s: Simulation) -> None:
-    """Drops before, while and after others run; references early, late and never; a bad spec."""
+    """Drops before, during and after attempts, with references that come early, late or never."""
     s.person_drops("jobs/one.yaml")
     at(s, 0, lambda: s.person_drops("jobs/early.png", PNG))
     at(s, 20, lambda: s.person_drops("jobs/a/early.yaml", "image: /early.png\n"))
@@ -33,7 +33,7 @@ def busy_hour(s: Simulation) -> None:
 
 
 def few(s: Simulation) -> None:
-    """Short, for kills at every call: a job, one that waits for its picture, a refusal."""
+    """A job, one that waits for its image, and a refusal. Short, so every call can be killed."""
     s.person_drops("jobs/one.yaml")
     s.person_drops("jobs/pic.yaml", "image: pic.png\n")
     s.person_drops("jobs/bad.yaml", "prompt: [")
@@ -41,13 +41,13 @@ def few(s: Simulation) -> None:
 
 
 def overwritten(s: Simulation) -> None:
-    """The same key again, while the first one waits, runs and is done."""
+    """One key is dropped again while the job before is queued, runs, and is done."""
     for seconds, prompt in ((0, "a"), (1, "b"), (200, "c"), (2000, "d")):
         at(s, seconds, partial(s.person_drops, "jobs/one.yaml", f"prompt: {prompt}\n"))
 
 
 def deleted(s: Simulation) -> None:
-    """Specs deleted while they wait, are queued, run beside others and alone, and are done."""
+    """Specs deleted while their jobs wait, are queued, run with others or alone, and are done."""
     s.person_drops("jobs/waits.yaml", "image: never.png\n")
     at(s, 1, lambda: s.person_drops("jobs/runs.yaml"))
     at(s, 100, lambda: s.person_drops("jobs/many.yaml", "prompt: a\nvariations: 3\n"))
@@ -61,13 +61,13 @@ def deleted(s: Simulation) -> None:
 
 
 def deleted_half_done(s: Simulation) -> None:
-    """A spec is deleted when half of its videos are published."""
+    """A spec is deleted after half of its videos were published."""
     s.person_drops("jobs/four.yaml", "prompt: a\nvariations: 4\n")
     at(s, 560, lambda: s.person_deletes("jobs/four.yaml"))
 
 
 def deleted_while_it_starts(s: Simulation) -> None:
-    """A spec is deleted after SageMaker accepted its processing job, before that is noted."""
+    """A spec is deleted after SageMaker accepted the processing job, before the table says so."""
     s.person_drops("jobs/one.yaml")
     start = s.renderer.start
 
@@ -80,14 +80,14 @@ def deleted_while_it_starts(s: Simulation) -> None:
 
 
 def refused_half_done(s: Simulation) -> None:
-    """Half of a job's videos are published when SageMaker refuses the rest."""
+    """SageMaker refuses the rest of a job after half of its videos were published."""
     s.set(max_tasks_per_job=2)
     s.person_drops("jobs/four.yaml", "prompt: a\nvariations: 4\n")
     at(s, 350, lambda: s.renderer.refuses.add(f"s3://work/{s3_keys.model('demo')}"))
 
 
 def reviewed(s: Simulation) -> None:
-    """A review, and folder defaults that come, are wrong and go."""
+    """A spec wants a review. Folder defaults are dropped, replaced by wrong ones, and deleted."""
     s.person_drops("jobs/bee.yaml", "prompt: a\nenhance: review\n")
     s.person_drops("jobs/_defaults.yaml", "fps: 8\n")
     at(s, 5, lambda: s.person_drops("jobs/_defaults.yaml", "fps: [\n"))
@@ -95,7 +95,7 @@ def reviewed(s: Simulation) -> None:
 
 
 def remembered(s: Simulation) -> None:
-    """Hours later, when all is done, every event comes once more."""
+    """Every event comes again hours later, when everything is done."""
 
     def all_again() -> None:
         for name, work in list(s.messages):
@@ -106,7 +106,7 @@ def remembered(s: Simulation) -> None:
 
 
 def many(s: Simulation) -> None:
-    """Drops of all priorities in several folders, all within a second."""
+    """Drops of all priorities come in several folders, all within a second."""
     for number in range(12):
         priority = ("low", "normal", "high")[number % 3]
         key, spec = f"jobs/{number % 4}/{number}.yaml", f"prompt: a bee\npriority: {priority}\n"
@@ -114,14 +114,15 @@ def many(s: Simulation) -> None:
 
 
 def saved_often(s: Simulation) -> None:
-    """Three versions within seconds, while the first one is taken in, and again while it runs."""
+    """Three versions come within seconds while the first one is being accepted, then three while it
+    runs, and one later."""
     for seconds in (0, 0.3, 1, 300, 310, 320, 1500):
         body = f"prompt: at {seconds}\n"
         at(s, seconds, partial(s.person_drops, "jobs/one.yaml", body))
 
 
 def midnight(s: Simulation) -> None:
-    """Folders with limits, their limits changed, just before a day ends."""
+    """Drops come in folders with daily limits just before midnight, and the limits change later."""
     s.set(max_processing_jobs=3)
     to_midnight = 12 * 3600
     at(
@@ -144,51 +145,60 @@ def midnight(s: Simulation) -> None:
     at(s, later, lambda: s.person_deletes("jobs/b/_defaults.yaml"))
 
 
-# Numbers are those of docs/faults.md.
+# The numbers at the beginning of a name are those of the faults in docs/faults.md.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
     "01 events 2 to 5 times, late": (few, Faults(duplicate_event=1, late_event=0.5)),
-    "02 one key again and again, out of order": (overwritten, Faults(late_event=0.5)),
-    "02 one key within seconds": (saved_often, Faults(late_event=0.3)),
-    "02 one key within seconds, handlers die": (saved_often, Faults(kill=0.3)),
+    "02 one key dropped several times, events out of order": (overwritten, Faults(late_event=0.5)),
+    "02 one key dropped several times within seconds": (saved_often, Faults(late_event=0.3)),
+    "02 one key dropped several times within seconds, handlers killed": (
+        saved_often,
+        Faults(kill=0.3),
+    ),
     "03 references before, after, never": (busy_hour, Faults()),
     "04 every event lost": (few, Faults(lose_event=1)),
-    "05 handlers die": (few, Faults(kill=0.5)),
-    "05 07 messages shown again while they are worked on": (few, Faults(shown_again=1)),
-    "08 acknowledgements of create lost": (few, Faults(lose_acknowledgement=1)),
+    "05 handlers killed": (few, Faults(kill=0.5)),
+    "05 07 messages delivered again while they are handled": (few, Faults(shown_again=1)),
+    "08 answers to create calls lost": (few, Faults(lose_acknowledgement=1)),
     "10 throttling everywhere": (few, Faults(throttle=0.05, until_seconds=1200)),
     "11 no quota for a day": (few, Faults(no_quota=1, until_seconds=86_400)),
-    "11 no quota, lost acknowledgements": (few, Faults(no_quota=0.5, lose_acknowledgement=0.5)),
+    "11 no quota, answers to create calls lost": (
+        few,
+        Faults(no_quota=0.5, lose_acknowledgement=0.5),
+    ),
     "27 create calls denied for a day": (few, Faults(start_denied=1, until_seconds=86_400)),
-    "27 create calls denied, handlers die": (busy_hour, Faults(start_denied=0.5, kill=0.3)),
+    "27 create calls denied, handlers killed": (busy_hour, Faults(start_denied=0.5, kill=0.3)),
     "27 create calls throttled for a day": (few, Faults(start_throttled=1, until_seconds=86_400)),
     "26 28 create calls refused for good": (busy_hour, Faults(start_refused=0.5)),
-    "26 create calls refused, handlers die": (few, Faults(start_refused=0.7, kill=0.5)),
-    "09 12 no capacity for a while": (few, Faults(capacity_error=0.5)),
-    "13 endings early, twice, late": (
+    "26 create calls refused, handlers killed": (few, Faults(start_refused=0.7, kill=0.5)),
+    "09 12 no instance for a while": (few, Faults(capacity_error=0.5)),
+    "13 events about ends early, twice, late": (
         few,
         Faults(early_ending=1, duplicate_event=0.5, late_event=0.3),
     ),
-    "13 endings lost": (few, Faults(lose_event=0.5)),
-    "14 completed without a video": (few, Faults(video_missing=1)),
-    "14 videos cut short": (few, Faults(video_cut=1)),
+    "13 events about ends lost": (few, Faults(lose_event=0.5)),
+    "14 videos missing from completed jobs": (few, Faults(video_missing=1)),
+    "14 videos incomplete": (few, Faults(video_cut=1)),
     "14 results before their videos": (few, Faults(result_before_video=1)),
-    "14 results that cannot be read": (few, Faults(result_garbage=1)),
-    "09 15 the worker dies after some": (busy_hour, Faults(worker_dies=0.3)),
-    "15 results after the end": (busy_hour, Faults(worker_dies=0.5, result_after_end=1)),
-    "16 handlers die while there is no quota": (busy_hour, Faults(kill=0.3, no_quota=0.6)),
-    "16 handlers die at the end": (few, Faults(kill=0.7, until_seconds=900)),
+    "14 results unreadable": (few, Faults(result_garbage=1)),
+    "09 15 workers killed after some videos": (busy_hour, Faults(worker_dies=0.3)),
+    "15 results after the end of their processing job": (
+        busy_hour,
+        Faults(worker_dies=0.5, result_after_end=1),
+    ),
+    "16 handlers killed while there is no quota": (busy_hour, Faults(kill=0.3, no_quota=0.6)),
+    "16 handlers killed very often": (few, Faults(kill=0.7, until_seconds=900)),
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
-    "18 the language model is away": (few, Faults(language_model=1)),
+    "18 the language model is unavailable": (few, Faults(language_model=1)),
     "19 specs deleted at any time": (deleted, Faults()),
-    "19 specs deleted, deaths and losses": (deleted, Faults(kill=0.3, lose_event=0.3)),
-    "19 a spec deleted when half is done": (deleted_half_done, Faults()),
-    "19 a spec deleted while its job starts": (deleted_while_it_starts, Faults()),
-    "26 the rest of a job is refused": (refused_half_done, Faults()),
+    "19 specs deleted, handlers killed, events lost": (deleted, Faults(kill=0.3, lose_event=0.3)),
+    "19 a spec deleted after half of its videos": (deleted_half_done, Faults()),
+    "19 a spec deleted while its processing job starts": (deleted_while_it_starts, Faults()),
+    "26 the rest of a job refused": (refused_half_done, Faults()),
     "28 reviews and folder defaults": (reviewed, Faults()),
     "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
-    "24 every event again, hours later": (remembered, Faults()),
+    "24 every event again hours later": (remembered, Faults()),
     "24 clocks differ": (busy_hour, Faults(clock_skew_seconds=30, kill=0.2, duplicate_event=0.3)),
     "24 clocks differ at midnight": (
         midnight,
@@ -200,7 +210,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
 
 
 def any_schedule(seed: int) -> Simulation:
-    """A busy hour with a few faults of any strength; the seed decides which, and the settings."""
+    """A busy hour with a few faults. The seed decides the faults and the settings."""
     rng = random.Random(seed)
     simulation = Simulation(seed=seed, faults=Faults.some(rng))
     simulation.set(

@@ -1,6 +1,6 @@
-"""Hypothesis in the place of the stories: it chooses what people and AWS do, and shrinks a failure.
+"""Hypothesis chooses what people and AWS do in a simulation, and shrinks a failure.
 
-A failure names its seed (`--hypothesis-seed`) and the shortest list of steps that shows it.
+A failure names its seed (`--hypothesis-seed`) and the shortest list of steps that reproduces it.
 """
 
 import os
@@ -40,14 +40,15 @@ FAULTS = st.sampled_from(
         "early_ending", "post", "shown_again",
     ]
 )  # fmt: skip
-# Long after the last fault: two sweeps, and what they started.
+# How long work that two sweeps started after the last fault may take.
 SETTLE_SECONDS = 6 * 3600
-# For the faults to meet what was dropped last.
+# How long the faults continue after the last step, so that they also affect the last drops.
 RENDERING_SECONDS = 1500
 
 
 class Cloud(RuleBasedStateMachine):
-    """People drop and delete; events are lost, doubled, late; handlers die; the quota goes."""
+    """People drop and delete files while events are lost, doubled or late, handlers are killed and
+    the quota is used up."""
 
     @initialize(
         seed=st.integers(0, 2**32 - 1),
@@ -84,7 +85,7 @@ class Cloud(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def tell_again(self, name: str) -> None:
-        """An event of any version comes once more, however late."""
+        """The event of the first version of a key comes again."""
         key = f"jobs/{name}.yaml"
         versions = self.cloud.files.objects.get(("input", key), [])
         if versions:
@@ -93,14 +94,14 @@ class Cloud(RuleBasedStateMachine):
 
     @rule()
     def tell_of_endings(self) -> None:
-        """Of all open attempts, whether they have ended or not."""
+        """An event about the end comes for every open attempt, even if it has not ended."""
         for record in self.cloud.ledger.query(OPEN_ATTEMPTS, Attempt):
             attempt = record.document.attempt_id
             self.cloud.soon("finish", partial(attempt_ended, attempt_id=attempt))
 
     @rule(fault=FAULTS, likely=st.sampled_from([0.0, 0.2, 1.0]))
     def fault(self, fault: str, likely: float) -> None:
-        # A handler that always dies, or a call that always throttles, shows nothing new.
+        # If every handler is killed or every call throttled, nothing can happen.
         most = 0.1 if fault == "throttle" else 0.6 if fault == "kill" else 1.0
         setattr(self.cloud.faults, fault, min(likely, most))
 
@@ -110,7 +111,7 @@ class Cloud(RuleBasedStateMachine):
 
     @rule(call=st.integers(1, 80))
     def kill_at(self, call: int) -> None:
-        """Before or after that call from now on, whoever makes it."""
+        """Kill the handler that reaches this point, counted from now."""
         self.cloud.kill_at = self.cloud.calls + call
 
     @rule()
@@ -128,7 +129,7 @@ class Cloud(RuleBasedStateMachine):
             assert all(len(attempts) == 1 for attempts in self.cloud.published.values())
 
     def teardown(self) -> None:
-        """Once nothing goes wrong any more, two sweeps and what they start mend everything."""
+        """After the faults end, two sweeps and the work they start must complete everything."""
         if not hasattr(self, "cloud"):
             return
         cloud = self.cloud
@@ -136,7 +137,7 @@ class Cloud(RuleBasedStateMachine):
         cloud.faults = Faults(until_seconds=0)
         cloud.kill_at = None
         cloud.run_for(2 * SWEEP_EVERY_SECONDS + 100)
-        self._everything_goes_its_way()
+        self._check_that_everything_continues()
         waits = any(job.state == State.WAITING for job in cloud.documents(Job))
         for _ in range(30 if self._limited() else 4 if waits else 1):
             cloud.run_for(86_400 if waits or self._limited() else SETTLE_SECONDS)
@@ -151,8 +152,8 @@ class Cloud(RuleBasedStateMachine):
         queued = self.cloud.ledger.query(QUEUE, QueueEntry)
         return bool(day_limits.today(self.cloud.ports, [e.document.folder for e in queued]))
 
-    def _everything_goes_its_way(self) -> None:
-        """Two sweeps have mended what was broken; what is left to do takes its time."""
+    def _check_that_everything_continues(self) -> None:
+        """After two sweeps each open attempt must progress, and each drop must have its job."""
         cloud = self.cloud
         a_sweep_ago = cloud.clock() - timedelta(seconds=SWEEP_EVERY_SECONDS + 100)
         for record in cloud.ledger.query(OPEN_ATTEMPTS, Attempt):

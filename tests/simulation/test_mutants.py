@@ -150,7 +150,7 @@ def test_no_violation_is_found_when_every_guard_is_in_place() -> None:
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_a_missing_guard_is_noticed(name: str) -> None:
+def test_the_simulation_finds_a_violation_when_a_guard_is_missing(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.simulation.mutant", *MUTANTS[name]],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Every call that a function makes is allowed by its role, and every right of a role is used."""
+"""Each role allows every call that its function makes, and has no permission that is not used."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.simulation.cloud import Faults, Simulation
 from tests.simulation.rights import FUNCTIONS, AccessDenied, Rights, deployed
 from tests.simulation.stories import FAULTS, any_schedule
 
-# Used by Lambda itself, for the function: its log, and the queue that feeds it.
+# Lambda itself uses these permissions of the role, for the log and the queue of the function.
 _OF_LAMBDA = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
@@ -39,7 +39,7 @@ def test_every_right_of_a_role_is_used() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_what_no_statement_allows_is_denied(function: str) -> None:
+def test_a_call_that_no_statement_allows_is_denied(function: str) -> None:
     rights = Rights(deployed())
     for need in (("s3:PutObject", "input/jobs/a.yaml"), ("s3:GetObject", "work/models/x")):
         with pytest.raises(AccessDenied):

@@ -1,7 +1,7 @@
-"""Nothing lost, nothing twice: the real use cases on a simulated AWS.
+"""The real stages on a simulated AWS: nothing may be lost or done twice.
 
-The whole of it is `make simulate`; a plain test run takes a slice. A failure names its seed or its
-call, and `any_schedule(SEED)` or `Simulation(kill_at=CALL)` runs it again.
+`make simulate` runs all simulations, a plain test run only some. A failure names its seed or its
+call. `any_schedule(SEED)` or `Simulation(kill_at=CALL)` runs it again.
 """
 
 import os
@@ -15,11 +15,12 @@ from tests.simulation.stories import FAULTS, any_schedule
 WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
 SCHEDULES = 10_000 if WHOLE else 150
 KILLS = None if WHOLE else 16
-"""For each fault; None: one at every call."""
-# So that processes can share the work, and one sees it go on.
+"""How many calls are killed for each fault. None means every call."""
+# The work is divided, so that processes can share it and its progress is visible.
 PARTS = 10 if WHOLE else 1
 BLOCKS = 200 if WHOLE else 5
-# Beside a quota that is missing all day the same calls come again with every sweep.
+# While the quota is missing all day, every sweep makes the same calls. So only the first calls, and
+# those around the end of the fault, are killed.
 FIRST_CALLS = 200
 
 
@@ -33,14 +34,17 @@ def run(name: str, kill_at: int | None) -> Simulation:
 
 
 def calls_to_kill_at(name: str) -> list[int]:
-    """All, or some of them; with a fault that lasts for a day, of its first hours and its end."""
+    """The calls at which a handler is killed: all, or a sample in a plain test run.
+
+    If a fault lasts for a day, only calls from its beginning and its end are chosen.
+    """
     alive = run(name, kill_at=None)
     calls = range(1, alive.calls + 1)
     calm = alive.calls_before_calm - FIRST_CALLS
     if FAULTS[name][1].until_seconds <= 3600:
         calm = 0
     chosen = [call for call in calls if call <= FIRST_CALLS or call > calm]
-    # From one seed, so that they do not always meet the same kind of call.
+    # A random sample, because calls at equal distances could all be of one kind.
     return chosen if KILLS is None else random.Random(1).sample(chosen, KILLS)
 
 
@@ -66,13 +70,13 @@ def test_schedules_from_seeds(block: int) -> None:
             raise AssertionError(f"seed {seed}: {error!r} with {simulation.faults}") from error
 
 
-def test_no_quota_for_a_day_spends_no_receive_and_no_attempt() -> None:
+def test_a_day_without_quota_uses_up_no_receive_and_no_attempt() -> None:
     simulation = run("11 no quota for a day", kill_at=None)
     assert simulation.dead_letters == []
     assert all(count == 1 for count in simulation.accepted.values())
 
 
-def test_the_harness_sees_a_lost_drop() -> None:
+def test_the_simulation_finds_a_lost_drop() -> None:
     simulation = Simulation()
     simulation.person_drops("jobs/one.yaml")
     with pytest.raises(Violated, match="lost"):
