@@ -2,7 +2,7 @@
 
 The real stages run over fakes, with a simulated clock. How long a start-up, the loading of weights
 and a video take are parameters. They are the values stated in functions/planning/estimate.py, and
-nobody measured them. `one-job-a-video` is the same system with `max_tasks_per_job` 1.
+were not measured. `one-job-a-video` is the same system with `max_tasks_per_job` 1.
 
 Writes bench/results/batching.json and docs/images/batching-*.png; docs/performance.md shows them.
 """

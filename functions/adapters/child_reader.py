@@ -28,7 +28,7 @@ _PROGRAM = (
     "import sys; call, *sys.path = sys.argv[1:]; "
     "from functions.reading.child import main; main(call)"
 )
-# No environment, no site-packages of its own, no .pyc files written.
+# The process gets no environment and no site-packages, and writes no .pyc files.
 _ARGUMENTS = ("-I", "-S", "-B", "-c", _PROGRAM)
 _CHUNK = 1024 * 1024
 

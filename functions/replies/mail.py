@@ -124,7 +124,7 @@ def _videos(links: Sequence[VideoLink], output_bucket: str, region: str) -> list
         ]
     if len(links) > _MAX_LINKS:
         folder = f"s3://{output_bucket}/{links[0].video.rpartition('/')[0]}/"
-        lines += [f"And {words.videos(len(links) - _MAX_LINKS)} more beside them: {folder}", ""]
+        lines += [f"{words.videos(len(links) - _MAX_LINKS)} more in this folder: {folder}", ""]
     return lines
 
 

@@ -39,13 +39,13 @@ def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[
     the first after the last. So each folder has its turn even if there are more folders than one
     call reads.
     """
-    ring = queue_prefix(priority)
-    begin = f"{ring}{ports.new_suffix()}"
+    prefix = queue_prefix(priority)
+    begin = f"{prefix}{ports.new_suffix()}"
     found: dict[str, QueueEntry] = {}
     of_folder: Counter[str] = Counter()
     at, is_round = begin, False
     for _ in range(min(_PAGES, 4 + need // size)):
-        page = ports.ledger.query(QUEUE, QueueEntry, prefix=ring, start=at, limit=size)
+        page = ports.ledger.query(QUEUE, QueueEntry, prefix=prefix, start=at, limit=size)
         for record in page:
             if record.key.sort not in found:
                 found[record.key.sort] = record.document
@@ -53,7 +53,7 @@ def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[
         if len(page) < size:
             if is_round:
                 break
-            at, is_round = ring, True
+            at, is_round = prefix, True
             continue
         last = page[-1]
         if is_round and last.key.sort >= begin:
