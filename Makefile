@@ -27,7 +27,7 @@ test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
 
 # One thread each, because every core has a process: torch's would wait for each other.
 tests: $(VENV)/.dev $(BIN)/reeldrop
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov
 
 simulate: $(VENV)/.dev ## the whole simulation: every fault with a kill at every call, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation

@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -21,6 +22,9 @@ from functions.table.ledger import OPEN_ATTEMPTS, QUEUE, WAITING
 from functions.table.records import Attempt, Job, QueueEntry, State, Waiting
 from tests.fakes import PNG
 from tests.simulation.cloud import SWEEP_EVERY_SECONDS, Faults, Handler, Simulation
+
+# Measuring coverage here would double the time, and it confuses the lines of greenlets.
+pytestmark = pytest.mark.no_cover
 
 WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
 NAMES = st.sampled_from(["a", "b", "x/c", "x/d"])

@@ -12,6 +12,9 @@ import pytest
 from tests.simulation.cloud import Faults, Simulation, Violated
 from tests.simulation.stories import FAULTS, any_schedule
 
+# Measuring coverage here would double the time, and it confuses the lines of greenlets.
+pytestmark = pytest.mark.no_cover
+
 WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
 SCHEDULES = 10_000 if WHOLE else 150
 KILLS = None if WHOLE else 16
