@@ -450,24 +450,23 @@ class Simulation(World):
     def _together(self, due: list[Handler]) -> None:
         """Run handlers, and switch between them at the calls of their ports."""
         self._hub = getcurrent()
-        running: list[tuple[greenlet, Handler]] = []
+        running: list[tuple[greenlet, Handler, Ports]] = []
         for handler in due:
             dies_at = self.rng.randint(1, 60) if self.happens("kill") else None
             ports = self._watched_ports(handler, dies_at)
-            running.append((greenlet(handler.work), handler))
-            running[-1][0].ports = ports  # type: ignore[attr-defined]
+            running.append((greenlet(handler.work), handler, ports))
         started: set[int] = set()
         while running:
             # The last handler runs to its end without switching.
             self._interleaved = len(running) > 1
             index = self.rng.randrange(len(running)) if self._interleaved else 0
-            runner, handler = running[index]
+            runner, handler, ports = running[index]
             try:
                 if id(runner) in started:
                     runner.switch()
                 else:
                     started.add(id(runner))
-                    runner.switch(runner.ports)  # type: ignore[attr-defined]
+                    runner.switch(ports)
             except Killed:
                 self._again(handler)
             except Violated:
