@@ -55,7 +55,7 @@ bench-batching: $(VENV)/.dev ## batching against one job a video, simulated; wri
 	$(BIN)/python -m bench.batching
 	$(BIN)/python -m docs.generate
 
-lock: $(VENV)/.dev ## write the hash-pinned locks anew from pyproject.toml
+lock: $(VENV)/.dev ## resolve the hash-pinned locks from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" locks/lock.sh
 
 # torch first and by version alone: which build is right depends on the machine

@@ -253,6 +253,11 @@ def attempt_output(attempt_id: str) -> str:
     return f"{ATTEMPTS_PREFIX}{attempt_id}/output"
 
 
+def attempt_outputs(attempt_id: str) -> str:
+    """The prefix of every file that a processing job writes, for listing them."""
+    return f"{attempt_output(attempt_id)}/"
+
+
 def task_file(attempt_id: str, of_task: str, file_name: str) -> str:
     """Key of a file that the worker wrote for a task."""
     return f"{attempt_output(attempt_id)}/{of_task}/{file_name}"

@@ -148,16 +148,16 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
 
 
 class Cost(Document):
-    """What videos take of a machine, and what that costs."""
+    """How long an instance renders videos, and what that costs."""
 
     gpu_minutes: float
-    """Rendering alone."""
+    """Of rendering, without the start-up."""
     startup_minutes: float
-    """Of one processing job, which others may share."""
+    """Of one processing job. Other videos may share it."""
     usd_low: float | None
-    """Sharing full processing jobs; None where the price of the instance type is not known."""
+    """As a part of full processing jobs. None: the price of the instance type is not known."""
     usd_high: float | None
-    """In one processing job of their own."""
+    """In a processing job of their own. None: as above."""
     instance_type: str
 
 

@@ -169,7 +169,7 @@ def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:
             value = getattr(one.spec, field)
             if value is not None and value not in seen:
                 seen.add(value)
-                yield one, field, s3_keys.JOBS_PREFIX + value.removeprefix("/")
+                yield one, field, s3_keys.in_folder("", value.removeprefix("/"))
 
 
 def located(files: DropFiles, key: str) -> str:

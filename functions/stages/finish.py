@@ -298,7 +298,7 @@ def results_waiting(ports: NeedsForResults, attempt: Attempt) -> None:
     tasks = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
     running = [t.document for t in tasks if t and t.document.owned_by(attempt.attempt_id)]
     # One listing is cheaper than a call for each task: there are many tasks, and every sweep asks.
-    prefix = f"{s3_keys.attempt_output(attempt.attempt_id)}/"
+    prefix = s3_keys.attempt_outputs(attempt.attempt_id)
     there = {found.key for found in ports.files.listed(ports.settings.work_bucket, prefix)}
     for task in running:
         if s3_keys.task_result(attempt.attempt_id, task.task_id) in there:
