@@ -48,7 +48,11 @@ class Event(StrEnum):
         "adopted",
         "A processing job existed already: the answer to an earlier create call was lost.",
     )
-    NO_CAPACITY = "no-capacity", "SageMaker had no capacity for a processing job: a quota is used up, or it throttles.", True
+    NO_CAPACITY = (
+        "no-capacity",
+        "SageMaker had no capacity for a processing job: a quota is used up, or it throttles.",
+        True,
+    )
     START_DENIED = (
         "start-denied",
         "SageMaker denied a processing job until an administrator corrects something.",
