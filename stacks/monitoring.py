@@ -49,18 +49,10 @@ def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for jobs that have waited for capacity for an hour.
 
     Dispatch counts the event each time SageMaker refuses a processing job because a quota is used
-    up. A shorter wait is normal and needs no alarm.
+    up, or throttles it. A shorter wait is normal and needs no alarm.
     """
-    alarm = cloudwatch.Alarm(
-        scope,
-        "NoCapacity",
-        alarm_description="Jobs wait for quota: see docs/operations.md.",
-        metric=_count(Event.NO_CAPACITY),
-        threshold=1,
-        evaluation_periods=4,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
+    description = "Jobs wait for quota: see docs/operations.md."
+    alarm = _alarm_on(scope, "NoCapacity", Event.NO_CAPACITY, description, periods=4)
     _notify(alarms, alarm)
 
 
@@ -69,27 +61,34 @@ def watch_denied_starts(scope: Construct, alarms: sns.Topic) -> None:
 
     Nothing starts until an administrator corrects the cause, so one denial is enough.
     """
-    alarm = cloudwatch.Alarm(
-        scope,
-        "StartDenied",
-        alarm_description="SageMaker denies processing jobs: see docs/operations.md.",
-        metric=_count(Event.START_DENIED),
-        threshold=1,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
+    description = "SageMaker denies processing jobs: see docs/operations.md."
+    alarm = _alarm_on(scope, "StartDenied", Event.START_DENIED, description, periods=1)
     _notify(alarms, alarm)
 
 
-def _count(event: Event) -> cloudwatch.Metric:
-    """How often a function logged an event, in quarters of an hour."""
-    return cloudwatch.Metric(
-        namespace="reeldrop",
-        metric_name=event.value,
-        dimensions_map={"service": "reeldrop"},
-        period=cdk.Duration.minutes(15),
-        statistic="Sum",
+def _alarm_on(
+    scope: Construct, construct_id: str, event: Event, description: str, *, periods: int
+) -> cloudwatch.Alarm:
+    """Create an alarm that fires when a function logs an event in every one of some periods.
+
+    Args:
+        periods: quarters of an hour in a row.
+    """
+    return cloudwatch.Alarm(
+        scope,
+        construct_id,
+        alarm_description=description,
+        metric=cloudwatch.Metric(
+            namespace="reeldrop",
+            metric_name=event.value,
+            dimensions_map={"service": "reeldrop"},
+            period=cdk.Duration.minutes(15),
+            statistic="Sum",
+        ),
+        threshold=1,
+        evaluation_periods=periods,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
 
 
