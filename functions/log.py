@@ -42,7 +42,7 @@ class Event(StrEnum):
     CANCELED = "canceled", "A job was canceled: its spec was deleted or replaced."
     STOPPING = "stopping", "SageMaker was asked to stop a processing job that has no task left."
     NO_LEASE = "no-lease", "Every instance is in use, or no type has one available."
-    HELD = "held", "Tasks wait until tomorrow because their folder's daily limit is used up."
+    HELD = "held", "Tasks wait for a reason: a daily limit is used up, or their model is paused."
     STARTED = "started", "SageMaker accepted a processing job.", True
     ADOPTED = (
         "adopted",
@@ -74,6 +74,19 @@ class Event(StrEnum):
     SUCCEEDED = "succeeded", "A video was published.", True
     FAILED = "failed", "A task failed.", True
     NEW_ATTEMPT = "new-attempt", "A task returned to the queue because its attempt ended.", True
+    SILENT_END = (
+        "silent-end",
+        "A processing job ended without any result or progress. Its tasks returned to the queue.",
+    )
+    MODEL_PAUSED = (
+        "model-paused",
+        "Two processing jobs in a row with a model ended without a sign of life. It is paused.",
+        True,
+    )
+    MODEL_RESUMED = (
+        "model-resumed",
+        "A processing job with a paused model showed a sign of life. The pause is over.",
+    )
     NOT_ENDED = "not-ended", "An event said that a processing job had ended, and it had not."
     ATTEMPT_ENDED = "attempt-ended", "An attempt was closed and its lease given back."
     ESTIMATE_NOT_LEARNED = (

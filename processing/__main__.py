@@ -36,10 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     layout = Layout(options.root)
-    # Imported only now, so that a wrong option is reported at once.
-    from processing import worker  # noqa: PLC0415
-
     try:
+        # Imported only now, so that a wrong option is reported at once, and that an image without a
+        # working torch says so in the message file.
+        from processing import worker  # noqa: PLC0415
+
         worker.render_manifest(layout)
     except Failure as failure:
         problem = failure.problems[0]

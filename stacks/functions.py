@@ -98,7 +98,6 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
                 *waking,
                 *stopping,
                 *grants.list_objects(resources.storage.input),
-                *grants.list_objects(resources.storage.work),
             ],
         )
     return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
@@ -168,5 +167,6 @@ def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to read the results of a processing job."""
     return [
         *grants.read_attempts(resources.storage.work),
+        *grants.list_objects(resources.storage.work),
         *grants.describe_processing(cdk.Stack.of(scope), resources.config.stack_name),
     ]

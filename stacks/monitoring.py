@@ -10,6 +10,10 @@ from constructs import Construct
 
 from functions.log import Event
 
+# An alarm fires if at least this many videos of an hour are bad, and this share of them.
+_MANY = 5
+_MANY_PERCENT = 20
+
 
 def watch_dead_letters(scope: Construct, dead_letters: sqs.Queue, alarms: sns.Topic) -> None:
     """Create the alarm for messages that could not be handled."""
@@ -66,6 +70,52 @@ def watch_denied_starts(scope: Construct, alarms: sns.Topic) -> None:
     _notify(alarms, alarm)
 
 
+def watch_paused_models(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for a model whose processing jobs end without a sign of life.
+
+    The event is logged once at the beginning of a pause, however often the pause becomes longer.
+    """
+    description = "Processing jobs end before they render anything: see docs/operations.md."
+    alarm = _alarm_on(scope, "ModelPaused", Event.MODEL_PAUSED, description, periods=1)
+    _notify(alarms, alarm)
+
+
+def watch_rates(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarms for many videos that fail, or that have to be rendered again."""
+    for construct_id, event, description in (
+        ("ManyFail", Event.FAILED, "Many videos fail: see docs/operations.md."),
+        ("ManyAgain", Event.NEW_ATTEMPT, "Many processing jobs die: see docs/operations.md."),
+    ):
+        share = cloudwatch.MathExpression(
+            # Of a few videos, one is a large share.
+            expression=f"IF(FILL(bad, 0) >= {_MANY}, 100 * bad / (bad + FILL(good, 0)), 0)",
+            using_metrics={"bad": _count(event), "good": _count(Event.SUCCEEDED)},
+            label="percent",
+            period=cdk.Duration.hours(1),
+        )
+        alarm = cloudwatch.Alarm(
+            scope,
+            construct_id,
+            alarm_description=description,
+            metric=share,
+            threshold=_MANY_PERCENT,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        _notify(alarms, alarm)
+
+
+def _count(event: Event) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="reeldrop",
+        metric_name=event.value,
+        dimensions_map={"service": "reeldrop"},
+        period=cdk.Duration.minutes(15),
+        statistic="Sum",
+    )
+
+
 def _alarm_on(
     scope: Construct, construct_id: str, event: Event, description: str, *, periods: int
 ) -> cloudwatch.Alarm:
@@ -78,13 +128,7 @@ def _alarm_on(
         scope,
         construct_id,
         alarm_description=description,
-        metric=cloudwatch.Metric(
-            namespace="reeldrop",
-            metric_name=event.value,
-            dimensions_map={"service": "reeldrop"},
-            period=cdk.Duration.minutes(15),
-            statistic="Sum",
-        ),
+        metric=_count(event),
         threshold=1,
         evaluation_periods=periods,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,

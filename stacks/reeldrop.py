@@ -13,7 +13,13 @@ from constructs import Construct
 
 from stacks.config import Config
 from stacks.functions import Functions, Resources, create_functions
-from stacks.monitoring import watch_capacity, watch_denied_starts, watch_sweep
+from stacks.monitoring import (
+    watch_capacity,
+    watch_denied_starts,
+    watch_paused_models,
+    watch_rates,
+    watch_sweep,
+)
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.queues import Queues, create_queues
 from stacks.storage import Storage
@@ -53,6 +59,8 @@ class Reeldrop(cdk.Stack):
         watch_sweep(self, functions.sweep.function, alarms)
         watch_capacity(self, alarms)
         watch_denied_starts(self, alarms)
+        watch_paused_models(self, alarms)
+        watch_rates(self, alarms)
         self._add_outputs(storage, topic)
 
     def _start_functions(self, functions: Functions, queues: Queues) -> None:

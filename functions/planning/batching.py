@@ -7,7 +7,8 @@ This module is pure: it reads and writes nothing. An earlier rule takes preceden
 2. Tasks of a higher priority come first. Among equal priorities the folders take turns, and the
    folder that was served longest ago is first. Within a folder the oldest task is first. Tasks of
    a lower priority join an attempt only while every task of a higher priority is in one, too.
-3. Tasks over their folder's daily limit are held back.
+3. Tasks over their folder's daily limit are held back, and tasks whose model is paused. When a
+   pause is over, one attempt with one task, the least suspect one, tries the model again.
 4. The waiting tasks are shared out, in that order, among as many attempts as there are free
    instances. Each task goes to the attempt that has least to do, so the attempts end together. If a
    busy instance will be free before everything is rendered, a share of the tasks is left for it.
@@ -60,6 +61,8 @@ class Situation:
     """Daily limits of every folder. A folder may have smaller ones."""
     usages: Mapping[str, Usage]
     """What was started today, for each folder that has limits."""
+    paused: Mapping[str, datetime]
+    """The models that are paused, and until when."""
     max_tasks: int
     max_runtime_seconds: float
     now: datetime
@@ -88,8 +91,10 @@ class Plan:
     """Which attempts to open now, and which tasks to hold back."""
 
     attempts: tuple[PlannedAttempt, ...]
-    held: tuple[QueueEntry, ...]
+    over_limit: tuple[QueueEntry, ...]
     """Tasks that their folder's daily limit holds back today."""
+    paused: tuple[QueueEntry, ...]
+    """Tasks whose model is paused."""
 
 
 def kind_of(what: QueueEntry | Lease) -> Kind:
@@ -104,7 +109,9 @@ def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan
         expect: how long a task takes, with the start-up that it needs.
     """
     order = in_order(situation.line, situation.served)
-    allowed, held = _within_limits(order, situation, expect)
+    order, paused = _not_paused(order, situation)
+    allowed, over_limit = _within_limits(order, situation, expect)
+    allowed, left_over = _one_for_each_probe(allowed, situation)
     attempts: list[PlannedAttempt] = []
     kinds = list(dict.fromkeys(kind_of(entry) for entry in allowed))
     chosen = kinds[: situation.free]
@@ -115,7 +122,7 @@ def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan
         # An instance is left for each kind that follows.
         free = situation.free - len(attempts) - (len(chosen) - number - 1)
         attempts += _deal(mine, kind, free, situation, expect)
-    return Plan(tuple(attempts), tuple(held))
+    return Plan(tuple(attempts), tuple(over_limit), (*paused, *left_over))
 
 
 def _rank(entry: QueueEntry) -> int:
@@ -138,6 +145,38 @@ def in_order(line: Iterable[QueueEntry], served: Sequence[str]) -> list[QueueEnt
         for place, entry in enumerate(entries)
     ]
     return [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def _not_paused(
+    order: Sequence[QueueEntry], situation: Situation
+) -> tuple[list[QueueEntry], list[QueueEntry]]:
+    """Separate the tasks that may run from those whose model is paused.
+
+    When a pause is over, the model's tasks may run again, but see `_one_for_each_probe`.
+    """
+    running = {model for model, _, _ in situation.running}
+    paused = {
+        model
+        for model, until in situation.paused.items()
+        if situation.now < until or model in running
+    }
+    return (
+        [entry for entry in order if entry.model not in paused],
+        [entry for entry in order if entry.model in paused],
+    )
+
+
+def _one_for_each_probe(
+    allowed: Sequence[QueueEntry], situation: Situation
+) -> tuple[list[QueueEntry], list[QueueEntry]]:
+    """Leave one task, the least suspect one, of each model whose pause is over."""
+    probes: dict[str, QueueEntry] = {}
+    for entry in allowed:
+        best = probes.get(entry.model)
+        if entry.model in situation.paused and (not best or entry.suspicion < best.suspicion):
+            probes[entry.model] = entry
+    chosen = [e for e in allowed if probes.get(e.model, e) == e]
+    return chosen, [e for e in allowed if probes.get(e.model, e) != e]
 
 
 def _within_limits(
@@ -200,6 +239,9 @@ def _deal(
         least = min(open_ones, key=lambda index: loads[index])
         shares[least].append(entry)
         loads[least] += seconds[entry.task_id]
+    # The worker renders in this order. So a task that ends the process does not hide the others.
+    for dealt in shares:
+        dealt.sort(key=lambda entry: entry.suspicion)
     return [
         PlannedAttempt(kind, tuple(dealt), startup + load)
         for dealt, load in zip(shares, loads, strict=True)

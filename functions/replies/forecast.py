@@ -15,7 +15,7 @@ from functions.settings import WithSettings
 from functions.table.attempts import capacity
 from functions.table.ledger import QUEUE, NeedsLedgerAndClock
 from functions.table.rates import learned_rates
-from functions.table.records import HoldReason, Lease, QueueEntry, State, Task
+from functions.table.records import Lease, QueueEntry, State, Task
 
 # How many queue entries are read. A place after them is not shown.
 LOOKED_AT = 50
@@ -49,8 +49,8 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
     if not queued:
         return Forecast(ends_at=running, cost=price)
     entries = ports.ledger.query(QUEUE, QueueEntry, limit=LOOKED_AT)
-    if len(entries) == LOOKED_AT or any(_is_held_today(ports, task) for task in asked):
-        return Forecast(cost=price)  # its place is not shown, or it will not run today
+    if len(entries) == LOOKED_AT or any(t.hold and t.hold.holds(ports.now()) for t in asked):
+        return Forecast(cost=price)  # its place is not shown, or it will not run soon
     order = batching.in_order([entry.document for entry in entries], ())
     places = [n for n, entry in enumerate(order) if entry.task_id in queued]
     if not places:
@@ -69,15 +69,6 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
         queue_position=places[0] + 1,
         ends_at=max(filter(None, (ends_at, running))),
         cost=price,
-    )
-
-
-def _is_held_today(ports: Needs, task: Task) -> bool:
-    hold = task.hold
-    return (
-        hold is not None
-        and hold.reason == HoldReason.DAILY_LIMIT
-        and hold.day == ports.now().date()
     )
 
 

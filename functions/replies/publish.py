@@ -146,7 +146,7 @@ def publish_status(ports: NeedsForStatus, job_id: str) -> None:
             return
         tasks = tasks_of(ports, job_id)
         documents = [task.document for task in tasks]
-        document = status_of(job.document, documents, forecast(ports, documents))
+        document = status_of(job.document, documents, forecast(ports, documents), ports.now())
         ports.files.write(
             ports.settings.output_bucket,
             s3_keys.status(job.document.path),

@@ -45,13 +45,15 @@ class Status(Document):
     warnings: tuple[Notice, ...] = ()
 
 
-def status_of(job: Job, tasks: Sequence[Task], expected: Forecast) -> Status:
+def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime) -> Status:
     """The status of a job now.
 
     Args:
         tasks: all tasks of the job, by number.
         expected: the forecast of the job.
+        now: a reason to wait until an earlier time is left out.
     """
+    tasks = [task.released(now) for task in tasks]
     return Status(
         job_id=job.job_id,
         path=job.path,

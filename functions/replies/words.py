@@ -3,6 +3,9 @@
 from functions.planning.estimate import Cost
 from functions.table.records import CancelReason, Ending, Hold, HoldReason
 
+# How a processing job ended is cut to this many characters in a status.
+_LONGEST_ENDING = 400
+
 
 def videos(count: int) -> str:
     """A number of videos: "1 video", "3 videos"."""
@@ -41,7 +44,14 @@ def hold(why: Hold) -> str:
         return f"SageMaker denied the start; ask your administrator to correct this: {why.detail}"
     if why.reason == HoldReason.THROTTLED:
         return "SageMaker receives too many requests now; the next try is in a few minutes"
-    return f"new attempt: {ending(why.ending)}" if why.ending else "new attempt"
+    last = ending(why.ending) if why.ending else ""
+    if why.reason == HoldReason.MODEL_PAUSED:
+        return (
+            "processing jobs with this model end before they render anything "
+            f"({last[:_LONGEST_ENDING]}); your administrator was told, and it is tried again after "
+            f"{why.until:%Y-%m-%d %H:%M} UTC"
+        )
+    return f"new attempt: {last}" if last else "new attempt"
 
 
 def canceled(why: CancelReason | None) -> str:

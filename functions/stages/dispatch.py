@@ -8,7 +8,7 @@ id as its name, and SageMaker accepts a name once. A later dispatch takes over a
 handler was killed, and continues it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from functions.stages.launch import Needs as NeedsForLaunch
 from functions.table import day_limits
 from functions.table.attempts import capacity as read_capacity
 from functions.table.attempts import is_abandoned, move_attempt
+from functions.table.health import health_of
 from functions.table.ledger import (
     CAPACITY,
     OPEN_ATTEMPTS,
@@ -38,6 +39,7 @@ from functions.table.records import (
     Attempt,
     AttemptState,
     Capacity,
+    Hold,
     Lease,
     QueueEntry,
     State,
@@ -130,8 +132,12 @@ def _open_some(ports: Needs) -> bool:
     line = waiting_line(ports, need=settings.max_processing_jobs * settings.max_tasks_per_job)
     if not line:
         return False
-    plan = _plan(ports, capacity, free, instance_type, line)
-    _note_held(ports, plan.held)
+    health = health_of(ports, (entry.model for entry in line))
+    paused = {model: found.hold for model, found in health.items() if found.hold}
+    plan = _plan(ports, capacity, free, instance_type, line, paused)
+    limit = day_limits.held(ports.now().date())
+    held = [(entry, limit) for entry in plan.over_limit]
+    _note_held(ports, held + [(entry, paused[entry.model]) for entry in plan.paused])
     for planned in plan.attempts:
         attempt = _new_attempt(ports, planned, instance_type)
         folders = tuple(entry.folder for entry in planned.entries)
@@ -170,6 +176,7 @@ def _plan(
     free: int,
     instance_type: str,
     line: Sequence[QueueEntry],
+    paused: Mapping[str, Hold],
 ) -> batching.Plan:
     settings = ports.settings
     learned = learned_rates(ports)
@@ -190,6 +197,7 @@ def _plan(
         served=capacity.served,
         limits=day_limits.of_all(settings),
         usages={folder: day.usage for folder, day in days.items()},
+        paused={model: hold.until for model, hold in paused.items() if hold.until},
         max_tasks=settings.max_tasks_per_job,
         max_runtime_seconds=settings.max_runtime_seconds,
         now=ports.now(),
@@ -197,28 +205,27 @@ def _plan(
     return batching.plan(situation, expect)
 
 
-def _note_held(ports: NeedsForNote, held: Sequence[QueueEntry]) -> None:
+def _note_held(ports: NeedsForNote, held: Sequence[tuple[QueueEntry, Hold]]) -> None:
     """Note in held tasks, and in their status, why they wait.
 
     One call updates only some of them. The next dispatch updates more, because this can wait.
     """
-    hold = day_limits.held(ports.now().date())
     for start in range(0, min(len(held), _NOTED_AT_MOST), _NOTED_TOGETHER):
-        refs = [entry.task for entry in held[start : start + _NOTED_TOGETHER]]
-        records = [r for r in ports.ledger.get_all([task_key(ref) for ref in refs]) if r]
+        some = held[start : start + _NOTED_TOGETHER]
+        records = ports.ledger.get_all([task_key(entry.task) for entry, _ in some])
         unnoted = [
-            record
-            for record in records
-            if record.document.state == State.QUEUED and record.document.hold != hold
+            Put(record.key, record.document.held(hold), record.revision)
+            for record, (_, hold) in zip(records, some, strict=True)
+            if record and record.document.state == State.QUEUED and record.document.hold != hold
         ]
         if not unnoted:
             continue
         try:
-            ports.ledger.commit(*(Put(r.key, r.document.held(hold), r.revision) for r in unnoted))
+            ports.ledger.commit(*unnoted)
         except Conflict:
             return
         ports.log(Event.HELD, {"tasks": len(unnoted)})
-        for job_id in dict.fromkeys(record.document.job_id for record in unnoted):
+        for job_id in dict.fromkeys(put.document.job_id for put in unnoted):
             publish.publish_status(ports, job_id)
         return
 

@@ -7,6 +7,7 @@ the next one completes the rest.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -32,6 +33,7 @@ from functions.settings import WithSettings
 from functions.stages.learning import learn
 from functions.stages.renderer import WithRenderer
 from functions.table.attempts import end_attempt
+from functions.table.health import count_end
 from functions.table.ledger import (
     Conflict,
     Put,
@@ -42,9 +44,11 @@ from functions.table.ledger import (
     task_key,
 )
 from functions.table.records import (
+    FIRST_IS_SUSPECT,
     Attempt,
     Ending,
     FailureKind,
+    Health,
     Hold,
     HoldReason,
     State,
@@ -251,7 +255,8 @@ def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
 
     The worker renders its tasks in order, so the first task without a result is the one that was
     being rendered. Only that task is charged for the attempt. No task is charged if SageMaker had
-    no instance.
+    no instance. If the processing job ended without a sign of life, the end says something about
+    the deployment, and it is counted in the health of the model (table/health.py).
 
     Args:
         how: how the processing job ended.
@@ -262,11 +267,18 @@ def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
     no_instance = how.failure == FailureKind.NO_INSTANCE
     found = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
     tasks = [task.document for task in found if task is not None]
-    in_work = None if no_instance else _in_work(ports, attempt, tasks)
-    for ref in (task.ref for task in tasks if task.owned_by(attempt.attempt_id)):
+    owned = [task.ref for task in tasks if task.owned_by(attempt.attempt_id)]
+    written = _written(ports, attempt)
+    silent = not written and not no_instance and how.state is not None
+    health = Health()
+    if written or (silent and owned):
+        health = count_end(ports, attempt, how, alive=bool(written), tasks=len(owned))
+    in_work = None if no_instance else _in_work(attempt, tasks, written)
+    end = _End(how, written, in_work, silent, health)
+    for ref in owned:
         task = owned_task(ports, attempt.attempt_id, ref)
         if task is not None:
-            _close_task(ports, attempt, task.document, how, charge=ref == in_work)
+            _close_task(ports, attempt, task.document, end)
             publish.settle(ports, ref.job_id)
     end_attempt(ports, attempt.attempt_id, no_instance=no_instance)
     ports.log(Event.ATTEMPT_ENDED, {"attempt_id": attempt.attempt_id, **_facts(how)})
@@ -274,15 +286,48 @@ def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
     learn(ports, attempt, tasks)
 
 
-def _close_task(ports: Needs, attempt: Attempt, task: Task, how: Ending, *, charge: bool) -> None:
-    if _has_result(ports, attempt, task):
+@dataclass(frozen=True)
+class _End:
+    """What is known about the end of a processing job."""
+
+    how: Ending
+    written: frozenset[str]
+    """The keys of all files that it wrote."""
+    in_work: TaskRef | None
+    """The task that is charged for it."""
+    silent: bool
+    """Whether it ended without a sign of life, although it had an instance."""
+    health: Health
+    """The health of the model after it."""
+
+
+def _close_task(ports: Needs, attempt: Attempt, task: Task, end: _End) -> None:
+    charge = task.ref == end.in_work
+    if s3_keys.task_result(attempt.attempt_id, task.task_id) in end.written:
         task_ended(ports, attempt.attempt_id, task.task_id, job_has_ended=True)
+    elif end.silent:
+        _close_suspect(ports, attempt, task, end, FIRST_IS_SUSPECT if charge else 1)
     elif charge and task.attempts >= ports.settings.max_attempts:
-        fail_owned_task(ports, attempt, task.ref, problems.worker_stopped(task.attempts, how))
+        fail_owned_task(ports, attempt, task.ref, problems.worker_stopped(task.attempts, end.how))
     else:
-        hold = Hold(reason=HoldReason.NEW_ATTEMPT, ending=how)
+        hold = Hold(reason=HoldReason.NEW_ATTEMPT, ending=end.how)
         requeue_task(ports, attempt, task.ref, charge=charge, hold=hold)
-        ports.log(Event.NEW_ATTEMPT, {"task_id": task.task_id, **_facts(how)})
+        ports.log(Event.NEW_ATTEMPT, {"task_id": task.task_id, **_facts(end.how)})
+
+
+def _close_suspect(ports: Needs, attempt: Attempt, task: Task, end: _End, suspicion: int) -> None:
+    """Return a task of a processing job without a sign of life to the queue.
+
+    It fails only if the deployment is known to work: if it has been the first task of enough such
+    processing jobs, and one with other tasks has shown a sign of life since the first of them.
+    """
+    tried = (task.suspicion + suspicion) // FIRST_IS_SUSPECT
+    alive_at, since = end.health.alive_at, task.suspected_since
+    if tried >= ports.settings.max_attempts and alive_at and since and alive_at > since:
+        fail_owned_task(ports, attempt, task.ref, problems.worker_stopped(tried, end.how))
+        return
+    hold = end.health.hold or Hold(reason=HoldReason.NEW_ATTEMPT, ending=end.how)
+    requeue_task(ports, attempt, task.ref, charge=False, hold=hold, suspicion=suspicion)
 
 
 def _facts(how: Ending) -> dict[str, object]:
@@ -297,24 +342,23 @@ def results_waiting(ports: NeedsForResults, attempt: Attempt) -> None:
     """
     tasks = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
     running = [t.document for t in tasks if t and t.document.owned_by(attempt.attempt_id)]
-    # One listing is cheaper than a call for each task: there are many tasks, and every sweep asks.
-    prefix = s3_keys.attempt_outputs(attempt.attempt_id)
-    there = {found.key for found in ports.files.listed(ports.settings.work_bucket, prefix)}
+    written = _written(ports, attempt)
     for task in running:
-        if s3_keys.task_result(attempt.attempt_id, task.task_id) in there:
+        if s3_keys.task_result(attempt.attempt_id, task.task_id) in written:
             task_ended(ports, attempt.attempt_id, task.task_id)
 
 
-def _has_result(ports: NeedsForFiles, attempt: Attempt, task: Task) -> bool:
-    key = s3_keys.task_result(attempt.attempt_id, task.task_id)
-    try:
-        ports.files.facts(ports.settings.work_bucket, key)
-    except Missing:
-        return False
-    return True
+def _written(ports: NeedsForFiles, attempt: Attempt) -> frozenset[str]:
+    """The keys of all files that a processing job has written so far.
+
+    One listing is cheaper than a call for each task.
+    """
+    prefix = s3_keys.attempt_outputs(attempt.attempt_id)
+    found = ports.files.listed(ports.settings.work_bucket, prefix)
+    return frozenset(listed.key for listed in found)
 
 
-def _in_work(ports: NeedsForFiles, attempt: Attempt, tasks: Sequence[Task]) -> TaskRef | None:
+def _in_work(attempt: Attempt, tasks: Sequence[Task], written: frozenset[str]) -> TaskRef | None:
     """The first task without a result.
 
     The answer does not change when a handler runs again, because a published task still counts as
@@ -322,6 +366,7 @@ def _in_work(ports: NeedsForFiles, attempt: Attempt, tasks: Sequence[Task]) -> T
     """
     for task in tasks:
         done = task.state == State.SUCCEEDED and task.attempt_id == attempt.attempt_id
-        if not done and not _has_result(ports, attempt, task):
+        result = s3_keys.task_result(attempt.attempt_id, task.task_id)
+        if not done and result not in written:
             return task.ref
     return None

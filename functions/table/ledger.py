@@ -18,6 +18,7 @@ from functions.spec.fields import Priority
 from functions.table.records import (
     Attempt,
     Capacity,
+    Health,
     Job,
     Learned,
     Letter,
@@ -130,6 +131,7 @@ WAITING = "WAITING"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
 USAGE = "USAGE"
+HEALTH = "HEALTH"
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
@@ -178,6 +180,15 @@ def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
 CAPACITY: RecordKey[Capacity] = RecordKey("CAPACITY", "CAPACITY", Capacity)
 LOOKED_AT: RecordKey[Looked] = RecordKey("LOOKED", "INBOX", Looked)
 LEARNED: RecordKey[Learned] = RecordKey("LEARNED", "LEARNED", Learned)
+
+
+def health_key(model: str, deployment: str) -> RecordKey[Health]:
+    """The health of a model.
+
+    Args:
+        deployment: stands for the image and the code.
+    """
+    return RecordKey(HEALTH, f"{model}#{deployment}", Health)
 
 
 def usage_key(folder: str) -> RecordKey[Usage]:

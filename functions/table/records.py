@@ -10,7 +10,7 @@ or a state that may not follow, is never written.
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -105,6 +105,8 @@ class HoldReason(StrEnum):
     permission."""
     THROTTLED = "throttled"
     NEW_ATTEMPT = "new-attempt"
+    MODEL_PAUSED = "model-paused"
+    """Processing jobs with this model end without a sign of life."""
 
 
 class Hold(Document):
@@ -118,7 +120,17 @@ class Hold(Document):
     detail: str = ""
     """For `START_DENIED`: the message of SageMaker."""
     ending: Ending | None = None
-    """For `NEW_ATTEMPT`: how the attempt before ended."""
+    """For `NEW_ATTEMPT` and `MODEL_PAUSED`: how the last attempt ended."""
+    until: datetime | None = None
+    """For `MODEL_PAUSED`: when it is tried again."""
+
+    def holds(self, at: datetime) -> bool:
+        """Whether the task certainly does not start at this time."""
+        return self.day == at.date() or (self.until is not None and at < self.until)
+
+    def is_over(self, at: datetime) -> bool:
+        """Whether the task waited only until an earlier time."""
+        return self.until is not None and at >= self.until
 
 
 class CancelReason(StrEnum):
@@ -294,6 +306,11 @@ class Task(_Moving):
     counted_seconds: float = 0.0
     """The GPU seconds that were counted then."""
     problem: Problem | None = None
+    suspicion: int = 0
+    """How probable it is that this task makes processing jobs end without a sign of life. Each such
+    end adds 1, or `FIRST_IS_SUSPECT` to the task that would have been rendered first."""
+    suspected_since: datetime | None = None
+    """When the first of these processing jobs ended."""
 
     @property
     def model(self) -> str:
@@ -326,6 +343,7 @@ class Task(_Moving):
             queued_at=self.queued_at,
             size_class=size_class_of(parameters),
             work=work_of(parameters),
+            suspicion=self.suspicion,
         )
 
     def owned_by(self, attempt_id: str) -> bool:
@@ -378,11 +396,24 @@ class Task(_Moving):
         )
         return again if charge else again.uncounted()
 
+    def suspected(self, by: int, at: datetime) -> Self:
+        """Its processing job ended without a sign of life.
+
+        Args:
+            by: how much the suspicion grows.
+        """
+        since = self.suspected_since or at
+        return self._with(suspicion=self.suspicion + by, suspected_since=since)
+
     def held(self, hold: Hold) -> Self:
         """It stays in the queue for this reason."""
         if self.state != State.QUEUED:
             raise IllegalMove(f"task {self.task_id} is {self.state} and cannot be held")
         return self._with(hold=hold)
+
+    def released(self, at: datetime) -> Self:
+        """Without its reason to wait, if that was only until an earlier time."""
+        return self._with(hold=None) if self.hold and self.hold.is_over(at) else self
 
     def progressed(self, percent: int, expected_seconds_left: float | None) -> Self:
         """The worker reported progress."""
@@ -422,6 +453,8 @@ class QueueEntry(Document):
     """Tasks of one class have similar sizes; see `spec/work.py`."""
     work: float
     """How much there is to compute; see `spec/work.py`."""
+    suspicion: int = 0
+    """That of the task. An attempt renders its most suspect task last."""
 
 
 class Waiting(Document):
@@ -480,6 +513,8 @@ class Attempt(_Moving):
     """For the state returning: why the tasks have to wait."""
     refusal: str = ""
     """For the state refused: the message of SageMaker."""
+    judged: bool = False
+    """Whether its end was counted in the health of its model."""
 
     def _to(self, state: AttemptState, at: datetime, **changes: object) -> Self:
         if state not in _ATTEMPT_MOVES[self.state]:
@@ -498,6 +533,10 @@ class Attempt(_Moving):
         """SageMaker accepted its processing job."""
         return self._to(AttemptState.STARTED, at)
 
+    def judged_once(self) -> Self:
+        """Its end is counted in the health of its model."""
+        return self._with(judged=True)
+
     def returning(self, hold: Hold, at: datetime) -> Self:
         """It cannot start now.
 
@@ -513,6 +552,52 @@ class Attempt(_Moving):
             refusal: the message of SageMaker.
         """
         return self._to(AttemptState.REFUSED, at, refusal=refusal)
+
+
+# After this many ends in a row without a sign of life, a model is paused.
+PAUSED_AFTER = 2
+# How long each pause of a row is; the last value is repeated.
+PAUSES = (timedelta(hours=1), timedelta(hours=4), timedelta(hours=24))
+# How much more suspect the first task of a processing job is than the others.
+FIRST_IS_SUSPECT = 2
+
+
+class Health(_Moving):
+    """Whether processing jobs with one model show signs of life under one image and code.
+
+    A sign of life is a result or a progress file. A processing job that ends without one says
+    something about the deployment (image, weights, permissions) rather than about one task. So
+    after two in a row the model is paused, and then one processing job with one task finds out
+    whether the deployment works again.
+    """
+
+    silent_in_row: int = 0
+    """How many processing jobs ended without a sign of life since the last one with a sign."""
+    ending: Ending | None = None
+    """How the last of them ended."""
+    paused_until: datetime | None = None
+    """While the model is paused: when it is tried again."""
+    alive_at: datetime | None = None
+    """When the last processing job with a sign of life ended."""
+
+    def silent(self, how: Ending, at: datetime) -> Self:
+        """A processing job ended without a sign of life."""
+        row = self.silent_in_row + 1
+        pauses = row - PAUSED_AFTER
+        pause = PAUSES[min(pauses, len(PAUSES) - 1)] if pauses >= 0 else None
+        until = at + pause if pause else None
+        return self._with(silent_in_row=row, ending=how, paused_until=until)
+
+    def alive(self, at: datetime) -> Self:
+        """A processing job showed a sign of life."""
+        return self._with(silent_in_row=0, ending=None, paused_until=None, alive_at=at)
+
+    @property
+    def hold(self) -> Hold | None:
+        """Why tasks of the model have to wait, while it is paused."""
+        if self.paused_until is None:
+            return None
+        return Hold(reason=HoldReason.MODEL_PAUSED, ending=self.ending, until=self.paused_until)
 
 
 class Lease(Document):

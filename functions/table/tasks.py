@@ -159,13 +159,20 @@ def _within_limits(
 
 
 def requeue_task(
-    ports: NeedsLedgerAndClock, attempt: Attempt, ref: TaskRef, *, charge: bool, hold: Hold
+    ports: NeedsLedgerAndClock,
+    attempt: Attempt,
+    ref: TaskRef,
+    *,
+    charge: bool,
+    hold: Hold,
+    suspicion: int = 0,
 ) -> None:
     """Return a task to its place in the queue, if the attempt still owns it.
 
     Args:
         charge: whether the attempt counts as one of the task's attempts, and in its folder's day.
         hold: why the task waits again.
+        suspicion: how much the suspicion of the task grows. 0: it is not suspected.
 
     Raises:
         Conflict: the task or its job kept changing.
@@ -176,6 +183,8 @@ def requeue_task(
         if record is None:
             return
         task = record.document.requeued(hold, charge=charge)
+        if suspicion:
+            task = task.suspected(suspicion, ports.now())
         job = ports.ledger.get(job_key(task.job_id))
         assert job is not None  # tasks are committed together with their job
         running = any(

@@ -22,6 +22,7 @@ def entry(
     model: str = "m",
     size: int = 24,
     counted_on: date | None = None,
+    suspicion: int = 0,
 ) -> QueueEntry:
     """An entry of the queue. A higher number means that it was queued later."""
     return QueueEntry(
@@ -35,6 +36,7 @@ def entry(
         queued_at=NOW - timedelta(seconds=60 - number / 1000),
         size_class=size,
         work=1.0,
+        suspicion=suspicion,
     )
 
 
@@ -50,6 +52,7 @@ def planned(
     max_runtime_seconds: float = 36_000,
     waited: timedelta = timedelta(0),
     busy_minutes: tuple[float, ...] = (),
+    paused_minutes: dict[str, float] | None = None,
 ) -> Plan:
     situation = Situation(
         line=line,
@@ -59,6 +62,7 @@ def planned(
         served=served,
         limits=limits,
         usages=usages or {},
+        paused={m: NOW + timedelta(minutes=n) for m, n in (paused_minutes or {}).items()},
         max_tasks=max_tasks,
         max_runtime_seconds=max_runtime_seconds,
         now=NOW + waited,
@@ -76,7 +80,7 @@ def names(found: Plan, attempt: int = 0) -> list[int]:
 
 
 def test_an_empty_queue_needs_no_attempt() -> None:
-    assert planned([]) == Plan((), ())
+    assert planned([]) == Plan((), (), ())
 
 
 def test_a_first_drop_starts_at_once() -> None:
@@ -178,23 +182,47 @@ def test_tasks_over_their_folders_daily_limit_are_held() -> None:
     line = [entry(n, folder=f) for n, f in enumerate(("a", "a", "b", "a"))]
     begun = {"a": Usage(day=NOW.date(), tasks=1, gpu_seconds=RENDER)}
     found = planned(line, limits=DayLimits(videos=3), usages=begun)
-    assert names(found) == [0, 2, 1] and [e.task_id for e in found.held] == ["j00003-01"]
+    assert names(found) == [0, 2, 1] and [e.task_id for e in found.over_limit] == ["j00003-01"]
     found = planned(line, limits=DayLimits(gpu_minutes=7), usages=begun)
-    assert names(found) == [0, 2] and len(found.held) == 2
+    assert names(found) == [0, 2] and len(found.over_limit) == 2
 
 
 def test_a_folder_may_have_smaller_limits_of_its_own() -> None:
     line = [entry(n, folder="a") for n in range(4)]
     own = {"a": Usage(day=NOW.date(), limits=DayLimits(videos=2))}
     found = planned(line, limits=DayLimits(videos=3), usages=own)
-    assert names(found) == [0, 1] and len(found.held) == 2
+    assert names(found) == [0, 1] and len(found.over_limit) == 2
 
 
 def test_a_task_that_is_tried_again_is_not_counted_again() -> None:
     line = [entry(1, folder="a"), entry(2, folder="a", counted_on=NOW.date())]
     full = {"a": Usage(day=NOW.date(), tasks=1, limits=DayLimits(videos=1))}
     found = planned(line, usages=full)
-    assert names(found) == [2] and len(found.held) == 1
+    assert names(found) == [2] and len(found.over_limit) == 1
+
+
+def test_tasks_of_a_paused_model_wait_and_do_not_delay_others() -> None:
+    line = [entry(1), entry(2, model="x"), entry(3)]
+    found = planned(line, paused_minutes={"m": 5})
+    assert names(found) == [2] and [e.task.job_id for e in found.paused] == ["j1", "j3"]
+
+
+def test_after_a_pause_the_least_suspect_task_goes_alone() -> None:
+    line = [entry(1, suspicion=2), entry(2, suspicion=1), entry(3, suspicion=1)]
+    found = planned(line, free=3, paused_minutes={"m": 0})
+    assert sizes(found) == [1] and names(found) == [2] and len(found.paused) == 2
+    found = planned(line, free=3, paused_minutes={"m": 0}, running={"m"})
+    assert sizes(found) == [] and len(found.paused) == 3
+
+
+def test_after_a_pause_a_task_within_its_daily_limit_is_chosen() -> None:
+    line = [entry(1, folder="a"), entry(2, folder="b", suspicion=5)]
+    full = {"a": Usage(day=NOW.date(), tasks=1, limits=DayLimits(videos=1))}
+    assert names(planned(line, usages=full, paused_minutes={"m": -1})) == [2]
+
+
+def test_an_attempt_renders_suspect_tasks_last() -> None:
+    assert names(planned([entry(1, suspicion=3), entry(2), entry(3, suspicion=1)])) == [2, 3, 1]
 
 
 def test_a_plan_has_no_task_twice() -> None:
@@ -204,5 +232,5 @@ def test_a_plan_has_no_task_twice() -> None:
     ]
     found = planned(line, free=6, limits=DayLimits(videos=5), usages={"3": Usage(day=NOW.date())})
     seen = Counter(e.task_id for attempt in found.attempts for e in attempt.entries)
-    seen.update(e.task_id for e in found.held)
+    seen.update(e.task_id for e in found.over_limit)
     assert set(seen.values()) == {1} and set(seen) <= {e.task_id for e in line}

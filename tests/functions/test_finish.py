@@ -159,6 +159,7 @@ def test_a_task_fails_after_its_last_attempt_and_the_mail_says_why(
 ) -> None:
     for number in (1, 2):
         running = world.running()[0]
+        world.write_progress(running, world.manifest(running).tasks[0], 50)
         world.renderer.end(running, "Failed", "the machine went away")
         attempt_ended(world.ports, running)
         if number == 1:

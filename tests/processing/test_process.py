@@ -12,24 +12,30 @@ from tests.processing.conftest import Jobs
 
 REPOSITORY = Path(__file__).parents[2]
 
-# Runs the worker as if these packages were not installed. (accelerate imports boto3 if it can.)
-WITHOUT_AWS = """
+
+def without(*packages: str) -> str:
+    """A program that runs the worker as if some packages were not installed."""
+    return f"""
 import importlib.machinery, runpy, sys
 
-class WithoutAws(importlib.machinery.PathFinder):
+class Without(importlib.machinery.PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        if name.partition(".")[0] in {"boto3", "botocore", "aws_lambda_powertools", "functions"}:
+        if name.partition(".")[0] in {packages}:
             return None
         return super().find_spec(name, path, target)
 
-sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = WithoutAws
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Without
 try:
-    import boto3
+    import {packages[0]}
 except ModuleNotFoundError:
     sys.argv[0] = "processing"
     runpy.run_module("processing", run_name="__main__")
 """
+
+
+# accelerate imports boto3 if it can.
+WITHOUT_AWS = without("boto3", "botocore", "aws_lambda_powertools", "functions")
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -54,6 +60,19 @@ def test_it_renders_where_no_aws_library_is(jobs: Jobs, tmp_path: Path) -> None:
     # Stdout is only for events, and stderr only for errors.
     assert [json.loads(line)["event"] for line in done.stdout.splitlines()][-1] == "task-succeeded"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("package", ["torch", "numpy", "diffusers"])
+def test_an_image_that_lacks_a_package_says_so_in_the_message(
+    jobs: Jobs, tmp_path: Path, package: str
+) -> None:
+    layout, message = jobs.root(jobs.task()), tmp_path / "message"
+
+    done = python("-c", without(package), "--root", str(layout.root), "--message", str(message))
+
+    assert done.returncode == 1
+    assert message.read_text() == f"bug: ModuleNotFoundError: No module named '{package}'"
+    assert not any(layout.output.rglob("*.json")), "no task is at fault"
 
 
 def modules_after(*names: str) -> set[str]:

@@ -34,6 +34,7 @@ from functions.stages.sweep import sweep
 from functions.table import day_limits
 from functions.table.ledger import (
     CAPACITY,
+    HEALTH,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
@@ -48,6 +49,7 @@ from functions.table.records import (
     Attempt,
     CancelReason,
     Capacity,
+    Health,
     Job,
     Letter,
     QueueEntry,
@@ -96,6 +98,8 @@ class Faults:
     """For each task of a processing job: that the job ends before this task is done."""
     result_after_end: float = 0
     """For each job that ended early: that a result arrives when a new attempt may be running."""
+    image_broken: float = 0
+    """For each processing job: that it ends before it renders anything."""
     capacity_error: float = 0
     """For each processing job: that SageMaker has no instance for it."""
     task_fails: float = 0
@@ -351,6 +355,9 @@ class Simulation(World):
         if self.happens("capacity_error"):
             self._plan_end(attempt_id, at, "Failed", "CapacityError: no instances")
             return
+        if self.happens("image_broken"):
+            self._plan_end(attempt_id, at, "Failed", "AlgorithmError: ImportError: no torch")
+            return
         for task in self.manifest(attempt_id).tasks:
             at += self.render_seconds * self.rng.uniform(0.8, 1.2)
             if self.happens("worker_dies"):
@@ -423,6 +430,8 @@ class Simulation(World):
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
             ):
                 patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # held tasks start after midnight
+            if any(r.document.paused_until for r in self.ledger.query(HEALTH, Health)):
+                patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # the longest pause of a model
             if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:
                 return
 

@@ -20,6 +20,22 @@ MUTANTS = {
         "            if not job_has_ended:",
         "            if True:",
     ),
+    "a model is never paused": (
+        "functions.table.records",
+        "        pause = PAUSES[min(pauses, len(PAUSES) - 1)] if pauses >= 0 else None",
+        "        pause = None",
+    ),
+    "a pause never ends": (
+        "functions.planning.batching",
+        "        if situation.now < until or model in running",
+        "        if True",
+    ),
+    "after a pause all tasks are tried together": (
+        "functions.planning.batching",
+        "    chosen = [e for e in allowed if probes.get(e.model, e) == e]\n"
+        "    return chosen, [e for e in allowed if probes.get(e.model, e) != e]",
+        "    return list(allowed), []",
+    ),
     "an event about an end is not checked with SageMaker": (
         "functions.stages.finish",
         "    if status is None or not status.state.ended:",
