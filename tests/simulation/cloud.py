@@ -32,6 +32,7 @@ from functions.stages.renderer import CannotStart, NoQuota, ProcessingJob, Start
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table import day_limits
+from functions.table.health import health_of
 from functions.table.ledger import (
     CAPACITY,
     HEALTH,
@@ -42,10 +43,13 @@ from functions.table.ledger import (
     Change,
     D,
     Put,
+    attempt_key,
     owner_key,
     usage_key,
 )
 from functions.table.records import (
+    PAUSED_AFTER,
+    PAUSES,
     Attempt,
     CancelReason,
     Capacity,
@@ -64,6 +68,8 @@ from tests.simulation.rights import Rights, deployed, needs_of
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
 MAX_RECEIVES = 10
+# How far apart the clocks of two handlers may be.
+_SKEW = timedelta(seconds=60)
 
 
 class Killed(BaseException):
@@ -212,10 +218,24 @@ class WatchedRenderer(FakeRenderer):
                     raise Violated(f"{mine & theirs} run in {other} and {job.attempt_id}")
         if len(running) > simulation.settings.max_processing_jobs:
             raise Violated(f"{len(running)} processing jobs run")
+        self._check_pause(job)
         simulation.accepted[job.attempt_id] += 1
         simulation.work(job.attempt_id)
         if simulation.happens("lose_acknowledgement"):
             raise Transient("the acknowledgement was lost")
+
+    def _check_pause(self, job: ProcessingJob) -> None:
+        """An attempt that was opened while its model was paused may have one task."""
+        simulation = self._simulation
+        attempt = simulation.ledger.get(attempt_key(job.attempt_id))
+        assert attempt is not None
+        health = health_of(simulation.plain, [attempt.document.model])[attempt.document.model]
+        if health.paused_until is None:
+            return
+        pause = PAUSES[min(health.silent_in_row - PAUSED_AFTER, len(PAUSES) - 1)]
+        opened_in_it = attempt.document.created_at > health.paused_until - pause + _SKEW
+        if opened_in_it and len(attempt.document.tasks) > 1:
+            raise Violated(f"{job.attempt_id} tries a paused model with several tasks")
 
 
 def _not_a_violation(error: BaseException) -> None:
@@ -275,6 +295,8 @@ class Simulation(World):
         self.renderer = WatchedRenderer(self)
         self.accepted: Counter[str] = Counter()
         self.ended_at: dict[str, datetime] = {}
+        self.ends: list[tuple[datetime, str, bool]] = []
+        """The ends of processing jobs: when, the model, and whether it showed no sign of life."""
         self.published: dict[str, set[str]] = {}
         """The attempts whose sidecar was published, by task id."""
         self.mails: Counter[str] = Counter()
@@ -402,6 +424,10 @@ class Simulation(World):
                 return  # it was stopped before
             self.renderer.end(attempt_id, status, reason)
             self.ended_at[attempt_id] = self.clock()
+            if "CapacityError" not in reason:
+                outputs = s3_keys.attempt_outputs(attempt_id)
+                silent = not any(key.startswith(outputs) for _, key in self.files.objects)
+                self.ends.append((self.clock(), self.manifest(attempt_id).model, silent))
             self.event("finish", lambda ports: attempt_ended(ports, attempt_id))
 
         self._at_plain(at, end)
@@ -672,6 +698,21 @@ class Simulation(World):
         for name, count in self.accepted.items():
             if count > 1:
                 raise Violated(f"{name} was created {count} times")
+        self._check_silent_ends()
+
+    def _check_silent_ends(self) -> None:
+        """A model whose processing jobs keep ending without a sign of life is paused.
+
+        Two ends begin a pause, and two more processing jobs find out in a day whether it is over.
+        Those that were started together with the first two cannot know of it.
+        """
+        most = PAUSED_AFTER + 2 + self.settings.max_processing_jobs
+        row: dict[str, list[datetime]] = {}
+        for at, model, silent in sorted(self.ends):
+            ends = row.setdefault(model, [])
+            ends[:] = [end for end in (*ends, at) if at - end < timedelta(days=1)] if silent else []
+            if len(ends) > most:
+                raise Violated(f"{len(ends)} processing jobs in a day rendered nothing ({model})")
 
     def _check_nothing_left(self) -> None:
         for partition, kind in (

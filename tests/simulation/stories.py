@@ -172,6 +172,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "26 28 create calls refused for good": (busy_hour, Faults(start_refused=0.5)),
     "26 create calls refused, handlers killed": (few, Faults(start_refused=0.7, kill=0.5)),
     "29 a broken image for a day": (many, Faults(image_broken=1, until_seconds=86_400)),
+    "29 a broken image for an hour": (many, Faults(image_broken=1)),
     "29 some processing jobs end before they render": (busy_hour, Faults(image_broken=0.5)),
     "29 a broken image, handlers killed": (busy_hour, Faults(image_broken=0.7, kill=0.3)),
     "09 12 no instance for a while": (few, Faults(capacity_error=0.5)),
