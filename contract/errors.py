@@ -58,6 +58,7 @@ class Code(StrEnum):
     # its prompt
     PROMPT_BLOCKED = "prompt-blocked"
     # the run
+    REFERENCE_GONE = "reference-gone"
     START_REFUSED = "start-refused"
     MANIFEST_INVALID = "manifest-invalid"
     WEIGHTS_MISSING = "weights-missing"
@@ -107,6 +108,7 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail refused the prompt.",
+    Code.REFERENCE_GONE: "The copy of a reference was deleted before the video was made.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
     Code.MANIFEST_INVALID: "The worker received a manifest that it cannot use.",
     Code.WEIGHTS_MISSING: "Files are missing in the model folder, or it belongs to another mode.",

@@ -227,7 +227,12 @@ def kept_reference(of_job: str, reference: str) -> str:
     """
     digest = hashlib.sha256(reference.encode()).hexdigest()[:12]
     suffix = ".png" if is_image(reference) else ".mp4"
-    return f"{REFERENCES_PREFIX}{of_job}/{digest}{suffix}"
+    return f"{kept_references(of_job)}{digest}{suffix}"
+
+
+def kept_references(of_job: str) -> str:
+    """The prefix of the copies of all references of a job."""
+    return f"{REFERENCES_PREFIX}{of_job}/"
 
 
 def attempt_input(attempt_id: str) -> str:
@@ -240,9 +245,14 @@ def attempt_manifest(attempt_id: str) -> str:
     return f"{attempt_input(attempt_id)}manifest.json"
 
 
+def attempt_references(attempt_id: str) -> str:
+    """The prefix of the references of all tasks in an attempt."""
+    return f"{attempt_input(attempt_id)}references/"
+
+
 def attempt_reference(attempt_id: str, file_name: str) -> str:
     """Key of a reference of a task in an attempt."""
-    return f"{attempt_input(attempt_id)}references/{file_name}"
+    return f"{attempt_references(attempt_id)}{file_name}"
 
 
 def attempt_output(attempt_id: str) -> str:

@@ -136,8 +136,10 @@ def _common_permissions(resources: Resources) -> Statements:
     return [
         *grants.use_table(resources.storage.table),
         *grants.write_status(resources.storage.output),
-        # Each function can be the one that ends a job, and it then publishes the contact sheet.
+        # Each function can be the one that ends a job. It then publishes the contact sheet and
+        # removes the copies of the references.
         *grants.publish_videos(resources.storage.output),
+        *grants.drop_references(resources.storage.work),
         *grants.send_notifications(resources.topic),
     ]
 
@@ -167,6 +169,5 @@ def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to read the results of a processing job."""
     return [
         *grants.read_attempts(resources.storage.work),
-        *grants.list_objects(resources.storage.work),
         *grants.describe_processing(cdk.Stack.of(scope), resources.config.stack_name),
     ]

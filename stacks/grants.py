@@ -98,20 +98,28 @@ def keep_references(bucket: s3.Bucket) -> Statements:
     return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*"))]
 
 
-def write_attempts(bucket: s3.Bucket) -> Statements:
-    """Write what a processing job will read."""
+def drop_references(bucket: s3.Bucket) -> Statements:
+    """Find and remove the copies of the references of a job that has ended."""
     return [
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
-        _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*")),
+        _allow(
+            ["s3:GetObject", "s3:DeleteObject"],
+            bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*"),
+        ),
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
+    ]
+
+
+def write_attempts(bucket: s3.Bucket) -> Statements:
+    """Write what a processing job will read. `drop_references` has what reading needs."""
+    return [
         _allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*")),
     ]
 
 
 def read_attempts(bucket: s3.Bucket) -> Statements:
-    """Read what a processing job wrote."""
+    """Read what a processing job wrote. `drop_references` has what listing needs."""
     return [
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.ATTEMPTS_PREFIX}*")),
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
 
 

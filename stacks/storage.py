@@ -29,9 +29,11 @@ class Storage(Construct):
         self.output = self._bucket("Output", versioned=True, events=False)
         self.work = self._bucket("Work", versioned=False, events=True)
         # The files of an attempt are only needed while the attempt runs and while somebody may
-        # still look into a failure. Weights have another prefix and do not expire.
-        for prefix in (s3_keys.ATTEMPTS_PREFIX, s3_keys.REFERENCES_PREFIX):
-            self.work.add_lifecycle_rule(prefix=prefix, expiration=cdk.Duration.days(30))
+        # still look into a failure. Weights do not expire, and the copies of references are removed
+        # at the end of their job, because a job may wait in the queue for any time.
+        self.work.add_lifecycle_rule(
+            prefix=s3_keys.ATTEMPTS_PREFIX, expiration=cdk.Duration.days(30)
+        )
         self.table = dynamodb.Table(
             self,
             "Table",

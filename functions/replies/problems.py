@@ -3,7 +3,7 @@
 from contract.errors import Code, Place, Problem
 from functions import s3_keys
 from functions.replies import words
-from functions.table.records import Ending
+from functions.table.records import Ending, Task
 
 _LONGEST_DETAIL = 400
 
@@ -47,6 +47,17 @@ def reference_never_came(reference: str, minutes: int) -> Problem:
         message=f"The reference {reference} was not uploaded within {minutes} minutes.",
         hint="Check its name (upper and lower case matter), upload it, and then this file again.",
         place=Place(field="image" if s3_keys.is_image(reference) else "video"),
+    )
+
+
+def reference_gone(task: Task) -> Problem:
+    """The copy of a task's reference was deleted before the task started."""
+    field = "image" if task.spec.image is not None else "video"
+    return Problem(
+        code=Code.REFERENCE_GONE,
+        message=f"The copy of {getattr(task.spec, field)} was deleted before the video was made.",
+        hint="Drop this file again. Upload its reference first if you deleted that, too.",
+        place=Place(field=field),
     )
 
 

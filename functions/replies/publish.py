@@ -69,6 +69,20 @@ def settle(ports: Needs, job_id: str) -> None:
         _publish_contact_sheet(ports, job, tasks)
     publish_status(ports, job_id)
     deliver(ports, job_id)
+    if job.state.terminal:
+        _remove_references(ports, job, tasks)
+
+
+def _remove_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
+    """Remove the copies of an ended job's references. They do not expire while it is open.
+
+    A job without tasks may have copies, too, if it was refused after the first of them.
+    """
+    if tasks and not any(task.reference for task in tasks):
+        return
+    work = ports.settings.work_bucket
+    for listed in list(ports.files.listed(work, s3_keys.kept_references(job.job_id))):
+        ports.files.remove(work, listed.key)
 
 
 def forget(ports: NeedsForFiles, path: str) -> None:

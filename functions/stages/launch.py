@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
-from contract.catalogue import MODELS
+from contract.catalogue import MODELS, Mode
 from contract.errors import Transient
 from contract.manifest import Manifest, ManifestTask
 from functions import s3_keys
@@ -28,7 +28,7 @@ from functions.table import day_limits
 from functions.table.attempts import end_attempt, move_attempt, release_lease
 from functions.table.ledger import Record, WithLedger, task_key
 from functions.table.rates import learned_rates
-from functions.table.records import Attempt, AttemptState, Hold, HoldReason, Learned, Task
+from functions.table.records import Attempt, AttemptState, Hold, HoldReason, Learned, State, Task
 from functions.table.tasks import claim_tasks, fail_owned_task, requeue_task
 
 # SageMaker's message is cut to this many characters in a status.
@@ -53,7 +53,7 @@ class Launch(Enum):
     NO_CAPACITY = auto()
     """It cannot start now, and its tasks are back in the queue."""
     REFUSED = auto()
-    """SageMaker refused the processing job, and its tasks failed."""
+    """SageMaker refused its processing job, or its references are gone. Its tasks failed."""
 
 
 def launch(ports: Needs, record: Record[Attempt]) -> Launch:
@@ -70,10 +70,11 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
         _fail(ports, attempt)
         return Launch.REFUSED
     if attempt.state == AttemptState.CLAIMING:
-        tasks = claim_tasks(ports, attempt, _seconds_of(ports, attempt))
+        claimed = claim_tasks(ports, attempt, _seconds_of(ports, attempt))
+        tasks = _with_references(ports, attempt, claimed)
         if not tasks:
             end_attempt(ports, attempt.attempt_id)
-            return Launch.NOTHING_TO_CLAIM
+            return Launch.REFUSED if claimed else Launch.NOTHING_TO_CLAIM
     else:
         # The create call may have been made. So the manifest must be the same, byte for byte, even
         # if some of its tasks have ended since.
@@ -84,7 +85,7 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
     fixed = attempt.starting(refs, hashlib.sha256(body).hexdigest(), ports.now())
     record = move_attempt(ports, record, fixed)
     try:
-        _create(ports, record.document, tasks, body)
+        _create(ports, record.document, body)
     except (NoQuota, StartDenied, Throttled) as not_now:
         # This is written before any task returns to the queue. After it no handler may make the
         # create call.
@@ -137,8 +138,59 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
     )
 
 
-def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body: bytes) -> None:
-    """Write the files that the processing job reads, and create the job if it does not exist.
+def _with_references(ports: Needs, attempt: Attempt, tasks: list[Task]) -> list[Task]:
+    """Copy the references of an attempt to its input. A task whose reference is gone fails alone.
+
+    Returns:
+        The tasks that can be rendered.
+    """
+    if attempt.mode == Mode.TEXT_TO_VIDEO:
+        return tasks
+    gone = _copy_references(ports, attempt, tasks)
+    for task in gone:
+        fail_owned_task(ports, attempt, task.ref, problems.reference_gone(task))
+    # An earlier handler may have been killed after it failed some.
+    records = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
+    failed = [
+        record.document
+        for record in records
+        if record
+        and record.document.state == State.FAILED
+        and record.document.attempt_id == attempt.attempt_id
+    ]
+    day_limits.give_back_ended(ports, attempt.attempt_id, [task.ref for task in failed])
+    for job_id in dict.fromkeys(task.job_id for task in failed):
+        publish.settle(ports, job_id)
+    return [task for task in tasks if task not in gone]
+
+
+def _copy_references(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task]) -> list[Task]:
+    """Copy the references that are not there yet, from an earlier handler that was killed.
+
+    Returns:
+        The tasks whose reference is gone.
+    """
+    work = ports.settings.work_bucket
+    prefix = s3_keys.attempt_references(attempt.attempt_id)
+    there = {listed.key for listed in ports.files.listed(work, prefix)}
+    gone: list[Task] = []
+    for task in tasks:
+        if task.reference is None:
+            continue
+        target = s3_keys.attempt_reference(attempt.attempt_id, _file_name(task))
+        if target in there:
+            continue
+        try:
+            ports.files.copy(
+                (work, task.reference, None), (work, target), "application/octet-stream"
+            )
+        except Missing:
+            gone.append(task)
+    return gone
+
+
+def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
+    """Write the manifest that the processing job reads, and create the job if it does not exist.
 
     Args:
         body: the manifest.
@@ -150,15 +202,6 @@ def _create(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task], body
         CannotStart: it does not exist, and SageMaker refuses the request for good.
     """
     work = ports.settings.work_bucket
-    try:
-        for task in tasks:
-            if task.reference:
-                target = s3_keys.attempt_reference(attempt.attempt_id, _file_name(task))
-                ports.files.copy(
-                    (work, task.reference, None), (work, target), "application/octet-stream"
-                )
-    except Missing as gone:
-        raise CannotStart(f"the copy of a reference was deleted: {gone}") from gone
     ports.files.write(work, s3_keys.attempt_manifest(attempt.attempt_id), body, "application/json")
     folder = MODELS[attempt.model].weights[attempt.mode].folder
     try:

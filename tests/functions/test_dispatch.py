@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -11,7 +12,7 @@ import pytest
 from functions import s3_keys
 from functions.ports import Throttled
 from functions.stages.dispatch import dispatch
-from functions.stages.finish import attempt_ended
+from functions.stages.finish import attempt_ended, file_written
 from functions.stages.renderer import NoQuota, ProcessingJob, StartDenied
 from functions.stages.sweep import sweep
 from functions.table.attempts import TAKE_OVER_AFTER
@@ -137,14 +138,100 @@ def test_a_refused_processing_job_fails_its_tasks_and_delays_no_others(world: Wo
     assert leases(world) == (attempt,)
 
 
-def test_a_task_fails_if_the_copy_of_its_reference_is_gone(world: World) -> None:
+def test_a_task_whose_reference_is_gone_fails_alone(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
-    world.drop("jobs/bee.yaml", "image: bee.png\n")
-    image = tasks(world)[0].reference
-    assert image is not None
-    world.files.remove("work", image)
-    assert world.dispatch() == []
-    assert jobs(world)[0].state == State.FAILED and leases(world) == ()
+    for name in ("a", "b", "c"):
+        world.drop(f"jobs/{name}.yaml", "prompt: x\nimage: bee.png\nnotify: false\n")
+    gone = next(task for task in tasks(world) if task.task_id.startswith("b"))
+    assert gone.reference is not None
+    world.files.remove("work", gone.reference)
+    (attempt,) = world.dispatch()
+    assert [task.task_id[0] for task in world.manifest(attempt).tasks] == ["a", "c"]
+    said = status(world, "b")
+    assert said.state == State.FAILED and said.tasks[0].problem
+    assert said.tasks[0].problem.code == "reference-gone"
+    world.render(attempt)
+    assert [status(world, name).state for name in ("a", "c")] == [State.SUCCEEDED] * 2
+
+
+def test_a_task_whose_reference_is_gone_is_answered_after_a_kill(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/a.yaml", "image: bee.png\nnotify: false\n")
+    world.drop("jobs/b.yaml", "image: bee.png\nnotify: false\n")
+    reference = tasks(world)[0].reference
+    assert reference is not None
+    world.files.remove("work", reference)
+    write = world.files.write
+
+    def killed(bucket: str, key: str, body: bytes, content_type: str) -> None:
+        if key.startswith("status/"):
+            raise ConnectionError("killed")
+        write(bucket, key, body, content_type)
+
+    world.files.write = killed  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        world.dispatch()
+    world.files.write = write  # type: ignore[method-assign]
+    assert status(world, "a").state == State.QUEUED
+    world.clock.move(seconds=TAKE_OVER_AFTER.total_seconds() + 1)
+    world.dispatch()
+    assert status(world, "a").state == State.FAILED
+
+
+def test_an_attempt_whose_references_are_all_gone_ends(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/a.yaml", "image: bee.png\n")
+    world.drop("jobs/b.yaml", "prompt: text alone\n")
+    (with_image,) = (task.reference for task in tasks(world) if task.reference)
+    world.files.remove("work", with_image)
+    (attempt,) = world.dispatch()
+    assert [task.task_id[0] for task in world.manifest(attempt).tasks] == ["b"]
+    assert status(world, "a").state == State.FAILED and leases(world) == (attempt,)
+
+
+def test_references_that_an_earlier_handler_copied_are_not_copied_again(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    for number in range(4):
+        world.drop(f"jobs/{number}.yaml", "image: bee.png\n")
+    copy, copied = world.files.copy, list[str | None]()
+
+    def two_in_one_run(source: Any, target: tuple[str, str], content_type: str) -> None:
+        if len(copied) % 2 == 0 and copied and copied[-1] is not None:
+            copied.append(None)
+            raise ConnectionError("killed")
+        copy(source, target, content_type)
+        copied.append(target[1])
+
+    world.files.copy = two_in_one_run  # type: ignore[method-assign]
+    for _ in range(3):
+        with suppress(ConnectionError):
+            world.dispatch()
+        world.clock.move(seconds=TAKE_OVER_AFTER.total_seconds() + 1)
+    keys = [key for key in copied if key is not None]
+    assert len(keys) == len(set(keys)) == 4
+    assert len(world.manifest(world.running()[0]).tasks) == 4
+
+
+def test_copies_of_references_are_removed_when_their_job_ends_and_not_before(world: World) -> None:
+    def copies() -> list[str]:
+        return [key for bucket, key in world.files.objects if key.startswith("references/")]
+
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/made.yaml", "image: bee.png\nvariations: 2\n")
+    world.drop("jobs/canceled.yaml", "image: bee.png\n")
+    world.drop("jobs/planned.yaml", "image: bee.png\ndry_run: true\n")
+    assert len(copies()) == 2, "nothing is rendered for a dry run"
+    world.delete("jobs/canceled.yaml")
+    assert len(copies()) == 1
+    world.clock.move(days=40)
+    (attempt,) = world.dispatch()
+    world.write_result(attempt, world.manifest(attempt).tasks[0])
+    file_written(
+        world.ports, s3_keys.task_result(attempt, world.manifest(attempt).tasks[0].task_id)
+    )
+    assert len(copies()) == 1, "the other task may have to be tried again"
+    world.render(attempt)
+    assert copies() == []
 
 
 def test_a_processing_job_is_adopted_if_the_answer_to_its_create_call_was_lost(

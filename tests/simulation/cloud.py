@@ -685,6 +685,7 @@ class Simulation(World):
         for job_id, job in jobs.items():
             # There is no mail about a version that was replaced.
             least = 0 if job.canceled_because == CancelReason.SUPERSEDED else 1
+            least = least if job.wants_mail else 0
             if not least <= self.mails[job_id] <= least + self.unnoted_mails[job_id]:
                 raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
         for task in self.documents(Task):
@@ -721,6 +722,9 @@ class Simulation(World):
             left = self.ledger.query(partition, kind)
             if left:
                 raise Violated(f"{partition} still has {[record.key.sort for record in left]}")
+        copies = [k for _, k in self.files.objects if k.startswith(s3_keys.REFERENCES_PREFIX)]
+        if copies:
+            raise Violated(f"the work bucket still has {copies}")
         for record in self.ledger.query(CAPACITY.partition, Capacity):
             if record.document.leases:
                 raise Violated(f"there are still leases: {record.document.leases}")

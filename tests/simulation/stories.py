@@ -51,7 +51,8 @@ def deleted(s: Simulation) -> None:
     s.person_drops("jobs/waits.yaml", "image: never.png\n")
     at(s, 1, lambda: s.person_drops("jobs/runs.yaml"))
     at(s, 100, lambda: s.person_drops("jobs/many.yaml", "prompt: a\nvariations: 3\n"))
-    at(s, 110, lambda: s.person_drops("jobs/queued.yaml"))
+    at(s, 90, lambda: s.person_drops("jobs/pic.png", PNG))
+    at(s, 110, lambda: s.person_drops("jobs/queued.yaml", "image: pic.png\n"))
     at(s, 130, lambda: s.person_deletes("jobs/waits.yaml"))
     at(s, 150, lambda: s.person_deletes("jobs/queued.yaml"))
     at(s, 300, lambda: s.person_deletes("jobs/runs.yaml"))
@@ -92,6 +93,21 @@ def reviewed(s: Simulation) -> None:
     s.person_drops("jobs/_defaults.yaml", "fps: 8\n")
     at(s, 5, lambda: s.person_drops("jobs/_defaults.yaml", "fps: [\n"))
     at(s, 10, lambda: s.person_deletes("jobs/_defaults.yaml"))
+
+
+def references_gone(s: Simulation) -> None:
+    """The copies of references are deleted while one task waits, and another one runs."""
+    s.person_drops("jobs/pic.png", PNG)
+    s.person_drops("jobs/runs.yaml", "image: pic.png\nvariations: 2\n")
+    for name in ("a", "b"):
+        at(s, 30, partial(s.person_drops, f"jobs/{name}.yaml", "image: pic.png\nnotify: false\n"))
+
+    def delete_all_but_one() -> None:
+        copies = [k for _, k in s.files.objects if k.startswith(s3_keys.REFERENCES_PREFIX)]
+        for key in copies[:-1]:
+            s.files.remove("work", key)
+
+    at(s, 200, delete_all_but_one)
 
 
 def remembered(s: Simulation) -> None:
@@ -171,6 +187,8 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "27 create calls throttled for a day": (few, Faults(start_throttled=1, until_seconds=86_400)),
     "26 28 create calls refused for good": (busy_hour, Faults(start_refused=0.5)),
     "26 create calls refused, handlers killed": (few, Faults(start_refused=0.7, kill=0.5)),
+    "30 copies of references deleted": (references_gone, Faults()),
+    "30 copies of references deleted, workers killed": (references_gone, Faults(worker_dies=0.4)),
     "29 a broken image for a day": (many, Faults(image_broken=1, until_seconds=86_400)),
     "29 a broken image for an hour": (many, Faults(image_broken=1)),
     "29 some processing jobs end before they render": (busy_hour, Faults(image_broken=0.5)),

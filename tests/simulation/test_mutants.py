@@ -20,6 +20,16 @@ MUTANTS = {
         "            if not job_has_ended:",
         "            if True:",
     ),
+    "a task whose reference is gone does not fail": (
+        "functions.stages.launch",
+        "        fail_owned_task(ports, attempt, task.ref, problems.reference_gone(task))\n",
+        "        pass\n",
+    ),
+    "copies of references stay": (
+        "functions.replies.publish",
+        "        _remove_references(ports, job, tasks)\n",
+        "        pass\n",
+    ),
     "a model is never paused": (
         "functions.table.records",
         "        pause = PAUSES[min(pauses, len(PAUSES) - 1)] if pauses >= 0 else None",
