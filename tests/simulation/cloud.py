@@ -64,6 +64,7 @@ from functions.table.records import (
 )
 from tests.fakes import FakeLedger, FakeRenderer, World
 from tests.simulation.rights import Rights, deployed, needs_of
+from tests.simulation.time_limits import Stopwatch, timeouts_seconds
 
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
@@ -304,6 +305,8 @@ class Simulation(World):
         """How many handlers were killed between sending a job's mail and removing the letter.
         SNS cannot send exactly once, so each of them allows one more mail."""
         self.dead_letters: list[str] = []
+        self.timed_out: Counter[str] = Counter()
+        """How often each function was killed because it ran longer than its timeout."""
         self.dropped: list[tuple[str, str]] = []
         """Key and version of every drop."""
         self.deleted: set[str] = set()
@@ -527,6 +530,10 @@ class Simulation(World):
         """The ports of a function with its permissions, for a caller that is not killed."""
         return self._watched_ports(Handler(function, lambda _ports: None), None)
 
+    def _time_out(self, handler: Handler) -> None:
+        self.timed_out[handler.function] += 1
+        raise Killed(f"{handler.name} ran longer than its timeout")
+
     def _count_mails(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
         """Count a mail that was sent, and note when a letter was removed."""
         if what == "post.send":
@@ -545,6 +552,7 @@ class Simulation(World):
         if handler.name == "world":
             return self.plain
         calls = 0
+        time = Stopwatch(timeouts_seconds()[handler.function], partial(self._time_out, handler))
         skew = self.faults.clock_skew_seconds
         off = timedelta(seconds=self.rng.uniform(-skew, skew) if skew else 0)
 
@@ -565,6 +573,7 @@ class Simulation(World):
                     raise Transient(f"{what} was throttled")
                 answer = call(*args, **kwargs)
                 self._count_mails(handler, what, args)
+                time.spend(what, answer)
                 point(f"after {what}")
                 return answer
 
@@ -579,11 +588,11 @@ class Simulation(World):
             ledger=watch("ledger", self.ledger),
             files=watch("files", self._functions_files),
             renderer=watch("renderer", self.renderer),
-            reader=self.reader,
+            reader=_Watched("reader", self.reader, time.timed),
             language_model=watch("language_model", self),
             post=watch("post", self._functions_post),
             wake=watched("wake", self._wake_up),
-            now=lambda: self.clock() + off,
+            now=lambda: self.clock() + off + timedelta(seconds=time.used_seconds),
             new_suffix=self.plain.new_suffix,
             log=lambda _event, _facts: None,
         )

@@ -1,0 +1,41 @@
+"""The simulation kills a function that runs longer than its timeout."""
+
+from functions.stages.ports import Ports
+from tests.simulation.cloud import MAX_RECEIVES, Handler, Simulation
+from tests.simulation.time_limits import timeouts_seconds
+
+
+def test_the_timeouts_are_the_deployed_ones() -> None:
+    assert timeouts_seconds() == {"submit": 60, "dispatch": 120, "finish": 60, "sweep": 300}
+
+
+def test_a_function_that_needs_too_long_is_killed_at_each_of_its_tries() -> None:
+    simulation = Simulation()
+    answers: list[int] = []
+
+    def work(ports: Ports) -> None:
+        answers.append(0)
+        while answers[-1] < 1000:
+            ports.language_model.converse("", "", 1)
+            answers[-1] += 1
+
+    simulation.at(1, Handler("submit", work))
+    simulation.run_for(3600)
+    assert answers == [40] * MAX_RECEIVES, "60 s with 1.5 s for each call"
+    assert simulation.timed_out["submit"] == MAX_RECEIVES
+    assert simulation.dead_letters == ["submit"]
+
+
+def test_the_clock_of_a_handler_goes_on_while_it_works() -> None:
+    simulation = Simulation()
+    took: list[float] = []
+
+    def work(ports: Ports) -> None:
+        began = ports.now()
+        ports.ledger.get_all([])
+        ports.reader.spec(b"prompt: x\n", "jobs/a.yaml")
+        took.append((ports.now() - began).total_seconds())
+
+    simulation.at(1, Handler("submit", work))
+    simulation.run_for(10)
+    assert took == [0.095]

@@ -1,0 +1,86 @@
+"""How long each call of a port takes in the simulation, and how long each function may run.
+
+Lambda kills a function that runs longer than its timeout. In the simulation a handler runs at one
+moment of the simulated clock, but its calls add up to a time of its own.
+"""
+
+import json
+from collections.abc import Callable, Sized
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from local import ROOT
+from local.command.assembly import assembly
+from tests.simulation.rights import FUNCTIONS
+
+# One call of each port. AWS takes about as long within a region, except for long listings.
+_SECONDS = {
+    "ledger": 0.005,
+    "files": 0.020,
+    "reader": 0.090,
+    "renderer": 0.100,
+    "language_model": 1.5,
+    "post": 0.030,
+}
+_OTHER_SECONDS = 0.010
+# How many records or objects one call returns at most. A port method makes as many calls as needed.
+_A_CALL = {"ledger.get_all": 100, "ledger.query": 1000, "files.listed": 1000}
+
+
+def seconds_of(what: str, answer: Any) -> float:
+    """How long a call takes.
+
+    Args:
+        what: port and method, like "files.read".
+        answer: what the call returned. If there is more of it, the adapter makes more calls.
+    """
+    one = _SECONDS.get(what.partition(".")[0], _OTHER_SECONDS)
+    if what not in _A_CALL or not isinstance(answer, Sized):
+        return one
+    return one * max(1, -(-len(answer) // _A_CALL[what]))
+
+
+@cache
+def timeouts_seconds() -> dict[str, float]:
+    """The timeout of each function, as synthesised."""
+    folder = assembly(ROOT / ".reeldrop")
+    template = json.loads((folder / "reeldrop.template.json").read_text())
+    found: dict[str, float] = {}
+    for function in FUNCTIONS:
+        (found[function],) = (
+            float(resource["Properties"]["Timeout"])
+            for name, resource in template["Resources"].items()
+            if name.startswith(f"{function.capitalize()}Function")
+            and resource["Type"] == "AWS::Lambda::Function"
+        )
+    return found
+
+
+@dataclass
+class Stopwatch:
+    """Adds up how long the calls of one run of a function take, and kills it at its timeout."""
+
+    timeout_seconds: float
+    kill: Callable[[], None]
+    """Raises what kills the function."""
+    used_seconds: float = 0
+
+    def spend(self, what: str, answer: Any) -> None:
+        """Add the time of a call that returned `answer`.
+
+        A call that takes too long has its effect, but the function gets no answer.
+        """
+        self.used_seconds += seconds_of(what, answer)
+        if self.used_seconds > self.timeout_seconds:
+            self.kill()
+
+    def timed(self, what: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A call that takes its time."""
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            answer = call(*args, **kwargs)
+            self.spend(what, answer)
+            return answer
+
+        return wrapped
