@@ -25,7 +25,7 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Listed:
-    """The current version of an object, found by listing."""
+    """A version of an object, found by listing."""
 
     key: str
     modified_at: datetime
@@ -71,6 +71,12 @@ class Files(Protocol):
 
     def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """All objects below a prefix. Never on the way of a job; for the sweeper."""
+
+    def versions(self, bucket: str, key: str) -> list[Listed]:
+        """The versions of an object since it was last deleted, the newest first (at most 100).
+
+        Empty if there is no such object.
+        """
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         """An HTTPS link to download the object with."""

@@ -97,7 +97,6 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
                 *finishing,
                 *waking,
                 *stopping,
-                *grants.list_objects(resources.storage.input),
             ],
         )
     return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
@@ -149,6 +148,7 @@ def _submit_permissions(resources: Resources) -> Statements:
     model_id = resources.config.enhancer_model_id
     return [
         *grants.read_drops(resources.storage.input),
+        *grants.list_objects(resources.storage.input),
         *grants.answer_drops(resources.storage.output),
         *grants.keep_references(resources.storage.work),
         *(grants.enhance_prompts(model_id) if model_id else []),

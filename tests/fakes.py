@@ -222,6 +222,11 @@ class FakeFiles:
                 facts = FakeFiles.facts(self, bucket, key)
                 yield Listed(key, versions[-1].at, facts.version, facts.versioned)
 
+    def versions(self, bucket: str, key: str) -> list[Listed]:
+        there = [v.version for v in reversed(self.objects.get((bucket, key), []))]
+        known = [FakeFiles.facts(self, bucket, key, version) for version in there]
+        return [Listed(key, f.modified_at, f.version, f.versioned) for f in known]
+
     def link(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?expires={seconds}"
 

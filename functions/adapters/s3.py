@@ -13,7 +13,7 @@ from functions.ports import FileFacts, Listed, Missing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CopySourceTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, ObjectVersionTypeDef
 
 
 # Virtual style makes botocore sign links for the host of the region. In newer regions a link to the
@@ -23,6 +23,16 @@ _S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style
 
 def _versioned(version: str | None) -> dict[str, Any]:
     return {"VersionId": version} if version else {}
+
+
+def _listed(item: "ObjectVersionTypeDef") -> Listed:
+    versioned = item["VersionId"] != "null"
+    return Listed(
+        key=item["Key"],
+        modified_at=item["LastModified"],
+        version=item["VersionId"] if versioned else item["ETag"].strip('"'),
+        versioned=versioned,
+    )
 
 
 class S3Files:
@@ -102,16 +112,22 @@ class S3Files:
             for page in self._client.get_paginator("list_object_versions").paginate(
                 Bucket=bucket, Prefix=prefix
             ):
-                for item in page.get("Versions", []):
-                    if not item["IsLatest"]:
-                        continue
-                    versioned = item["VersionId"] != "null"
-                    yield Listed(
-                        key=item["Key"],
-                        modified_at=item["LastModified"],
-                        version=item["VersionId"] if versioned else item["ETag"].strip('"'),
-                        versioned=versioned,
-                    )
+                yield from (_listed(i) for i in page.get("Versions", []) if i["IsLatest"])
+
+    def versions(self, bucket: str, key: str) -> list[Listed]:
+        """See `Files.versions`.
+
+        S3 lists the keys in order, so the versions of `key` come before those of longer keys.
+        """
+        with translated():
+            page = self._client.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
+        deletions = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
+        found = [_listed(item) for item in page.get("Versions", []) if item["Key"] == key]
+        if any(deletion["IsLatest"] for deletion in deletions):
+            return []
+        # S3 reports times in whole seconds. A version from the second of a deletion is kept.
+        deleted_at = [deletion["LastModified"] for deletion in deletions]
+        return [one for one in found if all(one.modified_at >= at for at in deleted_at)]
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         """See `Files.link`."""

@@ -4,6 +4,7 @@ A job belongs to one version of one key. So the same event may come any number o
 handler was killed, it can be run again from the beginning.
 """
 
+from datetime import timedelta
 from typing import Protocol
 
 from contract.errors import JobRejected, Problem
@@ -26,6 +27,12 @@ from functions.table.ledger import (
     waiting_prefix,
 )
 from functions.table.records import Job, Source, State, Waiting
+
+# How old an earlier version may be to be found without its event. The sweep finds every version
+# that stays the newest for some minutes, so only an older outage of reeldrop can hide one.
+LOOK_BACK = timedelta(hours=6)
+# The kinds of files of which a version may replace an earlier one.
+MAY_REPLACE = {s3_keys.Kind.SPEC, s3_keys.Kind.REFERENCE}
 
 
 class Needs(accept.Needs, cancel.Needs, WithWake, Protocol):
@@ -58,7 +65,9 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
         refusal = folder_defaults.check(ports, drop, key)
         if refusal is None:
             return
-    _accept(ports, drop, key, refusal)
+    accepted = _accept(ports, drop, key, refusal)
+    if not accepted and kind in MAY_REPLACE:
+        look_before(ports, bucket, key, version)
 
 
 def submit_again(ports: Needs, source: Source) -> None:
@@ -79,11 +88,13 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
         return False
     if version is None or not facts.versioned or facts.version == version:
         return True
+    ports.log(Event.NOT_THE_NEWEST, {"key": key, "version": version})
     job_id = s3_keys.job_id(drop.bucket, key, version)
+    if ports.ledger.get(job_key(job_id)) is None:
+        return True  # only the newest version shows whether this one is still to be made
     if not _still_waits(ports, job_id):
         # A newer drop has replaced it, or it was accepted long ago.
         _settle(ports, job_id)
-        ports.log(Event.NOT_THE_NEWEST, {"key": key, "version": version})
         return False
     try:
         drop.use(key, version)
@@ -92,7 +103,41 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     return True
 
 
-def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | None) -> None:
+def look_before(ports: Needs, bucket: str, key: str, version: str | None = None) -> None:
+    """Act on earlier versions of a drop that was not accepted, until one of them is accepted.
+
+    A version that is refused, only planned or still waits replaces no other. So the version before
+    it is still to be made. It has no job if its event is late, or lost.
+
+    Args:
+        version: the version that the event named. Without an event, versions that are older than
+            `LOOK_BACK` are ignored, because the bucket may be older than the table.
+
+    Raises:
+        Transient: try again later.
+    """
+    versions = ports.files.versions(bucket, key)
+    named = [one.modified_at for one in versions if one.version == version]
+    since = min([ports.now() - LOOK_BACK, *named])
+    for earlier in versions[1:]:
+        if earlier.modified_at < since or ports.ledger.get(used_key(key, earlier.version)):
+            return
+        job = ports.ledger.get(job_key(s3_keys.job_id(bucket, key, earlier.version)))
+        if job is None:
+            before = InputBucket(ports, bucket)
+            try:
+                before.use(key, earlier.version)
+            except Missing:
+                return  # it expired, and so did those before it
+            accepted = _accept(ports, before, key, None)
+        else:
+            accepted = job.document.was_accepted
+        if accepted:
+            return
+
+
+def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | None) -> bool:
+    """Accept a drop, and publish what became of it. Returns whether it was accepted."""
     job_id = s3_keys.job_id(drop.bucket, key, drop.facts(key).version)
 
     def accepted() -> accept.Outcome:
@@ -106,17 +151,23 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
         job = ports.ledger.get(job_key(job_id))
         assert job is not None  # it was noted as waiting
         submit_again(ports, job.document.source)
-        return
-    cancel.superseded(ports, job_id)
-    _settle(ports, job_id)
+    else:
+        cancel.superseded(ports, job_id)
+    return _settle(ports, job_id)
 
 
-def _settle(ports: Needs, job_id: str) -> None:
-    """Publish what the table says about a job, and wake dispatch if the job is queued."""
+def _settle(ports: Needs, job_id: str) -> bool:
+    """Publish what the table says about a job, and wake dispatch if the job is queued.
+
+    Returns whether the job was accepted.
+    """
     publish.settle(ports, job_id)
     job = ports.ledger.get(job_key(job_id))
-    if job is not None and job.document.state == State.QUEUED:
+    if job is None:
+        return False
+    if job.document.state == State.QUEUED:
         ports.wake()
+    return job.document.was_accepted
 
 
 def _still_waits(ports: Needs, job_id: str) -> bool:

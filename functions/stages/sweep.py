@@ -32,6 +32,7 @@ from functions.table.records import (
     Attempt,
     AttemptState,
     Ending,
+    Job,
     Letter,
     Looked,
     QueueEntry,
@@ -167,8 +168,9 @@ def _drops(ports: Needs) -> None:
     """Accept every drop that has no job, and note up to which time the bucket was checked.
 
     The listing names the current version of each object. So drops that have their job cost few
-    calls: one listing and one read of the table for many drops. The noted time moves only if there
-    was no error. So each sweep tries a drop again until it could be accepted.
+    calls: one listing and one read of the table for many drops. If the current version replaces no
+    other, the versions before it are looked at, too, which costs one call each. The noted time
+    moves only if there was no error. So each sweep tries a drop again until it could be accepted.
 
     Raises:
         ExceptionGroup: all errors.
@@ -187,13 +189,9 @@ def _drops(ports: Needs) -> None:
         and s3_keys.kind_of(listed.key) != s3_keys.Kind.IGNORED
     )
     while some := list(islice(found, TOGETHER)):
-        for listed in _without_job(ports, some):
-            # For a reference or folder defaults, the table does not show whether an event came.
-            if s3_keys.kind_of(listed.key) in {s3_keys.Kind.SPEC, s3_keys.Kind.UNKNOWN}:
-                ports.log(Event.DROP_WITHOUT_EVENT, {"key": listed.key})
-            version = listed.version if listed.versioned else None
+        for listed, job in zip(some, _jobs(ports, some), strict=True):
             try:
-                submit.submit(ports, ports.settings.input_bucket, listed.key, version)
+                _drop(ports, listed, job)
             except Exception as error:
                 errors.append(error)
     if errors:
@@ -204,7 +202,18 @@ def _drops(ports: Needs) -> None:
             ports.ledger.commit(Put(LOOKED_AT, looked, mark.revision))
 
 
-def _without_job(ports: Needs, some: Sequence[Listed]) -> list[Listed]:
+def _jobs(ports: Needs, some: Sequence[Listed]) -> list[Record[Job] | None]:
     bucket = ports.settings.input_bucket
-    jobs = ports.ledger.get_all([job_key(s3_keys.job_id(bucket, i.key, i.version)) for i in some])
-    return [listed for listed, job in zip(some, jobs, strict=True) if job is None]
+    return ports.ledger.get_all([job_key(s3_keys.job_id(bucket, i.key, i.version)) for i in some])
+
+
+def _drop(ports: Needs, listed: Listed, job: Record[Job] | None) -> None:
+    bucket, kind = ports.settings.input_bucket, s3_keys.kind_of(listed.key)
+    if job is None:
+        # For a reference or folder defaults, the table does not show whether an event came.
+        if kind in {s3_keys.Kind.SPEC, s3_keys.Kind.UNKNOWN}:
+            ports.log(Event.DROP_WITHOUT_EVENT, {"key": listed.key})
+        version = listed.version if listed.versioned else None
+        submit.submit(ports, bucket, listed.key, version)
+    elif kind in submit.MAY_REPLACE and not job.document.was_accepted:
+        submit.look_before(ports, bucket, listed.key)

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from functions.ports import Missing, WithFiles
+from functions.ports import WithFiles
 from functions.table.ledger import Change, Put, WithLedger, job_key, owner_key
-from functions.table.records import Job, PathOwner, State
+from functions.table.records import Job, PathOwner, Source, State
 
 
 class Needs(WithLedger, WithFiles, Protocol):
@@ -24,24 +24,36 @@ def is_live(ports: WithLedger, job: Job) -> bool:
 
 
 def is_outdated(ports: Needs, job: Job, owner: PathOwner) -> bool:
-    """Whether a newer drop of the same path was accepted and is not canceled itself.
-
-    S3 reports times in whole seconds. If two versions of one key were dropped within a second, the
-    newer one is the one that is current in the bucket.
-    """
-    mine, at = job.source, owner.live_modified_at
-    if owner.live in {None, job.job_id} or at is None or at < mine.modified_at:
+    """Whether a newer drop of the same path was accepted and is not canceled itself."""
+    at = owner.live_modified_at
+    if owner.live in {None, job.job_id} or at is None or at < job.source.modified_at:
         return False
     live = ports.ledger.get(job_key(owner.live or ""))
     if live is None or live.document.state == State.CANCELED:
         return False
-    theirs = live.document.source
-    if at > mine.modified_at or (mine.bucket, mine.key) != (theirs.bucket, theirs.key):
-        return at > mine.modified_at
-    try:
-        return ports.files.facts(theirs.bucket, theirs.key).version == theirs.version
-    except Missing:
+    return _is_newer(ports, live.document.source, job.source)
+
+
+def _has_newer(ports: Needs, job: Job, owner: PathOwner) -> bool:
+    """Whether the newest known drop of a path is newer than this job."""
+    if owner.job_id == job.job_id or owner.modified_at < job.source.modified_at:
         return False
+    newest = ports.ledger.get(job_key(owner.job_id))
+    return newest is not None and _is_newer(ports, newest.document.source, job.source)
+
+
+def _is_newer(ports: WithFiles, one: Source, other: Source) -> bool:
+    """Whether a drop is newer than another one of the same path.
+
+    S3 reports times in whole seconds. Within a second, the order of two versions of one key is the
+    one in which S3 lists them. Two keys have no order then, and neither drop is newer.
+    """
+    if one.modified_at != other.modified_at:
+        return one.modified_at > other.modified_at
+    if (one.bucket, one.key) != (other.bucket, other.key):
+        return False
+    versions = [listed.version for listed in ports.files.versions(one.bucket, one.key)]
+    return next((v for v in versions if v in {one.version, other.version}), None) == one.version
 
 
 def take_path(ports: Needs, job: Job) -> list[Change]:
@@ -54,7 +66,7 @@ def take_path(ports: Needs, job: Job) -> list[Change]:
     record = ports.ledger.get(owner_key(job.path))
     at = job.source.modified_at
     known = record.document if record else PathOwner(job_id=job.job_id, modified_at=at)
-    owner = known.newest_is(job)
+    owner = known if _has_newer(ports, job, known) else known.newest_is(job)
     accepted = job.state == State.QUEUED and known.live != job.job_id
     if accepted and not is_outdated(ports, job, known):
         # All of them are noted, because the handler that accepted the last one may have been killed

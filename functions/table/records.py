@@ -207,6 +207,11 @@ class Job(_Moving):
         """Whether a mail is sent at its end. It is sent if the spec could not be read."""
         return self.spec is None or self.spec.notify
 
+    @property
+    def was_accepted(self) -> bool:
+        """Whether its videos were queued, whatever became of them. It then replaces older jobs."""
+        return self.task_count > 0 and self.state != State.PLANNED
+
     def read_as(self, spec: JobSpec, warnings: tuple[Notice, ...]) -> Self:
         """Its files were read."""
         return self._with(spec=spec, warnings=warnings)
@@ -721,9 +726,7 @@ class PathOwner(_Moving):
     """Jobs that were accepted before that one, and have to be canceled."""
 
     def newest_is(self, job: Job) -> Self:
-        """A drop of the path was read. It is the newest, unless it is older than the known one."""
-        if self.modified_at > job.source.modified_at:
-            return self
+        """A drop of the path was read, and it is the newest."""
         return self._with(job_id=job.job_id, modified_at=job.source.modified_at)
 
     def live_is(self, job: Job, superseded: tuple[str, ...]) -> Self:

@@ -18,7 +18,7 @@ import pytest
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
-from functions.ports import Files, Missing
+from functions.ports import FileFacts, Files, Missing
 from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
 from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
 from functions.table.records import Letter
@@ -243,6 +243,38 @@ def test_a_listing_names_the_current_version_and_no_other(
     facts = services.files.facts(bucket, f"{partition}/a")
     assert (listed.version, listed.versioned) == (facts.version, facts.versioned)
     assert abs(listed.modified_at - facts.modified_at).total_seconds() < 1.5
+
+
+def test_the_versions_of_an_object_are_listed_until_it_was_deleted(
+    services: Services, partition: str
+) -> None:
+    """Newest first, without versions of longer keys."""
+    name = f"{partition}/a"
+    assert services.files.versions("input", name) == []
+    services.files.write("input", name, b"0", "text/plain")
+    services.files.remove("input", name)
+    assert services.files.versions("input", name) == []
+    time.sleep(1.1)  # S3 reports whole seconds
+    written: list[FileFacts] = []
+    for body in (b"1", b"2", b"3"):
+        services.files.write("input", name, body, "text/plain")
+        services.files.write("input", f"{name}.yaml", body, "text/plain")
+        written.insert(0, services.files.facts("input", name))
+    found = services.files.versions("input", name)
+    assert [one.version for one in found] == [facts.version for facts in written]
+    for one, facts in zip(found, written, strict=True):
+        assert one.versioned and one.key == name
+        assert abs(one.modified_at - facts.modified_at).total_seconds() < 1.5
+
+
+def test_an_object_in_a_bucket_without_versions_has_one_version(
+    services: Services, partition: str
+) -> None:
+    for body in (b"1", b"2"):
+        services.files.write("work", partition, body, "text/plain")
+    (found,) = services.files.versions("work", partition)
+    assert found.version == services.files.facts("work", partition).version
+    assert not found.versioned
 
 
 def test_a_link_downloads_its_object(embedded: Services, partition: str) -> None:

@@ -47,6 +47,7 @@ from functions.table.ledger import (
     owner_key,
     usage_key,
 )
+from functions.table.paths import is_newest
 from functions.table.records import (
     PAUSED_AFTER,
     PAUSES,
@@ -157,7 +158,8 @@ class WatchedLedger(FakeLedger):
             assert isinstance(new, Job | Task)
             if old.document.state.terminal and new.state != old.document.state:
                 raise Violated(f"{change.key}: {old.document.state} became {new.state}")
-            if isinstance(new, Task) and new.state == State.RUNNING != old.document.state:
+            # A new attempt of a counted task starts even if the limit is lower now.
+            if isinstance(new, Task) and new.counted_on != getattr(old.document, "counted_on", 0):
                 self._check_day(new)
 
     def _check_day(self, task: Task) -> None:
@@ -625,6 +627,7 @@ class Simulation(World):
         class Files:
             facts, read, copy = files.facts, files.read, files.copy
             remove, sha256, link = files.remove, files.sha256, files.link
+            versions = files.versions
 
             @staticmethod
             def listed(bucket: str, prefix: str) -> list[Any]:
@@ -663,20 +666,24 @@ class Simulation(World):
         self._check_nothing_left()
 
     def _check_drops(self, jobs: dict[str, Job]) -> None:
-        for key, version in self.dropped:
+        answered: set[str] = set()
+        accepted: set[str] = set()
+        for key, version in reversed(self.dropped):  # the newest first
             job = jobs.get(s3_keys.job_id("input", key, version))
             if job is None:
-                # It was overwritten before its event came, so only the newer version counts.
-                there = ("input", key) in self.files.objects
-                if there and version == self.files.facts("input", key).version:
+                there = [listed.version for listed in self.files.versions("input", key)]
+                if version in there and key not in accepted:
                     raise Violated(f"{key} ({version}) was lost")
                 continue
             if not job.state.terminal:
                 raise Violated(f"{job.job_id} is still {job.state}")
-            current = ("input", key) in self.files.objects
-            current = current and version == self.files.facts("input", key).version
-            if current and job.canceled_because == CancelReason.SUPERSEDED:
-                raise Violated(f"{key} ({version}) is the newest and was replaced by an older one")
+            if job.canceled_because == CancelReason.SUPERSEDED and key not in accepted:
+                raise Violated(f"{key} ({version}) was replaced, but not by a newer version")
+            if key not in answered and not is_newest(self.plain, job):
+                raise Violated(f"the status of {key} is not about its newest version, {version}")
+            answered.add(key)
+            if job.was_accepted:
+                accepted.add(key)
             self._check_status(job)
 
     def _check_status(self, job: Job) -> None:

@@ -163,7 +163,7 @@ def _files(
         yield "s3:PutObject", f"{target[0]}/{target[1]}"
         return
     bucket, key = args[0], args[1]
-    if method == "listed":
+    if method in {"listed", "versions"}:
         yield "s3:ListBucketVersions", bucket
         return
     if method == "write":

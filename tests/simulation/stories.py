@@ -137,6 +137,20 @@ def saved_often(s: Simulation) -> None:
         at(s, seconds, partial(s.person_drops, "jobs/one.yaml", body))
 
 
+def replaced_by_nothing(s: Simulation) -> None:
+    """Good versions, each followed within a second by versions that replace no other."""
+    nothing = ("prompt: [", "prompt: x\ndry_run: true\n", "prompt: x\nenhance: review\n")
+    for number, body in enumerate((*nothing, "image: never.png\n")):
+        key, seconds = f"jobs/{number}.yaml", 30 * number
+        at(s, seconds, partial(s.person_drops, key, "prompt: old\n"))
+        at(s, seconds + 0.2, partial(s.person_drops, key, "prompt: good\n"))
+        at(s, seconds + 0.4, partial(s.person_drops, key, body))
+        at(s, seconds + 5 * number, partial(s.person_drops, key, "prompt: [ again"))
+    at(s, 200, lambda: s.person_drops("jobs/gone.yaml", "prompt: deleted at once\n"))
+    at(s, 200.2, lambda: s.person_deletes("jobs/gone.yaml"))
+    at(s, 202, lambda: s.person_drops("jobs/gone.yaml", "prompt: ["))
+
+
 def midnight(s: Simulation) -> None:
     """Drops come in folders with daily limits just before midnight, and the limits change later."""
     s.set(max_processing_jobs=3)
@@ -217,6 +231,15 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "19 a spec deleted after half of its videos": (deleted_half_done, Faults()),
     "19 a spec deleted while its processing job starts": (deleted_while_it_starts, Faults()),
     "26 the rest of a job refused": (refused_half_done, Faults()),
+    "31 versions that replace no other": (replaced_by_nothing, Faults()),
+    "31 versions that replace no other, events late": (
+        replaced_by_nothing,
+        Faults(late_event=0.5, duplicate_event=0.3),
+    ),
+    "31 versions that replace no other, events lost, handlers killed": (
+        replaced_by_nothing,
+        Faults(lose_event=0.5, kill=0.3),
+    ),
     "28 reviews and folder defaults": (reviewed, Faults()),
     "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),

@@ -34,6 +34,7 @@ BODIES = st.sampled_from(
         "prompt: two\npriority: high\n",
         "image: /pic.png\n",
         "prompt: [",
+        "prompt: planned\ndry_run: true\n",
         "prompt: many\nvariations: 3\n",
     ]
 )

@@ -115,6 +115,22 @@ MUTANTS = {
         "        if record is not None and record.document.state != State.WAITING:",
         "        if record is not None and record.document.state == State.RUNNING:",
     ),
+    "a version that replaces no other hides the one before": (
+        "functions.stages.submit",
+        "    for earlier in versions[1:]:",
+        "    for earlier in versions[:0]:",
+    ),
+    "an older version that is accepted later owns the status": (
+        "functions.table.paths",
+        "known if _has_newer(ports, job, known) else known.newest_is(job)",
+        "known.newest_is(job)",
+    ),
+    "two versions of one second have no order": (
+        "functions.table.paths",
+        "    return next((v for v in versions if v in {one.version, other.version}), None)"
+        " == one.version",
+        "    return not versions",
+    ),
     "a task that starts is not counted in its folder's usage": (
         "functions.table.tasks",
         "            usages[task.folder] = after\n",
