@@ -23,7 +23,7 @@ class Settings(Document):
     dispatch_queue_url: str
 
     job_prefix: str
-    """Prefix of the name of each processing job: at most 20 letters, digits and dashes."""
+    """Beginning of the name of each processing job: at most 22 letters, digits and dashes."""
     image_uri: str
     code_uri: str
     """S3 URI of the zip that the container runs."""

@@ -6,7 +6,7 @@ Each field is a CDK context value: in cdk.json, or `cdk deploy -c notify_email=m
 from typing import Annotated, Literal, Self
 
 import aws_cdk as cdk
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contract.catalogue import MODELS
 from contract.document import Document
@@ -14,17 +14,23 @@ from contract.document import Document
 # GPU types that SageMaker offers for processing jobs (November 2026).
 _INSTANCE_TYPE = r"ml\.(g4dn|g5|g6|g6e|g7|g7e|p5)\.[a-z0-9]+"
 InstanceTypes = Annotated[str, Field(pattern=f"^{_INSTANCE_TYPE}(,{_INSTANCE_TYPE}){{0,4}}$")]
+_ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
+Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
 
 
 class Config(Document):
     """The choices of one deployment."""
 
-    stack_name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")] = "reeldrop"
-    """The name of each processing job also begins with it."""
-    notify_email: str = ""
-    """Email address for notifications about jobs; its owner has to confirm once. Empty: none."""
-    alarm_email: str = ""
-    """Email address for alarms; its owner has to confirm once. Empty: none."""
+    stack_name: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9]){0,19}$", max_length=20)] = (
+        "reeldrop"
+    )
+    """The names of the processing jobs begin with it, and metrics have it as their dimension. So
+    several deployments in one account do not mix."""
+    notify_email: Addresses = ""
+    """Email addresses for notifications about jobs, separated by commas. The owner of each has to
+    confirm once. Empty: none."""
+    alarm_email: Addresses = ""
+    """Email addresses for alarms, likewise."""
 
     default_model: Annotated[str, Field(pattern=f"^({'|'.join(MODELS)})$".replace(".", r"\."))] = (
         "cogvideox-5b"
@@ -51,12 +57,34 @@ class Config(Document):
 
     reference_deadline_minutes: Annotated[int, Field(ge=1, le=7 * 24 * 60)] = 60
     link_hours: Annotated[int, Field(ge=1, le=168)] = 12
+    archive_videos_after_days: Annotated[int, Field(ge=0)] = 0
+    """After how many days videos move to a cheaper storage class (Glacier Instant Retrieval), from
+    which they can still be read at once. 0: never."""
+    delete_videos_after_days: Annotated[int, Field(ge=0)] = 0
+    """After how many days videos are deleted. 0: never."""
     keep_data: bool = True
     """Whether the buckets and the table outlive the stack."""
 
     code: Literal["aws", "embedded"] = "aws"
     """What goes into the zips. "aws": our code and the packages that it needs on AWS. "embedded":
     only our code, because the embedded cloud runs it with packages that are already installed."""
+
+    @model_validator(mode="after")
+    def _archive_before_delete(self) -> Self:
+        if 0 < self.delete_videos_after_days <= self.archive_videos_after_days:
+            raise ValueError(
+                "delete_videos_after_days must be more than archive_videos_after_days, or 0"
+            )
+        return self
+
+    @property
+    def job_prefix(self) -> str:
+        """The beginning of the names of the processing jobs.
+
+        No stack name contains two dashes in a row. So no other deployment has this beginning, even
+        if the name of its stack begins with this one's.
+        """
+        return f"{self.stack_name}--"
 
     @classmethod
     def from_context(cls, scope: cdk.App) -> Self:

@@ -52,7 +52,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
     submitting = _submit_permissions(resources)
     finishing = _finish_permissions(scope, resources)
     waking = grants.wake_dispatch(resources.wake_ups)
-    stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.stack_name)
+    stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.job_prefix)
     with functions_code(resources.config.code) as folder:
         program = Program(lambda_.Code.from_asset(folder), _settings(resources))
         submit = StageFunction(
@@ -111,7 +111,7 @@ def _settings(resources: Resources) -> Settings:
         table_name=storage.table.table_name,
         topic_arn=resources.topic.topic_arn,
         dispatch_queue_url=resources.wake_ups.queue_url,
-        job_prefix=config.stack_name,
+        job_prefix=config.job_prefix,
         image_uri=worker.image_uri,
         code_uri=worker.code_uri,
         role_arn=worker.role.role_arn,
@@ -160,7 +160,7 @@ def _dispatch_permissions(scope: Construct, resources: Resources) -> Statements:
     return [
         *grants.write_attempts(resources.storage.work),
         *grants.start_processing(
-            cdk.Stack.of(scope), resources.config.stack_name, resources.worker.role
+            cdk.Stack.of(scope), resources.config.job_prefix, resources.worker.role
         ),
     ]
 
@@ -169,5 +169,5 @@ def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to read the results of a processing job."""
     return [
         *grants.read_attempts(resources.storage.work),
-        *grants.describe_processing(cdk.Stack.of(scope), resources.config.stack_name),
+        *grants.describe_processing(cdk.Stack.of(scope), resources.config.job_prefix),
     ]

@@ -162,7 +162,7 @@ def enhance_prompts(model_id: str) -> Statements:
 def _processing_arn(stack: Stack, job_prefix: str) -> str:
     """Return the pattern that the ARNs of our processing jobs match."""
     return stack.format_arn(
-        service="sagemaker", resource="processing-job", resource_name=f"{job_prefix}-*"
+        service="sagemaker", resource="processing-job", resource_name=f"{job_prefix}*"
     )
 
 

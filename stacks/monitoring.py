@@ -10,9 +10,8 @@ from constructs import Construct
 
 from functions.log import Event
 
-# An alarm fires if at least this many videos of an hour are bad, and this share of them.
-_MANY = 5
-_MANY_PERCENT = 20
+# So many videos in a quarter of an hour are more than bad luck.
+_MANY = 10
 
 
 def watch_dead_letters(scope: Construct, dead_letters: sqs.Queue, alarms: sns.Topic) -> None:
@@ -86,50 +85,37 @@ def watch_rates(scope: Construct, alarms: sns.Topic) -> None:
         ("ManyFail", Event.FAILED, "Many videos fail: see docs/operations.md."),
         ("ManyAgain", Event.NEW_ATTEMPT, "Many processing jobs die: see docs/operations.md."),
     ):
-        share = cloudwatch.MathExpression(
-            # Of a few videos, one is a large share.
-            expression=f"IF(FILL(bad, 0) >= {_MANY}, 100 * bad / (bad + FILL(good, 0)), 0)",
-            using_metrics={"bad": _count(event), "good": _count(Event.SUCCEEDED)},
-            label="percent",
-            period=cdk.Duration.hours(1),
-        )
-        alarm = cloudwatch.Alarm(
-            scope,
-            construct_id,
-            alarm_description=description,
-            metric=share,
-            threshold=_MANY_PERCENT,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
+        alarm = _alarm_on(scope, construct_id, event, description, periods=1, threshold=_MANY)
         _notify(alarms, alarm)
 
 
-def _count(event: Event) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace="reeldrop",
-        metric_name=event.value,
-        dimensions_map={"service": "reeldrop"},
-        period=cdk.Duration.minutes(15),
-        statistic="Sum",
-    )
-
-
 def _alarm_on(
-    scope: Construct, construct_id: str, event: Event, description: str, *, periods: int
+    scope: Construct,
+    construct_id: str,
+    event: Event,
+    description: str,
+    *,
+    periods: int,
+    threshold: int = 1,
 ) -> cloudwatch.Alarm:
-    """Create an alarm that fires when a function logs an event in every one of some periods.
+    """Create an alarm that fires when the functions log an event often, in each of some periods.
 
     Args:
         periods: quarters of an hour in a row.
+        threshold: how often in each of them.
     """
     return cloudwatch.Alarm(
         scope,
         construct_id,
         alarm_description=description,
-        metric=_count(event),
-        threshold=1,
+        metric=cloudwatch.Metric(
+            namespace="reeldrop",
+            metric_name=event.value,
+            dimensions_map={"service": cdk.Stack.of(scope).stack_name},
+            period=cdk.Duration.minutes(15),
+            statistic="Sum",
+        ),
+        threshold=threshold,
         evaluation_periods=periods,
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,

@@ -7,27 +7,27 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 
-def create_job_topic(scope: Construct, email: str) -> sns.Topic:
+def create_job_topic(scope: Construct, addresses: str) -> sns.Topic:
     """Create the topic that says how jobs ended.
 
     Args:
         scope: the parent construct.
-        email: the address to subscribe; empty for none.
+        addresses: the email addresses to subscribe, separated by commas; empty for none.
     """
     topic = sns.Topic(scope, "Topic", display_name="reeldrop", enforce_ssl=True)
-    _subscribe(topic, email)
+    _subscribe(topic, addresses)
     return topic
 
 
-def create_alarm_topic(scope: Construct, email: str) -> sns.Topic:
+def create_alarm_topic(scope: Construct, addresses: str) -> sns.Topic:
     """Create the topic that the alarms notify.
 
     Args:
         scope: the parent construct.
-        email: the address to subscribe; empty for none.
+        addresses: the email addresses to subscribe, separated by commas; empty for none.
     """
     topic = sns.Topic(scope, "Alarms", display_name="reeldrop alarms", enforce_ssl=True)
-    _subscribe(topic, email)
+    _subscribe(topic, addresses)
     # `enforce_ssl` gives the topic a policy, which replaces the default policy of SNS. CloudWatch
     # could publish under the default policy, so it has to be allowed here.
     topic.add_to_resource_policy(
@@ -41,6 +41,6 @@ def create_alarm_topic(scope: Construct, email: str) -> sns.Topic:
     return topic
 
 
-def _subscribe(topic: sns.Topic, email: str) -> None:
-    if email:
-        topic.add_subscription(subscriptions.EmailSubscription(email))
+def _subscribe(topic: sns.Topic, addresses: str) -> None:
+    for address in filter(None, addresses.split(",")):
+        topic.add_subscription(subscriptions.EmailSubscription(address))

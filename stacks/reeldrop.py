@@ -40,11 +40,13 @@ class Reeldrop(cdk.Stack):
         super().__init__(
             scope, construct_id, description="reeldrop: an S3 drop folder that makes video"
         )
-        storage = Storage(self, "Storage", keep_data=config.keep_data)
+        storage = Storage(self, "Storage", config=config)
+        cdk.Tags.of(self).add("application", "reeldrop")
+        cdk.Tags.of(self).add("deployment", config.stack_name)
         topic = create_job_topic(self, config.notify_email)
         alarms = create_alarm_topic(self, config.alarm_email)
         worker = Worker(self, "Worker", config=config, work=storage.work)
-        queues = create_queues(self, storage=storage, job_prefix=config.stack_name, alarms=alarms)
+        queues = create_queues(self, storage=storage, job_prefix=config.job_prefix, alarms=alarms)
         functions = create_functions(
             self,
             Resources(

@@ -65,7 +65,11 @@ class StageFunction(Construct):
             timeout=timeout,
             memory_size=memory_mb,
             log_group=log_group,
-            environment={**program.settings.to_environment(), "POWERTOOLS_LOG_LEVEL": "INFO"},
+            environment={
+                **program.settings.to_environment(),
+                "POWERTOOLS_LOG_LEVEL": "INFO",
+                "POWERTOOLS_SERVICE_NAME": cdk.Stack.of(self).stack_name,
+            },
         )
 
     def read_from(self, queue: sqs.Queue, *, batch_size: int, max_concurrency: int) -> None:

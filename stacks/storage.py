@@ -6,14 +6,15 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from functions import s3_keys
+from stacks.config import Config
 
 
 class Storage(Construct):
     """Input, output and work buckets, their access logs, and the table of jobs and tasks."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, keep_data: bool) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
         super().__init__(scope, construct_id)
-        self._removal = cdk.RemovalPolicy.RETAIN if keep_data else cdk.RemovalPolicy.DESTROY
+        self._removal = cdk.RemovalPolicy.RETAIN if config.keep_data else cdk.RemovalPolicy.DESTROY
         self.logs = s3.Bucket(
             self,
             "Logs",
@@ -27,6 +28,7 @@ class Storage(Construct):
         # output bucket keeps versions so that an overwritten video is not lost.
         self.input = self._bucket("Input", versioned=True, events=True)
         self.output = self._bucket("Output", versioned=True, events=False)
+        _end_of_outputs(self.output, config)
         self.work = self._bucket("Work", versioned=False, events=True)
         # The files of an attempt are only needed while the attempt runs and while somebody may
         # still look into a failure. Weights do not expire, and the copies of references are removed
@@ -73,3 +75,24 @@ class Storage(Construct):
                 "NotificationConfiguration.EventBridgeConfiguration.EventBridgeEnabled", True
             )
         return bucket
+
+
+def _end_of_outputs(output: s3.Bucket, config: Config) -> None:
+    """Archive and delete published videos, if the deployment wants that."""
+    if config.archive_videos_after_days:
+        output.add_lifecycle_rule(
+            id="Archive",
+            prefix=s3_keys.VIDEOS_PREFIX,
+            transitions=[
+                s3.Transition(
+                    storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
+                    transition_after=cdk.Duration.days(config.archive_videos_after_days),
+                )
+            ],
+        )
+    if config.delete_videos_after_days:
+        output.add_lifecycle_rule(
+            id="Delete",
+            prefix=s3_keys.VIDEOS_PREFIX,
+            expiration=cdk.Duration.days(config.delete_videos_after_days),
+        )

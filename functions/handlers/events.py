@@ -45,7 +45,7 @@ def endings(job_prefix: str) -> dict[str, Any]:
         "source": ["aws.sagemaker"],
         "detail-type": [PROCESSING_CHANGED],
         "detail": {
-            "ProcessingJobName": [{"prefix": f"{job_prefix}-"}],
+            "ProcessingJobName": [{"prefix": job_prefix}],
             "ProcessingJobStatus": ["Completed", "Failed", "Stopped"],
         },
     }

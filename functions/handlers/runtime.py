@@ -23,14 +23,14 @@ from functions.stages.ports import Ports
 
 @cache
 def logger() -> Logger:
-    """The logger of this function."""
-    return Logger(service="reeldrop")
+    """The logger of this function. The environment names the deployment as its service."""
+    return Logger()
 
 
 @cache
 def metrics() -> Metrics:
-    """The metrics of this function."""
-    return Metrics(namespace="reeldrop", service="reeldrop")
+    """The metrics of this function. The deployment is their dimension."""
+    return Metrics(namespace="reeldrop")
 
 
 def _log(event: Event, facts: dict[str, object]) -> None:

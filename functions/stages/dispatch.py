@@ -236,7 +236,7 @@ def _new_attempt(
     now = ports.now()
     model, mode, _ = planned.kind
     return Attempt(
-        attempt_id=f"{ports.settings.job_prefix}-{now:%Y%m%d-%H%M%S}-{ports.new_suffix()}",
+        attempt_id=f"{ports.settings.job_prefix}{now:%Y%m%d-%H%M%S}-{ports.new_suffix()}",
         state=AttemptState.CLAIMING,
         model=model,
         mode=mode,

@@ -41,6 +41,9 @@ def command(own_home: Path, *arguments: str) -> list[str]:
 def started(own_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Return a function that starts the command in its own process group, as a terminal does."""
     processes: list[subprocess.Popen[str]] = []
+    # A shell lets the processes that it runs in the background ignore Ctrl-C. A process inherits
+    # that. It does not inherit a handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -59,6 +62,7 @@ def started(own_home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+    signal.signal(signal.SIGINT, before)
 
 
 def processes_of(own_home: Path) -> list[str]:

@@ -2,17 +2,24 @@
 
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
+from aws_cdk.assertions import Template
 from moto.events.models import EventPattern
 from moto.events.utils import EventMessageType
+from pydantic import ValidationError
 
 from functions import s3_keys
 from functions.handlers import events
 from functions.settings import Settings
+from stacks.config import Config
+from stacks.notifications import create_job_topic
+from stacks.storage import Storage
 from stacks.worker import IMAGE
 
 
@@ -91,11 +98,12 @@ def test_nothing_that_we_write_for_people_is_heard(template: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("name", "status", "matches"),
     [
-        ("reeldrop-20261121-x", "Completed", 1),
-        ("reeldrop-20261121-x", "Failed", 1),
-        ("reeldrop-20261121-x", "Stopped", 1),
-        ("reeldrop-20261121-x", "InProgress", 0),
+        ("reeldrop--20261121-x", "Completed", 1),
+        ("reeldrop--20261121-x", "Failed", 1),
+        ("reeldrop--20261121-x", "Stopped", 1),
+        ("reeldrop--20261121-x", "InProgress", 0),
         ("another-name", "Completed", 0),
+        ("reeldrop-dev--20261121-x", "Completed", 0),
     ],
 )
 def test_the_end_of_our_processing_jobs_is_received(
@@ -106,6 +114,56 @@ def test_the_end_of_our_processing_jobs_is_received(
         "source": "aws.sagemaker", "detail-type": events.PROCESSING_CHANGED, "detail": detail
     }  # fmt: skip
     assert matching(template, event) == matches
+
+
+def test_a_deployment_has_no_right_to_processing_jobs_of_another_one(
+    template: dict[str, Any],
+) -> None:
+    """Not even if the name of the other one begins with its own name."""
+    text = json.dumps(resources(template, "AWS::IAM::Policy"))
+    named = set(re.findall(r":processing-job/([^\"]+)", text))
+    assert named == {"reeldrop--*"}
+    for name in ("reeldrop--dev", "reeldrop-", "-reeldrop", "Reeldrop", "a" * 21):
+        with pytest.raises(ValidationError):
+            Config(stack_name=name)
+    assert Config(stack_name="reeldrop-dev").job_prefix == "reeldrop-dev--"
+
+
+def test_the_metrics_of_a_deployment_are_its_own(template: dict[str, Any]) -> None:
+    functions = resources(template, "AWS::Lambda::Function").values()
+    services = {f["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for f in functions}
+    watched = {
+        dimension["Value"]
+        for alarm in resources(template, "AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == "reeldrop"
+        for dimension in alarm["Dimensions"]
+    }
+    assert services == watched == {"reeldrop"}
+
+
+def test_every_address_is_subscribed_and_a_wrong_one_is_refused() -> None:
+    stack = cdk.Stack()
+    create_job_topic(stack, "a@example.org,b@example.org")
+    found = Template.from_stack(stack).find_resources("AWS::SNS::Subscription").values()
+    assert [one["Properties"]["Endpoint"] for one in found] == ["a@example.org", "b@example.org"]
+    for wrong in ("not an address", "a@example.org; b@example.org", "a@example.org,"):
+        with pytest.raises(ValidationError):
+            Config(notify_email=wrong)
+
+
+def test_videos_are_archived_and_deleted_if_the_deployment_wants_that() -> None:
+    stack = cdk.Stack()
+    Storage(stack, "S", config=Config(archive_videos_after_days=30, delete_videos_after_days=400))
+    rules = [
+        rule
+        for one in Template.from_stack(stack).find_resources("AWS::S3::Bucket").values()
+        for rule in one["Properties"]["LifecycleConfiguration"]["Rules"]
+        if rule.get("Prefix") == s3_keys.VIDEOS_PREFIX
+    ]
+    assert [rule.get("ExpirationInDays") for rule in rules] == [None, 400]
+    assert rules[0]["Transitions"] == [{"StorageClass": "GLACIER_IR", "TransitionInDays": 30}]
+    with pytest.raises(ValidationError, match="must be more than"):
+        Config(archive_videos_after_days=30, delete_videos_after_days=30)
 
 
 def test_every_queue_has_a_dead_letter_queue_an_alarm_and_a_visibility_that_outlasts_its_function(
