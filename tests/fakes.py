@@ -244,6 +244,8 @@ class FakeRenderer:
         self.quota = 100
         self.quotas: dict[str, int] = {}
         """Quotas of single instance types. `quota` limits all of them together."""
+        self.no_quota = ""
+        """What SageMaker says when a quota is used up."""
         self.lose_next_acknowledgement = False
         self.refuses: set[str] = set()
         """URIs of models under which SageMaker finds no objects."""
@@ -258,7 +260,7 @@ class FakeRenderer:
         running = [other for other, status, _ in self.jobs.values() if status == "InProgress"]
         alike = [other for other in running if other.instance_type == job.instance_type]
         if len(running) >= self.quota or len(alike) >= self.quotas.get(job.instance_type, 100):
-            raise NoQuota(job.instance_type)
+            raise NoQuota(self.no_quota or f"The limit of {job.instance_type} is reached.")
         self.jobs[job.attempt_id] = (job, "InProgress", "")
         if self.lose_next_acknowledgement:
             self.lose_next_acknowledgement = False

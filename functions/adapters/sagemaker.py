@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 _NO_INSTANCE = "CapacityError"
+EMPTY = "SageMaker gave no reason"
 _MANIFEST_SHA256 = "REELDROP_MANIFEST_SHA256"
 
 
@@ -108,10 +109,10 @@ class SageMakerRenderer:
             if code_of(error) == "ResourceInUse":
                 raise NameTaken(job.attempt_id) from error
             if code_of(error) == "ResourceLimitExceeded":
-                raise NoQuota(job.instance_type) from error
+                raise NoQuota(message_of(error)) from error
             if code_of(error) == "ValidationException":
-                raise CannotStart(message_of(error)) from error
-            raise StartDenied(f"{code_of(error)}: {message_of(error)}") from error
+                raise CannotStart(message_of(error) or EMPTY) from error
+            raise StartDenied(f"{code_of(error)}: {message_of(error) or EMPTY}") from error
 
     def stop(self, attempt_id: str) -> None:
         """See `Renderer.stop`."""

@@ -1,7 +1,7 @@
 """Phrases that status, mail and refusals share."""
 
 from functions.planning.estimate import Cost
-from functions.table.records import CancelReason, Ending, Hold, HoldReason
+from functions.table.records import CancelReason, Ending, Hold, HoldReason, ProcessingState
 
 # How a processing job ended is cut to this many characters in a status.
 _LONGEST_ENDING = 400
@@ -28,7 +28,9 @@ def ending(how: Ending) -> str:
     if how.state is None:
         return "SageMaker does not know the processing job"
     words = f"the processing job {how.state.value.lower()}"
-    return f"{words}: {how.detail}" if how.detail else words
+    if how.detail or how.state == ProcessingState.STOPPED:
+        return f"{words}: {how.detail}" if how.detail else words
+    return f"{words} without a message; its log may say why"
 
 
 def hold(why: Hold) -> str:
@@ -39,7 +41,8 @@ def hold(why: Hold) -> str:
             "it continues after midnight"
         )
     if why.reason == HoldReason.NO_CAPACITY:
-        return f"the account's quota for {why.instance_type} processing jobs is used up"
+        used_up = f"a quota does not allow another processing job on {why.instance_type} now"
+        return f"{used_up}: {why.detail}" if why.detail else f"{used_up} (SageMaker gave no reason)"
     if why.reason == HoldReason.START_DENIED:
         return f"SageMaker denied the start; ask your administrator to correct this: {why.detail}"
     if why.reason == HoldReason.THROTTLED:

@@ -277,4 +277,8 @@ def _hold(attempt: Attempt, not_now: NoQuota | StartDenied | Throttled) -> Hold:
         return Hold(reason=HoldReason.START_DENIED, detail=str(not_now)[:_LONGEST_DETAIL])
     if isinstance(not_now, Throttled):
         return Hold(reason=HoldReason.THROTTLED)
-    return Hold(reason=HoldReason.NO_CAPACITY, instance_type=attempt.instance_type)
+    return Hold(
+        reason=HoldReason.NO_CAPACITY,
+        instance_type=attempt.instance_type,
+        detail=str(not_now)[:_LONGEST_DETAIL],
+    )

@@ -31,7 +31,11 @@ class ProcessingStatus:
 
 
 class NoQuota(Exception):
-    """The quota does not allow another processing job now. Later it may, so no task fails."""
+    """A quota does not allow this processing job now. Later it may, so no task fails.
+
+    The message is SageMaker's answer, which names the quota: for the type, for all types together,
+    or for the size of the disk.
+    """
 
 
 class CannotStart(Exception):
@@ -56,7 +60,7 @@ class Renderer(Protocol):
         """Create the processing job.
 
         Raises:
-            NoQuota: the quota is used up.
+            NoQuota: a quota is used up.
             NameTaken: a processing job with this name exists.
             CannotStart: the request is refused for good.
             StartDenied: an administrator has to correct something first.

@@ -118,7 +118,7 @@ class Hold(Document):
     instance_type: str = ""
     """For `NO_CAPACITY`: the type whose quota is used up."""
     detail: str = ""
-    """For `START_DENIED`: the message of SageMaker."""
+    """For `NO_CAPACITY` and `START_DENIED`: the message of SageMaker."""
     ending: Ending | None = None
     """For `NEW_ATTEMPT` and `MODEL_PAUSED`: how the last attempt ended."""
     until: datetime | None = None

@@ -116,13 +116,29 @@ def test_without_quota_tasks_wait_and_use_up_no_attempt(world: World) -> None:
         sweep(world.ports)
     (task,), (job,) = tasks(world), jobs(world)
     assert task.state == job.state == State.QUEUED and task.attempts == 0
-    assert "quota for ml.g6e.xlarge" in status(world, "bee").message
+    assert "quota does not allow" in status(world, "bee").message
     assert leases(world) == () and not world.ledger.query(OPEN_ATTEMPTS, Attempt)
     assert world.wakes > 20, "each sweep wakes dispatch again"
     world.renderer.quota = 1
     (attempt,) = world.dispatch()
     world.render(attempt)
     assert jobs(world)[0].state == State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The account-level service limit 'Size of EBS volume for a processing job instance' is 50 "
+        "GBs, with current utilization of 0 GBs and a request delta of 100 GBs.",
+        "The account-level service limit 'Total number of instances allowed across processing "
+        "jobs' is 4 Instances, with current utilization of 4 Instances.",
+    ],
+)
+def test_the_status_names_the_quota_in_the_words_of_sagemaker(world: World, message: str) -> None:
+    world.renderer.quota, world.renderer.no_quota = 0, message
+    world.drop("jobs/bee.yaml")
+    world.dispatch()
+    assert message in status(world, "bee").message
 
 
 def test_a_refused_processing_job_fails_its_tasks_and_delays_no_others(world: World) -> None:
