@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("out", type=Path, help="where the rows are written, as JSON")
     parser.add_argument("--tiny", action="store_true", help="small shapes, to check the program")
-    parser.add_argument("--seconds", type=float, default=600, help="start no row after this")
+    parser.add_argument("--seconds", type=float, default=1200, help="start no row after this")
     parser.add_argument("--skip", action="append", default=[], metavar="ROW")
     parser.add_argument("--only", action="append", default=[], metavar="ROW")
     parser.add_argument("--compiled", type=Path, metavar="FOLDER",

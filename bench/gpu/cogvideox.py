@@ -8,7 +8,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench.gpu import attention, models, profiles
-from bench.gpu.measure import STEPS, Facts, Setup, seconds, synchronize
+from bench.gpu.measure import STEPS, Facts, Setup, compile_seconds, seconds, synchronize
 
 GUIDANCE = 6.0
 
@@ -38,8 +38,8 @@ def rows_5b(setup: Setup) -> None:
     profiles.exact(model)
     setup.rows.row("5b step, exact", lambda: setup.compiled_step("exact", *work))
     vae = _decoding(setup, shape)
-    pipe = _pipeline(model, vae)
-    setup.rows.row("5b video, exact", lambda: _video(setup, pipe, shape, STEPS))
+    pipe = pipeline(model, vae)
+    setup.rows.row("5b video, exact", lambda: video(setup, pipe, shape, STEPS))
     _rows_5b_fp8(setup, pipe, shape, work)
 
 
@@ -63,7 +63,7 @@ def _rows_5b_fp8(setup: Setup, pipe: Any, shape: models.CogVideoX, work: Any) ->
     def cached(mask: tuple[int, ...]) -> Facts:
         profiles.cached(pipe, mask)
         try:
-            facts = _video(setup, pipe, shape, len(mask))
+            facts = video(setup, pipe, shape, len(mask))
         finally:
             profiles.uncached(pipe)
         return {"steps": len(mask), "computed_steps": sum(mask), **facts}
@@ -71,7 +71,7 @@ def _rows_5b_fp8(setup: Setup, pipe: Any, shape: models.CogVideoX, work: Any) ->
     row("5b step, exact + fp8", lambda: setup.compiled_step("fp8", *work))
     row("5b video, standard", lambda: cached(profiles.STANDARD_MASK))
     row("5b video, draft", lambda: cached(profiles.DRAFT_MASK))
-    row("5b video, exact + fp8", lambda: _video(setup, pipe, shape, STEPS))
+    row("5b video, exact + fp8", lambda: video(setup, pipe, shape, STEPS))
     single = models.step(shape, setup.device, setup.dtype, 1)
     row(
         "5b step, exact + fp8, one half of guidance",
@@ -95,8 +95,8 @@ def rows_5b_stock_video(setup: Setup) -> None:
     torch._dynamo.reset()
     vae = models.vae(setup.device, setup.dtype, tiny=setup.tiny)
     vae.enable_tiling()
-    pipe = _pipeline(models.transformer(shape, setup.device, setup.dtype), vae)
-    setup.rows.row("5b video, stock", lambda: _video(setup, pipe, shape, STEPS))
+    pipe = pipeline(models.transformer(shape, setup.device, setup.dtype), vae)
+    setup.rows.row("5b video, stock", lambda: video(setup, pipe, shape, STEPS))
 
 
 def rows_5b_offloaded(setup: Setup) -> None:
@@ -149,7 +149,7 @@ def _decoding(setup: Setup, shape: models.CogVideoX) -> Any:
     return vae
 
 
-def _pipeline(transformer: Any, vae: Any) -> Any:
+def pipeline(transformer: Any, vae: Any) -> Any:
     from diffusers import CogVideoXPipeline  # noqa: PLC0415 - slow to import
 
     pipe = CogVideoXPipeline(
@@ -159,12 +159,16 @@ def _pipeline(transformer: Any, vae: Any) -> Any:
     return pipe
 
 
-def _video(setup: Setup, pipe: Any, shape: models.CogVideoX, steps: int) -> Facts:
-    """From prompt embeddings to 8-bit frames in the host's memory, once, nothing left out."""
+def video(setup: Setup, pipe: Any, shape: models.CogVideoX, steps: int) -> Facts:
+    """From prompt embeddings to 8-bit frames in the host's memory, once, nothing left out.
+
+    If something is compiled meanwhile, `compile_seconds` of these seconds went into it.
+    """
     text = torch.randn(
         1, models.TEXT_TOKENS, shape.text_width, device=setup.device, dtype=setup.dtype
     )
     synchronize()
+    compiled_before = compile_seconds()
     began = time.perf_counter()
     latents = pipe(
         prompt_embeds=text,
@@ -184,10 +188,13 @@ def _video(setup: Setup, pipe: Any, shape: models.CogVideoX, steps: int) -> Fact
         video = pipe.decode_latents(latents)
         frames = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
     ended = time.perf_counter()
-    return {
+    facts = {
         "seconds": round(ended - began, 2),
         "denoise_seconds": round(denoised - began, 2),
         "decode_seconds": round(ended - denoised, 2),
         "frames": int(frames.shape[2]),
         "finite": bool(torch.isfinite(latents).all()),
     }
+    if compiling := round(compile_seconds() - compiled_before, 2):
+        facts["compile_seconds"] = compiling
+    return facts

@@ -1,6 +1,7 @@
 """Rows of figures that are written as they come, and the clock that they are taken with."""
 
 import contextlib
+import gc
 import json
 import time
 from collections.abc import Callable, Collection
@@ -14,6 +15,12 @@ import torch
 Facts = dict[str, Any]
 
 STEPS = 50
+# Names of PyTorch's own clocks. None of them runs inside another.
+_COMPILING = (
+    "_compile.compile_inner",
+    "CachingAutotuner.benchmark_all_configs",
+    "CachingAutotuner.coordinate_descent_tuning",
+)
 
 
 def synchronize() -> None:
@@ -33,6 +40,12 @@ def seconds(work: Callable[[], object], repeat: int = 3, warm: int = 1) -> float
         synchronize()
         taken.append(time.perf_counter() - began)
     return sorted(taken)[len(taken) // 2]
+
+
+def compile_seconds() -> float:
+    """What PyTorch has spent on compiling so far, with the tuning at a kernel's first launch."""
+    spent = torch._dynamo.utils.compilation_time_metrics
+    return sum(sum(spent.get(what, ())) for what in _COMPILING)
 
 
 def tera(operations: float, taken_seconds: float) -> float:
@@ -63,7 +76,9 @@ class Rows:
             return {}
         if passed > self._until_seconds:
             return self._write({"name": name, "not_measured": "out of time"})
+        gc.collect()  # models of earlier rows are in cycles, and would count as memory of this one
         if torch.cuda.is_available():
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         try:
             facts = work()

@@ -113,7 +113,11 @@ def transformer(shape: CogVideoX, device: str, dtype: torch.dtype) -> Any:
 
 
 def step(shape: CogVideoX, device: str, dtype: torch.dtype, batch: int) -> Callable[[Any], Any]:
-    """One forward pass; a batch of 2 is both halves of guidance, as diffusers runs them."""
+    """One forward pass; a batch of 2 is both halves of guidance, as diffusers runs them.
+
+    Without gradients, but not in inference mode, because the pipelines of diffusers run like
+    this. PyTorch compiles for one of the two, and a whole video would be compiled anew.
+    """
     latents = torch.randn(
         batch, shape.latent_frames, 16, shape.latent_height, shape.latent_width,
         device=device, dtype=dtype)  # fmt: skip
@@ -125,7 +129,7 @@ def step(shape: CogVideoX, device: str, dtype: torch.dtype, batch: int) -> Calla
         cosine, sine = get_3d_rotary_pos_embed(64, ((0, 0), grid), grid, shape.latent_frames)
         rotary = (cosine.to(device), sine.to(device))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(model: Any) -> Any:
         return model(
             hidden_states=latents,
@@ -178,7 +182,7 @@ def wan_step(shape: Wan, device: str, dtype: torch.dtype) -> Callable[[Any], Any
     text = torch.randn(1, shape.text_tokens, 4096, device=device, dtype=dtype)
     timestep = torch.full((1,), 500, device=device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def forward(model: Any) -> Any:
         return model(
             hidden_states=latents, timestep=timestep, encoder_hidden_states=text, return_dict=False

@@ -31,8 +31,14 @@ DRAFT_MASK = mask(30, 3)  # 17 of 30
 
 
 def compiled(blocks: nn.ModuleList) -> None:
-    """Each block by itself: they share one compiled function, so it is compiled once."""
+    """Each block by itself, with tuned kernels.
+
+    Blocks share compiled functions. There are two in CogVideoX, because the first block gets its
+    inputs as parts of one tensor. At its first launch each fused kernel tries other block sizes and
+    numbers of warps, one at a time, and stays with the fastest. PyTorch keeps the choice on disk.
+    """
     torch._dynamo.reset()
+    torch._inductor.config.coordinate_descent_tuning = True
     torch._dynamo.config.automatic_dynamic_shapes = False
     for block in blocks:
         block.compile(fullgraph=True, dynamic=False)
@@ -60,7 +66,8 @@ def fp8(blocks: nn.ModuleList) -> None:
             and min(module.in_features, module.out_features) >= FP8_MIN_WIDTH
         )
 
-    # Its own settings for the compiler tune for minutes and gain little here.
+    # Its own settings for the compiler try all combinations of neighbouring sizes, which takes
+    # minutes and gains little here.
     config = Float8DynamicActivationFloat8WeightConfig(
         granularity=PerRow(), set_inductor_config=False
     )
