@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "bench" / "results" / "gpu_h200.json"
+RESULTS = ROOT / "bench" / "results" / "gpu_h100.json"
 DOCUMENT = ROOT / "docs" / "performance.md"
 PLOT = ROOT / "docs" / "images" / "gpu-5b-seconds.png"
 _MARKED = re.compile(r"(<!-- gpu:begin[^>]*-->\n).*?(<!-- gpu:end -->)", re.S)
@@ -18,29 +18,33 @@ _MARKED = re.compile(r"(<!-- gpu:begin[^>]*-->\n).*?(<!-- gpu:end -->)", re.S)
 Row = dict[str, Any]
 
 
+_TILED, _UNTILED = "5b decode, stock (tiled)", "5b decode, untiled"
+
+
 @dataclass(frozen=True)
 class Way:
     """One way to make a 5b video, and the rows that say what it takes."""
 
     name: str
-    run: str
-    step: str | None
+    step: str | None = None
     """The row of one step."""
     video: str | None = None
     """The row of a whole video, or None: computed from the step and from the decode."""
-    decode: str = ""
+    decode: str = _UNTILED
+    run: str = "run 1"
+    """The run of the step and of the whole video. The decode is always from run 1."""
 
 
 WAYS = (
-    Way("sequential offload", "run 1", "5b step, sequential offload",
-        decode="5b decode, stock (tiled)"),
-    Way("stock", "run 3", "5b step, stock", decode="5b decode, stock (tiled)"),
-    Way("compiled, cuDNN attention", "run 1", "5b step, exact", "5b video, exact"),
-    Way("exact (own attention)", "run 3", "5b step, exact", "5b video, exact"),
-    Way("exact + fp8", "run 3", "5b step, exact + fp8", decode="5b decode, untiled"),
-    Way("standard", "run 3", None, "5b video, standard"),
-    Way("draft (cuDNN attention)", "run 1", None, "5b video, draft"),
-)  # fmt: skip
+    Way("sequential offload", "5b step, sequential offload", decode=_TILED),
+    Way("stock", "5b step, stock", "5b video, stock"),
+    Way("compiled", "5b step, compiled"),
+    Way("exact", "5b step, exact", "5b video, exact"),
+    Way("exact, tuned kernels", "5b step, exact", run="run 2"),
+    Way("exact + fp8", "5b step, exact + fp8"),
+    Way("standard", video="5b video, standard"),
+    Way("draft", video="5b video, draft"),
+)
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,16 @@ class Figure:
     step_seconds: float | None
     denoise_seconds: float
     decode_seconds: float
+    stock_seconds: float
+    """A video with stock diffusers: measured whole if this one is, otherwise computed like it."""
 
     @property
     def seconds(self) -> float:
         return self.denoise_seconds + self.decode_seconds
+
+    @property
+    def times_stock(self) -> float:
+        return self.stock_seconds / self.seconds
 
     @property
     def how(self) -> str:
@@ -62,35 +72,37 @@ class Figure:
 
 
 def figures(results: Row) -> list[Figure]:
-    found = []
-    for way in WAYS:
-        step = _row(results, way.run, way.step) if way.step else None
-        if way.video:
-            video = _row(results, way.run, way.video)
-            parts = (video["denoise_seconds"], video["decode_seconds"])
-        else:
-            assert step is not None
-            parts = (step["seconds_50_steps"], _row(results, way.run, way.decode)["seconds"])
-        found.append(Figure(way, step["seconds"] if step else None, *parts))
-    return found
+    return [_figure(results, way) for way in WAYS]
 
 
-def _row(results: Row, run: str, name: str) -> Row:
+def _figure(results: Row, way: Way) -> Figure:
+    step = _row(results, way.step, way.run) if way.step else None
+    if way.video:
+        video = _row(results, way.video, way.run)
+        parts = (video["denoise_seconds"], video["decode_seconds"])
+        stock = _row(results, "5b video, stock")["seconds"]
+    else:
+        assert step is not None
+        parts = (step["seconds_50_steps"], _row(results, way.decode)["seconds"])
+        stock_step = _row(results, "5b step, stock", way.run)
+        stock = stock_step["seconds_50_steps"] + _row(results, _TILED)["seconds"]
+    return Figure(way, step["seconds"] if step else None, *parts, stock)
+
+
+def _row(results: Row, name: str, run: str = "run 1") -> Row:
     [rows] = [r["rows"] for r in results["runs"] if r["name"] == run]
-    [row] = [row for row in rows if row.get("name") == name]
+    [row] = [row for row in rows if row["name"] == name]
     return dict(row)
 
 
 def tables(results: Row) -> str:
     """What stands between the markers."""
-    parts = (_videos(results), _others(results), _attention(results))
+    parts = (_videos(results), _others(results), _attention(results), _kernels(results))
     return "\n\n".join(parts) + "\n"
 
 
 def _videos(results: Row) -> str:
-    found = figures(results)
-    [stock] = [figure for figure in found if figure.way.name == "stock"]
-    price = results["price"]
+    price = results["price"]["usd_per_hour"]
     lines = [
         (
             figure.way.name,
@@ -99,15 +111,15 @@ def _videos(results: Row) -> str:
             f"{figure.decode_seconds:.1f}",
             f"{figure.seconds:.1f}",
             figure.how,
-            f"{stock.seconds / figure.seconds:.2f}",
-            f"{figure.seconds / 3600 * price['usd_per_hour']:.3f}",
+            f"{figure.times_stock:.2f}",
+            f"{figure.seconds / 3600 * price:.3f}",
             figure.way.run,
         )
-        for figure in found
+        for figure in figures(results)
     ]
     head = (
         "5b, 49 frames of 480x720", "step, s", "denoise, s", "decode, s", "video, s", "how",
-        "times stock", f"$ at {price['usd_per_hour']} an hour", "from",
+        "times stock", f"$ at {price} an hour", "from",
     )  # fmt: skip
     return _table(head, lines)
 
@@ -116,38 +128,41 @@ def _others(results: Row) -> str:
     lines = [
         (
             label,
-            f"{(row := _row(results, 'run 1', name))['seconds']:.3f}",
+            f"{(row := _row(results, name))['seconds']:.3f}",
             f"{row['seconds_50_steps']:.1f}" if "seconds_50_steps" in row else "",
-            f"{row['peak_gib']:.1f}",
         )
         for label, name in (
             ("2b step, stock", "2b step, stock"),
-            ("2b step, compiled", "2b step, exact"),
+            ("2b step, exact", "2b step, exact"),
             ("Wan2.2-5B, 121 frames of 480x832, one forward, stock", "Wan2.2-5B forward, stock"),
-            ("the same, compiled", "Wan2.2-5B forward, exact"),
-            ("Wan2.2-5B decode in float32", "Wan2.2-5B decode, float32"),
+            ("the same, compiled", "Wan2.2-5B forward, compiled"),
+            ("T5-XXL, prompt and negative prompt", "T5-XXL, prompt and negative prompt"),
         )
     ]
-    return _table(("other models (run 1)", "s", "50 steps, both halves, s", "peak GiB"), lines)
+    return _table(("other models (run 1)", "s", "50 steps, both halves, s"), lines)
 
 
 def _attention(results: Row) -> str:
-    first = {
-        name: _row(results, "run 1", f"attention of 5b, {name}")["tflops"]
-        for name in ("flash", "cuDNN")
-    }
-    settings = results["runs"][1]["attention_settings"]["rows"]
-    [stock] = [row for row in settings if row.get("stock")]
-    own = [row for row in settings if not row.get("stock")]
     lines = [
-        ("PyTorch's flash attention", f"{first['flash']:.1f}", "", "run 1"),
-        ("cuDNN", f"{first['cuDNN']:.1f}", "", "run 1"),
-        ("PyTorch's choice (cuDNN)", f"{stock['tflops']:.1f}", f"{stock['error']:.6f}", "run 2"),
-    ]
-    for name, bounded in (("own, running maximum", False), ("own, bounded", True)):
-        best = max((r for r in own if r["BOUNDED"] is bounded), key=lambda r: float(r["tflops"]))
-        lines.append((name, f"{best['tflops']:.1f}", f"{best['error']:.6f}", "run 2"))
-    return _table(("attention at 5b's shape", "TFLOP/s", "error against float32", "from"), lines)
+        (label, f"{(row := _row(results, f'attention of 5b, {name}'))['seconds'] * 1000:.1f}",
+         f"{row['tflops']:.0f}")
+        for label, name in (
+            ("PyTorch's flash attention", "flash"),
+            ("cuDNN, which PyTorch chooses here", "cuDNN"),
+            ("own, running maximum", "own, running maximum"),
+            ("own, bounded", "own"),
+        )
+    ]  # fmt: skip
+    return _table(("attention at 5b's shape (run 1)", "ms", "TFLOP/s"), lines)
+
+
+def _kernels(results: Row) -> str:
+    [profile] = [run for run in results["runs"] if run["name"] == "profile"]
+    step = 1000 * _row(results, "5b step, exact", "profile")["seconds"]
+    parts = [(part["part"], part["milliseconds"]) for part in profile["kernels"]["parts"]]
+    parts.append(("everything else", step - sum(milliseconds for _, milliseconds in parts)))
+    lines = [(name, f"{taken:.0f}", f"{100 * taken / step:.1f} %") for name, taken in parts]
+    return _table((f"an exact step of {step:.0f} ms (profile)", "ms", "of the step"), lines)
 
 
 def _table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
