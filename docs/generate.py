@@ -3,7 +3,8 @@
     docs/guide.md              the parts between `<!-- name:begin ... -->` and `<!-- name:end -->`
     docs/operations.md         the same: the events that the functions log
     docs/performance.md        the same, from bench/results/
-    samples/job.schema.json    JSON Schema of a spec, for editors
+    docs/job.schema.json       JSON Schema of a spec, for editors
+    docs/defaults.schema.json  JSON Schema of folder defaults, for editors
 
 `--check` writes nothing and fails when something is out of date.
 """
@@ -55,10 +56,14 @@ def _documents() -> Iterable[tuple[Path, str]]:
     yield operations, _with_part(operations.read_text(), "events", _events())
     performance = _ROOT / "docs" / "performance.md"
     yield performance, _with_part(performance.read_text(), "batching", _batching())
-    schema = JobSpec.model_json_schema()
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["title"] = "reeldrop job spec"
-    yield _ROOT / "samples" / "job.schema.json", json.dumps(schema, indent=2) + "\n"
+    for name, kind, title in (
+        ("job", JobSpec, "reeldrop job spec"),
+        ("defaults", FolderDefaults, "reeldrop folder defaults"),
+    ):
+        schema = kind.model_json_schema()
+        schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        schema["title"] = title
+        yield _ROOT / "docs" / f"{name}.schema.json", json.dumps(schema, indent=2) + "\n"
 
 
 def _with_part(text: str, name: str, part: str) -> str:

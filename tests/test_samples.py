@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from functions import s3_keys
-from functions.spec.fields import FolderDefaults
 from functions.table.records import State
 from local import ROOT
 from local.command.validate import validate
@@ -21,7 +20,7 @@ SAMPLES = ROOT / "samples"
 FILES = {
     s3_keys.JOBS_PREFIX + file.relative_to(SAMPLES).as_posix(): file
     for file in sorted(SAMPLES.rglob("*"))
-    if file.is_file() and file.name != "job.schema.json"
+    if file.is_file()
 }
 SPECS = [key for key in FILES if s3_keys.kind_of(key) == s3_keys.Kind.SPEC]
 # The samples that are not rendered, and the number of videos of those that make more than one.
@@ -45,13 +44,22 @@ def test_a_sample_is_accepted(key: str) -> None:
     assert len(tasks(world)) == COUNTS.get(job.path, 1)
 
 
-@pytest.mark.parametrize("key", [key for key in FILES if key.endswith((".yaml", ".json"))])
-def test_a_sample_is_valid_by_the_published_schema(key: str) -> None:
-    values = yaml.safe_load(FILES[key].read_text())
-    schema = json.loads((SAMPLES / "job.schema.json").read_text())
-    if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
-        schema = FolderDefaults.model_json_schema()
-    jsonschema.validate(values, schema)
+@pytest.mark.parametrize("key", [key for key in FILES if key.endswith(".yaml")])
+def test_a_sample_is_valid_by_the_schema_that_it_names_for_editors(key: str) -> None:
+    text = FILES[key].read_text()
+    named = text.partition("\n")[0].removeprefix("# yaml-language-server: $schema=")
+    schema = json.loads((FILES[key].parent / named).read_text())
+    jsonschema.validate(yaml.safe_load(text), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"promt": "a bee"}, schema)
+
+
+def test_every_file_of_the_samples_may_be_uploaded() -> None:
+    """People sync the whole folder."""
+    world = World()
+    for key, file in FILES.items():
+        world.drop(key, file.read_bytes())
+    assert not [job.path for job in jobs(world) if job.state == State.REJECTED]
 
 
 @pytest.mark.parametrize("key", SPECS)
