@@ -35,6 +35,20 @@ SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v")
 DEFAULTS_FILE = "_defaults.yaml"
+# What programs leave in synced folders, in lowercase. None of it was dropped to make a video.
+_LEFT_FOLDERS = {
+    "__macosx", "__pycache__", "@eadir", "$recycle.bin", "lost+found", "node_modules",
+    "system volume information",
+}  # fmt: skip
+_LEFT_NAMES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+_LEFT_NAME = re.compile(
+    r"~\$.*|#.*#|.*(~|\.(!sync|bak|crdownload|download|filepart|lock|opdownload|part|partial|pyc"
+    r"|sb-[0-9a-f]+-\w+|sw[op]|tmp)|___jb_(tmp|old)___)",
+    re.DOTALL,
+)
+_ABOUT_A_FOLDER = re.compile(
+    r"(authors|changelog|contributing|copying|licen[cs]e|notice|readme)(?![a-z0-9])"
+)
 # S3 allows 1,024 bytes. The longest texts around a path are "rejected/" and "-00.json".
 _MAX_PATH_BYTES = 1_000
 # Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
@@ -56,11 +70,12 @@ class Kind(StrEnum):
 def kind_of(key: str) -> Kind:
     """The kind of an object in the input bucket.
 
-    Folder markers and hidden files are ignored. A name that is almost valid (`bee.yaml.txt`,
-    `bee.yamll`, `bee`, `_Defaults.yml`) is UNKNOWN, so that the person gets an answer.
+    Folder markers, hidden files, and files that programs leave in folders are ignored. A name that
+    is almost valid (`bee.yaml.txt`, `bee.yamll`, `bee`, `_Defaults.yml`) is UNKNOWN, so that the
+    person gets an answer.
     """
     name = posixpath.basename(key).lower()
-    if not key.startswith(JOBS_PREFIX) or not name or name.startswith("."):
+    if not key.startswith(JOBS_PREFIX) or not name or _is_left_over(key):
         return Kind.IGNORED
     if posixpath.basename(key) == DEFAULTS_FILE:
         return Kind.DEFAULTS
@@ -69,8 +84,32 @@ def kind_of(key: str) -> Kind:
         return Kind.UNKNOWN  # looks like folder defaults, but would not be read as such
     if suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
         return Kind.REFERENCE
+    if _is_about_a_folder(name):
+        return Kind.IGNORED
     spec = suffix in SPEC_SUFFIXES and posixpath.splitext(stem)[1] not in SPEC_SUFFIXES
     return Kind.SPEC if spec else Kind.UNKNOWN
+
+
+def _is_left_over(key: str) -> bool:
+    """Whether a program or a system put the file into the folder, and no person dropped it."""
+    *folders, name = key.lower().split("/")
+    return (
+        any(part.startswith(".") and part not in {".", ".."} for part in (*folders, name))
+        or not _LEFT_FOLDERS.isdisjoint(folders)
+        or name in _LEFT_NAMES
+        or _LEFT_NAME.fullmatch(name) is not None
+    )
+
+
+def _is_about_a_folder(name: str) -> bool:
+    """Whether a file tells people about its folder: `README.md`, `LICENSE`, `README.de.txt`.
+
+    `README.yaml` is a spec, and so is `readme-cover.txt`: a person who drops one wants an answer.
+    """
+    stem, suffix = posixpath.splitext(name)
+    if suffix == ".txt":
+        return _ABOUT_A_FOLDER.fullmatch(stem.partition(".")[0]) is not None
+    return suffix not in SPEC_SUFFIXES and _ABOUT_A_FOLDER.match(name) is not None
 
 
 def path_of(key: str) -> str:

@@ -341,6 +341,16 @@ class Layer:
                     place=self.place(*path),
                 )
             )
+        if s3_keys.kind_of(reference) == s3_keys.Kind.IGNORED:
+            raise JobRejected(
+                Problem(
+                    code=Code.REFERENCE_PLACE,
+                    message=f"The {noun} {quoted(value)} is a hidden file or a file that programs "
+                    "leave in folders, so its upload is ignored.",
+                    hint=f"Rename the {noun} and its folders so that no name begins with a dot.",
+                    place=self.place(*path),
+                )
+            )
         if not reference.lower().endswith(suffixes):
             raise JobRejected(
                 Problem(
