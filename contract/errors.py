@@ -112,7 +112,7 @@ MEANINGS: dict[Code, str] = {
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
     Code.MANIFEST_INVALID: "The worker received a manifest that it cannot use.",
     Code.WEIGHTS_MISSING: "Files are missing in the model folder, or it belongs to another mode.",
-    Code.WEIGHTS_DAMAGED: "The files of the model cannot be read.",
+    Code.WEIGHTS_DAMAGED: "A file of the model is damaged, or another one than it should be.",
     Code.OUT_OF_MEMORY: "The task did not fit into memory, also not with tiling.",
     Code.DISK_FULL: "The disk of the worker was full.",
     Code.RENDER_FAILED: "Rendering failed for a reason that has no code of its own.",

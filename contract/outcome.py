@@ -87,6 +87,13 @@ class Machine(Document):
     """Library name to version."""
 
 
+class WeightsSource(Document):
+    """Where the weights come from, as their model.json says."""
+
+    repository: str | None
+    revision: str | None
+
+
 class Rendered(Document):
     """A task that succeeded."""
 
@@ -95,7 +102,10 @@ class Rendered(Document):
     task_id: str
     model: str
     weights_sha256: str
-    """SHA-256 over the model folder, as processing.weights.fingerprint computes it."""
+    """SHA-256 over the model folder, as contract.model_folder.fingerprint computes it."""
+    weights_source: WeightsSource | None = None
+    """None: the folder has no model.json, so nobody could check whether its files are complete and
+    undamaged."""
     scheduler: str
     parameters: Parameters
     """The parameters that were used."""

@@ -138,7 +138,7 @@ def evaluate(models: Path, out: Path, *, count: int, steps: int, guidance_scale:
         "guidance_scale": guidance_scale,
         "seed": SEED,
         "fingerprints": {
-            item.folder: weights.fingerprint(models / item.folder)
+            item.folder: weights.compare(models / item.folder).sha256
             for item in MODELS["demo"].weights.values()
         },
     }

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file, save_file
 
+from contract import model_folder
 from contract.catalogue import MODELS, Mode
 from contract.errors import Failure
 from demo_model import models
@@ -49,8 +50,11 @@ def write(folder: Path, shipped: Path = SHIPPED) -> None:
     Args:
         folder: Their parent folder.
         shipped: The model for image to video to make both from.
+
+    Raises:
+        TaskFailed: `weights-damaged`; a file of `shipped` is not the one in its model.json.
     """
-    kept = weights.fingerprint(shipped)
+    kept = weights.compare(shipped).sha256
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         # Two commands may run at the same time. The second one waits and then finds the folders.
@@ -69,6 +73,7 @@ def _write(target: Path, mode: Mode, shipped: Path, kept: str) -> None:
     shutil.copytree(shipped, part)
     if mode == Mode.TEXT_TO_VIDEO:
         _drop_image_inputs(part)
+        model_folder.write(part, repository=None, revision=None)
     shutil.rmtree(target, ignore_errors=True)
     part.replace(target)
     mark.write_text(kept, encoding="utf-8")
@@ -79,7 +84,7 @@ def _is_whole(folder: Path, mode: Mode) -> bool:
         weights.check(folder, mode)
     except Failure:
         return False
-    return True
+    return (folder / model_folder.MODEL_FILE).is_file()
 
 
 def _drop_image_inputs(folder: Path) -> None:

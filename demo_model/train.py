@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from contract import model_folder
 from demo_model.training_log import Budget, Log
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def export(folder: Path, transformer: Any, parts: FrozenParts) -> None:
     for file in folder.rglob("*.safetensors"):
         # Only their owner may read them so far, but a container may run as another user.
         file.chmod(0o644)
+    model_folder.write(folder, repository=None, revision=None)
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class _Loader:
                 output_loading_info=True,
             )
             _check_nothing_missing(info)
-            return part.to(self.device)
+            return _checked(part.to(self.device))
 
     def machine(self) -> Machine:
         """A description of the machine for the result of each task."""
@@ -169,7 +169,7 @@ class _Loader:
                 output_loading_info=True,
             )
             _check_nothing_missing(info)
-            return text_encoder.to(self.device)
+            return _checked(text_encoder.to(self.device))
 
 
 def _import_libraries() -> tuple[Any, Any, Any]:
@@ -206,6 +206,17 @@ def _check_nothing_missing(info: dict[str, Any]) -> None:
     # Both libraries only warn about a missing tensor and fill it with random numbers.
     if info["missing_keys"]:
         raise ValueError(f"tensors are missing, among them {sorted(info['missing_keys'])[0]}")
+
+
+def _checked(part: Any) -> Any:
+    """`part`, if all its numbers are finite. Damaged weights in half precision rarely are.
+
+    This finds damage in folders without a model.json, and damage that is older than the model.json.
+    """
+    for name, tensor in part.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"the tensor {name} contains values that are not finite")
+    return part
 
 
 @contextmanager

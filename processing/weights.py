@@ -1,16 +1,19 @@
-"""Checks that a model folder is complete, and computes a fingerprint of its content.
+"""Checks that a model folder is complete and holds the files that its model.json lists.
 
-Nothing here needs torch, so an unusable folder is refused within a second.
+Nothing here needs torch, so a folder that lacks files is refused within a second.
 """
 
-import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from contract.catalogue import Mode
 from contract.errors import Code, Problem, TaskFailed
+from contract.model_folder import MODEL_FILE, ModelFile, ModelFolder, files_of, fingerprint
 
 PIPELINE_CLASSES: dict[Mode, str] = {
     Mode.TEXT_TO_VIDEO: "CogVideoXPipeline",
@@ -41,11 +44,21 @@ _WEIGHT_FILES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What the files of a model folder are."""
+
+    sha256: str
+    """Their fingerprint, see `model_folder.fingerprint`."""
+    expected: ModelFolder | None
+    """What they were compared with, or None if the folder has no model.json."""
+
+
 def check(folder: Path, mode: Mode) -> None:
     """Check that `folder` contains a complete pipeline for `mode`, in diffusers' layout.
 
     This reads the file names, the configurations and the headers of the weight files, but not the
-    weights themselves.
+    weights themselves. `compare` does that.
 
     Raises:
         TaskFailed: `weights-missing` names the absent files, or the other pipeline that the folder
@@ -59,11 +72,15 @@ def check(folder: Path, mode: Mode) -> None:
         found, absent = _shards(folder, name)
         shards += found
         missing += absent
+    expected = _model_json(folder)
+    if expected is not None:
+        missing += [file.path for file in expected.files if not (folder / file.path).is_file()]
     if missing:
+        names = ", ".join(dict.fromkeys(missing))
         raise TaskFailed(
             Problem(
                 code=Code.WEIGHTS_MISSING,
-                message=f"Files are missing in the model folder: {', '.join(missing)}.",
+                message=f"Files are missing in the model folder: {names}.",
                 hint="Ask your administrator to upload the whole model folder again.",
             )
         )
@@ -86,34 +103,29 @@ def check(folder: Path, mode: Mode) -> None:
         )
 
 
-def fingerprint(folder: Path) -> str:
-    """SHA-256 over the sorted relative paths and the contents of all files in `folder`.
-
-    Everybody can check it with
-    `cd folder && find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
-    Hidden files and folders, such as the `.cache` of a download, do not count.
+def compare(folder: Path) -> Compared:
+    """Read every file of `folder`, and compare it with model.json if there is one.
 
     Raises:
-        TaskFailed: `weights-damaged`; a file cannot be read.
+        TaskFailed: `weights-damaged` names the first file that differs or cannot be read.
     """
-    lines = hashlib.sha256()
-    for path in sorted(_visible_files(folder), key=lambda path: _relative(folder, path).encode()):
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise damaged(_relative(folder, path), error) from error
-        lines.update(f"{digest}  {_relative(folder, path)}\n".encode())
-    return lines.hexdigest()
+    expected = _model_json(folder)
+    try:
+        files = files_of(folder)
+    except OSError as error:
+        raise damaged(_relative(folder, Path(error.filename)), error) from error
+    if expected is not None:
+        _check_same(expected.files, files)
+    return Compared(sha256=fingerprint(files), expected=expected)
 
 
 def damaged(name: str, error: Exception) -> TaskFailed:
-    """A failure for `name`, a file or part of the model folder, that cannot be read."""
+    """A failure for `name`, a file or part of the model folder, that cannot be used."""
     first_line = (str(error) or type(error).__name__).splitlines()[0][:300]
     return TaskFailed(
         Problem(
             code=Code.WEIGHTS_DAMAGED,
-            message=f"{name} of the model cannot be read: {first_line}.",
+            message=f"{name} of the model cannot be used: {first_line}.",
             hint="Ask your administrator to upload the whole model folder again.",
         )
     )
@@ -123,13 +135,27 @@ def _relative(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _visible_files(folder: Path) -> list[Path]:
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+def _model_json(folder: Path) -> ModelFolder | None:
+    try:
+        return ModelFolder.from_json((folder / MODEL_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise damaged(MODEL_FILE, error) from error
+
+
+def _check_same(expected: Sequence[ModelFile], found: Sequence[ModelFile]) -> None:
+    listed = {file.path: file for file in expected}
+    for file in found:
+        if file.path not in listed:
+            raise damaged(file.path, ValueError(f"{MODEL_FILE} does not list it"))
+        wanted = listed[file.path]
+        if file.size_bytes != wanted.size_bytes:
+            difference = f"it has {file.size_bytes} bytes instead of {wanted.size_bytes}"
+            raise damaged(file.path, ValueError(difference))
+        if file.sha256 != wanted.sha256:
+            difference = f"its SHA-256 is {file.sha256} instead of {wanted.sha256}"
+            raise damaged(file.path, ValueError(difference))
 
 
 def _shards(folder: Path, name: str) -> tuple[list[Path], list[str]]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -23,7 +23,7 @@ from typing import TypeVar
 from contract.catalogue import Model
 from contract.errors import Code, Failure, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask, Parameters
-from contract.outcome import Rendered, Seconds
+from contract.outcome import Rendered, Seconds, WeightsSource
 from processing import (
     device,
     files,
@@ -68,20 +68,12 @@ def render_manifest(layout: Layout) -> None:
     ready = _open_references(layout, manifest, waiting)
     if not ready:
         return
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        # The fingerprint reads all weights again. It runs beside the rendering, on a core that
-        # would otherwise be idle.
-        fingerprint = executor.submit(weights.fingerprint, layout.model)
-        pipeline = _load(layout, manifest, model, ready)
-        rendering = _Rendering(
-            layout=layout,
-            manifest=manifest,
-            model=model,
-            pipeline=pipeline,
-            fingerprint=fingerprint,
-        )
-        for item in ready:
-            rendering.run(item)
+    pipeline, compared = _load(layout, manifest, model, ready)
+    rendering = _Rendering(
+        layout=layout, manifest=manifest, model=model, pipeline=pipeline, compared=compared
+    )
+    for item in ready:
+        rendering.run(item)
 
 
 def fail_every_task(layout: Layout, failure: Failure) -> None:
@@ -118,18 +110,31 @@ def _open_references(
 
 def _load(
     layout: Layout, manifest: Manifest, model: Model, ready: list[ReadyTask]
-) -> pipelines.Pipeline:
+) -> tuple[pipelines.Pipeline, weights.Compared]:
+    """Load the model, and compare its files with model.json at the same time."""
     progress.emit("loading", model=manifest.model, mode=manifest.mode)
-    pipeline = loading.load(
-        model=model,
-        mode=manifest.mode,
-        folder=layout.model,
-        texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},
-    )
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        comparing = executor.submit(weights.compare, layout.model)
+        try:
+            pipeline = loading.load(
+                model=model,
+                mode=manifest.mode,
+                folder=layout.model,
+                texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},
+            )
+        except TaskFailed:
+            # If a file is damaged, that is the cause of the failure, and it names the file.
+            comparing.result()
+            raise
+        # Nothing is rendered with weights that may be damaged.
+        compared = comparing.result()
     progress.emit(
-        "loaded", seconds=round(pipeline.loading_seconds, 3), device=pipeline.machine.device
+        "loaded",
+        seconds=round(pipeline.loading_seconds, 3),
+        device=pipeline.machine.device,
+        weights_checked=compared.expected is not None,
     )
-    return pipeline
+    return pipeline, compared
 
 
 @dataclass(kw_only=True)
@@ -140,7 +145,7 @@ class _Rendering:
     manifest: Manifest
     model: Model
     pipeline: pipelines.Pipeline
-    fingerprint: Future[str]
+    compared: weights.Compared
     seconds_after_steps: float = 0.0
     """How long decoding and encoding took for the latest task, to predict the next one."""
 
@@ -191,13 +196,13 @@ class _Rendering:
         )
         encoded = time.perf_counter()
         self.seconds_after_steps = encoded - denoised
-        weights_sha256 = self.fingerprint.result()
         finishing.publish(finished)
         return Rendered(
             attempt_id=self.manifest.attempt_id,
             task_id=task.task_id,
             model=self.manifest.model,
-            weights_sha256=weights_sha256,
+            weights_sha256=self.compared.sha256,
+            weights_source=self._weights_source(),
             scheduler=self.model.scheduler,
             parameters=parameters,
             started_at=started_at,
@@ -216,6 +221,12 @@ class _Rendering:
             quality=finished.quality,
             warnings=item.notices + self.pipeline.notices(parameters),
         )
+
+    def _weights_source(self) -> WeightsSource | None:
+        expected = self.compared.expected
+        if expected is None:
+            return None
+        return WeightsSource(repository=expected.repository, revision=expected.revision)
 
     def _step_reporter(self, task: ManifestTask) -> progress.StepReporter:
         return progress.StepReporter(

@@ -5,7 +5,7 @@ from typing import Literal
 
 from contract.document import Document
 from contract.errors import Notice
-from contract.outcome import Machine, Quality, Rendered, Seconds, VideoFacts
+from contract.outcome import Machine, Quality, Rendered, Seconds, VideoFacts, WeightsSource
 from functions import s3_keys
 from functions.planning.estimate import USD_PER_HOUR
 from functions.spec.enhance import Enhancement
@@ -42,6 +42,8 @@ class Sidecar(Document):
     model: str
     licence: str
     weights_sha256: str
+    weights_source: WeightsSource | None
+    """None: the model folder has no model.json, so its files could not be checked."""
     scheduler: str
     timing: Timing
     machine: Machine
@@ -72,6 +74,7 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         model=rendered.model,
         licence=licence,
         weights_sha256=rendered.weights_sha256,
+        weights_source=rendered.weights_source,
         scheduler=rendered.scheduler,
         timing=Timing(
             dropped_at=job.created_at,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from contract.catalogue import MODELS, Mode
+from contract.errors import TaskFailed
 from contract.manifest import Parameters
 from demo_model import evaluate, install, world
 from demo_model.measure import measure
@@ -37,7 +39,7 @@ def test_the_card_names_every_weight_file_with_its_hash() -> None:
 
 def test_the_evaluation_scored_exactly_these_weights(models: Path) -> None:
     for folder, fingerprint in FIGURES["fingerprints"].items():
-        assert weights.fingerprint(models / folder) == fingerprint
+        assert weights.compare(models / folder).sha256 == fingerprint
         assert fingerprint in CARD
 
 
@@ -66,6 +68,20 @@ def test_both_folders_are_whole_and_written_once(models: Path) -> None:
     assert (models / "demo" / "model_index.json").stat().st_mtime_ns == before
     weights.check(models / "demo", Mode.TEXT_TO_VIDEO)
     weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+
+
+def test_both_folders_say_what_they_contain(models: Path) -> None:
+    for folder in (install.SHIPPED, models / "demo", models / "demo-i2v"):
+        assert weights.compare(folder).expected is not None
+
+
+def test_damaged_weights_are_not_installed(tmp_path: Path) -> None:
+    shipped = shutil.copytree(install.SHIPPED, tmp_path / "shipped")
+    file = shipped / "vae" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+
+    with pytest.raises(TaskFailed, match="vae/diffusion_pytorch_model"):
+        install.write(tmp_path / "models", shipped)
 
 
 def test_two_commands_may_write_the_folders_at_once(tmp_path: Path) -> None:

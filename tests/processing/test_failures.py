@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from contract import model_folder
 from contract.errors import Code, Problem, TaskFailed
 from contract.manifest import Layout, Parameters
 from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
@@ -268,6 +269,62 @@ def test_a_cut_file_of_the_model_is_named(
     assert "\n" not in line
     for task_id in ("one", "two"):
         assert jobs.failure(layout, task_id).problem.code == Code.WEIGHTS_DAMAGED
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])
+def test_flipped_bytes_are_found_before_anything_is_rendered(
+    jobs: Jobs, message: Path, own_model: OwnModel, part: str
+) -> None:
+    layout = jobs.root(jobs.task())
+    model = own_model(layout)
+    model_folder.write(model, repository="zai-org/CogVideoX-2b", revision="1137dac")
+    file = next((model / part).glob("*.safetensors"))
+    data = bytearray(file.read_bytes())
+    for position in range(len(data) // 2, len(data) // 2 + 4000):
+        data[position] ^= 0b101
+    file.write_bytes(data)
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.WEIGHTS_DAMAGED
+    assert problem.message.startswith(f"{part}/{file.name} of the model")
+    assert "SHA-256" in problem.message
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_is_found_without_a_model_json(
+    jobs: Jobs, message: Path, own_model: OwnModel, part: str, value: float
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    layout = jobs.root(jobs.task())
+    file = next((own_model(layout) / part).glob("*.safetensors"))
+    tensors = load_file(file)
+    name = sorted(tensors)[0]
+    tensors[name].flat[-1] = value
+    save_file(tensors, file, metadata={"format": "pt"})
+
+    assert run(layout, message) == 1
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.WEIGHTS_DAMAGED
+    assert f"the tensor {name}" in problem.message
+
+
+def test_the_file_that_differs_is_named_and_not_the_error_that_it_causes(
+    jobs: Jobs, message: Path, own_model: OwnModel
+) -> None:
+    layout = jobs.root(jobs.task())
+    model = own_model(layout)
+    model_folder.write(model, repository=None, revision=None)
+    config = model / "vae" / "config.json"
+    config.write_text(config.read_text().replace('"latent_channels": 4', '"latent_channels": 6'))
+
+    assert run(layout, message) == 1
+
+    assert jobs.failure(layout).problem.message.startswith("vae/config.json")
 
 
 def test_a_tensor_that_is_not_there_is_not_replaced_by_chance(

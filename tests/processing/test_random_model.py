@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from contract import model_folder
 from contract.catalogue import Mode
-from processing import weights
 from tests import random_model
 
 
@@ -20,7 +20,7 @@ def test_it_is_the_same_each_time(models: Path, tmp_path: Path) -> None:
     random_model.write(tmp_path)
 
     for name in ("demo", "demo-i2v"):
-        assert weights.fingerprint(tmp_path / name) == weights.fingerprint(models / name)
+        assert model_folder.files_of(tmp_path / name) == model_folder.files_of(models / name)
 
 
 def test_what_is_current_stays_and_the_rest_is_made_again(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
-from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress
+from contract import model_folder
+from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE, Progress, WeightsSource
 from processing import video, weights, worker
 from tests.processing.conftest import Jobs
 from tests.processing.decoding import decoded
@@ -46,9 +48,27 @@ def test_each_task_gets_a_video_a_poster_and_a_true_result(jobs: Jobs) -> None:
         assert result.started_at <= result.finished_at
         assert result.quality.contrast > 10
         assert result.quality.motion > 1
-        assert result.weights_sha256 == weights.fingerprint(layout.model)
+        assert result.weights_sha256 == weights.compare(layout.model).sha256
         assert min(result.seconds.model_dump().values()) > 0
         assert result.warnings == ()
+
+
+def test_a_result_says_where_the_weights_come_from(jobs: Jobs) -> None:
+    unchecked = jobs.success(jobs.rendered(jobs.task()))
+    layout = jobs.root(jobs.task())
+    original = layout.model.resolve()
+    layout.model.unlink()
+    shutil.copytree(original, layout.model)
+    model_folder.write(layout.model, repository="zai-org/CogVideoX-2b", revision="1137dac")
+
+    worker.render_manifest(layout)
+
+    checked = jobs.success(layout)
+    assert unchecked.weights_source is None
+    assert checked.weights_source == WeightsSource(
+        repository="zai-org/CogVideoX-2b", revision="1137dac"
+    )
+    assert checked.weights_sha256 == unchecked.weights_sha256
 
 
 def test_the_result_is_written_last_and_nothing_unfinished_stays(jobs: Jobs) -> None:
