@@ -63,7 +63,8 @@ lock: $(VENV)/.dev ## resolve the hash-pinned locks from pyproject.toml
 # nobody may ever import, but for what the reading process imports, which writes no file.
 $(VENV)/.local: locks/local.txt
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	@echo "Setting up $(VENV), once. 1 of 2: torch"
+	@echo "Setting up $(VENV), once: about 1.8 GB. On Linux, pip may take torch's CUDA build, which is"
+	@echo "several gigabytes more; CONTRIBUTING.md says how to get the small one. 1 of 2: torch"
 	@$(BIN)/pip install --quiet --no-compile torch==2.13.0
 	@echo "Setting up $(VENV), once. 2 of 2: $$(grep -c == locks/local.txt) packages (one or two minutes)"
 	@$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes -r locks/local.txt

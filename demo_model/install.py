@@ -10,13 +10,13 @@ image, so it is made from the second. This needs no torch and always writes the 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock
 from safetensors.numpy import load_file, save_file
 
 from contract import model_folder
@@ -56,9 +56,8 @@ def write(folder: Path, shipped: Path = SHIPPED) -> None:
     """
     kept = weights.compare(shipped).sha256
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        # Two commands may run at the same time. The second one waits and then finds the folders.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two commands may run at the same time. The second one waits and then finds the folders.
+    with FileLock(folder / ".lock"):
         for mode in (Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO):
             _write(folder / MODELS["demo"].weights[mode].folder, mode, shipped, kept)
 

@@ -63,7 +63,7 @@ class Reeldrop(cdk.Stack):
         watch_denied_starts(self, alarms)
         watch_paused_models(self, alarms)
         watch_rates(self, alarms)
-        self._add_outputs(storage, topic)
+        self._add_outputs(config, storage, topic)
 
     def _start_functions(self, functions: Functions, queues: Queues) -> None:
         """Connect each function to what starts it: its queue or the schedule."""
@@ -79,7 +79,7 @@ class Reeldrop(cdk.Stack):
             targets=[targets.LambdaFunction(functions.sweep.function)],
         )
 
-    def _add_outputs(self, storage: Storage, topic: sns.Topic) -> None:
+    def _add_outputs(self, config: Config, storage: Storage, topic: sns.Topic) -> None:
         """Publish the names that people and the `reeldrop` command need."""
         for name, value in {
             "InputBucket": storage.input.bucket_name,
@@ -88,5 +88,7 @@ class Reeldrop(cdk.Stack):
             "LogBucket": storage.logs.bucket_name,
             "TopicArn": topic.topic_arn,
             "TableName": storage.table.table_name,
+            "DefaultModel": config.default_model,
+            "InstanceTypes": config.instance_types,
         }.items():
             cdk.CfnOutput(self, name, value=value)

@@ -31,6 +31,7 @@ _PROGRAM = (
 # The process gets no environment and no site-packages, and writes no .pyc files.
 _ARGUMENTS = ("-I", "-S", "-B", "-c", _PROGRAM)
 _CHUNK = 1024 * 1024
+_IS_POSIX = os.name == "posix"
 
 
 class Usage(NamedTuple):
@@ -190,10 +191,14 @@ class ChildReader:
         except OSError as error:
             raise Transient(f"the reading process did not start: {error}") from error
         deadline = started + LIMITS[request.call].wall_seconds
+        parts = [request.header(), *request.blobs]
         with child:
-            answer = _exchange(child, [request.header(), *request.blobs], deadline)
-            finished = len(answer) <= MAX_ANSWER_BYTES
-            self.usage = _end(child, started, deadline if finished else started)
+            if _IS_POSIX:
+                answer = _exchange(child, parts, deadline)
+                finished = len(answer) <= MAX_ANSWER_BYTES
+                self.usage = _end(child, started, deadline if finished else started)
+            else:
+                answer, self.usage = _communicate(child, parts, started, deadline)
         if not answer.startswith(READY) or child.returncode == LATE_IMPORT:
             # It ended before it read anything, or an import failed. The file is not the cause.
             raise Transient(f"the reading process ended with {self.usage}")
@@ -250,10 +255,26 @@ def _end(child: subprocess.Popen[bytes], started: float, deadline: float) -> Usa
     )
 
 
+def _communicate(
+    child: subprocess.Popen[bytes], request: Sequence[bytes], started: float, deadline: float
+) -> tuple[bytes, Usage]:
+    """Exchange and wait where pipes cannot be polled (Windows, for `reeldrop validate`).
+
+    There is no limit on memory there, and what the process used is not known.
+    """
+    try:
+        answer, _ = child.communicate(b"".join(request), timeout=deadline - time.monotonic())
+    except subprocess.TimeoutExpired:
+        child.kill()
+        answer, _ = child.communicate()
+    return answer, Usage(time.monotonic() - started, 0.0, 0, child.returncode)
+
+
 def _path() -> list[str]:
     return [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100
 
 
 def _environment() -> dict[str, str]:
-    """The only variable that the process gets: where Lambda's Python finds its libraries."""
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    """The only variables that the process gets: where Lambda and Windows have libraries."""
+    names = ("LD_LIBRARY_PATH", "SYSTEMROOT")
+    return {name: os.environ[name] for name in names if name in os.environ}

@@ -29,6 +29,8 @@ class DropFolder:
     log_bucket: str
     topic_arn: str
     table_name: str
+    default_model: str
+    instance_types: str
 
     def as_outputs(self) -> dict[str, str]:
         """Return the names under the keys of the stack's outputs, with the endpoint."""
@@ -40,6 +42,8 @@ class DropFolder:
             "LogBucket": self.log_bucket,
             "TopicArn": self.topic_arn,
             "TableName": self.table_name,
+            "DefaultModel": self.default_model,
+            "InstanceTypes": self.instance_types,
         }
 
 
@@ -76,6 +80,8 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         log_bucket=outputs["LogBucket"],
         topic_arn=outputs["TopicArn"],
         table_name=outputs["TableName"],
+        default_model=outputs["DefaultModel"],
+        instance_types=outputs["InstanceTypes"],
     )
     subscribe_mail(cloud.endpoint, folder.topic_arn)
     upload_models(home / _MODELS, cloud, folder.work_bucket)

@@ -1,6 +1,7 @@
 """A folder on this machine, read as if it were `jobs/` in the input bucket."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from functions import s3_keys
@@ -10,8 +11,15 @@ from functions.ports import Missing
 class JobsFolder:
     """The specs, folder defaults and references below `root`, by the keys of the bucket."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, bodies: Mapping[str, bytes] | None = None) -> None:
+        """Read a folder.
+
+        Args:
+            root: the folder that stands for jobs/.
+            bodies: contents that are not on the disk, by key.
+        """
         self.root = root.resolve()
+        self._bodies = bodies or {}
 
     @classmethod
     def around(cls, spec: Path) -> "JobsFolder":
@@ -34,10 +42,17 @@ class JobsFolder:
             raise Missing(key)
         return path
 
+    def has(self, key: str) -> bool:
+        """Return whether there is a file for a key."""
+        try:
+            return key in self._bodies or bool(self.file(key))
+        except Missing:
+            return False
+
     def size_bytes(self, key: str) -> int:
         """See `functions.spec.drop_files.DropFiles`."""
-        return self.file(key).stat().st_size
+        return len(self.read(key))
 
     def read(self, key: str) -> bytes:
         """See `functions.spec.drop_files.DropFiles`."""
-        return self.file(key).read_bytes()
+        return self._bodies[key] if key in self._bodies else self.file(key).read_bytes()

@@ -1,10 +1,12 @@
-"""`reeldrop validate FILE…`: checks job specs as the bucket would, without a cloud or a GPU.
+"""`reeldrop validate FILE...`: checks job specs as the bucket would, without a cloud or a GPU.
 
 The functions' own code reads the specs and the references. Only the prompt is not enhanced,
 because that needs Bedrock.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -59,28 +61,50 @@ class Verdict(Document):
         return plain
 
 
+STDIN = Path("-")
+_STDIN_NAME = "standard-input.yaml"
+_CLIP_NOT_READ = "{} was not read, because that needs PyAV: pipx inject reeldrop 'reeldrop[clips]'"
+
+
 def validate(
     files: Sequence[Path], *, default_model: str, instance_type: str = "ml.g6e.xlarge"
 ) -> list[Verdict]:
     """Check each file as if it had been dropped.
 
     Args:
-        files: the files to check.
+        files: the files to check, folders whose specs are checked, or `-` for standard input.
         default_model: the default model of the deployment.
         instance_type: the instance type that costs are estimated for, without any measured rates.
 
     Returns:
         One verdict for each file, in the same order.
     """
-    verdicts = [_verdict(file, default_model) for file in files]
-    return [
-        verdict.model_copy(
-            update={"cost": cost_on(Learned(), verdict.tasks, instance_type, tasks=MAX_TASKS)}
-        )
-        if verdict.tasks
-        else verdict
-        for verdict in verdicts
-    ]
+    verdicts = []
+    for file, jobs in _opened(files):
+        verdict = _verdict(file, jobs, default_model)
+        # The demo model renders on this machine, which costs nothing.
+        if any(task.model != "demo" for task in verdict.tasks):
+            cost = cost_on(Learned(), verdict.tasks, instance_type, tasks=MAX_TASKS)
+            verdict = verdict.model_copy(update={"cost": cost})
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _opened(files: Sequence[Path]) -> Iterator[tuple[Path, JobsFolder]]:
+    """Each file to check, with the folder that stands for jobs/."""
+    for file in files:
+        if file == STDIN:
+            here = JobsFolder.around(Path.cwd() / _STDIN_NAME)
+            key = here.key(Path.cwd() / _STDIN_NAME)
+            yield Path(_STDIN_NAME), JobsFolder(here.root, {key: sys.stdin.buffer.read()})
+        elif file.is_dir():
+            inside = JobsFolder.around(file.resolve() / "any")
+            for found in sorted(file.rglob("*")):
+                kind = s3_keys.kind_of(inside.key(found))
+                if found.is_file() and kind not in {s3_keys.Kind.IGNORED, s3_keys.Kind.REFERENCE}:
+                    yield found, inside
+        else:
+            yield file, JobsFolder.around(file)
 
 
 def show(verdicts: Sequence[Verdict], console: Console) -> None:
@@ -112,13 +136,12 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
             show_line(f"  note: {warning.message}")
 
 
-def _verdict(file: Path, default_model: str) -> Verdict:
+def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
     warnings: tuple[Notice, ...] = ()
     try:
-        if not file.is_file():
+        reader, key = ChildReader(), jobs.key(file)
+        if not jobs.has(key):
             raise JobRejected(_no_file(file))
-        jobs, reader = JobsFolder.around(file), ChildReader()
-        key = jobs.key(file)
         if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
             layer = drop_files.defaults(jobs, reader, key)
             return _good(file, layer.parsed.warnings, ())
@@ -172,6 +195,9 @@ def _references(
     for one, field, key in drop_files.references(wanted):
         try:
             there = drop_files.located(jobs, key)
+            if not s3_keys.is_image(there) and find_spec("av") is None:
+                notices.append(Notice(code="clip-not-read", message=_CLIP_NOT_READ.format(there)))
+                continue
             found = drop_files.reference(jobs, reader, one, field, there)
         except Missing:
             message = f"{key} does not exist. The job would wait until it is uploaded."

@@ -224,23 +224,19 @@ def videos(outputs: dict[str, str]) -> dict[str, str]:
     return {item["Key"]: item["ETag"] for item in found.get("Contents", [])}
 
 
-def drop_with_aws_cli(spec: Path, outputs: dict[str, str]) -> None:
-    """Drop a spec with the commands that `make up` shows."""
-    aws = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", outputs["Endpoint"], "s3"]
-    environment = {
-        "PATH": os.environ["PATH"], "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "me",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
-    target = f"s3://{outputs['InputBucket']}/jobs/"
-    subprocess.run([*aws, "cp", str(spec), target], env=environment, check=True)
+def drop_as_the_welcome_says(spec: Path, own_home: Path) -> None:
+    """Drop a spec with the lines that `make up` shows, in a shell that knows nothing else."""
+    lines = f'. {own_home / "env.sh"}\naws s3 cp {spec} "s3://$IN/jobs/"\n'
+    subprocess.run(["sh", "-ec", lines], env={"PATH": "/usr/bin:/bin"}, check=True)
 
 
-def interrupt(process: subprocess.Popen[str], own_home: Path) -> None:
-    """Press Ctrl-C, and check that the command ends cleanly."""
+def interrupt(process: subprocess.Popen[str], own_home: Path) -> str:
+    """Press Ctrl-C, and check that the command ends cleanly. Returns what it printed."""
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     wait_until_gone(own_home)
+    return output
 
 
 def test_up_serves_any_client_and_keeps_its_contents(
@@ -250,11 +246,11 @@ def test_up_serves_any_client_and_keeps_its_contents(
     outputs = outputs_of(own_home, process)
     assert set(outputs) == {
         "Endpoint", "InputBucket", "OutputBucket", "WorkBucket", "LogBucket", "TopicArn",
-        "TableName",
+        "TableName", "DefaultModel", "InstanceTypes",
     }  # fmt: skip
     spec = tmp_path / "kept.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
-    drop_with_aws_cli(spec, outputs)
+    drop_as_the_welcome_says(spec, own_home)
     deadline = time.monotonic() + 60
     while len(videos(outputs)) < 3:
         assert time.monotonic() < deadline
@@ -265,11 +261,18 @@ def test_up_serves_any_client_and_keeps_its_contents(
     output, _ = second.communicate(timeout=60)
     assert second.returncode == 1 and re.search("already open", output)
 
-    interrupt(process, own_home)
-    assert not (own_home / "outputs.json").exists()
+    said = interrupt(process, own_home)
+    assert (
+        f". {own_home / 'env.sh'}" in said
+        and f'{ROOT / "samples" / "bee.yaml"} "s3://$IN/jobs/"' in said
+    )
+    assert "  kept: Being read." in said or "  kept: In the queue" in said
+    assert f"  kept: Ready. s3://{outputs['OutputBucket']}/videos/kept.mp4" in said
+    assert said.rstrip().endswith("opens it again, with its contents.")
+    assert not list(own_home.glob("outputs.json")) + list(own_home.glob("env.sh"))
 
     process = started("up")
     again = outputs_of(own_home, process)
     assert again["InputBucket"] == outputs["InputBucket"]
     assert videos(again) == before
-    interrupt(process, own_home)
+    assert "kept:" not in interrupt(process, own_home), "it is no news"

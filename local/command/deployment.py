@@ -1,0 +1,42 @@
+"""What a deployment says about itself in the outputs of its stack."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from contract.document import Document
+
+
+class Deployment(Document):
+    """The facts of a deployment that the check of a spec depends on."""
+
+    default_model: str = "demo"
+    instance_type: str = "ml.g6e.xlarge"
+    """The type that costs are estimated for: the first one that the deployment prefers."""
+
+    @classmethod
+    def found(cls, files: Sequence[Path]) -> Self:
+        """Read the first of some files that exists and has the outputs of a drop folder.
+
+        Such a file is `{"Output": "value"}`, or one of these for each stack (`cdk deploy
+        --outputs-file`). If there is none, the facts are those of the embedded cloud.
+        """
+        for file in files:
+            for outputs in _stacks(file):
+                if "DefaultModel" in outputs:
+                    return cls(
+                        default_model=outputs["DefaultModel"],
+                        instance_type=outputs["InstanceTypes"].partition(",")[0],
+                    )
+        return cls()
+
+
+def _stacks(file: Path) -> list[dict[str, str]]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not isinstance(content, dict):
+        return []
+    return [content, *(inner for inner in content.values() if isinstance(inner, dict))]
