@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from contract.catalogue import Mode
-from functions.spec.folder_defaults import DayLimits
+from functions.table.day_limits import Day
 from functions.table.ledger import PRIORITIES
-from functions.table.records import Lease, QueueEntry, Usage
+from functions.table.records import Lease, QueueEntry
 
 FILL = 0.8
 """Part of an attempt's longest run that its tasks are expected to take. An estimate may be a
@@ -57,10 +57,8 @@ class Situation:
     """When the open attempts are expected to end."""
     served: Sequence[str]
     """Folders in the order of their last turn, the latest last."""
-    limits: DayLimits
-    """Daily limits of every folder. A folder may have smaller ones."""
-    usages: Mapping[str, Usage]
-    """What was started today, for each folder that has limits."""
+    days: Mapping[str, Day]
+    """What may be started today and was started, for each folder that has limits."""
     paused: Mapping[str, datetime]
     """The models that are paused, and until when."""
     max_tasks: int
@@ -182,17 +180,17 @@ def _one_for_each_probe(
 def _within_limits(
     order: Iterable[QueueEntry], situation: Situation, expect: Callable[[QueueEntry], Expected]
 ) -> tuple[list[QueueEntry], list[QueueEntry]]:
-    usages = dict(situation.usages)
+    days = dict(situation.days)
     allowed: list[QueueEntry] = []
     held: list[QueueEntry] = []
     for entry in order:
-        usage = usages.get(entry.folder)
-        if usage is None or entry.counted_on == usage.day:
+        day = days.get(entry.folder)
+        if day is None or entry.counted_on == day.usage.day:
             allowed.append(entry)
             continue
-        after = usage.plus(expect(entry).render_seconds)
-        if after.within(situation.limits) and after.within(usage.limits):
-            usages[entry.folder] = after
+        after = day.plus(expect(entry).render_seconds)
+        if after.is_within:
+            days[entry.folder] = after
             allowed.append(entry)
         else:
             held.append(entry)

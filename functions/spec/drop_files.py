@@ -15,7 +15,7 @@ from functions.ports import Missing
 from functions.spec import parsed, resolve
 from functions.spec.expand import Wanted, expand
 from functions.spec.fields import FolderDefaults, Layer
-from functions.spec.folder_defaults import DayLimits, Draft, draft
+from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Picture, Reader
 
@@ -125,22 +125,6 @@ def defaults(files: DropFiles, reader: Reader, key: str) -> Layer:
                 for p in rejection.problems
             )
         ) from None
-
-
-def limits(files: DropFiles, reader: Reader, folder: str) -> DayLimits:
-    """The daily limits of a folder, from its own folder defaults and those above it.
-
-    Folder defaults with errors are skipped.
-    """
-    layers = []
-    for place in s3_keys.defaults_of(s3_keys.in_folder(folder, s3_keys.DEFAULTS_FILE))[
-        :MAX_FOLDERS
-    ]:
-        try:
-            layers.append(defaults(files, reader, place))
-        except (Missing, JobRejected):
-            continue
-    return draft(layers).limits
 
 
 def animates(files: DropFiles, reader: Reader, key: str) -> bool:

@@ -8,7 +8,7 @@ spec gives one of them, the others of its folders are ignored too. Otherwise a f
 `num_inference_steps` would override `preset: best` of a spec.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,26 @@ class DayLimits(Document):
         )
 
 
+def limits_in(defaults: FolderDefaults) -> DayLimits:
+    """The limits that one `_defaults.yaml` sets."""
+    return DayLimits(
+        videos=defaults.max_videos_per_day or 0,
+        gpu_minutes=defaults.max_gpu_minutes_per_day or 0,
+    )
+
+
+def smallest(limits: Iterable[DayLimits]) -> DayLimits:
+    """The limits that apply together.
+
+    They are the smallest that any folder sets, so that a folder farther down cannot raise a limit.
+    """
+    given = list(limits)
+    return DayLimits(
+        videos=min((one.videos for one in given if one.videos), default=0),
+        gpu_minutes=min((one.gpu_minutes for one in given if one.gpu_minutes), default=0),
+    )
+
+
 @dataclass(frozen=True)
 class Draft:
     """A job as all its files together describe it: its spec and its folder defaults."""
@@ -69,20 +89,6 @@ class Draft:
             if isinstance(given, FolderDefaults) and "animate_images" in given.model_fields_set:
                 return given.animate_images
         return False
-
-    @property
-    def limits(self) -> DayLimits:
-        """The daily limits that apply here.
-
-        They are the smallest that any of the folders sets, so that a folder farther down cannot
-        raise a limit.
-        """
-        folders = [layer.spec for layer in self.layers if isinstance(layer.spec, FolderDefaults)]
-        videos = [f.max_videos_per_day for f in folders if f.max_videos_per_day is not None]
-        minutes = [
-            f.max_gpu_minutes_per_day for f in folders if f.max_gpu_minutes_per_day is not None
-        ]
-        return DayLimits(videos=min(videos, default=0), gpu_minutes=min(minutes, default=0))
 
     @property
     def warnings(self) -> tuple[Notice, ...]:

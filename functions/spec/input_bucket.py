@@ -1,30 +1,44 @@
 """The input bucket, as the stages read it."""
 
-from functions.ports import FileFacts, WithFiles
+from functions.ports import FileFacts, Missing, WithFiles
 
 
 class InputBucket:
     """The files of the input bucket, as `DropFiles`.
 
     The facts of a file are fetched once and then remembered, so that its size and its content are
-    always of the same version.
+    always of the same version. It is also remembered that there is no such file.
     """
 
     def __init__(self, ports: WithFiles, bucket: str) -> None:
         self._files = ports.files
         self.bucket = bucket
-        self._facts: dict[str, FileFacts] = {}
+        self._facts: dict[str, FileFacts | None] = {}
 
     def facts(self, key: str) -> FileFacts:
         """Size and version of a file. Raises Missing."""
         if key not in self._facts:
-            self._facts[key] = self._files.facts(self.bucket, key)
-        return self._facts[key]
+            try:
+                self._facts[key] = self._files.facts(self.bucket, key)
+            except Missing:
+                self._facts[key] = None
+        facts = self._facts[key]
+        if facts is None:
+            raise Missing(f"{self.bucket}/{key}")
+        return facts
+
+    def version_of(self, key: str) -> str | None:
+        """The version of a file; None if there is no such file."""
+        try:
+            return self.facts(key).version
+        except Missing:
+            return None
 
     def use(self, key: str, version: str) -> FileFacts:
         """Read this version of a file from now on, instead of the latest. Raises Missing."""
-        self._facts[key] = self._files.facts(self.bucket, key, version)
-        return self._facts[key]
+        facts = self._files.facts(self.bucket, key, version)
+        self._facts[key] = facts
+        return facts
 
     def size_bytes(self, key: str) -> int:
         """See `DropFiles.size_bytes`."""

@@ -21,6 +21,7 @@ from functions.spec.folder_defaults import Draft
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import WithLanguageModel
 from functions.spec.reader import Picture, WithReader
+from functions.stages import folder_defaults
 from functions.table import day_limits
 from functions.table.jobs import mail_owed, stop_waiting
 from functions.table.ledger import (
@@ -260,7 +261,7 @@ class _Accepting:
         folder = s3_keys.folder_of(self.job.source.key)
         hold = None
         if rendering:
-            day_limits.set_limits(self.ports, folder, self.draft.limits)
+            folder_defaults.note_all(self.ports, self.drop, self.job.source.key)
             hold = day_limits.held_now(self.ports, folder)
         tasks = [
             Task(

@@ -11,7 +11,6 @@ from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import Missing, WithFiles
 from functions.replies import publish
-from functions.spec.input_bucket import InputBucket
 from functions.stages import folder_defaults
 from functions.stages.renderer import WithRenderer
 from functions.table.jobs import mail_owed, stop_waiting
@@ -55,7 +54,7 @@ def deleted(ports: Needs, bucket: str, key: str) -> None:
     if kind == s3_keys.Kind.IGNORED:
         return
     if kind == s3_keys.Kind.DEFAULTS:
-        folder_defaults.changed(ports, InputBucket(ports, bucket), key)
+        folder_defaults.changed(ports, bucket, key)
         return
     owner = ports.ledger.get(owner_key(s3_keys.path_of(key)))
     if owner is None:

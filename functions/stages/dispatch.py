@@ -188,15 +188,13 @@ def _plan(
             render_seconds=rate.seconds_per_work * entry.work,
         )
 
-    days = day_limits.today(ports, (entry.folder for entry in line))
     situation = batching.Situation(
         line=line,
         running={batching.kind_of(lease) for lease in capacity.leases},
         free=free,
         busy_until=[lease.ends_at for lease in capacity.leases],
         served=capacity.served,
-        limits=day_limits.of_all(settings),
-        usages={folder: day.usage for folder, day in days.items()},
+        days=day_limits.today(ports, (entry.folder for entry in line)),
         paused={model: hold.until for model, hold in paused.items() if hold.until},
         max_tasks=settings.max_tasks_per_job,
         max_runtime_seconds=settings.max_runtime_seconds,

@@ -60,12 +60,11 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
     drop = InputBucket(ports, bucket)
     if not _look_at(ports, drop, key, version):
         return
-    refusal = None
     if kind == s3_keys.Kind.DEFAULTS:
-        refusal = folder_defaults.check(ports, drop, key)
-        if refusal is None:
-            return
-    accepted = _accept(ports, drop, key, refusal)
+        if wrong := folder_defaults.changed(ports, bucket, key):
+            _accept(ports, wrong.drop, key, wrong.refusal)
+        return
+    accepted = _accept(ports, drop, key, None)
     if not accepted and kind in MAY_REPLACE:
         look_before(ports, bucket, key, version)
 

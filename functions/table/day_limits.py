@@ -1,23 +1,28 @@
 """Daily limits: how much a folder may start in a day (UTC), and how much it has started.
 
-The settings limit every folder. Folder defaults limit their own folder. A task is counted in the
-commit that starts it, at most once a day. If nothing was rendered, the count is taken back. A task
-over the limit is never refused. It waits for the next day.
+The settings limit every folder. Folder defaults limit their own folder and all folders below. Their
+limits are noted once for each `_defaults.yaml`, and looked up for each folder. So a change of the
+limits of thousands of folders is one write, and also applies to the tasks that wait already.
+
+A task is counted in the commit that starts it, at most once a day. If nothing was rendered, the
+count is taken back. A task over the limit is never refused. It waits for the next day.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from typing import Protocol
+from typing import Protocol, Self
 
+from functions import s3_keys
 from functions.settings import Settings, WithSettings
-from functions.spec.folder_defaults import DayLimits
+from functions.spec.folder_defaults import DayLimits, smallest
 from functions.table.ledger import (
     Change,
     NeedsLedgerAndClock,
     Put,
     WithLedger,
+    defaults_key,
     retried,
     task_key,
     usage_key,
@@ -48,57 +53,65 @@ def of_all(settings: Settings) -> DayLimits:
 
 @dataclass(frozen=True)
 class Day:
-    """What a folder has started today, and the revision of the record that was read."""
+    """What a folder may start today and has started, and the revision of the record about that."""
 
     revision: int
     usage: Usage
+    limits: DayLimits
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the folder may start as much."""
+        return self.usage.within(self.limits)
+
+    def plus(self, seconds: float) -> Self:
+        """The day with one more task that is expected to take `seconds` of GPU time."""
+        return replace(self, usage=self.usage.plus(seconds))
+
+
+class NeedsForLimits(WithLedger, WithSettings, Protocol):
+    """What finding the limits of folders uses."""
+
+
+def limits_of(ports: NeedsForLimits, folders: Iterable[str]) -> dict[str, DayLimits]:
+    """The daily limits of each folder, from the settings and from all folder defaults above it."""
+    places = {
+        folder: s3_keys.defaults_of(s3_keys.in_folder(folder, s3_keys.DEFAULTS_FILE))
+        for folder in folders
+    }
+    keys = list(dict.fromkeys(place for above in places.values() for place in above))
+    records = ports.ledger.get_all([defaults_key(key) for key in keys])
+    noted = {r.key.sort: r.document.limits for r in records if r is not None}
+    every = of_all(ports.settings)
+    return {
+        folder: smallest((every, *(noted[place] for place in above if place in noted)))
+        for folder, above in places.items()
+    }
 
 
 def today(ports: Needs, folders: Iterable[str]) -> dict[str, Day]:
-    """The usage of each folder that has limits. Folders without limits are left out."""
-    names = list(dict.fromkeys(folders))
-    records = ports.ledger.get_all([usage_key(folder) for folder in names])
+    """The day of each folder that has limits. Folders without limits are left out."""
+    limits = {folder: own for folder, own in limits_of(ports, folders).items() if own}
+    if not limits:
+        return {}
+    records = ports.ledger.get_all([usage_key(folder) for folder in limits])
     day = ports.now().date()
     found: dict[str, Day] = {}
-    for folder, record in zip(names, records, strict=True):
+    for (folder, own), record in zip(limits.items(), records, strict=True):
         usage = record.document if record else Usage(day=day)
-        if not (usage.limits or of_all(ports.settings)):
-            continue
         # A later day is kept. It was begun by a handler whose clock is ahead of ours.
         if usage.day < day:
-            usage = Usage(day=day, limits=usage.limits)
-        found[folder] = Day(record.revision if record else 0, usage)
+            usage = Usage(day=day)
+        found[folder] = Day(record.revision if record else 0, usage, own)
     return found
-
-
-def allows(settings: Settings, usage: Usage) -> bool:
-    """Whether a folder may start that much in a day."""
-    return usage.within(of_all(settings)) and usage.within(usage.limits)
 
 
 def held_now(ports: Needs, folder: str) -> Hold | None:
     """Why a new drop in a folder has to wait for another day; None if it does not."""
     day = today(ports, [folder]).get(folder)
-    if day is None or allows(ports.settings, day.usage.plus(0.0)):
+    if day is None or day.plus(0.0).is_within:
         return None
     return held(day.usage.day)
-
-
-def set_limits(ports: NeedsLedgerAndClock, folder: str, limits: DayLimits) -> None:
-    """Note the limits from the folder defaults. They also apply to the tasks that wait already.
-
-    Raises:
-        Conflict: the folder's usage kept changing.
-    """
-
-    def note() -> None:
-        record = ports.ledger.get(usage_key(folder))
-        old = record.document if record else Usage(day=ports.now().date())
-        if old.limits != limits:
-            revision = record.revision if record else 0
-            ports.ledger.commit(Put(usage_key(folder), old.limited(limits), revision))
-
-    retried(f"the limits of '{folder}'", note)
 
 
 def given_back(ports: WithLedger, task: Task) -> list[Change]:

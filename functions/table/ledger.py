@@ -23,6 +23,7 @@ from functions.table.records import (
     Learned,
     Letter,
     Looked,
+    NotedDefaults,
     PathOwner,
     QueueEntry,
     Task,
@@ -130,7 +131,7 @@ QUEUE = "QUEUE"
 WAITING = "WAITING"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
-USAGE = "USAGE"
+DEFAULTS = "DEFAULTS"
 HEALTH = "HEALTH"
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
@@ -193,7 +194,12 @@ def health_key(model: str, deployment: str) -> RecordKey[Health]:
 
 def usage_key(folder: str) -> RecordKey[Usage]:
     """What a folder has used of its daily limits."""
-    return RecordKey(USAGE, f"FOLDER#{folder}", Usage)
+    return RecordKey("USAGE", f"FOLDER#{folder}", Usage)
+
+
+def defaults_key(key: str) -> RecordKey[NotedDefaults]:
+    """What the folder defaults at an S3 key say about more than one drop."""
+    return RecordKey(DEFAULTS, key, NotedDefaults)
 
 
 def owner_key(path: str) -> RecordKey[PathOwner]:

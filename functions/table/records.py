@@ -666,10 +666,8 @@ class Capacity(_Moving):
 
 
 class Usage(_Moving):
-    """How much a folder has started on one day, and its own limits."""
+    """How much a folder has started on one day."""
 
-    limits: DayLimits = DayLimits()
-    """The limits from the folder defaults. Those in the settings apply to every folder, too."""
     day: date
     tasks: int = 0
     gpu_seconds: float = 0.0
@@ -678,10 +676,6 @@ class Usage(_Moving):
     def within(self, limits: DayLimits) -> bool:
         """Whether the limits allow this usage."""
         return limits.allow(videos=self.tasks, gpu_seconds=self.gpu_seconds)
-
-    def limited(self, limits: DayLimits) -> Self:
-        """The folder defaults changed."""
-        return self._with(limits=limits)
 
     def plus(self, seconds: float) -> Self:
         """The usage with one more task that is expected to take `seconds` of GPU time."""
@@ -692,6 +686,20 @@ class Usage(_Moving):
         return self._with(
             tasks=max(0, self.tasks - 1), gpu_seconds=max(0.0, self.gpu_seconds - seconds)
         )
+
+
+class NotedDefaults(Document):
+    """What a `_defaults.yaml` says about more than one drop, so that nobody has to read it again.
+
+    It is written when the file was dropped, and removed when the file was deleted.
+    """
+
+    version: str
+    """The version of the file."""
+    limits: DayLimits
+    """The daily limits of its folder and of all folders below."""
+    animate_images: bool | None
+    """None if the file does not say it."""
 
 
 class Rate(Document):

@@ -135,25 +135,25 @@ def _within_limits(
         changes of the usages.
     """
     days = day_limits.today(ports, (record.document.folder for record in queued))
-    usages = {folder: day.usage for folder, day in days.items()}
+    after = dict(days)
     within: list[Record[Task]] = []
     counted: dict[str, tuple[date, float]] = {}
     for record in queued:
         task = record.document
-        usage = usages.get(task.folder)
-        if usage is None or task.counted_on == usage.day:
+        day = after.get(task.folder)
+        if day is None or task.counted_on == day.usage.day:
             within.append(record)
             continue
         seconds = seconds_of(task)
-        after = usage.plus(seconds)
-        if day_limits.allows(ports.settings, after):
+        more = day.plus(seconds)
+        if more.is_within:
             within.append(record)
-            counted[task.task_id] = after.day, seconds
-            usages[task.folder] = after
+            counted[task.task_id] = more.usage.day, seconds
+            after[task.folder] = more
     changes: list[Change] = [
-        Put(usage_key(folder), usages[folder], day.revision)
+        Put(usage_key(folder), after[folder].usage, day.revision)
         for folder, day in days.items()
-        if usages[folder] is not day.usage
+        if after[folder] is not day
     ]
     return within, counted, changes
 

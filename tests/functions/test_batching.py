@@ -8,6 +8,7 @@ from contract.catalogue import Mode
 from functions.planning.batching import FILL, WORTH, Expected, Plan, Situation, kind_of, plan
 from functions.spec.fields import Priority
 from functions.spec.folder_defaults import DayLimits
+from functions.table.day_limits import Day
 from functions.table.records import QueueEntry, TaskRef, Usage
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -46,8 +47,7 @@ def planned(
     free: int = 1,
     running: Set[str] = frozenset(),
     served: tuple[str, ...] = (),
-    limits: DayLimits = DayLimits(),  # noqa: B008
-    usages: dict[str, Usage] | None = None,
+    days: dict[str, Day] | None = None,
     max_tasks: int = 128,
     max_runtime_seconds: float = 36_000,
     waited: timedelta = timedelta(0),
@@ -60,14 +60,18 @@ def planned(
         free=free,
         busy_until=[NOW + timedelta(minutes=minutes) for minutes in busy_minutes],
         served=served,
-        limits=limits,
-        usages=usages or {},
+        days=days or {},
         paused={m: NOW + timedelta(minutes=n) for m, n in (paused_minutes or {}).items()},
         max_tasks=max_tasks,
         max_runtime_seconds=max_runtime_seconds,
         now=NOW + waited,
     )
     return plan(situation, lambda e: Expected(STARTUP, RENDER * e.work))
+
+
+def day(tasks: int = 0, gpu_seconds: float = 0.0, **limits: int) -> Day:
+    usage = Usage(day=NOW.date(), tasks=tasks, gpu_seconds=gpu_seconds)
+    return Day(1, usage, DayLimits(**limits))
 
 
 def sizes(found: Plan) -> list[int]:
@@ -180,24 +184,15 @@ def test_a_lower_priority_does_not_go_before_a_higher_one_of_another_kind() -> N
 
 def test_tasks_over_their_folders_daily_limit_are_held() -> None:
     line = [entry(n, folder=f) for n, f in enumerate(("a", "a", "b", "a"))]
-    begun = {"a": Usage(day=NOW.date(), tasks=1, gpu_seconds=RENDER)}
-    found = planned(line, limits=DayLimits(videos=3), usages=begun)
+    found = planned(line, days={"a": day(1, RENDER, videos=3)})
     assert names(found) == [0, 2, 1] and [e.task_id for e in found.over_limit] == ["j00003-01"]
-    found = planned(line, limits=DayLimits(gpu_minutes=7), usages=begun)
+    found = planned(line, days={"a": day(1, RENDER, gpu_minutes=7)})
     assert names(found) == [0, 2] and len(found.over_limit) == 2
-
-
-def test_a_folder_may_have_smaller_limits_of_its_own() -> None:
-    line = [entry(n, folder="a") for n in range(4)]
-    own = {"a": Usage(day=NOW.date(), limits=DayLimits(videos=2))}
-    found = planned(line, limits=DayLimits(videos=3), usages=own)
-    assert names(found) == [0, 1] and len(found.over_limit) == 2
 
 
 def test_a_task_that_is_tried_again_is_not_counted_again() -> None:
     line = [entry(1, folder="a"), entry(2, folder="a", counted_on=NOW.date())]
-    full = {"a": Usage(day=NOW.date(), tasks=1, limits=DayLimits(videos=1))}
-    found = planned(line, usages=full)
+    found = planned(line, days={"a": day(1, videos=1)})
     assert names(found) == [2] and len(found.over_limit) == 1
 
 
@@ -217,8 +212,7 @@ def test_after_a_pause_the_least_suspect_task_goes_alone() -> None:
 
 def test_after_a_pause_a_task_within_its_daily_limit_is_chosen() -> None:
     line = [entry(1, folder="a"), entry(2, folder="b", suspicion=5)]
-    full = {"a": Usage(day=NOW.date(), tasks=1, limits=DayLimits(videos=1))}
-    assert names(planned(line, usages=full, paused_minutes={"m": -1})) == [2]
+    assert names(planned(line, days={"a": day(1, videos=1)}, paused_minutes={"m": -1})) == [2]
 
 
 def test_an_attempt_renders_suspect_tasks_last() -> None:
@@ -230,7 +224,7 @@ def test_a_plan_has_no_task_twice() -> None:
         entry(n, folder=str(n % 7), model=f"m{n % 3}", priority=("high", "normal", "low")[n % 3])
         for n in range(300)
     ]
-    found = planned(line, free=6, limits=DayLimits(videos=5), usages={"3": Usage(day=NOW.date())})
+    found = planned(line, free=6, days={"3": day(videos=5)})
     seen = Counter(e.task_id for attempt in found.attempts for e in attempt.entries)
     seen.update(e.task_id for e in found.over_limit)
     assert set(seen.values()) == {1} and set(seen) <= {e.task_id for e in line}

@@ -15,6 +15,7 @@ from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
 from functions.stages.renderer import NoQuota, ProcessingJob, StartDenied
 from functions.stages.sweep import sweep
+from functions.table import day_limits
 from functions.table.attempts import TAKE_OVER_AFTER
 from functions.table.ledger import (
     CAPACITY,
@@ -513,6 +514,36 @@ def test_a_changed_limit_applies_to_waiting_tasks(world: World) -> None:
     world.delete("jobs/a/_defaults.yaml")
     (attempt,) = world.dispatch()
     assert len(world.manifest(attempt).tasks) == 2
+
+
+def test_a_limit_applies_before_the_event_about_it_comes(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n", event=False)
+    for number in range(3):
+        world.drop(f"jobs/a/{number}.yaml")
+    (attempt,) = world.dispatch()
+    assert len(world.manifest(attempt).tasks) == 1
+
+
+def test_of_two_changes_of_a_limit_at_once_the_newer_one_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, read = "jobs/_defaults.yaml", world.files.read
+
+    def changed_meanwhile(*arguments: Any) -> bytes:
+        body = read(*arguments)
+        monkeypatch.setattr(world.files, "read", read)
+        world.drop(key, "max_videos_per_day: 2\n")
+        return body
+
+    monkeypatch.setattr(world.files, "read", changed_meanwhile)
+    world.drop(key, "max_videos_per_day: 1\n")
+    assert day_limits.limits_of(world.ports, ["a"])["a"].videos == 2
+
+
+def test_wrong_defaults_leave_the_limits_as_they_were(world: World) -> None:
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
+    world.drop("jobs/_defaults.yaml", "max_videos_per_day: many\n")
+    assert day_limits.limits_of(world.ports, ["a"])["a"].videos == 1
 
 
 def test_a_drop_over_the_daily_limit_is_told_so_at_once_and_has_no_forecast(world: World) -> None:

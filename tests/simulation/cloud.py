@@ -35,6 +35,7 @@ from functions.table import day_limits
 from functions.table.health import health_of
 from functions.table.ledger import (
     CAPACITY,
+    DEFAULTS,
     HEALTH,
     OPEN_ATTEMPTS,
     OUTBOX,
@@ -142,12 +143,15 @@ class WatchedLedger(FakeLedger):
     def __init__(self, simulation: "Simulation") -> None:
         super().__init__()
         self._simulation = simulation
+        self._limits_changed_at: datetime | None = None
 
     def commit(self, *changes: Change) -> None:
         before = {
             (change.key.partition, change.key.sort): self.get(change.key) for change in changes
         }
         super().commit(*changes)
+        if any(change.key.partition == DEFAULTS for change in changes):
+            self._limits_changed_at = self._simulation.clock()
         for change in changes:
             old = before[(change.key.partition, change.key.sort)]
             if old is None or not isinstance(old.document, Job | Task):
@@ -174,8 +178,11 @@ class WatchedLedger(FakeLedger):
         ]
         seconds = sum(other.counted_seconds for other in counted)
         true = Usage(day=task.counted_on, tasks=len(counted), gpu_seconds=seconds)
-        of_all = day_limits.of_all(self._simulation.settings)
-        if not (true.within(of_all) and true.within(usage.document.limits)):
+        limits = day_limits.of_all(self._simulation.settings)
+        # A claim may have read the limits just before another handler changed them.
+        if self._simulation.clock() != self._limits_changed_at:
+            limits = day_limits.limits_of(self._simulation.plain, [task.folder])[task.folder]
+        if not true.within(limits):
             raise Violated(f"'{task.folder}' has started {true}")
 
 

@@ -133,7 +133,7 @@ MUTANTS = {
     ),
     "a task that starts is not counted in its folder's usage": (
         "functions.table.tasks",
-        "            usages[task.folder] = after\n",
+        "            after[task.folder] = more\n",
         "            pass\n",
     ),
     "a letter is sent without being claimed": (
