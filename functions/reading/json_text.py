@@ -9,6 +9,15 @@ import re
 from bisect import bisect_right
 from collections.abc import Mapping
 
+from functions.reading.characters import (
+    ODD_BLANKS,
+    meant,
+    named,
+    note,
+    notes,
+    of_single_width,
+    usual,
+)
 from functions.reading.limits import MAX_DEPTH, MAX_VALUES
 from functions.reading.mistakes import (
     duplicate,
@@ -20,7 +29,7 @@ from functions.reading.mistakes import (
 from functions.reading.values import Path, Spot, Text, Unusable, Value
 
 _DECODER = json.JSONDecoder()
-_BLANKS = re.compile(r"[ \t\r\n]*")
+_BLANKS = re.compile(rf"[ \t\r\n{ODD_BLANKS}]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<fraction>\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]+)?")
 _LIKE_A_NUMBER = re.compile(r"[-+]?\.?[0-9][\w.]*(?:(?<=[eE])[-+][0-9]+)?")
 _DIGITS = re.compile(r"(?P<sign>[-+]?)0*(?P<whole>(?:[1-9][0-9]*)?)(?:\.(?P<fraction>[0-9]*))?")
@@ -67,6 +76,9 @@ class _Json:
         self.text = text
         self.lines = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
         self.places: dict[Path, Spot] = {}
+        self.warnings: list[tuple[str, str]] = []
+        self.blanks: dict[str, int] = {}
+        """Unusual blanks between the values, each with its first line."""
         self.count = 0
 
     def document(self) -> Text:
@@ -87,7 +99,8 @@ class _Json:
             )
         if not isinstance(value, dict):
             raise not_a_mapping(value, self.spot(start))
-        return Text(value, self.places, [])
+        blanks = [note(character, " ", line) for character, line in self.blanks.items()]
+        return Text(value, self.places, blanks + self.warnings)
 
     def spot(self, at: int) -> Spot:
         line = bisect_right(self.lines, at)
@@ -96,9 +109,16 @@ class _Json:
     def skip(self, at: int) -> int:
         match = _BLANKS.match(self.text, at)
         assert match is not None
+        for character in match[0] if not match[0].isascii() else "":
+            if not character.isascii():
+                self.blanks.setdefault(character, self.spot(at)[0])
         return match.end()
 
     def wrong(self, at: int, what: str, hint: str) -> Unusable:
+        found = self.text[at : at + 1]
+        meant_sign = of_single_width(usual(found)) if found else ""
+        if meant_sign not in {found, ""}:
+            what, hint = f"{found} is {named(found)}", f"Write {meant_sign} instead."
         return Unusable("yaml-syntax", f"The JSON cannot be read: {what}.", hint, *self.spot(at))
 
     def value(self, at: int, path: Path, depth: int) -> tuple[Value, int]:
@@ -110,7 +130,7 @@ class _Json:
         self.places.setdefault(path, self.spot(at))
         first = self.text[at : at + 1]
         if first == '"':
-            return self.string(at)
+            return self.string(at, path)
         if first == "{":
             return self.mapping(at, path, depth)
         if first == "[":
@@ -170,7 +190,7 @@ class _Json:
             at, "a value is missing", "Check the commas and quotes near this position."
         )
 
-    def string(self, at: int) -> tuple[str, int]:
+    def string(self, at: int, path: Path, *, is_name: bool = False) -> tuple[str, int]:
         try:
             value, end = _DECODER.raw_decode(self.text, at)
         except json.JSONDecodeError as error:
@@ -178,7 +198,8 @@ class _Json:
                 error.msg, (error.msg.lower(), "Check the text in quotes.")
             )
             raise self.wrong(error.pos, what, hint) from None
-        return str(value), end
+        self.warnings += notes(value, path, self.spot(at)[0], is_name=is_name)
+        return meant(value, path, is_name=is_name), end
 
     def number(self, match: re.Match[str]) -> Value:
         whole = not (match["fraction"] or match["exponent"])
@@ -215,7 +236,7 @@ class _Json:
             if self.text[end : end + 1] != '"':
                 raise self.no_name(end)
             spot = self.spot(end)
-            name, end = self.string(end)
+            name, end = self.string(end, path, is_name=True)
             here = (*path, name)
             if name in values:
                 raise duplicate(here, spot, self.places[here])

@@ -4,15 +4,16 @@ import posixpath
 import re
 
 from functions.reading import json_text, yaml_text
+from functions.reading.characters import DIRECTION_MARKS, is_blank, named
 from functions.reading.limits import MAX_SPEC_BYTES
 from functions.reading.mistakes import WRITE_A_PROMPT, first_of
 from functions.reading.values import Path, Spot, Text, Unusable, Value, too_large_spec
 
 # Control characters except tab and line breaks, invisible direction marks, lone surrogates and
 # noncharacters.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069"
-                        "\ud800-\udfff\ufffe\uffff]")  # fmt: skip
-
+_FORBIDDEN = re.compile(
+    f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f{DIRECTION_MARKS}\ud800-\udfff\ufffe\uffff]"
+)
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _YAML_AS_TEXT = re.compile(
@@ -34,13 +35,14 @@ def parse(body: bytes, key: str) -> Text:
     if len(body) > MAX_SPEC_BYTES:
         raise too_large_spec(len(body))
     text = _decode(body)
-    if not text.strip():
-        raise Unusable("spec-empty", "The file is empty.", WRITE_A_PROMPT)
+    if is_blank(text):
+        raise Unusable("spec-empty", "The file is empty.", WRITE_A_PROMPT, 1, 1)
     stem, suffix = posixpath.splitext(posixpath.basename(key))
     suffix = suffix.lower()
     if suffix == ".txt":
         _check_prompt(text, stem)
-        return Text({"prompt": " ".join(text.split())}, {("prompt",): (1, 1)}, [])
+        words = text.replace("\ufeff", "").split()
+        return Text({"prompt": " ".join(words)}, {("prompt",): (1, 1)}, [])
     if suffix == ".json" and _YAML_AS_JSON.match(text):
         raise Unusable(
             "yaml-syntax",
@@ -123,7 +125,7 @@ def _spot(text: str, at: int) -> Spot:
 def _forbidden(match: re.Match[str], line: int, column: int) -> Unusable:
     return Unusable(
         "text-character",
-        f"The file contains the invisible character U+{ord(match[0]):04X}.",
+        f"The file contains the invisible character {named(match[0])}.",
         "Delete it, or type the line again.",
         line,
         column,

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from functions.reading import yaml_mistakes
+from functions.reading.characters import meant, notes
 from functions.reading.limits import MAX_DEPTH, MAX_VALUES
 from functions.reading.mistakes import (
     WRITE_A_PROMPT,
@@ -26,6 +27,7 @@ from functions.reading.mistakes import (
     too_many,
 )
 from functions.reading.values import Path, Spot, Text, Unusable, Value
+from functions.reading.yaml_blanks import with_usual_blanks
 from functions.reading.yaml_mistakes import SMART_QUOTED, alias, quote_hint, spot_of
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
@@ -45,6 +47,7 @@ def parse(text: str) -> Text:
     Raises:
         Unusable: the text is not valid YAML, or its outermost value is not a mapping.
     """
+    text, warnings = with_usual_blanks(text)
     composer = _Composer(text)
     try:
         value = composer.document()
@@ -64,7 +67,7 @@ def parse(text: str) -> Text:
         if isinstance(value, str) and (line := yaml_mistakes.first_of_fields(composer.lines, spot)):
             value = line
         raise not_a_mapping(value, spot)
-    return Text(value, composer.places, composer.warnings)
+    return Text(value, composer.places, warnings + composer.warnings)
 
 
 class _Events(yaml.reader.Reader, yaml.scanner.Scanner, yaml.parser.Parser):
@@ -164,7 +167,7 @@ class _Composer:
                 raise self.refused(
                     "yaml-alias", key, "Merge keys (<<) are not supported.", "Write out the fields."
                 )
-            name = self.text(key)
+            name = self.meant(self.text(key), key, path, is_name=True)
             self.events.take()
             here = (*path, name)
             if name in values:
@@ -176,7 +179,9 @@ class _Composer:
 
     def scalar(self, event: Any, path: Path) -> Value:
         text = self.text(event)
-        if event.style is not None or text != event.value:
+        quoted = event.style is not None or text != event.value
+        text = self.meant(text, event, path)
+        if quoted:
             return text
         self.warn_of_fields_inside(event, path)
         if text in _WORDS:
@@ -237,6 +242,11 @@ class _Composer:
             )
             return match[1] or match[2] or ""
         return text
+
+    def meant(self, text: str, event: Any, path: Path, *, is_name: bool = False) -> str:
+        """The text of a name or a value without unusual characters, except in prompts."""
+        self.warnings += notes(text, path, event.start_mark.line + 1, is_name=is_name)
+        return meant(text, path, is_name=is_name)
 
     def cut(self, event: Any, path: Path) -> bool:
         """Whether a comment probably cut off a part of the text.

@@ -18,6 +18,7 @@ from contract.document import Document
 from contract.errors import Code, JobRejected, Place, Problem
 from contract.manifest import Fit, Parameters
 from functions import s3_keys
+from functions.reading.characters import foreign, shown
 from functions.spec.parsed import Parsed
 
 MAX_PROMPT_CHARACTERS = 2_000
@@ -480,7 +481,8 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
             hint = "Write digits only, without a decimal point."
         if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
             hint = f"For one video of each, write the list in matrix:  matrix: {{{path[0]}: [...]}}"
-        return Code.FIELD_TYPE, f"{field} must be {wanted}, but is {quoted(value)}.", hint
+        message = f"{field} must be {wanted}, but is {quoted(value)}.{foreign(value)}"
+        return Code.FIELD_TYPE, message, hint
     if sort in _LIMITS:
         words, name, side = _LIMITS[sort]
         limit = context[name]
@@ -501,7 +503,7 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
     if sort == "string_pattern_mismatch":
         return (
             Code.FIELD_RANGE,
-            f"{field} cannot be {quoted(error.get('input'))}.",
+            f"{field} cannot be {quoted(error['input'])}.{foreign(error['input'])}",
             "A tag is one word of at most 64 characters, such as team-a. It may contain letters "
             "(A-Z and a-z), digits and  _ . : -",
         )
@@ -532,7 +534,8 @@ def _unknown(path: tuple[str | int, ...], kind: type[JobSpec]) -> tuple[Code, st
             "Move the line to the _defaults.yaml of the folder.",
         )
     hint = f"Did you mean {near}?" if near else f"Fields: {listed(within.model_fields)}."
-    return Code.FIELD_UNKNOWN, f"There is no field called {quoted(name)}{where}.", hint
+    message = f"There is no field called {quoted(name)}{where}.{foreign(name)}"
+    return Code.FIELD_UNKNOWN, message, hint
 
 
 def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str]:
@@ -544,7 +547,7 @@ def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str
         hint = f"Write {str(value).lower()}, in lowercase and without quotes."
     elif "true" in choices and str(value).lower() in {"yes", "no", "on", "off"}:
         hint = f"yes, no, on and off are read as text. Valid: {valid}."
-    return Code.FIELD_RANGE, f"{field} cannot be {quoted(value)}.", hint
+    return Code.FIELD_RANGE, f"{field} cannot be {quoted(value)}.{foreign(value)}", hint
 
 
 def _nearest(name: str, known: Iterable[str]) -> str | None:
@@ -561,10 +564,11 @@ def _nearest(name: str, known: Iterable[str]) -> str | None:
 def quoted(value: object) -> str:
     """A value for a sentence, cut to 60 characters.
 
-    Text is put in quotes. Other values are written as in a spec, so that "5" and 5 look different.
+    Text is put in quotes, with its invisible characters as code points. Other values are written as
+    in a spec, so that "5" and 5 look different.
     """
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = " ".join(text.split())
+    text = " ".join(shown(text).split())
     text = text if len(text) <= 60 else text[:57] + "..."
     return f"'{text}'" if isinstance(value, str) else text
 

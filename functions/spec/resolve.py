@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
+from functions.reading.characters import foreign
 from functions.spec.expand import Wanted
 from functions.spec.fields import Aspect, JobSpec, listed, mode_of, quoted
 from functions.spec.reader import Picture
@@ -160,7 +161,7 @@ def model_called(name: str, place: Place) -> Model:
     raise JobRejected(
         Problem(
             code=Code.MODEL_UNKNOWN,
-            message=f"There is no model called {quoted(name)}.",
+            message=f"There is no model called {quoted(name)}.{foreign(name)}",
             hint=(f"Did you mean {near[0]}? " if near else "") + f"Models: {listed(MODELS)}.",
             place=place,
         )
