@@ -78,7 +78,7 @@ MEANINGS: dict[Code, str] = {
     Code.SPEC_EMPTY: "The spec has no content.",
     Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value instead of fields with values.",
     Code.TEXT_ENCODING: "The file is neither UTF-8 nor UTF-16 with a byte order mark.",
-    Code.TEXT_CHARACTER: "The file contains a control character, or an invisible one of unclear meaning.",
+    Code.TEXT_CHARACTER: "The file contains a control character or an invisible one that misleads.",
     Code.YAML_SYNTAX: "The file is not valid YAML.",
     Code.YAML_ALIAS: "The spec uses a YAML anchor, alias or merge key.",
     Code.YAML_TAG: "The spec uses a YAML tag such as !!python/object or a %YAML directive.",
