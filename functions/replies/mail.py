@@ -1,11 +1,14 @@
 """Builds the notification about a job that has ended."""
 
 import shlex
+import unicodedata
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from contract.document import Document
 from functions import s3_keys
+from functions.planning.estimate import Cost
 from functions.replies import words
 from functions.replies.forecast import Forecast
 from functions.replies.status import ending_words, problems_of
@@ -16,6 +19,11 @@ MAX_SUBJECT_CHARACTERS = 99
 # SNS refuses messages of more than 256 KiB, and signed links are long.
 _MAX_LINKS = 8
 _MAX_NOTES = 10
+_MAX_PROBLEMS = 10
+# Prompts, names and messages are cut to this many characters each. The status has all of them.
+_LONGEST_QUOTE = 400
+# The text of a mail is cut to this many bytes, without its links.
+_LONGEST_TEXT_BYTES = 6000
 
 
 class Mail(Document):
@@ -42,10 +50,20 @@ class VideoLink(Document):
     link: str
 
 
+class Made(Document):
+    """What the mail says about the videos of a job that were made."""
+
+    links: tuple[VideoLink, ...] = ()
+    links_end_at: datetime
+    """When the links stop to work at the latest."""
+    cost: Cost | None = None
+    """What rendering them is estimated to have cost."""
+
+
 def mail_of(
     job: Job,
     tasks: Sequence[Task],
-    links: Sequence[VideoLink],
+    made: Made,
     expected: Forecast,
     *,
     output_bucket: str,
@@ -53,35 +71,37 @@ def mail_of(
 ) -> Mail:
     """Build the notification about a job that has ended.
 
+    Nothing that a person wrote can add a line to it or make it long.
+
     Args:
         tasks: all tasks of the job, by number.
-        links: the published videos of the job.
-        expected: the forecast. A dry run shows its cost.
+        made: the published videos of the job.
+        expected: the forecast of the job, for one that was only planned.
+        output_bucket: where everything is published.
+        region: where the buckets are, for links to the console.
     """
     lines = [
-        f"{job.source.key} {_OUTCOMES[job.state]}.",
+        f"{_quoted(job.source.key)} {_outcome(job)}.",
         "",
         *_failed_numbers(job, tasks),
-        *_videos(links, output_bucket, region),
-        *_what_was_made(job, tasks),
+        *_what_was_made(job, tasks, made),
     ]
-    if len(links) > 1:
-        sheet = s3_keys.contact_sheet(job.path)
-        lines += [f"Contact sheet: {_console(output_bucket, region, sheet)}", ""]
     if job.state in {State.PLANNED, State.CANCELED}:
-        lines += [ending_words(job, tasks, expected), ""]
-    if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
-        lines += _how_to_review(job, output_bucket)
-    lines += _problems(job, tasks)
-    lines += _notes(job, tasks)
+        lines += [_one_line(ending_words(job, tasks, expected)), ""]
+    if _is_for_review(job):
+        lines += _how_to_review(job, output_bucket, region)
+    elif job.state == State.PLANNED:
+        lines += [line for task in tasks[:_MAX_LINKS] for line in _planned(task)]
+    lines += [*_problems(job, tasks), *_notes(job, tasks)]
     if job.state == State.REJECTED:
-        lines.append(f"Full report: s3://{output_bucket}/{s3_keys.rejected(job.path)}")
+        lines.append(_one_line(f"Full report: s3://{output_bucket}/{s3_keys.rejected(job.path)}"))
     else:
-        lines.append(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}")
+        lines.append(_one_line(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"))
+    body = [*lines[:2], *_videos(job, made, output_bucket, region), *_short(lines[2:])]
     tags = job.spec.tags if job.spec else ()
     return Mail(
         subject=_subject(job),
-        body="\n".join(lines) + "\n",
+        body="\n".join(body) + "\n",
         attributes={
             "status": job.state.value,
             "job_id": job.job_id,
@@ -92,12 +112,51 @@ def mail_of(
     )
 
 
+def _is_for_review(job: Job) -> bool:
+    return job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review"
+
+
+def _outcome(job: Job) -> str:
+    return "needs your review" if _is_for_review(job) else _OUTCOMES[job.state]
+
+
 def _subject(job: Job) -> str:
-    """One line of ASCII. SNS refuses anything else, and a name must not add mail headers."""
-    name, ending = s3_keys.name_of(job.path), f" {_OUTCOMES[job.state]}"
-    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in name)
+    """One line of ASCII. SNS refuses anything else, and a name must not add mail headers.
+
+    Mails of different folders can be told apart, so it has the whole path, cut at its beginning.
+    """
+    ending = f" {_outcome(job)}"
+    plain = "/".join(_plain(part) for part in job.path.split("/"))
     room = MAX_SUBJECT_CHARACTERS - len("reeldrop: ") - len(ending)
-    return f"reeldrop: {plain[:room]}{ending}"
+    return f"reeldrop: {plain if len(plain) <= room else '...' + plain[3 - room :]}{ending}"
+
+
+def _plain(name: str) -> str:
+    """The ASCII letters of a name, without accents. The first line of the mail has the name."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return "".join(c for c in letters if c.isprintable()).strip() or "(name in the mail)"
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _quoted(text: str) -> str:
+    """A text of a person on one line, not too long."""
+    line = _one_line(text)
+    return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 3] + "..."
+
+
+def _short(lines: Iterable[str]) -> list[str]:
+    """The first lines, as many as fit."""
+    kept: list[str] = []
+    room = _LONGEST_TEXT_BYTES
+    for line in lines:
+        room -= len(line.encode()) + 1
+        if room < 0:
+            return [*kept, "(This mail was shortened. The status has everything.)"]
+        kept.append(line)
+    return kept
 
 
 def _done(tasks: Sequence[Task]) -> list[Task]:
@@ -112,64 +171,89 @@ def _failed_numbers(job: Job, tasks: Sequence[Task]) -> list[str]:
     return [f"{made}; number {failed} failed.", ""]
 
 
-def _videos(links: Sequence[VideoLink], output_bucket: str, region: str) -> list[str]:
+def _videos(job: Job, made: Made, output_bucket: str, region: str) -> list[str]:
     lines = []
-    for link in links[:_MAX_LINKS]:
+    gifs = job.spec is not None and "gif" in job.spec.outputs
+    for link in made.links[:_MAX_LINKS]:
+        gif = link.video.removesuffix(".mp4") + ".gif"
         lines += [
             f"Video:    s3://{output_bucket}/{link.video}",
             f"Copy it:  aws s3 cp {shlex.quote(f's3://{output_bucket}/{link.video}')} .",
             f"Console:  {_console(output_bucket, region, link.video)}",
-            f"Link (works for a short time): {link.link}",
+            *([f"GIF:      {_console(output_bucket, region, gif)}"] if gifs else []),
+            f"Link (until {made.links_end_at:%Y-%m-%d %H:%M} UTC at the latest): {link.link}",
             "",
         ]
-    if len(links) > _MAX_LINKS:
-        folder = f"s3://{output_bucket}/{links[0].video.rpartition('/')[0]}/"
-        lines += [f"{words.videos(len(links) - _MAX_LINKS)} more in this folder: {folder}", ""]
+    if len(made.links) > _MAX_LINKS:
+        folder = f"s3://{output_bucket}/{made.links[0].video.rpartition('/')[0]}/"
+        lines += [f"{words.videos(len(made.links) - _MAX_LINKS)} more in this folder: {folder}", ""]
+    if len(made.links) > 1:
+        sheet = s3_keys.contact_sheet(job.path)
+        lines += [f"Contact sheet: {_console(output_bucket, region, sheet)}", ""]
     return lines
 
 
-def _what_was_made(job: Job, tasks: Sequence[Task]) -> list[str]:
+def _what_was_made(job: Job, tasks: Sequence[Task], made: Made) -> list[str]:
     done = _done(tasks)
     if not done:
         return []
     took = (job.updated_at - job.created_at).total_seconds()
-    lines = [f"{took:.0f} s from drop to mail.", ""]
+    lines = [f"{took:.0f} s from drop to mail."]
+    if made.cost is not None and made.cost.usd_low is not None:
+        lines.append(f"Estimate of the cost: {words.cost(made.cost)}.")
+    lines.append("")
     for task in done[:_MAX_LINKS]:
-        p = task.parameters
-        number = f"{task.number:02d}: " if len(tasks) > 1 else ""
-        lines += [
-            f"{number}{p.num_frames} frames of {p.height} x {p.width} (height x width) at "
-            f"{p.fps} fps, model {task.model}, seed {p.seed}",
-            f"Prompt: {p.prompt}",
-            "",
-        ]
+        lines += _about(task, number=len(tasks) > 1)
     return lines
+
+
+def _planned(task: Task) -> list[str]:
+    return _about(task, number=True)
+
+
+def _about(task: Task, *, number: bool) -> list[str]:
+    p = task.parameters
+    return [
+        f"{f'{task.number:02d}: ' if number else ''}{p.num_frames} frames of {p.height} x "
+        f"{p.width} (height x width) at {p.fps} fps, model {task.model}, seed {p.seed}",
+        f"Prompt: {_quoted(p.prompt)}",
+        "",
+    ]
 
 
 def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:
     lines = []
-    for problem in problems_of(job, tasks):
+    found = problems_of(job, tasks)
+    for problem in found[:_MAX_PROBLEMS]:
         where = [problem.place.file] if problem.place.file else []
         where += [f"line {problem.place.line}"] if problem.place.line is not None else []
-        place = f" ({', '.join(where)})" if where else ""
-        lines += [f"{problem.message}{place}", f"{problem.hint}  [{problem.code}]", ""]
+        place = f" ({_quoted(', '.join(where))})" if where else ""
+        message, hint = _quoted(problem.message), _quoted(problem.hint)
+        lines += [f"{message}{place}", f"{hint}  [{problem.code}]", ""]
+    if len(found) > _MAX_PROBLEMS:
+        lines += [f"{len(found) - _MAX_PROBLEMS} more problems are in the report.", ""]
     return lines
 
 
 def _notes(job: Job, tasks: Sequence[Task]) -> list[str]:
     reasons = dict.fromkeys(t.enhancement.reason for t in tasks if t.enhancement.reason)
     return [
-        *(f"Note: the prompt was not enhanced: {reason}." for reason in reasons),
-        *(f"Note: {warning.message}" for warning in job.warnings[:_MAX_NOTES]),
+        *(f"Note: the prompt was not enhanced: {_quoted(reason)}." for reason in reasons),
+        *(f"Note: {_quoted(warning.message)}" for warning in job.warnings[:_MAX_NOTES]),
     ]
 
 
-def _how_to_review(job: Job, output_bucket: str) -> list[str]:
-    written = f"s3://{output_bucket}/{s3_keys.review(job.path)}"
-    folder = f"s3://{job.source.bucket}/{s3_keys.JOBS_PREFIX}{s3_keys.folder_of(job.source.key)}"
+def _how_to_review(job: Job, output_bucket: str, region: str) -> list[str]:
+    review = s3_keys.review(job.path)
+    written = f"s3://{output_bucket}/{review}"
+    folder_key = f"{s3_keys.JOBS_PREFIX}{s3_keys.folder_of(job.source.key)}".rstrip("/")
     name = s3_keys.name_of(job.path) + ".yaml"
-    target = f"{folder.rstrip('/')}/{name}"
+    target = f"s3://{job.source.bucket}/{folder_key}/{name}"
     return [
+        f"Read it in the console:  {_console(output_bucket, region, review)}",
+        f"Upload it, changed or not, here:  {_folder(job.source.bucket, region, folder_key)}",
+        "",
+        "Or in a terminal:",
         f"Read it:            aws s3 cp {shlex.quote(written)} -",
         f"Drop it as it is:   aws s3 cp {shlex.quote(written)} {shlex.quote(target)}",
         f"Or change it first: aws s3 cp {shlex.quote(written)} {shlex.quote(name)}",
@@ -182,4 +266,11 @@ def _console(bucket: str, region: str, key: str) -> str:
     return (
         f"https://{region}.console.aws.amazon.com/s3/object/{bucket}"
         f"?region={region}&prefix={urllib.parse.quote(key)}"
+    )
+
+
+def _folder(bucket: str, region: str, folder_key: str) -> str:
+    return (
+        f"https://{region}.console.aws.amazon.com/s3/buckets/{bucket}"
+        f"?region={region}&prefix={urllib.parse.quote(folder_key)}/"
     )

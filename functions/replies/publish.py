@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import Protocol
 
 from functions import s3_keys
+from functions.planning.estimate import cost
 from functions.ports import Missing, WithFiles
 from functions.replies.forecast import forecast
-from functions.replies.mail import VideoLink, mail_of
+from functions.replies.mail import Made, VideoLink, mail_of
 from functions.replies.post import WithPost
 from functions.replies.refusal import refusal_of
 from functions.replies.review import review_of
@@ -20,6 +21,7 @@ from functions.spec.fields import JobSpec, Video
 from functions.spec.reader import WithReader
 from functions.table.ledger import Conflict, NeedsLedgerAndClock, Put, Remove, job_key, letter_key
 from functions.table.paths import is_live, is_newest
+from functions.table.rates import learned_rates
 from functions.table.records import Job, State, Task
 from functions.table.tasks import tasks_of
 
@@ -194,7 +196,7 @@ def deliver(ports: NeedsForMail, job_id: str) -> None:
     mail = mail_of(
         job.document,
         tasks,
-        _links(ports, job.document, tasks),
+        _made(ports, job.document, tasks),
         forecast(ports, tasks),
         output_bucket=ports.settings.output_bucket,
         region=ports.region,
@@ -203,14 +205,17 @@ def deliver(ports: NeedsForMail, job_id: str) -> None:
     ports.ledger.commit(Remove(letter.key, letter.revision + 1))
 
 
-def _links(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> list[VideoLink]:
-    output = ports.settings.output_bucket
-    videos = [
-        s3_keys.published(job.path, task.number, job.task_count).video
-        for task in tasks
-        if task.state == State.SUCCEEDED
-    ]
-    return [
-        VideoLink(video=video, link=ports.files.link(output, video, ports.settings.link_seconds))
-        for video in videos
-    ]
+def _made(ports: NeedsForMail, job: Job, tasks: list[Task]) -> Made:
+    output, seconds = ports.settings.output_bucket, ports.settings.link_seconds
+    done = [task for task in tasks if task.state == State.SUCCEEDED]
+    links = []
+    for task in done:
+        video = s3_keys.published(job.path, task.number, job.task_count).video
+        links.append(VideoLink(video=video, link=ports.files.link(output, video, seconds)))
+    # The demo model renders where its user is, which costs nothing.
+    specs = [task.spec for task in done if task.model != "demo"]
+    return Made(
+        links=tuple(links),
+        links_end_at=ports.now() + timedelta(seconds=seconds),
+        cost=cost(learned_rates(ports), specs, ports.settings) if specs else None,
+    )

@@ -53,7 +53,7 @@ def test_an_image_and_a_name_with_a_space_and_an_umlaut(
     sidecar = person.sidecar("schöne Biene")
     assert sidecar.scheduler and sidecar.spec.image == "/star.png"
     assert decoded(person.read("videos/schöne Biene.mp4"), tmp_path)[0] == 17
-    assert person.mail("schöne Biene")["Subject"] == "reeldrop: sch?ne Biene is ready"
+    assert person.mail("schöne Biene")["Subject"] == "reeldrop: schone Biene is ready"
 
 
 def test_the_spec_in_a_sidecar_reproduces_the_video(

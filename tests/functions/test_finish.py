@@ -42,8 +42,9 @@ def test_a_finished_task_is_published_while_its_job_still_runs(world: World, att
     assert final.tasks[0].video == "videos/a/bee.mp4"
     assert final.warnings[-1].message == "It is a fake."
     (mail,) = world.post.sent
-    assert mail.subject == "reeldrop: bee is ready"
+    assert mail.subject == "reeldrop: a/bee is ready"
     assert "aws s3 cp s3://output/videos/a/bee.mp4 ." in mail.body
+    assert "Link (until 2026-11-21 13:00 UTC at the latest): " in mail.body
     assert mail.attributes == {
         "status": "succeeded", "job_id": jobs(world)[0].job_id, "path": "a/bee",
         "tags": ("spring",),
@@ -96,7 +97,7 @@ def test_a_damaged_video_is_not_published_and_fails_with_its_own_code(
     (done,) = tasks(world)
     assert done.state == State.FAILED and done.problem and done.problem.code == "video-damaged"
     assert "videos/a/bee.mp4" not in world.files.keys("output")
-    assert world.post.sent[0].subject == "reeldrop: bee failed"
+    assert world.post.sent[0].subject == "reeldrop: a/bee failed"
 
 
 def test_a_completed_job_without_its_video_fails_with_its_own_code(
@@ -254,10 +255,45 @@ def test_a_sweep_continues_after_an_error(world: World) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["a\r\nBcc: x@y.z", "ä" * 200, "日本語", "x" * 300])
-def test_the_subject_of_a_mail_is_valid_for_every_name(world: World, name: str) -> None:
-    world.drop(f"jobs/{name}.yaml", "prompt: [")
-    assert world.post.sent[0].subject.endswith(" was refused")
+def test_the_mail_about_a_video_has_its_gif_and_an_estimate_of_its_cost(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a\nmodel: cogvideox-2b\noutputs: [gif]\n")
+    (attempt,) = world.dispatch()
+    world.render(attempt)
+    (mail,) = world.post.sent
+    assert "prefix=videos/bee.gif" in mail.body and " USD." in mail.body
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("a\r\nBcc: x@y.z", "aBcc: x@y.z was refused"),
+        ("weekly/bee", "weekly/bee was refused"),
+        ("müller/" + "ä" * 200, "..." + "a" * 74 + " was refused"),
+        ("日本語/誕生日", "(name in the mail)/(name in the mail) was refused"),
+        ("x" * 100 + "/bee", "..." + "x" * 70 + "/bee was refused"),
+    ],
+)
+def test_the_subject_of_a_mail_is_valid_and_tells_drops_apart(
+    world: World, path: str, subject: str
+) -> None:
+    world.drop(f"jobs/{path}.yaml", "prompt: [")
+    (mail,) = world.post.sent
+    assert mail.subject == f"reeldrop: {subject}"
+    first, _, rest = mail.body.partition("\n")
+    assert first == f"jobs/{path.replace(chr(13), ' ').replace(chr(10), ' ')}.yaml was refused."
+    assert "\nBcc:" not in rest
+
+
+def test_nothing_that_a_person_wrote_makes_a_mail_long_or_adds_a_line(world: World) -> None:
+    long = "x" * 60_000
+    world.drop("jobs/a.yaml", f"prompt: a bee\n{'y' * 60_000}: 1\n")
+    world.drop("jobs/b.yaml", "".join(f"field{n}: 1\n" for n in range(500)))
+    world.drop("jobs/c.yaml", f'prompt: "{"word " * 300}"\ndry_run: true\nvariations: 32\n')
+    world.drop("jobs/d.yaml", 'prompt: "a\\r\\nBcc: x@y.z"\ndry_run: true\n')
+    world.drop("jobs/e.yaml", f"prompt: a bee\nimage: {long}.png\n")
+    assert len(world.post.sent) == 5
+    for mail in world.post.sent:
+        assert len(mail.body.encode()) < 8 * 1024 and "\nBcc" not in mail.body
 
 
 def test_an_event_about_an_end_that_comes_too_early_changes_nothing(

@@ -68,6 +68,7 @@ def test_a_dry_run_answers_with_the_plan_and_renders_nothing(world: World) -> No
     assert told.tasks[0].spec.prompt == "A bee lands. It is warm."
     (mail,) = world.post.sent
     assert mail.subject == "reeldrop: bee was planned" and "2 videos" in mail.body
+    assert mail.body.count("Prompt: A bee lands. It is warm.") == 2 and "seed 6" in mail.body
 
 
 def test_a_dry_run_replaces_no_other_job(world: World) -> None:
@@ -98,7 +99,11 @@ def test_a_review_is_the_spec_with_rewritten_prompts(world: World) -> None:
     review = world.files.read("output", "review/a b/bee.yaml").decode()
     assert "#   ein Käfer" in review and '"A caption: ein Käfer."' in review
     (mail,) = world.post.sent
+    assert mail.subject == "reeldrop: a b/bee needs your review"
     assert "'s3://input/jobs/a b/bee.yaml'" in mail.body
+    console = "https://us-east-1.console.aws.amazon.com/s3"
+    assert f"{console}/object/output?region=us-east-1&prefix=review/a%20b/bee.yaml" in mail.body
+    assert f"{console}/buckets/input?region=us-east-1&prefix=jobs/a%20b/" in mail.body
     world.clock.move(seconds=5)
     world.drop("jobs/a b/bee.yaml", review)
     made = [task.spec for task in tasks(world) if task.state == State.QUEUED]

@@ -81,7 +81,7 @@ def test_a_refusal_is_written_to_the_bucket_and_mailed_once(world: World) -> Non
     assert "no field called 'steps'" in text and "line 2, column 1" in text
     assert "Fix:" in text and "field-unknown" in text
     (mail,) = world.post.sent
-    assert mail.subject == "reeldrop: bee was refused"
+    assert mail.subject == "reeldrop: a/bee was refused"
     assert "no field called 'steps'" in mail.body
     assert mail.attributes["status"] == "rejected"
 
