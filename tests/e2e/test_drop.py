@@ -36,7 +36,7 @@ def test_a_sample_dropped_with_the_aws_cli(person: Person, tmp_path: Path) -> No
     assert sidecar.enhancement.original == "a yellow circle moves right on a green background"
     assert "standing in for" in sidecar.machine.name
     mail = person.mail("spring/bee")
-    assert mail["Subject"] == "reeldrop: bee is ready"
+    assert mail["Subject"] == "reeldrop: spring/bee is ready"
     assert f"s3://{person.folder.output_bucket}/videos/spring/bee.mp4" in mail.get_content()
 
 
