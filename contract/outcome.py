@@ -66,14 +66,18 @@ class VideoFacts(Document):
 
 
 class Quality(Document):
-    """Simple statistics of all samples, 0 to 255. They reveal a black, flat or frozen video."""
+    """Simple statistics of a video, in levels from 0 to 255. They reveal a broken one."""
 
     brightness: float
     """Mean of all samples."""
     contrast: float
-    """Standard deviation of all samples."""
+    """Standard deviation of a colour within a frame, as the mean of all frames and colours."""
     motion: float
     """Mean absolute difference between neighbouring frames."""
+    flicker: float = 0.0
+    """Mean change of the brightness of a frame against the frames before and after it."""
+    sharpness: float = 0.0
+    """Mean absolute difference between neighbouring pixels."""
 
 
 class Machine(Document):

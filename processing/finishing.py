@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contract.errors import Code, Problem, TaskFailed
 from contract.manifest import ManifestTask, Parameters
 from contract.outcome import GIF_FILE, POSTER_FILE, VIDEO_FILE, Quality, VideoFacts
-from processing import files, gif, video
+from processing import files, gif, quality, video
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def finish(
         video=facts,
         poster=poster,
         gif_sha256=gif_sha256,
-        quality=video.quality(frames),
+        quality=quality.measured(frames),
     )
 
 

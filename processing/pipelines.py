@@ -111,6 +111,9 @@ class Pipeline:
 
         Returns:
             Latents of the shape (1, latent frames, channels, latent height, latent width).
+
+        Raises:
+            TaskFailed: `render-failed`; a number in the latents is not finite.
         """
         import torch  # noqa: PLC0415
 
@@ -123,6 +126,8 @@ class Pipeline:
             # Work on an accelerator is queued. Without waiting, all steps would be reported at
             # once.
             devices.clock(device)
+            # Checked after each step, so that a broken video costs no further step and no decoding.
+            _check_finite(tensors["latents"], f"in step {index + 1} of {pipe.num_timesteps}")
             # Video to video leaves out the first steps, because they would replace the reference.
             on_step(index + 1, pipe.num_timesteps)
             return tensors
@@ -157,12 +162,14 @@ class Pipeline:
             The frames of the video, RGB, shape (num_frames, height, width, 3).
 
         Raises:
-            TaskFailed: `render-failed`; the model made frames of another number or size.
+            TaskFailed: `render-failed`; the model made frames of another number or size, or
+                numbers that are not finite.
         """
         import torch  # noqa: PLC0415
 
         with torch.inference_mode():
             decoded = self._pipe.decode_latents(latents)  # (1, 3, frames, height, width)
+            _check_finite(decoded, "while decoding")
             # (frames, 3, height, width), 0 to 1
             video = self._pipe.video_processor.postprocess_video(decoded, output_type="pt")[0]
             frames: NDArray[np.uint8] = (
@@ -195,6 +202,23 @@ def texts_of(parameters: Parameters) -> tuple[str, ...]:
     if parameters.guidance_scale > 1:
         return (parameters.prompt, parameters.negative_prompt)
     return (parameters.prompt,)
+
+
+def _check_finite(numbers: torch.Tensor, when: str) -> None:
+    """Check that a video can be made from `numbers`. NaN would become black pixels."""
+    broken = numbers.numel() - int(numbers.isfinite().sum())
+    if broken:
+        raise TaskFailed(
+            Problem(
+                code=Code.RENDER_FAILED,
+                message=(
+                    f"The model broke down {when}: {broken:,} of {numbers.numel():,} numbers are "
+                    "not finite. The video would be black."
+                ),
+                hint="Drop the spec again with another seed. If it fails again, ask your "
+                "administrator whether the model and its data type suit the instance type.",
+            )
+        )
 
 
 def _inputs(parameters: Parameters, reference: Reference | None) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Encodes frames as MP4, reads an MP4 back to check it, and makes the poster and the statistics."""
+"""Encodes frames as MP4, reads an MP4 back to check it, and makes the poster."""
 
 import hashlib
 import io
-import itertools
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contract.errors import Code, Problem, TaskFailed
-from contract.outcome import Quality, VideoFacts
+from contract.outcome import VideoFacts
 
 CODEC: Final = "libx264"
 PIXEL_FORMAT = "yuv420p"
@@ -132,23 +131,3 @@ def poster(frames: NDArray[np.uint8]) -> bytes:
     jpeg = io.BytesIO()
     Image.fromarray(frames[len(frames) // 2]).save(jpeg, "JPEG", quality=POSTER_QUALITY)
     return jpeg.getvalue()
-
-
-def quality(frames: NDArray[np.uint8]) -> Quality:
-    """Simple statistics of `frames`, shape (num_frames, height, width, 3)."""
-    # Frame by frame, because the whole video as numbers of 4 bytes would take gigabytes.
-    total = squares = change = 0
-    for frame in frames:
-        samples = frame.astype(np.int32)
-        total += int(samples.sum())
-        squares += int((samples * samples).sum())
-    for before, after in itertools.pairwise(frames):
-        change += int(np.abs(after.astype(np.int16) - before.astype(np.int16)).sum())
-    brightness = total / frames.size
-    variance = max(0.0, squares / frames.size - brightness**2)
-    pairs = max(1, (len(frames) - 1) * frames[0].size)
-    return Quality(
-        brightness=round(brightness, 3),
-        contrast=round(variance**0.5, 3),
-        motion=round(change / pairs, 3),
-    )

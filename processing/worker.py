@@ -32,6 +32,7 @@ from processing import (
     pipelines,
     plan,
     progress,
+    quality,
     results,
     weights,
 )
@@ -219,7 +220,11 @@ class _Rendering:
             poster_sha256=finished.poster_sha256,
             gif_sha256=finished.gif_sha256,
             quality=finished.quality,
-            warnings=item.notices + self.pipeline.notices(parameters),
+            warnings=(
+                *item.notices,
+                *self.pipeline.notices(parameters),
+                *quality.notices(finished.quality),
+            ),
         )
 
     def _weights_source(self) -> WeightsSource | None:

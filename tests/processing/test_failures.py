@@ -103,6 +103,32 @@ def test_an_unexpected_error_fails_its_task_alone_and_leaves_its_traceback(
     jobs.success(layout, "second")
 
 
+@pytest.mark.parametrize(
+    ("part", "when"), [("transformer", "in step 1 of 2"), ("vae", "while decoding")]
+)
+def test_numbers_that_are_not_finite_fail_the_task_as_soon_as_they_appear(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch, part: str, when: str
+) -> None:
+    load = loading.load
+
+    def overflows(**options: Any) -> Pipeline:
+        pipeline = load(**options)
+        with torch.no_grad():
+            # As float16 does with a model that needs bfloat16.
+            list(getattr(pipeline._pipe, part).parameters())[-1].fill_(torch.inf)
+        return pipeline
+
+    monkeypatch.setattr(loading, "load", overflows)
+    layout = jobs.root(jobs.task())
+
+    assert run(layout, message) == 0
+
+    problem = jobs.failure(layout).problem
+    assert problem.code == Code.RENDER_FAILED
+    assert when in problem.message
+    assert "not finite" in problem.message
+
+
 @pytest.mark.parametrize("part", ["denoise", "decode"])
 def test_out_of_memory_once_is_tried_again_in_tiles(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, part: str

@@ -137,20 +137,3 @@ def test_the_poster_is_the_middle_frame(frames: np.ndarray) -> None:
     distances = [np.abs(poster - frame).mean() for frame in frames.astype(int)]
 
     assert int(np.argmin(distances)) == 6
-
-
-def test_quality_tells_black_flat_and_frozen_from_a_picture(frames: np.ndarray) -> None:
-    black = video.quality(np.zeros((5, 16, 16, 3), np.uint8))
-    assert (black.brightness, black.contrast, black.motion) == (0, 0, 0)
-
-    frozen = video.quality(np.stack([frames[0]] * 5))
-    assert frozen.contrast > 10
-    assert frozen.motion == 0
-
-    moving = video.quality(frames)
-    assert moving.brightness == pytest.approx(frames.mean(), abs=0.01)
-    assert moving.contrast == pytest.approx(frames.std(), abs=0.01)
-    change = np.abs(np.diff(frames.astype(int), axis=0)).mean()
-    assert moving.motion == pytest.approx(change, abs=0.01)
-
-    assert video.quality(frames[:1]).motion == 0
