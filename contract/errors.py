@@ -23,6 +23,7 @@ class Code(StrEnum):
     SPEC_TOO_LARGE = "spec-too-large"
     SPEC_EMPTY = "spec-empty"
     SPEC_NOT_A_MAPPING = "spec-not-a-mapping"
+    NOT_A_SPEC = "not-a-spec"
     TEXT_ENCODING = "text-encoding"
     TEXT_CHARACTER = "text-character"
     YAML_SYNTAX = "yaml-syntax"
@@ -77,6 +78,7 @@ MEANINGS: dict[Code, str] = {
     Code.SPEC_TOO_LARGE: "The spec is larger than 64 KiB.",
     Code.SPEC_EMPTY: "The spec has no content.",
     Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value instead of fields with values.",
+    Code.NOT_A_SPEC: "The file is of another kind: a document, an image, an archive, a script.",
     Code.TEXT_ENCODING: "The file is neither UTF-8 nor UTF-16 with a byte order mark.",
     Code.TEXT_CHARACTER: "The file contains a control character or an invisible one that misleads.",
     Code.YAML_SYNTAX: "The file is not valid YAML.",

@@ -3,7 +3,7 @@
 import posixpath
 import re
 
-from functions.reading import json_text, yaml_text
+from functions.reading import json_text, not_specs, yaml_text
 from functions.reading.characters import DIRECTION_MARKS, is_blank, named
 from functions.reading.limits import MAX_SPEC_BYTES
 from functions.reading.mistakes import WRITE_A_PROMPT, first_of
@@ -34,6 +34,7 @@ def parse(body: bytes, key: str) -> Text:
     """
     if len(body) > MAX_SPEC_BYTES:
         raise too_large_spec(len(body))
+    not_specs.check(body)
     text = _decode(body)
     if is_blank(text):
         raise Unusable("spec-empty", "The file is empty.", WRITE_A_PROMPT, 1, 1)
@@ -52,6 +53,7 @@ def parse(body: bytes, key: str) -> Text:
             1,
         )
     read = json_text.parse(text) if suffix == ".json" else yaml_text.parse(text)
+    not_specs.check_fields(read.values)
     _check_strings(read, read.values, ())
     return read._replace(warnings=first_of(read.warnings))
 

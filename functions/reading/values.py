@@ -55,5 +55,8 @@ def too_large_spec(size_bytes: int) -> Unusable:
     return Unusable(
         "spec-too-large",
         f"The spec has {size_bytes:,} bytes; the limit is {MAX_SPEC_BYTES:,}.",
-        "A spec is a few lines of text. Upload images as separate files.",
+        "A spec is a few lines of plain text. Upload images as separate files, and save text "
+        "without formatting, as Plain Text (.txt).",
+        1,
+        1,
     )

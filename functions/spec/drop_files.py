@@ -12,6 +12,7 @@ from typing import Protocol
 from contract.errors import Code, JobRejected, Problem
 from functions import s3_keys
 from functions.ports import Missing
+from functions.reading import not_specs
 from functions.spec import parsed, resolve
 from functions.spec.expand import Wanted, expand
 from functions.spec.fields import FolderDefaults, Layer
@@ -238,6 +239,8 @@ def _wrong_name(key: str) -> JobRejected:
         "Name a spec like bee.yaml, bee.json or bee.txt (a bare prompt), an image like bee.png, "
         "bee.jpg or bee.webp, and a video like bee.mp4."
     )
+    if known := not_specs.named_as(posixpath.splitext(name)[1]):
+        hint = f"It is {known[0]}. {known[1]} Then drop the new file. {hint}"
     if name.lower().startswith("_default"):
         hint = f"Name folder defaults {s3_keys.DEFAULTS_FILE}, in lowercase."
     return JobRejected(
