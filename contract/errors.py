@@ -1,9 +1,10 @@
 """All errors that are shown to people: their codes, and the exceptions that carry them.
 
     Failure
-    ├── JobRejected   the person can fix it; final
-    └── TaskFailed    the task ran and failed
-    Transient         will be tried again later; never shown as a failure
+    ├── JobRejected       the person can fix it; final
+    ├── TaskFailed        the task ran and failed
+    └── MachineUnusable   no task can run on this machine; they run on another one later
+    Transient             will be tried again later; never shown as a failure
 
 Every other exception is a bug. It is not caught, and ends in the dead-letter queue and an alarm.
 """
@@ -61,6 +62,7 @@ class Code(StrEnum):
     # the run
     REFERENCE_GONE = "reference-gone"
     START_REFUSED = "start-refused"
+    GPU_UNUSABLE = "gpu-unusable"
     MANIFEST_INVALID = "manifest-invalid"
     WEIGHTS_MISSING = "weights-missing"
     WEIGHTS_DAMAGED = "weights-damaged"
@@ -112,6 +114,7 @@ MEANINGS: dict[Code, str] = {
     Code.PROMPT_BLOCKED: "The guardrail refused the prompt.",
     Code.REFERENCE_GONE: "The copy of a reference was deleted before the video was made.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
+    Code.GPU_UNUSABLE: "The instance has a GPU, but PyTorch cannot use it. No task fails for it.",
     Code.MANIFEST_INVALID: "The worker received a manifest that it cannot use.",
     Code.WEIGHTS_MISSING: "Files are missing in the model folder, or it belongs to another mode.",
     Code.WEIGHTS_DAMAGED: "A file of the model is damaged, or another one than it should be.",
@@ -168,6 +171,10 @@ class JobRejected(Failure):
 
 class TaskFailed(Failure):
     """A task failed while it ran or before it could start."""
+
+
+class MachineUnusable(Failure):
+    """A processing job cannot render on its machine. It ends without a result for any task."""
 
 
 class Transient(Exception):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from contract.errors import Failure
+from contract.errors import Failure, MachineUnusable
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, Layout
 
 # SageMaker shows this much of the message file.
@@ -47,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = f"{problem.code}: {problem.sentence()}"
         print(line, file=sys.stderr, flush=True)
         _leave_message(options.message, line)
-        worker.fail_every_task(layout, failure)
+        if not isinstance(failure, MachineUnusable):
+            worker.fail_every_task(layout, failure)
         return 1
     except Exception as error:
         _leave_message(options.message, f"bug: {type(error).__name__}: {error}")

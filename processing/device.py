@@ -7,10 +7,66 @@ from __future__ import annotations
 
 import gc
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from contract.errors import Code, MachineUnusable, Problem
 
 if TYPE_CHECKING:
     import torch
+
+
+_DRIVER_FILE = Path("/proc/driver/nvidia/version")
+
+# What PyTorch and CUDA's libraries say when memory is too small, besides torch.OutOfMemoryError.
+_OUT_OF_MEMORY = (
+    "can't allocate memory",  # torch's allocator on a CPU
+    "out of memory",  # "CUDA error: ..." and "CUDA driver error: ..."
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
+def usable(instance_type: str) -> torch.device:
+    """The device to render on: the GPU, or the CPU of a machine that is no SageMaker instance.
+
+    A video would take days on the CPU of a GPU instance, and nobody would know why.
+
+    Args:
+        instance_type: The instance type, or the name of another machine.
+
+    Raises:
+        MachineUnusable: `gpu-unusable`; SageMaker runs this on an instance whose GPU does not work.
+    """
+    import torch  # noqa: PLC0415
+
+    on_sagemaker = instance_type.startswith("ml.")
+    if not on_sagemaker and not torch.cuda.is_available():
+        return torch.device("cpu")
+    try:
+        # A GPU that is too old or too new is available, and only fails when it computes something.
+        (torch.ones(1, device="cuda") + 1).item()
+    except (RuntimeError, AssertionError) as error:
+        raise MachineUnusable(_unusable(instance_type, error)) from error
+    return torch.device("cuda")
+
+
+def _unusable(instance_type: str, error: Exception) -> Problem:
+    import torch  # noqa: PLC0415
+
+    try:
+        driver = _DRIVER_FILE.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError):
+        driver = "no NVIDIA driver is loaded"
+    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    return Problem(
+        code=Code.GPU_UNUSABLE,
+        message=(
+            f"PyTorch cannot use the GPU of {instance_type}: {reason}. PyTorch {torch.__version__} "
+            f"was built for CUDA {torch.version.cuda or '(none)'}; driver: {driver}."
+        ),
+        hint="Deploy with another image_uri or other instance_types.",
+    )
 
 
 def clock(device: torch.device) -> float:
@@ -35,17 +91,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` means that the memory of the accelerator or of the machine was too small."""
     import torch  # noqa: PLC0415
 
-    # On a CPU, torch's allocator raises a plain RuntimeError.
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
     )
 
 
 def is_device_lost(error: BaseException) -> bool:
     """Whether this process can no longer use the accelerator after `error`.
 
-    Every later call on the accelerator would fail as well.
+    Every later call on the accelerator would fail as well. After too little memory, they would not.
     """
     import torch  # noqa: PLC0415
 
-    return isinstance(error, torch.AcceleratorError)
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)

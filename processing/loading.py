@@ -33,7 +33,29 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow", "av")
 _CUT_TEXT_CHARACTERS = 80
 
 
-def load(*, model: Model, mode: Mode, folder: Path, texts: Collection[str]) -> Pipeline:
+def machine_name() -> str:
+    """The instance type, or the host name of a machine that SageMaker did not start."""
+    return os.environ.get(MACHINE_VARIABLE, platform.node())
+
+
+def usable_device() -> torch.device:
+    """Import the libraries, and return the device that they will use.
+
+    Raises:
+        MachineUnusable: `gpu-unusable`, see `device.usable`.
+    """
+    _import_libraries()
+    return devices.usable(machine_name())
+
+
+def load(
+    *,
+    model: Model,
+    mode: Mode,
+    folder: Path,
+    texts: Collection[str],
+    began: float | None = None,
+) -> Pipeline:
     """Encode all prompts, then load the rest of the model.
 
     Args:
@@ -41,13 +63,15 @@ def load(*, model: Model, mode: Mode, folder: Path, texts: Collection[str]) -> P
         mode: Which of its pipelines to load.
         folder: Its weights. They must have passed `weights.check`.
         texts: All prompts and negative prompts that the pipeline will be used with.
+        began: When loading began, on `time.perf_counter`. By default, now.
 
     Raises:
         TaskFailed: `weights-damaged` names the part that cannot be loaded, `out-of-memory` the
             part that does not fit.
+        MachineUnusable: `gpu-unusable`, see `device.usable`.
         ModuleNotFoundError: The tokenizer needs a package that is not installed.
     """
-    began = time.perf_counter()
+    began = time.perf_counter() if began is None else began
     loader = _Loader.of(model, mode, folder)
     scheduler = loader.scheduler()
     encoded = loader.encoded(texts, scheduler)
@@ -87,14 +111,15 @@ class _Loader:
     def of(cls, model: Model, mode: Mode, folder: Path) -> _Loader:
         """Import the libraries and choose the device: an accelerator if there is one."""
         torch, diffusers, transformers = _import_libraries()
-        on_cuda = torch.cuda.is_available()
+        device = usable_device()
+        on_cuda = device.type == "cuda"
         return cls(
             model=model,
             folder=folder,
             diffusers=diffusers,
             transformers=transformers,
             pipeline_class=getattr(diffusers, PIPELINE_CLASSES[mode]),
-            device=torch.device("cuda" if on_cuda else "cpu"),
+            device=device,
             device_name=torch.cuda.get_device_name() if on_cuda else "cpu",
             # CPUs compute half types more slowly than float32, if at all, and float16 overflows.
             dtype=getattr(torch, model.dtype) if on_cuda else torch.float32,
@@ -127,20 +152,30 @@ class _Loader:
 
     def part(self, name: str, part_class: Any) -> Any:
         """The transformer or the VAE, from the subfolder `name`."""
+        options = {
+            "torch_dtype": self.dtype,
+            "local_files_only": True,
+            "output_loading_info": True,
+        }
         with _reading(name):
-            part, info = part_class.from_pretrained(
-                self.folder / name,
-                torch_dtype=self.dtype,
-                local_files_only=True,
-                output_loading_info=True,
-            )
+            try:
+                # Each tensor goes to the device as it is read. Instances with 16 GiB of memory
+                # cannot hold the weights of all parts.
+                part, info = part_class.from_pretrained(
+                    self.folder / name, device_map={"": self.device}, **options
+                )
+            except NotImplementedError:
+                # A missing tensor has no data to move. Without a device, diffusers names it.
+                _, info = part_class.from_pretrained(self.folder / name, **options)
+                _check_nothing_missing(info)
+                raise
             _check_nothing_missing(info)
-            return _checked(part.to(self.device))
+            return _checked(part)
 
     def machine(self) -> Machine:
         """A description of the machine for the result of each task."""
         return Machine(
-            name=os.environ.get(MACHINE_VARIABLE, platform.node()),
+            name=machine_name(),
             device=self.device_name,
             dtype=str(self.dtype).removeprefix("torch."),
             versions={name: importlib.metadata.version(name) for name in _LIBRARIES},
@@ -167,9 +202,10 @@ class _Loader:
                 dtype=self.dtype,
                 local_files_only=True,
                 output_loading_info=True,
+                device_map={"": self.device},
             )
             _check_nothing_missing(info)
-            return _checked(text_encoder.to(self.device))
+            return _checked(text_encoder)
 
 
 def _import_libraries() -> tuple[Any, Any, Any]:

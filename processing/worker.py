@@ -48,7 +48,8 @@ def render_manifest(layout: Layout) -> None:
 
     Raises:
         Failure: No task can be rendered (`manifest-invalid`, `weights-missing`, `weights-damaged`,
-            `out-of-memory` while loading). Call `fail_every_task` to write that down.
+            `out-of-memory` while loading). Call `fail_every_task` to write that down, unless it is
+            `MachineUnusable`.
         OSError: A result cannot be written.
     """
     manifest = plan.read_manifest(layout)
@@ -114,6 +115,9 @@ def _load(
 ) -> tuple[pipelines.Pipeline, weights.Compared]:
     """Load the model, and compare its files with model.json at the same time."""
     progress.emit("loading", model=manifest.model, mode=manifest.mode)
+    began = time.perf_counter()
+    # Before the files are compared, so that a machine that cannot render ends within seconds.
+    loading.usable_device()
     with ThreadPoolExecutor(max_workers=1) as executor:
         comparing = executor.submit(weights.compare, layout.model)
         try:
@@ -122,6 +126,7 @@ def _load(
                 mode=manifest.mode,
                 folder=layout.model,
                 texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},
+                began=began,
             )
         except TaskFailed:
             # If a file is damaged, that is the cause of the failure, and it names the file.

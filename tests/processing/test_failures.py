@@ -17,8 +17,8 @@ from PIL import Image
 from contract import model_folder
 from contract.errors import Code, Problem, TaskFailed
 from contract.manifest import Layout, Parameters
-from contract.outcome import GIF_FILE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
-from processing import files, gif, loading, pipelines, video, worker
+from contract.outcome import GIF_FILE, MACHINE_VARIABLE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
+from processing import device, files, gif, loading, pipelines, video, weights, worker
 from processing.__main__ import main
 from processing.pipelines import Pipeline, Reference, StepReport
 from tests.processing.conftest import Jobs
@@ -183,6 +183,63 @@ def test_out_of_memory_twice_is_named(
     assert run(layout, message) == 0
 
     assert jobs.failure(layout).problem.code == Code.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError("CUDA error: out of memory", 2),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+        MemoryError(),
+    ],
+    ids=lambda error: str(error)[:40],
+)
+def test_every_message_about_too_little_memory_is_known(error: Exception) -> None:
+    assert device.is_out_of_memory(error)
+    assert not device.is_device_lost(error)
+
+
+def test_on_a_gpu_instance_without_a_usable_gpu_no_task_runs_and_none_fails(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 12020).\nX")
+
+    monkeypatch.setenv(MACHINE_VARIABLE, "ml.g6e.xlarge")
+    monkeypatch.setattr(torch, "ones", no_driver)
+    monkeypatch.setattr(weights, "compare", lambda _: pytest.fail("read the weights for nothing"))
+    driver = message.parent / "driver"
+    driver.parent.mkdir()
+    driver.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01\nGCC\n")
+    monkeypatch.setattr(device, "_DRIVER_FILE", driver)
+    layout = jobs.root(jobs.task("one"), jobs.task("two"))
+
+    assert run(layout, message) == 1
+
+    line = message.read_text(encoding="utf-8")
+    assert line.startswith("gpu-unusable: PyTorch cannot use the GPU of ml.g6e.xlarge: The NVIDIA")
+    assert "too old (found version 12020)" in line
+    assert f"PyTorch {torch.__version__}" in line
+    assert "535.183.01" in line
+    assert not list(layout.output.rglob("*.json")), "no task is at fault"
+
+
+def test_a_torch_without_cuda_is_not_accepted_on_a_gpu_instance(
+    jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setenv(MACHINE_VARIABLE, "ml.p5.4xlarge")
+    layout = jobs.root(jobs.task())
+
+    assert run(layout, message) == 1
+
+    assert message.read_text(encoding="utf-8").startswith("gpu-unusable: ")
+    assert not list(layout.output.rglob("*.json"))
 
 
 def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(
