@@ -113,10 +113,7 @@ def defaults(files: DropFiles, reader: Reader, key: str) -> Layer:
         Missing: there is no such file.
     """
     try:
-        layer = Layer.read(reader.spec(_text(files, key), key), key, FolderDefaults)
-        if layer.spec.model is not None:
-            resolve.model_called(layer.spec.model, layer.place("model"))
-        return layer
+        return Layer.read(reader.spec(_text(files, key), key), key, FolderDefaults)
     except JobRejected as rejection:
         if [problem.code for problem in rejection.problems] == [Code.SPEC_EMPTY]:
             return Layer(FolderDefaults(), Parsed({}), key)  # the file has only comments

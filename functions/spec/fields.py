@@ -6,19 +6,20 @@ each video, and `resolve` fills in the fields that are still open.
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from contract.catalogue import Mode, Preset
+from contract.catalogue import MODELS, Mode, Preset
 from contract.document import Document
 from contract.errors import Code, JobRejected, Place, Problem
 from contract.manifest import Fit, Parameters
 from functions import s3_keys
 from functions.reading.characters import foreign, shown
+from functions.spec.other_words import hint_for_name, hint_for_value
 from functions.spec.parsed import Parsed
 
 MAX_PROMPT_CHARACTERS = 2_000
@@ -31,6 +32,8 @@ MAX_PROBLEMS = 20
 Priority = Literal["high", "normal", "low"]
 Aspect = Literal["portrait", "square", "landscape"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
+ANY_SEED = -1
+"""Other tools write this for a seed that nobody chose."""
 _Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
 _File = Annotated[str, Field(min_length=1, max_length=1024)]
 # Not strict, so that the text "draft" in a spec and `Preset.DRAFT` in code are both accepted.
@@ -40,7 +43,7 @@ _Frames = Annotated[int, Field(ge=1, le=1000)]
 _Rate = Annotated[int, Field(ge=1, le=60)]
 _Steps = Annotated[int, Field(ge=2, le=100)]
 _Scale = Annotated[float, Field(ge=1, le=20)]
-_Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+_Seed = Annotated[int, Field(ge=ANY_SEED, le=2**32 - 1)]
 _Strength = Annotated[float, Field(gt=0, le=1)]
 _Duration = Annotated[float, Field(gt=0, le=60)]
 
@@ -106,7 +109,7 @@ class Video(Document):
         _Seed | None,
         Field(
             description="Number that fixes the randomness: the same spec with the same seed makes "
-            "the same video again."
+            "the same video again. -1 is the same as no line."
         ),
     ] = None
 
@@ -278,17 +281,22 @@ class Layer:
             JobRejected: with a problem for each wrong field, at its position in the text.
         """
         file = key if issubclass(kind, FolderDefaults) else None
-        layer = cls(parse(parsed, kind, file), parsed, file)
-        spec = layer._anchored(layer.spec, key, ())
-        if spec.matrix is not None:
-            matrix = layer._anchored_matrix(spec.matrix, key)
-            spec = spec.model_copy(update={"matrix": matrix})
-        conflicts = layer._conflicts(layer.spec, ())
+        spec, problems = parse(parsed, kind, file)
+        layer = cls(spec, parsed, file)
+        try:
+            spec = layer._anchored(spec, key, ())
+            if spec.matrix is not None:
+                matrix = layer._anchored_matrix(spec.matrix, key)
+                spec = spec.model_copy(update={"matrix": matrix})
+        except JobRejected as rejection:
+            problems += rejection.problems
+        problems += layer._conflicts(layer.spec, ())
         if spec.matrix is not None:
             for index, video in enumerate(spec.matrix.include):
-                conflicts += layer._conflicts(video, ("matrix", "include", index))
-        if conflicts:
-            raise JobRejected(*conflicts)
+                problems += layer._conflicts(video, ("matrix", "include", index))
+        problems += layer._unknown_models()
+        if problems:
+            raise JobRejected(*sorted(problems, key=_line_and_column)[:MAX_PROBLEMS])
         return cls(spec, parsed, layer.file)
 
     def place(self, *path: str | int) -> Place:
@@ -363,6 +371,16 @@ class Layer:
             )
         return "/" + reference.removeprefix(s3_keys.JOBS_PREFIX)
 
+    def _unknown_models(self) -> Iterator[Problem]:
+        """A problem for each model that does not exist."""
+        names: list[tuple[str | None, tuple[str | int, ...]]] = [(self.spec.model, ("model",))]
+        if self.spec.matrix is not None:
+            models = enumerate(self.spec.matrix.model)
+            names += [(name, ("matrix", "model", index)) for index, name in models]
+        for name, path in names:
+            if name is not None and name not in MODELS:
+                yield model_unknown(name, self.place(*path))
+
     def _conflicts(self, video: Video, path: tuple[str | int, ...]) -> list[Problem]:
         """A problem for each pair of fields that are both given and cannot be used together."""
         given = video.model_fields_set
@@ -401,7 +419,22 @@ def _other_reference(reference: str) -> str | None:
     return None
 
 
-def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
+def _line_and_column(problem: Problem) -> tuple[int, int]:
+    return problem.place.line or 0, problem.place.column or 0
+
+
+def model_unknown(name: str, place: Place) -> Problem:
+    """The problem of a spec that names a model that does not exist."""
+    near = difflib.get_close_matches(name.lower(), MODELS, n=1, cutoff=0.5)
+    return Problem(
+        code=Code.MODEL_UNKNOWN,
+        message=f"There is no model called {quoted(name)}.{foreign(name)}",
+        hint=(f"Did you mean {near[0]}? " if near else "") + f"Models: {listed(MODELS)}.",
+        place=place,
+    )
+
+
+def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> tuple[S, list[Problem]]:
     """Check the fields of a file.
 
     Args:
@@ -409,15 +442,17 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> S:
         kind: `JobSpec`, or `FolderDefaults` for folder defaults.
         file: the key that problems name as the file; None for the spec itself.
 
-    Raises:
-        JobRejected: with a problem for each wrong field, at its position in the text.
+    Returns:
+        The fields that are right, and a problem for each wrong one, at its position in the text.
     """
     try:
-        return kind.model_validate_json(parsed.as_json())
+        return kind.model_validate_json(parsed.as_json()), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        problems = [_problem(item, parsed, kind, file) for item in errors[:MAX_PROBLEMS]]
-        raise JobRejected(*problems) from None
+    wrong = {item["loc"][0] for item in errors}
+    rest = {name: value for name, value in parsed.values.items() if name not in wrong}
+    problems = [_problem(item, parsed, kind, file) for item in errors]
+    return kind.model_validate_json(Parsed(rest).as_json()), problems
 
 
 _TYPE_NAMES = {
@@ -468,7 +503,7 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
     field = ".".join(str(part) for part in path)
     sort, context, value = error["type"], error.get("ctx", {}), error.get("input")
     if sort == "extra_forbidden":
-        return _unknown(path, kind)
+        return _unknown(error, kind)
     if value is None and (sort in _TYPE_NAMES or sort in {"literal_error", "enum"}):
         return (
             Code.FIELD_MISSING,
@@ -481,6 +516,8 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
             hint = "Write digits only, without a decimal point."
         if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
             hint = f"For one video of each, write the list in matrix:  matrix: {{{path[0]}: [...]}}"
+        elif len(path) == 1:
+            hint = hint_for_value(field, value) or hint
         message = f"{field} must be {wanted}, but is {quoted(value)}.{foreign(value)}"
         return Code.FIELD_TYPE, message, hint
     if sort in _LIMITS:
@@ -522,10 +559,10 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
     )
 
 
-def _unknown(path: tuple[str | int, ...], kind: type[JobSpec]) -> tuple[Code, str, str]:
+def _unknown(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
+    path = error["loc"]
     name = str(path[-1])
     within = kind if len(path) == 1 else Matrix if len(path) == 2 else Video
-    near = _nearest(name.lower(), within.model_fields)
     where = f" in {path[0]}" if len(path) > 1 else ""
     if name in FOLDER_FIELDS and not where:
         return (
@@ -533,32 +570,23 @@ def _unknown(path: tuple[str | int, ...], kind: type[JobSpec]) -> tuple[Code, st
             f"{name} applies to a whole folder and cannot be set in a job spec.",
             "Move the line to the _defaults.yaml of the folder.",
         )
-    hint = f"Did you mean {near}?" if near else f"Fields: {listed(within.model_fields)}."
+    hint = hint_for_name(name, error["input"], within.model_fields)
+    if where and name in JobSpec.model_fields:
+        hint = f"It cannot be varied. Write {name} outside of {path[0]}."
     message = f"There is no field called {quoted(name)}{where}.{foreign(name)}"
-    return Code.FIELD_UNKNOWN, message, hint
+    return Code.FIELD_UNKNOWN, message, hint or f"Fields: {listed(within.model_fields)}."
 
 
 def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str]:
     valid = expected.replace("'", "").replace("True", "true").replace("False", "false")
     choices = valid.replace(" or ", ", ").split(", ")
-    near = _nearest(str(value).lower(), choices)
-    hint = (f"Did you mean {near}? " if near else "") + f"Valid: {valid}."
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
+    hint = (f"Did you mean {near[0]}? " if near else "") + f"Valid: {valid}."
+    if meant := hint_for_value(field, value):
+        hint = f"{meant}  (valid: {valid})."
     if "true" in choices and str(value).lower() in {"true", "false"}:
         hint = f"Write {str(value).lower()}, in lowercase and without quotes."
-    elif "true" in choices and str(value).lower() in {"yes", "no", "on", "off"}:
-        hint = f"yes, no, on and off are read as text. Valid: {valid}."
     return Code.FIELD_RANGE, f"{field} cannot be {quoted(value)}.{foreign(value)}", hint
-
-
-def _nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant.
-
-    `steps` is a part of `num_inference_steps`, and `promt` is spelled almost like `prompt`.
-    """
-    known = list(known)
-    parts = [field for field in known if len(name) >= 3 and name in field.split("_")]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return next(iter([*parts, *close]), None)
 
 
 def quoted(value: object) -> str:

@@ -3,16 +3,14 @@
 The result is itself a valid spec. Resolving it again does not change it.
 """
 
-import difflib
 import hashlib
 import math
 from collections.abc import Iterable
 
 from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
-from functions.reading.characters import foreign
 from functions.spec.expand import Wanted
-from functions.spec.fields import Aspect, JobSpec, listed, mode_of, quoted
+from functions.spec.fields import ANY_SEED, Aspect, JobSpec, listed, mode_of, model_unknown
 from functions.spec.reader import Picture
 
 STRENGTH = 0.8
@@ -53,7 +51,7 @@ def resolve(
         raise JobRejected(*problems)
 
     seed = spec.seed
-    if seed is None:
+    if seed is None or seed == ANY_SEED:
         seed = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4])
     return spec.model_copy(
         update={
@@ -157,15 +155,7 @@ def model_called(name: str, place: Place) -> Model:
     model = MODELS.get(name)
     if model is not None:
         return model
-    near = difflib.get_close_matches(name.lower(), MODELS, n=1, cutoff=0.5)
-    raise JobRejected(
-        Problem(
-            code=Code.MODEL_UNKNOWN,
-            message=f"There is no model called {quoted(name)}.{foreign(name)}",
-            hint=(f"Did you mean {near[0]}? " if near else "") + f"Models: {listed(MODELS)}.",
-            place=place,
-        )
-    )
+    raise JobRejected(model_unknown(name, place))
 
 
 def _mode_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
