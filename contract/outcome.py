@@ -14,6 +14,7 @@ from pydantic import Field
 from contract.document import Document
 from contract.errors import Notice, Problem
 from contract.manifest import Parameters
+from contract.memory import MemoryMode
 
 VIDEO_FILE = "video.mp4"
 POSTER_FILE = "poster.jpg"
@@ -91,6 +92,17 @@ class Machine(Document):
     """Library name to version."""
 
 
+class MemoryUse(Document):
+    """How the worker shared the memory of the GPU for a task."""
+
+    mode: MemoryMode
+    stepped_down: bool
+    """Whether the mode that was chosen first did not fit, so that `mode` was used instead. The
+    other tasks of the processing job are not affected."""
+    gpu_gib: float | None
+    """The free memory that the choice was made for, in GiB. None: there is no GPU."""
+
+
 class WeightsSource(Document):
     """Where the weights come from, as their model.json says."""
 
@@ -117,6 +129,7 @@ class Rendered(Document):
     finished_at: datetime
     seconds: Seconds
     machine: Machine
+    memory: MemoryUse | None = None
     video: VideoFacts
     poster_sha256: str
     gif_sha256: str | None = None

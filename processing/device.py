@@ -6,7 +6,9 @@ torch is imported when it is used and not by this module, because that takes sec
 from __future__ import annotations
 
 import gc
+import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +87,32 @@ def free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeMemory:
+    """Memory that the model may use, in GiB."""
+
+    gpu_gib: float
+    host_gib: float
+
+
+def memory(device: torch.device) -> FreeMemory | None:
+    """How much is free now, or None if `device` is a CPU, which needs no choice."""
+    if device.type != "cuda":
+        return None
+    import torch  # noqa: PLC0415
+
+    free, _total = torch.cuda.mem_get_info(device)
+    host = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        # Also counts memory that Linux uses for files and would give back.
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                host = int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return FreeMemory(gpu_gib=free / 2**30, host_gib=host / 2**30)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

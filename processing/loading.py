@@ -73,6 +73,7 @@ def load(
     """
     began = time.perf_counter() if began is None else began
     loader = _Loader.of(model, mode, folder)
+    free = devices.memory(loader.device)
     scheduler = loader.scheduler()
     encoded = loader.encoded(texts, scheduler)
     devices.free_memory()
@@ -91,6 +92,7 @@ def load(
         encoded=encoded,
         loading_seconds=devices.clock(loader.device) - began - text_seconds,
         machine=loader.machine(),
+        free=free,
     )
 
 

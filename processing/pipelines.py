@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from contract.catalogue import Model
+from contract.catalogue import Mode, Model
 from contract.errors import Code, Notice, Problem, TaskFailed
 from contract.manifest import Parameters
-from contract.outcome import Machine
+from contract.memory import MemoryMode, Shape, mode_for
+from contract.outcome import Machine, MemoryUse
 from processing import device as devices
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Pipeline:
         encoded: All prompts and negative prompts that will be used, by their text.
         loading_seconds: Time to import the libraries and load the weights, without encoding.
         machine: What the worker runs on.
+        free: Memory that was free before the model was loaded. None on a CPU.
     """
 
     def __init__(
@@ -63,12 +65,16 @@ class Pipeline:
         encoded: dict[str, EncodedPrompt],
         loading_seconds: float,
         machine: Machine,
+        free: devices.FreeMemory | None,
     ) -> None:
         self._pipe = pipe
         self._model = model
         self._encoded = encoded
         self.loading_seconds = loading_seconds
         self.machine = machine
+        self._free = free
+        self._device = pipe._execution_device
+        self._memory = MemoryUse(mode=MemoryMode.WHOLE, stepped_down=False, gpu_gib=None)
 
     def text_encoding_seconds(self, parameters: Parameters) -> float:
         """How long the texts of this task took to encode. Shared texts count for each task."""
@@ -89,15 +95,51 @@ class Pipeline:
             if self._encoded[text].tokens > limit
         )
 
-    def use_less_memory(self) -> None:
-        """Free cached memory, and let the VAE work in tiles from now on.
+    @property
+    def memory(self) -> MemoryUse:
+        """How memory is shared now."""
+        return self._memory
 
-        Call this only after work did not fit into memory: with tiles, decoding takes about 40
-        percent longer, and pixels near the edges of tiles may change.
+    def choose_memory(self, parameters: Parameters) -> None:
+        """Share memory as a video of this size needs it, whatever the videos before it needed."""
+        mode: MemoryMode | None = MemoryMode.WHOLE
+        if self._free is not None:
+            shape = Shape(
+                height=parameters.height,
+                width=parameters.width,
+                num_frames=parameters.num_frames,
+                from_video=parameters.mode == Mode.VIDEO_TO_VIDEO,
+            )
+            mode = mode_for(
+                self._model.name,
+                shape,
+                gpu_gib=self._free.gpu_gib,
+                host_gib=self._free.host_gib,
+            )
+        self._share(
+            MemoryUse(
+                # If nothing fits by our figures, the device decides.
+                mode=mode or MemoryMode.ALTERNATING_TILES,
+                stepped_down=False,
+                gpu_gib=None if self._free is None else round(self._free.gpu_gib, 1),
+            )
+        )
+
+    def use_less_memory(self) -> None:
+        """Use as little memory as possible until `choose_memory` is called again.
+
+        Call this only after work did not fit into memory. `MemoryMode` says what it costs.
         """
-        self._pipe.vae.enable_tiling()
-        self._pipe.vae.enable_slicing()
+        change = {"mode": MemoryMode.ALTERNATING_TILES, "stepped_down": True}
+        self._share(self._memory.model_copy(update=change))
         devices.free_memory()
+
+    def _share(self, memory: MemoryUse) -> None:
+        self._memory = memory
+        if memory.mode.tiles:
+            self._pipe.vae.enable_tiling()
+        else:
+            self._pipe.vae.disable_tiling()
 
     def denoise(
         self, parameters: Parameters, reference: Reference | None, on_step: StepReport
@@ -117,7 +159,9 @@ class Pipeline:
         """
         import torch  # noqa: PLC0415
 
-        device = self._pipe._execution_device
+        device = self._device
+        # It may have waited in the memory of the host while the video before was decoded.
+        self._pipe.transformer.to(device)
         prompt, *negative = (self._encoded[text].embeds.to(device) for text in texts_of(parameters))
 
         def step_done(
@@ -167,6 +211,9 @@ class Pipeline:
         """
         import torch  # noqa: PLC0415
 
+        if self._memory.mode.alternating:
+            self._pipe.transformer.to("cpu")
+            devices.free_memory()
         with torch.inference_mode():
             decoded = self._pipe.decode_latents(latents)  # (1, 3, frames, height, width)
             _check_finite(decoded, "while decoding")

@@ -185,6 +185,7 @@ class _Rendering:
         """Make and publish the files of one task."""
         task, parameters = item.task, item.task.parameters
         steps = self._step_reporter(task)
+        self.pipeline.choose_memory(parameters)
         began = time.perf_counter()
         latents = self._with_less_memory_if_needed(
             lambda: self.pipeline.denoise(parameters, item.reference, steps.step)
@@ -221,6 +222,7 @@ class _Rendering:
                 encoding=round(encoded - decoded, 3),
             ),
             machine=self.pipeline.machine,
+            memory=self.pipeline.memory,
             video=finished.video,
             poster_sha256=finished.poster_sha256,
             gif_sha256=finished.gif_sha256,
@@ -258,10 +260,12 @@ class _Rendering:
         }
 
     def _with_less_memory_if_needed(self, work: Callable[[], T]) -> T:
-        """Do `work`, and repeat it with tiling if it does not fit into memory.
+        """Do `work`, and repeat it in the smallest way if it does not fit into memory.
+
+        The next task starts with its own choice again, so it gives the same video as alone.
 
         Raises:
-            TaskFailed: `out-of-memory`; it does not fit with tiling either.
+            TaskFailed: `out-of-memory`; it does not fit in the smallest way either.
         """
         try:
             return work()
@@ -269,8 +273,8 @@ class _Rendering:
             if not device.is_out_of_memory(error):
                 raise
         # Not inside of the handler: the traceback of the error keeps the large tensors alive.
-        progress.emit("out-of-memory", retry="tiles")
         self.pipeline.use_less_memory()
+        progress.emit("out-of-memory", retry=self.pipeline.memory.mode)
         try:
             return work()
         except Exception as error:

@@ -5,7 +5,15 @@ from typing import Literal
 
 from contract.document import Document
 from contract.errors import Notice
-from contract.outcome import Machine, Quality, Rendered, Seconds, VideoFacts, WeightsSource
+from contract.outcome import (
+    Machine,
+    MemoryUse,
+    Quality,
+    Rendered,
+    Seconds,
+    VideoFacts,
+    WeightsSource,
+)
 from functions import s3_keys
 from functions.planning.estimate import USD_PER_HOUR
 from functions.spec.enhance import Enhancement
@@ -47,6 +55,7 @@ class Sidecar(Document):
     scheduler: str
     timing: Timing
     machine: Machine
+    memory: MemoryUse | None
     video_file: str
     video: VideoFacts
     poster_file: str
@@ -84,6 +93,7 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
             seconds=rendered.seconds,
         ),
         machine=rendered.machine,
+        memory=rendered.memory,
         video_file=f"s3://{bucket}/{at.video}",
         video=rendered.video,
         poster_file=f"s3://{bucket}/{at.poster}",
