@@ -19,6 +19,8 @@ from typing import Any
 
 from contract.catalogue import MODELS, Model, Preset
 from contract.errors import MEANINGS
+from contract.instance_types import FAMILIES, Verdict, verdict
+from contract.memory import MemoryMode
 from functions.log import Event
 from functions.spec.fields import FolderDefaults, JobSpec
 
@@ -48,6 +50,7 @@ def _documents() -> Iterable[tuple[Path, str]]:
         ("spec", _fields()),
         ("presets", _presets()),
         ("models", _models()),
+        ("instances", _instances()),
         ("codes", _codes()),
     ):
         text = _with_part(text, name, part)
@@ -182,6 +185,36 @@ def _sizes(model: Model) -> Iterable[str]:
         else:
             long = f"{weights.sizes[-1].height} to {weights.sizes[0].width}"
             yield f"from an image: one side {weights.sizes[0].height}, the other {long} by 16"
+
+
+_IN_WORDS = {
+    MemoryMode.WHOLE: "yes",
+    MemoryMode.ALTERNATING: "yes, a few seconds slower",
+    MemoryMode.TILES: "yes, in tiles",
+    MemoryMode.ALTERNATING_TILES: "yes, in tiles, a few seconds slower",
+}
+
+
+def _instances() -> str:
+    smallest = {"g7": "2xlarge", "g7e": "2xlarge", "p5": "4xlarge"}
+    types = [f"ml.{family}.{smallest.get(family, 'xlarge')}" for family in FAMILIES]
+    return _table(
+        ("instance type", "GPU", *(f"`{model}`" for model in MODELS)),
+        (
+            (
+                f"`{name}`",
+                FAMILIES[name.split(".")[1]].gpu,
+                *(_verdict(verdict(model, name)) for model in MODELS),
+            )
+            for name in types
+        ),
+    )
+
+
+def _verdict(found: Verdict) -> str:
+    if found.refused:
+        return f"no: {found.refused}"
+    return _IN_WORDS[found.mode] if found.mode else "not known"
 
 
 def _codes() -> str:

@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from contract.catalogue import MODELS
 from contract.document import Document
+from contract.instance_types import FAMILIES, verdict
 
-# GPU types that SageMaker offers for processing jobs (November 2026).
-_INSTANCE_TYPE = r"ml\.(g4dn|g5|g6|g6e|g7|g7e|p5)\.[a-z0-9]+"
+_INSTANCE_TYPE = rf"ml\.({'|'.join(FAMILIES)})\.[a-z0-9]+"
 InstanceTypes = Annotated[str, Field(pattern=f"^{_INSTANCE_TYPE}(,{_INSTANCE_TYPE}){{0,4}}$")]
 _ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
 Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
@@ -75,6 +75,14 @@ class Config(Document):
             raise ValueError(
                 "delete_videos_after_days must be more than archive_videos_after_days, or 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _model_runs_on_all_types(self) -> Self:
+        for instance_type in self.instance_types.split(","):
+            refused = verdict(self.default_model, instance_type).refused
+            if refused:
+                raise ValueError(f"{instance_type} cannot run {self.default_model}: {refused}")
         return self
 
     @property

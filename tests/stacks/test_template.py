@@ -151,6 +151,28 @@ def test_every_address_is_subscribed_and_a_wrong_one_is_refused() -> None:
             Config(notify_email=wrong)
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"instance_types": "ml.g6e.xlarge,ml.g6e.12xlarge"}, "ml.g6e.12xlarge .* several GPUs"),
+        ({"instance_types": "ml.g4dn.xlarge"}, "no bfloat16"),
+        ({"instance_types": "ml.g4dn.metal", "default_model": "demo"}, "several GPUs"),
+        ({"instance_types": "ml.h1.xlarge"}, "should match pattern"),
+    ],
+)
+def test_an_instance_type_that_cannot_run_the_model_is_refused(
+    settings: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Config(**settings)
+
+
+def test_the_smallest_types_run_the_models_that_fit() -> None:
+    Config(instance_types="ml.g4dn.xlarge", default_model="cogvideox-2b")
+    Config(instance_types="ml.g5.xlarge,ml.g6.xlarge,ml.p5.4xlarge,ml.g7.2xlarge")
+    Config(instance_types="ml.g5.4xlarge", default_model="cogvideox1.5-5b")
+
+
 def test_videos_are_archived_and_deleted_if_the_deployment_wants_that() -> None:
     stack = cdk.Stack()
     Storage(stack, "S", config=Config(archive_videos_after_days=30, delete_videos_after_days=400))
