@@ -52,16 +52,29 @@ class Files(Protocol):
     ) -> bytes:
         """The content, or its first bytes. Raises Missing."""
 
-    def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
-        """Create or replace an object."""
+    def write(
+        self, bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""
+    ) -> None:
+        """Create or replace an object.
+
+        Args:
+            mark: ASCII text that is kept with the object. An object that has this mark already is
+                left as it is, so two callers at the same time write it once.
+        """
 
     def copy(
         self,
         source: tuple[str, str, str | None],
         target: tuple[str, str],
         content_type: str,
+        *,
+        mark: str = "",
     ) -> None:
-        """Copy (bucket, key, version) to (bucket, key) inside S3. Raises Missing."""
+        """Copy (bucket, key, version) to (bucket, key) inside S3. Raises Missing.
+
+        Args:
+            mark: see `write`.
+        """
 
     def remove(self, bucket: str, key: str) -> None:
         """Remove an object; fine when there is none."""

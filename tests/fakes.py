@@ -166,10 +166,14 @@ class _Version:
     body: bytes
     content_type: str
     at: datetime
+    mark: str = ""
+
+
+_VERSIONED = {SETTINGS.input_bucket, SETTINGS.output_bucket}
 
 
 class FakeFiles:
-    """S3. The input bucket has versions, the others have none."""
+    """S3. The work bucket has no versions, the others have."""
 
     def __init__(self, now: "Clock") -> None:
         self._now = now
@@ -186,7 +190,7 @@ class FakeFiles:
 
     def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
         found = self._find(bucket, key, version)
-        if bucket == SETTINGS.input_bucket:
+        if bucket in _VERSIONED:
             return FileFacts(found.version, True, len(found.body), found.at)
         etag = hashlib.md5(found.body).hexdigest()
         return FileFacts(etag, False, len(found.body), found.at)
@@ -196,19 +200,30 @@ class FakeFiles:
     ) -> bytes:
         return self._find(bucket, key, version).body[:first_bytes]
 
-    def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
+    def write(
+        self, bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""
+    ) -> None:
+        assert mark.isascii() and mark.isprintable()
+        there = self.objects.get((bucket, key))
+        if mark and there and there[-1].mark == mark:
+            return
         assert 1 <= len(key.encode()) <= 1024, "S3 keys have at most 1,024 bytes"
         at = self._now().replace(microsecond=0)  # S3 reports whole seconds
-        version = _Version(f"v{next(self._numbers)}", body, content_type, at)
-        if bucket == SETTINGS.input_bucket:
+        version = _Version(f"v{next(self._numbers)}", body, content_type, at, mark)
+        if bucket in _VERSIONED:
             self.objects.setdefault((bucket, key), []).append(version)
         else:
             self.objects[(bucket, key)] = [version]
 
     def copy(
-        self, source: tuple[str, str, str | None], target: tuple[str, str], content_type: str
+        self,
+        source: tuple[str, str, str | None],
+        target: tuple[str, str],
+        content_type: str,
+        *,
+        mark: str = "",
     ) -> None:
-        self.write(*target, self._find(*source).body, content_type)
+        self.write(*target, self._find(*source).body, content_type, mark=mark)
 
     def remove(self, bucket: str, key: str) -> None:
         self.objects.pop((bucket, key), None)

@@ -33,7 +33,12 @@ _TRANSIENT = {
     "ServiceUnavailable",
     "TransactionInProgressException",
 }
+_OVERTAKEN = {"ConditionalRequestConflict", "PreconditionFailed"}
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
+
+
+class Overtaken(Transient):
+    """Another caller changed an object before this one, so nothing was written."""
 
 
 def code_of(error: ClientError) -> str:
@@ -54,6 +59,8 @@ def translated() -> Iterator[None]:
     except ClientError as error:
         if code_of(error) in _THROTTLED:
             raise Throttled(str(error)) from error
+        if code_of(error) in _OVERTAKEN:
+            raise Overtaken(str(error)) from error
         if code_of(error) in _TRANSIENT:
             raise Transient(str(error)) from error
         if code_of(error) in _GONE:

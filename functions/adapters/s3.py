@@ -1,6 +1,7 @@
 """Files, in S3."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from functions.adapters.errors import CONFIG, translated
+from functions.adapters.errors import CONFIG, Overtaken, translated
 from functions.ports import FileFacts, Listed, Missing
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 # Virtual style makes botocore sign links for the host of the region. In newer regions a link to the
 # global host does not work. (A loopback endpoint stays in path style.)
 _S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style": "virtual"}))
+
+
+# The name of the metadata that keeps a mark, and how often a marked object is looked at.
+_MARK = "mark"
+_TRIES = 3
 
 
 def _versioned(version: str | None) -> dict[str, Any]:
@@ -64,29 +70,72 @@ class S3Files:
             answer = self._client.get_object(Bucket=bucket, Key=key, **_versioned(version), **part)
             return answer["Body"].read()
 
-    def write(self, bucket: str, key: str, body: bytes, content_type: str) -> None:
+    def write(
+        self, bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""
+    ) -> None:
         """See `Files.write`."""
-        with translated():
-            self._client.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type)
+
+        def put(**conditions: Any) -> None:
+            with translated():
+                self._client.put_object(
+                    Bucket=bucket, Key=key, Body=body, ContentType=content_type, **conditions
+                )
+
+        self._marked(put, bucket, key, mark)
 
     def copy(
-        self, source: tuple[str, str, str | None], target: tuple[str, str], content_type: str
+        self,
+        source: tuple[str, str, str | None],
+        target: tuple[str, str],
+        content_type: str,
+        *,
+        mark: str = "",
     ) -> None:
         """See `Files.copy`."""
         bucket, key, version = source
         copied: CopySourceTypeDef = {"Bucket": bucket, "Key": key}
         if version:
             copied["VersionId"] = version
-        with translated():
-            self._client.copy_object(
-                Bucket=target[0],
-                Key=target[1],
-                CopySource=copied,
-                ContentType=content_type,
-                MetadataDirective="REPLACE",
-                # Copying the tags would need permissions that nothing else needs.
-                TaggingDirective="REPLACE",
-            )
+
+        def copy(**conditions: Any) -> None:
+            with translated():
+                self._client.copy_object(
+                    Bucket=target[0],
+                    Key=target[1],
+                    CopySource=copied,
+                    ContentType=content_type,
+                    MetadataDirective="REPLACE",
+                    # Copying the tags would need permissions that nothing else needs.
+                    TaggingDirective="REPLACE",
+                    **conditions,
+                )
+
+        self._marked(copy, target[0], target[1], mark)
+
+    def _marked(self, write: Callable[..., None], bucket: str, key: str, mark: str) -> None:
+        """Write an object with a mark, unless it has this mark. Without a mark, just write it.
+
+        S3 refuses the write if the object has changed since it was looked at. Then another caller
+        was faster, and the object has the mark now.
+        """
+        if not mark:
+            write()
+            return
+        condition: dict[str, Any]
+        for _ in range(_TRIES):
+            try:
+                with translated():
+                    there = self._client.head_object(Bucket=bucket, Key=key)
+            except Missing:
+                condition = {"IfNoneMatch": "*"}
+            else:
+                if there["Metadata"].get(_MARK) == mark:
+                    return
+                condition = {"IfMatch": there["ETag"]}
+            with suppress(Overtaken):
+                write(Metadata={_MARK: mark}, **condition)
+                return
+        raise Overtaken(f"{bucket}/{key} kept changing")
 
     def remove(self, bucket: str, key: str) -> None:
         """See `Files.remove`."""

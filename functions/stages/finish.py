@@ -210,13 +210,18 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
     assert job is not None  # tasks are committed together with their job
     settings = ports.settings
     at = s3_keys.published(job.document.path, task.number, job.document.task_count)
+    # Two handlers may be here at the same time: one for the result, and one for the end of the job.
+    mark = f"{rendered.attempt_id} {task.task_id}"
     files = [(VIDEO_FILE, at.video, "video/mp4"), (POSTER_FILE, at.poster, "image/jpeg")]
     if rendered.gif_sha256 is not None:
         files.append((GIF_FILE, at.gif, "image/gif"))
     for file_name, key, content_type in files:
         source = s3_keys.task_file(rendered.attempt_id, task.task_id, file_name)
         ports.files.copy(
-            (settings.work_bucket, source, None), (settings.output_bucket, key), content_type
+            (settings.work_bucket, source, None),
+            (settings.output_bucket, key),
+            content_type,
+            mark=mark,
         )
     document = sidecar_of(
         job.document,
@@ -226,7 +231,11 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
         licence=MODELS[rendered.model].licence,
     )
     ports.files.write(
-        settings.output_bucket, at.sidecar, document.to_json().encode(), "application/json"
+        settings.output_bucket,
+        at.sidecar,
+        document.to_json().encode(),
+        "application/json",
+        mark=mark,
     )
 
 

@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -201,6 +202,53 @@ def test_without_versions_the_etag_is_the_version(services: Services, partition:
     first = services.files.facts("work", partition)
     services.files.write("work", partition, b"two", "text/plain")
     assert not first.versioned and services.files.facts("work", partition).version != first.version
+
+
+def test_an_object_with_a_mark_is_written_once(services: Services, partition: str) -> None:
+    """A bucket with versions gets one version for each mark."""
+
+    def versions(name: str) -> int:
+        return len(services.files.versions("input", name))
+
+    services.files.write("work", partition, b"video", "video/mp4")
+    written, copied = f"{partition}/written", f"{partition}/copied"
+    for count, mark in enumerate(("attempt-1 a", "attempt-2 a"), 1):
+        for body in (b"1", b"2"):
+            services.files.write("input", written, body, "text/plain", mark=mark)
+            source = ("work", partition, None)
+            services.files.copy(source, ("input", copied), "video/mp4", mark=mark)
+        assert (versions(written), versions(copied)) == (count, count)
+    services.files.write("input", written, b"3", "text/plain")
+    services.files.write("input", written, b"4", "text/plain", mark="attempt-2 a")
+    assert versions(written) == 4, "without its mark it is written again"
+    assert services.files.read("input", written) == b"4"
+    assert services.files.read("input", copied) == b"video"
+
+
+def test_only_one_of_two_callers_writes_an_object_with_a_mark(
+    embedded: Services, partition: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second caller looks at the object before the first one has written it."""
+    files = embedded.files
+    assert isinstance(files, S3Files)
+    client = files._client
+    look = client.head_object
+    for before in (b"", b"older"):
+        name = f"{partition}/{before.decode()}"
+        if before:
+            files.write("input", name, before, "text/plain")
+
+        def outrun(*, at: str = name, **arguments: Any) -> Any:
+            monkeypatch.setattr(client, "head_object", look)
+            try:
+                return look(**arguments)
+            finally:
+                files.write("input", at, b"first", "text/plain", mark="m")
+
+        monkeypatch.setattr(client, "head_object", outrun)
+        files.write("input", name, b"second", "text/plain", mark="m")
+        assert files.read("input", name) == b"first"
+        assert len(files.versions("input", name)) == 1 + bool(before)
 
 
 def test_objects_that_do_not_exist_are_missing(services: Services, partition: str) -> None:

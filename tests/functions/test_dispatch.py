@@ -180,7 +180,7 @@ def test_a_task_whose_reference_is_gone_is_answered_after_a_kill(world: World) -
     world.files.remove("work", reference)
     write = world.files.write
 
-    def killed(bucket: str, key: str, body: bytes, content_type: str) -> None:
+    def killed(bucket: str, key: str, body: bytes, content_type: str, **_: str) -> None:
         if key.startswith("status/"):
             raise ConnectionError("killed")
         write(bucket, key, body, content_type)
@@ -212,7 +212,7 @@ def test_references_that_an_earlier_handler_copied_are_not_copied_again(world: W
         world.drop(f"jobs/{number}.yaml", "image: bee.png\n")
     copy, copied = world.files.copy, list[str | None]()
 
-    def two_in_one_run(source: Any, target: tuple[str, str], content_type: str) -> None:
+    def two_in_one_run(source: Any, target: tuple[str, str], content_type: str, **_: str) -> None:
         if len(copied) % 2 == 0 and copied and copied[-1] is not None:
             copied.append(None)
             raise ConnectionError("killed")

@@ -1,6 +1,7 @@
 """Publishing results: once, complete, with the sidecar last, and a mail that is not lost."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,48 @@ def test_a_result_with_many_events_is_published_once(world: World, attempt: str)
         attempt_ended(world.ports, attempt)
         sweep(world.ports)
     assert len(world.post.sent) == 1 and world.ledger.commits == commits
+
+
+@pytest.mark.parametrize("call", ["read", "sha256", "copy", "write"])
+def test_two_handlers_at_the_same_time_publish_a_video_once(
+    world: World, attempt: str, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event of a result, and in the middle of it the event of the end."""
+    (task,) = world.manifest(attempt).tasks
+    world.write_result(attempt, task)
+    world.renderer.end(attempt, "Completed")
+    original = getattr(world.files, call)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(world.files, call, original)
+        attempt_ended(world.ports, attempt)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(world.files, call, interrupted)
+    file_written(world.ports, result_key(world, attempt))
+    assert tasks(world)[0].state == State.SUCCEEDED and len(world.post.sent) == 1
+    for name in ("bee.mp4", "bee.jpg", "bee.json"):
+        assert len(world.files.objects[("output", f"videos/a/{name}")]) == 1, name
+
+
+def test_the_result_of_an_attempt_that_lost_its_task_is_not_published(world: World) -> None:
+    """A new attempt renders the task when the result of the earlier one arrives."""
+    world.drop("jobs/bee.yaml")
+    (old,) = world.dispatch()
+    world.write_result(old, world.manifest(old).tasks[0])
+    (task,) = world.manifest(old).tasks
+    key = s3_keys.task_result(old, task.task_id)
+    result = world.files.objects.pop(("work", key))
+    world.renderer.end(old, "Failed", "the machine went away")
+    attempt_ended(world.ports, old)
+    (new,) = world.dispatch()
+    world.files.objects[("work", key)] = result
+    file_written(world.ports, key)
+    assert tasks(world)[0].owned_by(new)
+    assert not [key for key in world.files.keys("output") if key.startswith("videos/")]
+    world.render(new)
+    sidecar = Sidecar.from_json(world.files.read("output", "videos/bee.json"))
+    assert sidecar.attempt_id == new
 
 
 def test_a_result_that_arrives_before_its_video_is_tried_again(world: World, attempt: str) -> None:

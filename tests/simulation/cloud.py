@@ -641,11 +641,13 @@ class Simulation(World):
                 return list(files.listed(bucket, prefix))
 
             @staticmethod
-            def write(bucket: str, key: str, body: bytes, content_type: str) -> None:
+            def write(
+                bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""
+            ) -> None:
                 if key.startswith(s3_keys.VIDEOS_PREFIX) and key.endswith(".json"):
                     written = Sidecar.from_json(body)
                     simulation.published.setdefault(written.task_id, set()).add(written.attempt_id)
-                files.write(bucket, key, body, content_type)
+                files.write(bucket, key, body, content_type, mark=mark)
 
         return Files
 
@@ -757,5 +759,11 @@ class Simulation(World):
         sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
         if sidecar.job_id != job.job_id:
             return  # a newer version of the same key was published there later
+        if sidecar.attempt_id != task.attempt_id:
+            raise Violated(f"{at.video} is not from {task.attempt_id}, which owns its task")
+        for key in at:
+            marks = [v.mark for v in self.files.objects.get(("output", key), [])]
+            if len(set(marks)) < len(marks):
+                raise Violated(f"{key} was published twice: {marks}")
         if self.files.sha256("output", at.video) != sidecar.video.sha256:
             raise Violated(f"the hash of {at.video} is not the one in its sidecar")

@@ -160,19 +160,25 @@ def _files(
     if method == "copy":
         (bucket, key, version), target = args[0], args[1]
         yield from _read(bucket, key, version)
-        yield "s3:PutObject", f"{target[0]}/{target[1]}"
+        yield from _write(target[0], target[1], kwargs)
         return
     bucket, key = args[0], args[1]
     if method in {"listed", "versions"}:
         yield "s3:ListBucketVersions", bucket
         return
     if method == "write":
-        yield "s3:PutObject", f"{bucket}/{key}"
+        yield from _write(bucket, key, kwargs)
         return
     version = kwargs.get("version", args[2] if method in {"facts", "read"} and args[2:] else None)
     yield from _read(bucket, key, version)
     if method == "remove":
         yield "s3:DeleteObject", f"{bucket}/{key}"
+
+
+def _write(bucket: str, key: str, kwargs: dict[str, Any]) -> Iterator[Need]:
+    yield "s3:PutObject", f"{bucket}/{key}"
+    if kwargs.get("mark"):
+        yield from _read(bucket, key, None)
 
 
 def _read(bucket: str, key: str, version: str | None) -> Iterator[Need]:

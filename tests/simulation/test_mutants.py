@@ -46,6 +46,16 @@ MUTANTS = {
         "    return chosen, [e for e in allowed if probes.get(e.model, e) != e]",
         "    return list(allowed), []",
     ),
+    "two handlers that publish a video do not notice each other": (
+        "functions.stages.finish",
+        '    mark = f"{rendered.attempt_id} {task.task_id}"',
+        '    mark = ""',
+    ),
+    "a result of an attempt that lost its task is published": (
+        "functions.stages.finish",
+        "    if not task.owned_by(attempt_id):\n        ports.log(Event.RESULT_IS_STALE",
+        "    if task.state != State.RUNNING:\n        ports.log(Event.RESULT_IS_STALE",
+    ),
     "an event about an end is not checked with SageMaker": (
         "functions.stages.finish",
         "    if status is None or not status.state.ended:",
