@@ -9,9 +9,33 @@
 Every other exception is a bug. It is not caught, and ends in the dead-letter queue and an alarm.
 """
 
+import re
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from contract.document import Document
+
+MAX_LINE_CHARACTERS = 600
+"""Messages and hints may quote what a drop says, so they are cut here."""
+_MAX_FIELD_CHARACTERS = 120
+# Control characters, line and paragraph separators, direction marks, and what is no character.
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def one_line(text: str, most: int | None = None) -> str:
+    """A text for people as one line: control characters are written as escapes such as \\n.
+
+    Args:
+        most: the text is cut to this many characters; None keeps all of it.
+    """
+    line = _NOT_SHOWN.sub(lambda match: repr(match[0])[1:-1], text)
+    return line if most is None or len(line) <= most else line[: most - 3] + "..."
+
+
+Line = Annotated[str, AfterValidator(lambda text: one_line(text, MAX_LINE_CHARACTERS))]
+"""A text for people: one line of limited length, whatever it quotes."""
 
 
 class Code(StrEnum):
@@ -20,6 +44,7 @@ class Code(StrEnum):
     # the drop
     KEY_SUFFIX = "key-suffix"
     KEY_TOO_DEEP = "key-too-deep"
+    KEY_CHARACTER = "key-character"
     # the text of a spec
     SPEC_TOO_LARGE = "spec-too-large"
     SPEC_EMPTY = "spec-empty"
@@ -77,6 +102,8 @@ class Code(StrEnum):
 MEANINGS: dict[Code, str] = {
     Code.KEY_SUFFIX: "The file under jobs/ looks like a job spec, but has the wrong ending.",
     Code.KEY_TOO_DEEP: "The file is more than 16 folders deep.",
+    Code.KEY_CHARACTER: "The name of the file or a folder has a control character or an invisible "
+    "direction mark.",
     Code.SPEC_TOO_LARGE: "The spec is larger than 64 KiB.",
     Code.SPEC_EMPTY: "The spec has no content.",
     Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value instead of fields with values.",
@@ -130,9 +157,11 @@ MEANINGS: dict[Code, str] = {
 class Place(Document):
     """Where something is wrong. Lines and columns are counted from 1."""
 
-    file: str | None = None
+    file: Annotated[str, AfterValidator(one_line)] | None = None
     """Key of the file, if it is not the spec itself but a `_defaults.yaml`."""
-    field: str | None = None
+    field: (
+        Annotated[str, AfterValidator(lambda text: one_line(text, _MAX_FIELD_CHARACTERS))] | None
+    ) = None
     line: int | None = None
     column: int | None = None
 
@@ -141,8 +170,8 @@ class Problem(Document):
     """One thing that is wrong: what it is, where, and how to fix it."""
 
     code: Code
-    message: str
-    hint: str
+    message: Line
+    hint: Line
     place: Place = Place()
 
     def sentence(self) -> str:
@@ -154,7 +183,7 @@ class Notice(Document):
     """A warning about something that was accepted but may not be what the person meant."""
 
     code: str
-    message: str
+    message: Line
 
 
 class Failure(Exception):

@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import json
+import re
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -333,6 +334,9 @@ class Sent:
     attributes: dict[str, str | Sequence[str]]
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
 class FakePost:
     """SNS. Subjects must be one line of ASCII with fewer than 100 characters."""
 
@@ -346,6 +350,8 @@ class FakePost:
         assert 0 < len(subject) < 100 and subject.isascii() and subject.isprintable()
         assert body and len(body.encode()) < 256 * 1024
         assert all(attributes.values()), "SNS refuses empty attribute values"
+        texts = [body, *(str(value) for value in attributes.values())]
+        assert not _CONTROL.search("".join(texts)), "SNS refuses control characters"
         self.sent.append(Sent(subject, body, attributes))
 
 

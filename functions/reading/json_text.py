@@ -183,9 +183,9 @@ class _Json:
                 *self.spot(at),
             )
         if match := _WORD.match(self.text, at):
-            meant = _OTHER_SPELLINGS.get(match[0])
-            what = f"{match[0]} is not a JSON value" if meant else f"{match[0]} is not in quotes"
-            return self.wrong(at, what, f"Write {meant or json.dumps(match[0])}.")
+            meant, word = _OTHER_SPELLINGS.get(match[0]), shortened(match[0])
+            what = f"{word} is not a JSON value" if meant else f"{word} is not in quotes"
+            return self.wrong(at, what, f"Write {meant or json.dumps(word)}.")
         return self.wrong(
             at, "a value is missing", "Check the commas and quotes near this position."
         )
@@ -253,7 +253,8 @@ class _Json:
 
     def no_name(self, at: int) -> Unusable:
         if match := _WORD.match(self.text, at):
-            return self.wrong(at, f"{match[0]} is not in quotes", f'Write "{match[0]}".')
+            word = shortened(match[0])
+            return self.wrong(at, f"{word} is not in quotes", f'Write "{word}".')
         return self.no_value(at)
 
     def comma(self, at: int, closing: str) -> int:

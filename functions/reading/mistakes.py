@@ -30,7 +30,7 @@ def duplicate(path: Path, spot: Spot, first: Spot) -> Unusable:
     name = ".".join(str(part) for part in path)
     return Unusable(
         "yaml-duplicate-key",
-        f"{name} appears twice (first on line {first[0]}).",
+        f"{shortened(name)} appears twice (first on line {first[0]}).",
         "Keep one of the two.",
         *spot,
         field=name,

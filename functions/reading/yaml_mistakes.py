@@ -219,7 +219,7 @@ def _quoting(lines: list[str], spot: Spot) -> str:
     field = _FIELD_LINE.fullmatch(line)
     if field and field["indent"] and column == field.end("name") + 1 and number > 1:
         # The colon that YAML does not expect may belong to a field that is indented by mistake.
-        name = field["name"]
+        name = shortened(field["name"])
         hint = f"If {name} is a field, begin its line as far left as the other fields. Otherwise, "
         hint += _lowered(quote_hint(lines, number, last=number - 1))
     return hint
@@ -266,12 +266,12 @@ def quote_hint(lines: list[str], number: int, last: int | None = None) -> str:
             continue
         value = " ".join(" ".join([match["value"], *lines[start + 1 : number]]).split())
         if value[:1] in {"|", ">"}:
-            return f"Begin the text on the line below:   {match['name']}: {value[0]}"
+            return f"Begin the text on the line below:   {shortened(match['name'])}: {value[0]}"
         if smart := SMART_QUOTED.fullmatch(value):
             value = smart[1] or smart[2] or ""
         elif value[:1] == '"' and value.count('"') == 1:
             value = value[1:]
         else:
             value = unquoted(value)
-        return f"Put the text in double quotes:   {match['name']}: {quoted(value)}"
+        return f"Put the text in double quotes:   {shortened(match['name'])}: {quoted(value)}"
     return f"Put the prompt in double quotes:   {EXAMPLE}"

@@ -188,7 +188,7 @@ class _Composer:
             if not text and self.cut(event, path):
                 raise Unusable(
                     "field-missing",
-                    f"{path[-1]} has no value, because everything after # is a comment.",
+                    f"{_name(path)} has no value, because everything after # is a comment.",
                     quote_hint(self.lines, event.end_mark.line + 1),
                     *self.places[path],
                     field=".".join(str(part) for part in path),
@@ -261,7 +261,7 @@ class _Composer:
 
 
 def _name(path: Path) -> str:
-    return next((part for part in reversed(path) if isinstance(part, str)), "value")
+    return shortened(next((part for part in reversed(path) if isinstance(part, str)), "value"))
 
 
 def _joined(pair: str) -> str:

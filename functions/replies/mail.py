@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from contract.document import Document
+from contract.errors import one_line
 from functions import s3_keys
 from functions.planning.estimate import Cost
 from functions.replies import words
@@ -87,16 +88,16 @@ def mail_of(
         *_what_was_made(job, tasks, made),
     ]
     if job.state in {State.PLANNED, State.CANCELED}:
-        lines += [_one_line(ending_words(job, tasks, expected)), ""]
+        lines += [one_line(ending_words(job, tasks, expected)), ""]
     if _is_for_review(job):
         lines += _how_to_review(job, output_bucket, region)
     elif job.state == State.PLANNED:
         lines += [line for task in tasks[:_MAX_LINKS] for line in _planned(task)]
     lines += [*_problems(job, tasks), *_notes(job, tasks)]
     if job.state == State.REJECTED:
-        lines.append(_one_line(f"Full report: s3://{output_bucket}/{s3_keys.rejected(job.path)}"))
+        lines.append(one_line(f"Full report: s3://{output_bucket}/{s3_keys.rejected(job.path)}"))
     else:
-        lines.append(_one_line(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"))
+        lines.append(one_line(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"))
     body = [*lines[:2], *_videos(job, made, output_bucket, region), *_short(lines[2:])]
     tags = job.spec.tags if job.spec else ()
     return Mail(
@@ -105,8 +106,7 @@ def mail_of(
         attributes={
             "status": job.state.value,
             "job_id": job.job_id,
-            # A message attribute may contain every character that a path may contain.
-            "path": job.path,
+            "path": one_line(job.path),
             **({"tags": tags} if tags else {}),
         },
     )
@@ -137,14 +137,9 @@ def _plain(name: str) -> str:
     return "".join(c for c in letters if c.isprintable()).strip() or "(name in the mail)"
 
 
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
 def _quoted(text: str) -> str:
     """A text of a person on one line, not too long."""
-    line = _one_line(text)
-    return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 3] + "..."
+    return one_line(text, _LONGEST_QUOTE)
 
 
 def _short(lines: Iterable[str]) -> list[str]:
@@ -216,7 +211,7 @@ def _about(task: Task, *, number: bool) -> list[str]:
     return [
         f"{f'{task.number:02d}: ' if number else ''}{p.num_frames} frames of {p.height} x "
         f"{p.width} (height x width) at {p.fps} fps, model {task.model}, seed {p.seed}",
-        f"Prompt: {_quoted(p.prompt)}",
+        f"Prompt: {_quoted(' '.join(p.prompt.split()))}",
         "",
     ]
 

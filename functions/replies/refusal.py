@@ -1,8 +1,11 @@
 """Builds rejected/<path>.txt: what is wrong with a drop, where, and how to fix it."""
 
-from contract.errors import Code
+from contract.errors import Code, one_line
 from functions import s3_keys
 from functions.table.records import Job
+
+# Errors about the name of a drop, and not about its content.
+_NAME = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER}
 
 
 def refusal_of(job: Job) -> str:
@@ -24,12 +27,12 @@ def refusal_of(job: Job) -> str:
             "",
         ]
     lines.append(f"{_again(job)} Job {job.job_id}, {job.updated_at:%Y-%m-%d %H:%M:%S} UTC.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(one_line(line) for line in lines) + "\n"
 
 
 def _again(job: Job) -> str:
     """What to do after everything is corrected."""
-    if any(problem.code in {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP} for problem in job.problems):
+    if any(problem.code in _NAME for problem in job.problems):
         return "Upload the file again under a name that fits."
     blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}
     if blamed:

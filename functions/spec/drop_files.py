@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from contract.errors import Code, JobRejected, Problem
+from contract.errors import Code, JobRejected, Problem, one_line
 from functions import s3_keys
 from functions.ports import Missing
 from functions.reading import not_specs
@@ -50,6 +50,14 @@ def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
     kind = s3_keys.kind_of(key)
     if kind == s3_keys.Kind.UNKNOWN:
         raise _wrong_name(key)
+    if one_line(key) != key:
+        raise JobRejected(
+            Problem(
+                code=Code.KEY_CHARACTER,
+                message=f"The key {key} has a control character or an invisible direction mark.",
+                hint="Name the file and its folders with letters, digits and spaces.",
+            )
+        )
     places = s3_keys.defaults_of(key)
     if len(places) > MAX_FOLDERS:
         raise JobRejected(

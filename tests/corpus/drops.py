@@ -25,6 +25,9 @@ KEYS = [
     _named("jobs/\r\nBcc: x@example.org", "bee.yaml"),
     _named("jobs/../bee.exe", "bee.yaml"),
     _named("jobs/" + "ü" * 500 + ".doc", "bee.yaml"),
+    Bad("line-break", Code.KEY_CHARACTER, b"prompt: a\n", "jobs/a\nb.yaml", words=("letters",)),
+    Bad("folder-backwards", Code.KEY_CHARACTER, b"prompt: a\n", "jobs/\u202ea/b.yaml",
+        words=("direction mark",)),
     Bad("17-folders", Code.KEY_TOO_DEEP, b"prompt: a\n", "jobs/" + "a/" * 17 + "bee.yaml",
         words=("16",)),
 ]  # fmt: skip
@@ -97,7 +100,7 @@ HARMLESS = [
     for key in (
         "jobs/a b.yaml", "jobs/a+b%2Fc.yaml", "jobs/ä/ö.yaml", "jobs/😀.yaml", "jobs/bee.YAML",
         "jobs/../../etc/passwd.yaml", "jobs//bee.yaml", "jobs/" + "x" * 1_014 + ".yaml",
-        "jobs/'; rm -rf $(pwd) #.yaml", "jobs/<script>.yaml", "jobs/a\nb.yaml",
+        "jobs/'; rm -rf $(pwd) #.yaml", "jobs/<script>.yaml",
     )
 ] + [
     Harmless("reference-in-a-folder", b"image: pics/../bee.png\n",

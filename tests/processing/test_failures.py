@@ -597,7 +597,7 @@ def test_an_absent_manifest_is_named(tmp_path: Path, message: Path) -> None:
 def test_the_message_fits_its_place_and_is_not_needed(
     jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    problem = Problem(code=Code.WEIGHTS_DAMAGED, message="ä\n" * 2000, hint="")
+    problem = Problem(code=Code.WEIGHTS_DAMAGED, message="ä" * 2000, hint="a\nb")
 
     def fails(_layout: Layout) -> NoReturn:
         raise TaskFailed(problem)
