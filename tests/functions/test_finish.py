@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contract.errors import Transient
+from contract.errors import Transient, one_line
 from functions import s3_keys
 from functions.replies.publish import LETTER_CLAIM
 from functions.replies.sidecar import Sidecar
@@ -323,7 +323,7 @@ def test_the_subject_of_a_mail_is_valid_and_tells_drops_apart(
     (mail,) = world.post.sent
     assert mail.subject == f"reeldrop: {subject}"
     first, _, rest = mail.body.partition("\n")
-    assert first == f"jobs/{path.replace(chr(13), ' ').replace(chr(10), ' ')}.yaml was refused."
+    assert first == f"{one_line(f'jobs/{path}.yaml')} was refused."
     assert "\nBcc:" not in rest
 
 

@@ -88,8 +88,8 @@ MUTANTS = {
     ),
     "an attempt that SageMaker may have accepted gets a new manifest": (
         "functions.stages.launch",
-        "    if attempt.state == AttemptState.CLAIMING:\n        tasks",
-        "    if True:\n        tasks",
+        "    if attempt.state == AttemptState.CLAIMING:\n        claimed",
+        "    if True:\n        claimed",
     ),
     "after a missing quota nobody checks whether the processing job exists": (
         "functions.stages.launch",
@@ -199,6 +199,13 @@ def test_no_violation_is_found_when_every_guard_is_in_place() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_text_of_each_guard_occurs_once(name: str) -> None:
+    module, old, _ = MUTANTS[name]
+    text = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+    assert text.count(old) == 1
 
 
 @pytest.mark.parametrize("name", CHOSEN)
