@@ -6,7 +6,7 @@ import re
 from functions.reading import json_text, not_specs, yaml_text
 from functions.reading.characters import DIRECTION_MARKS, is_blank, named
 from functions.reading.limits import MAX_SPEC_BYTES
-from functions.reading.mistakes import WRITE_A_PROMPT, first_of
+from functions.reading.mistakes import WRITE_A_PROMPT, first_of, shortened
 from functions.reading.values import Path, Spot, Text, Unusable, Value, too_large_spec
 
 # Control characters except tab and line breaks, invisible direction marks, lone surrogates and
@@ -16,9 +16,22 @@ _FORBIDDEN = re.compile(
 )
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_YAML_AS_TEXT = re.compile(
-    r"(?:\s|(?:---|```\w*)[ \t]*[\r\n])*(?:prompt|image|video|seed|model)\s*:"
+FIELD_NAMES = (
+    "prompt", "negative_prompt", "image", "video", "strength", "fit", "model", "preset", "aspect",
+    "height", "width", "duration_seconds", "num_frames", "fps", "num_inference_steps",
+    "guidance_scale", "seed", "enhance", "variations", "matrix", "outputs", "priority", "notify",
+    "tags", "dry_run", "animate_images", "max_videos_per_day", "max_gpu_minutes_per_day",
+)  # fmt: skip
+"""The names of the fields, only to recognise them in a bare prompt."""
+_FIELD = rf"(?:{'|'.join(FIELD_NAMES)})[ \t]*[:：=]"
+_YAML_AS_TEXT = re.compile(rf"(?:\s|(?:---|```\w*)[ \t]*[\r\n])*{_FIELD}")
+_FIELD_IN_PROMPT = re.compile(
+    rf"(?P<field>^[ \t]*{_FIELD}[^\r\n]*)"
+    r"|(?:^|(?<=\s))--(?:ar|aspect|seed|fps|steps|cfg|no|neg|frames|duration|size|n|v|q)[ =]\S+",
+    re.MULTILINE,
 )
+_PARAGRAPH_END = re.compile(r"(?>\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)\s*")
+_ITEM = re.compile(r"^[ \t]*(?:[-*•]|[0-9]{1,3}[.)])[ \t]+\S", re.MULTILINE)
 _YAML_AS_JSON = re.compile(r"(?:\s|---[ \t]*[\r\n]|#[^\r\n]*[\r\n])*[A-Za-z_]\w*[ \t]*:(?!\S)")
 
 
@@ -41,9 +54,10 @@ def parse(body: bytes, key: str) -> Text:
     stem, suffix = posixpath.splitext(posixpath.basename(key))
     suffix = suffix.lower()
     if suffix == ".txt":
+        text = text.replace("\ufeff", "")
         _check_prompt(text, stem)
-        words = text.replace("\ufeff", "").split()
-        return Text({"prompt": " ".join(words)}, {("prompt",): (1, 1)}, [])
+        warnings = first_of(_prompt_warnings(text, stem))
+        return Text({"prompt": " ".join(text.split())}, {("prompt",): (1, 1)}, warnings)
     if suffix == ".json" and _YAML_AS_JSON.match(text):
         raise Unusable(
             "yaml-syntax",
@@ -77,6 +91,31 @@ def _check_prompt(text: str, stem: str) -> None:
             1,
             1,
         )
+
+
+def _prompt_warnings(text: str, stem: str) -> list[tuple[str, str]]:
+    """Warnings, as (code, message), about a bare prompt that may be something else."""
+    found = [
+        (
+            "field-in-text",
+            f"Line {_spot(text, match.start())[0]}: {shortened(match[0].strip())} was read as part "
+            f"of the prompt. A .txt file is only a prompt. For fields, name the file {stem}.yaml "
+            "and begin the prompt with  prompt:",
+        )
+        for match in _FIELD_IN_PROMPT.finditer(text)
+    ]
+    paragraphs = sum(any(c.isalpha() for c in part) for part in _PARAGRAPH_END.split(text))
+    items = len(_ITEM.findall(text))
+    if (count := max(paragraphs, items)) > 1:
+        what = "paragraphs" if paragraphs >= items else "items of a list"
+        found.append(
+            (
+                "several-paragraphs",
+                f"The file has {count:,} {what}, and all of them together are the prompt of one "
+                "video. For several videos, drop one file for each.",
+            )
+        )
+    return found
 
 
 def _check_strings(read: Text, value: Value, path: Path) -> None:

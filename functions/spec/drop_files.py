@@ -71,7 +71,7 @@ def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
         return draft([defaults(files, reader, key)])
     layers = []
     if kind == s3_keys.Kind.SPEC:
-        layers.append(Layer.read(reader.spec(_text(files, key), key), key))
+        layers.append(Layer.read(reader.spec(_text(files, key), key).without_sidecar(), key))
     for place in places:
         try:
             layers.append(defaults(files, reader, place))

@@ -97,7 +97,8 @@ def hint_for_name(name: str, value: object, known: Iterable[str]) -> str | None:
         return f"{_ADVICE_ON[plain]} Delete the line."
     field = _FIELD_OF.get(plain, plain)
     if field not in known:
-        near = difflib.get_close_matches(plain, known, n=1, cutoff=_NEAR)
+        swapped = [other for other in known if sorted(other) == sorted(plain)]
+        near = swapped or difflib.get_close_matches(plain, known, n=1, cutoff=_NEAR)
         if not near:
             return None
         field = near[0]

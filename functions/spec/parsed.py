@@ -23,6 +23,18 @@ class Parsed:
     places: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
 
+    def without_sidecar(self) -> "Parsed":
+        """The spec within a sidecar that was dropped as a whole; any other values unchanged."""
+        spec = self.values.get("spec")
+        if not (isinstance(spec, dict) and {"task_id", "video_file"} <= self.values.keys()):
+            return self
+        message = "The file is a sidecar. Its spec was read, and the rest was ignored."
+        return Parsed(
+            spec,
+            {path[1:]: spot for path, spot in self.places.items() if path[:1] == ("spec",)},
+            (*self.warnings, Notice(code="sidecar-read", message=message)),
+        )
+
     def as_json(self) -> str:
         """The values as JSON, for pydantic's strict JSON mode."""
         return json.dumps(self.values)

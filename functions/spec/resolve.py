@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
+from functions.spec.english import is_english
 from functions.spec.expand import Wanted
 from functions.spec.fields import ANY_SEED, Aspect, JobSpec, listed, mode_of, model_unknown
 from functions.spec.reader import Picture
@@ -118,19 +119,42 @@ def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
 
 
 def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
-    """Warnings about prompts on subjects that their model was not trained on.
+    """Warnings about what the model will make of the specs.
 
     Args:
-        specs: resolved specs with their final prompts, after enhancement.
+        specs: resolved specs. A prompt that is still to be enhanced is not looked at.
     """
     found: list[Notice] = []
     for spec in specs:
-        assert spec.model is not None  # resolved
-        world = MODELS[spec.model].world
+        assert spec.model is not None and spec.fps is not None  # resolved
+        model = MODELS[spec.model]
         reference = mode_of(spec) != Mode.TEXT_TO_VIDEO
-        if world is not None and not world.has(spec.prompt, reference=reference):
-            found.append(Notice(code="outside-its-world", message=world.notice))
+        prompt = "" if spec.enhance else spec.prompt
+        if model.world is not None and not model.world.has(prompt, reference=reference):
+            found.append(Notice(code="outside-its-world", message=model.world.notice))
+        found += _not_english("prompt", prompt, ", or write  enhance: true  to have it translated")
+        found += _not_english("negative_prompt", spec.negative_prompt, "")
+        if spec.fps != model.fps and spec.video is None:
+            found.append(_other_speed(spec, model))
     return tuple(dict.fromkeys(found))
+
+
+def _not_english(field: str, text: str, otherwise: str) -> list[Notice]:
+    if is_english(text):
+        return []
+    message = f"The {field} is not in English, and the model reads only English."
+    return [Notice(code="not-english", message=f"{message} Write it in English{otherwise}.")]
+
+
+def _other_speed(spec: JobSpec, model: Model) -> Notice:
+    """The notice for frames that are shown faster or slower than the model made them."""
+    assert spec.fps is not None and spec.num_frames is not None  # resolved
+    return Notice(
+        code="speed-changed",
+        message=f"fps: {spec.fps} shows the motion {spec.fps / model.fps:.3g} times as fast as "
+        f"{model.name} makes it ({model.fps} fps), in {spec.num_frames / spec.fps:.1f} s. For the "
+        "usual speed, delete the line.",
+    )
 
 
 def _otherwise(wanted: Wanted, not_enhanced: str) -> str:

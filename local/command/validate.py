@@ -166,7 +166,7 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
                 spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
             )
             tasks.append(spec)
-        warnings += resolve.notices(spec for spec in tasks if not spec.enhance)
+        warnings += resolve.notices(tasks)
     except JobRejected as rejection:
         return Verdict(
             file=str(file),

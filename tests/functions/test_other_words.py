@@ -61,6 +61,7 @@ FIELDS = [
     ("promt: a bee", "prompt: a bee"),
     ("Seed: 7", "seed: 7"),
     ("hieght: 64", "height: 64"),
+    ("fsp: 8", "fps: 8"),
 ]
 
 

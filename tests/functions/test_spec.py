@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from contract.catalogue import MODELS
 from contract.errors import JobRejected
+from functions.reading.text import FIELD_NAMES
 from functions.spec import drop_files, resolve
-from functions.spec.fields import MAX_PROBLEMS, MAX_VIDEOS, parameters_of
+from functions.spec.fields import MAX_PROBLEMS, MAX_VIDEOS, FolderDefaults, parameters_of
 from functions.spec.reader import Picture
+from tests.fakes import World
 from tests.functions.resolved_specs import draft, read, read_all, refusal
 
 
@@ -424,3 +426,69 @@ def test_a_mistake_in_defaults_names_their_file() -> None:
 def test_fields_for_folder_defaults_are_refused_in_a_spec() -> None:
     problem = refusal("prompt: x\nanimate_images: true\n")
     assert problem.code == "field-unknown" and "_defaults.yaml" in problem.hint
+
+
+# --- warnings --------------------------------------------------------------------------------
+
+
+def warned(body: str, *, model: str = "cogvideox-5b") -> dict[str, str]:
+    """The warnings about what the model makes of a spec, by their codes."""
+    return {n.code: n.message for n in resolve.notices([read(f"{body}\nmodel: {model}\n")])}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["一只蜜蜂落在花上", "ミツバチが花にとまる", "꿀벌이 꽃에 앉는다", "Пчела на цветке",
+     "نحلة على زهرة", "μέλισσα σε λουλούδι", "ผึ้งบนดอกไม้",
+     "eine Biene landet auf einer Blume im Garten", "une abeille sur une fleur dans le jardin",
+     "una abeja vuela sobre las flores del campo", "uma abelha na flor com sol",
+     "un'ape vola nel giardino di una villa", "een bij landt op een bloem",
+     "bee 蜜蜂落在花上"],
+)  # fmt: skip
+def test_a_prompt_that_the_model_cannot_read_gives_a_warning(prompt: str) -> None:
+    said = warned(f"prompt: {json.dumps(prompt)}\nenhance: false")
+    assert "enhance: true" in said["not-english"]
+    assert "not-english" not in warned(f"prompt: {json.dumps(prompt)}"), "it is translated"
+    said = warned(f"prompt: a bee\nnegative_prompt: {json.dumps(prompt)}")
+    assert "negative_prompt" in said["not-english"], "it is never translated"
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "bee", "a bee lands on a flower", "La Tour Eiffel at night, seen from the Seine",
+     "Los Angeles", "a sign that says 蜜蜂 in a busy street", "16:9", "😀", "El Capitan, granite",
+     "Café con leche on a wooden table in the sun", "slow motion, macro, golden hour"],
+)  # fmt: skip
+def test_an_english_prompt_gives_no_warning(prompt: str) -> None:
+    said = warned(f"image: a.png\nenhance: false\nprompt: {json.dumps(prompt)}")
+    assert "not-english" not in said
+
+
+def test_frames_per_second_that_change_the_speed_give_a_warning() -> None:
+    said = warned("prompt: a bee\nfps: 24")["speed-changed"]
+    assert "3 times as fast" in said and "(8 fps), in 2.0 s" in said
+    assert "0.5 times as fast" in warned("prompt: a bee\nfps: 4")["speed-changed"]
+    assert not warned("prompt: a bee\nfps: 8") and not warned("prompt: a bee")
+    assert not warned("prompt: a bee\nvideo: bee.mp4\nfps: 24"), "the clip is read at this rate"
+
+
+# --- a sidecar -------------------------------------------------------------------------------
+
+
+def test_a_whole_sidecar_is_read_by_its_spec() -> None:
+    world = World()
+    world.drop("jobs/bee.yaml", "prompt: a red circle\nenhance: false\nseed: 7\n")
+    world.render(world.dispatch()[0])
+    sidecar = world.files.read("output", "videos/bee.json")
+    found = draft(sidecar, "jobs/again.json")
+    assert [notice.code for notice in found.warnings] == ["sidecar-read"]
+    assert read(sidecar, "jobs/again.json") == read(
+        json.dumps(json.loads(sidecar)["spec"]), "jobs/again.json"
+    )
+    broken = sidecar.replace(b'"seed": 7', b'"seed": -7').replace(b'"seed":7', b'"seed":-7')
+    place = refusal(broken, "jobs/again.json").place
+    assert place.field == "seed" and place.line and place.column
+
+
+def test_the_names_of_fields_in_bare_prompts_are_those_of_specs() -> None:
+    assert set(FIELD_NAMES) == set(FolderDefaults.model_fields)
