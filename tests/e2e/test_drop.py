@@ -175,7 +175,7 @@ def test_every_sample_works(person: Person, tmp_path: Path) -> None:
         assert person.read(f"videos/samples/four-seeds-0{number}.gif").startswith(b"GIF89a")
     assert person.read("videos/samples/compare.jpg").startswith(b"\xff\xd8")
     assert person.sidecar("samples/remake").spec.strength == 0.7
-    assert person.sidecar("samples/team/weekly").video.fps == 10
+    assert person.sidecar("samples/team/weekly").spec.tags == ("team",)
     assert person.read("review/samples/read-it-first.yaml")
 
 
