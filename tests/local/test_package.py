@@ -181,7 +181,7 @@ def test_a_folder_and_standard_input_are_read(tmp_path: Path) -> None:
     done = validate(str(tmp_path))
     assert done.returncode == 1
     assert "bee.yaml: good" in done.stdout and " at 11 fps" in done.stdout
-    assert "bad.txt: " in done.stdout and "bee.png" not in done.stdout
+    assert "bad.txt:1:1: " in done.stdout and "bee.png" not in done.stdout
     done = validate("-", given="prompt: a bee\nsteps: 3\n")
     assert done.returncode == 1 and "standard-input.yaml:2:1: " in done.stdout
     done = validate("-", given="prompt: a bee\n")
