@@ -91,7 +91,11 @@ class Model(Document):
     """Name of a scheduler class in diffusers."""
     use_dynamic_cfg: bool
     num_inference_steps: dict[Preset, int]
-    """Steps of each preset. `standard` is the default and what the model's authors use."""
+    """Steps of each preset. `standard` is the default and what the model's authors use.
+
+    All divide 1,000, the number of steps in training. With other numbers, the schedulers of
+    diffusers step to a time that is off by one from the time of the next step.
+    """
     guidance_scale: float
     world: World | None = None
     """None for a model without this restriction."""
@@ -155,7 +159,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=64,
             scheduler="CogVideoXDDIMScheduler",
             use_dynamic_cfg=False,
-            num_inference_steps=_steps(12, 25, 50),
+            num_inference_steps=_steps(10, 25, 50),
             guidance_scale=4.0,
             world=_WORLD_OF_DEMO,
         ),
@@ -180,7 +184,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=226,
             scheduler="CogVideoXDDIMScheduler",
             use_dynamic_cfg=False,
-            num_inference_steps=_steps(25, 50, 80),
+            num_inference_steps=_steps(25, 50, 100),
             guidance_scale=6.0,
         ),
         Model(
@@ -209,7 +213,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=226,
             scheduler="CogVideoXDPMScheduler",
             use_dynamic_cfg=True,
-            num_inference_steps=_steps(25, 50, 80),
+            num_inference_steps=_steps(25, 50, 100),
             guidance_scale=6.0,
         ),
         Model(
@@ -233,7 +237,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=224,
             scheduler="CogVideoXDPMScheduler",
             use_dynamic_cfg=True,
-            num_inference_steps=_steps(25, 50, 80),
+            num_inference_steps=_steps(25, 50, 100),
             guidance_scale=6.0,
         ),
     )

@@ -92,6 +92,16 @@ class Machine(Document):
     """Library name to version."""
 
 
+class Guidance(Document):
+    """How strongly the prompt guided each step, as the pipeline of diffusers computed it."""
+
+    use_dynamic_cfg: bool
+    """Whether the model's pipeline derives the guidance of each step from `guidance_scale`. The
+    result jumps between 1 and guidance_scale + 1 from step to step."""
+    scales: tuple[float, ...]
+    """The scale that each step was made with, in order. All are 1 without guidance."""
+
+
 class MemoryUse(Document):
     """How the worker shared the memory of the GPU for a task."""
 
@@ -125,6 +135,7 @@ class Rendered(Document):
     scheduler: str
     parameters: Parameters
     """The parameters that were used."""
+    guidance: Guidance | None = None
     started_at: datetime
     finished_at: datetime
     seconds: Seconds

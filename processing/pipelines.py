@@ -17,7 +17,7 @@ from contract.catalogue import Mode, Model
 from contract.errors import Code, Notice, Problem, TaskFailed
 from contract.manifest import Parameters
 from contract.memory import MemoryMode, Shape, mode_for
-from contract.outcome import Machine, MemoryUse
+from contract.outcome import Guidance, Machine, MemoryUse
 from processing import device as devices
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Pipeline:
         self.loading_seconds = loading_seconds
         self.machine = machine
         self._free = free
+        self._scales: list[float] = []
         self._device = pipe._execution_device
         self._memory = MemoryUse(mode=MemoryMode.WHOLE, stepped_down=False, gpu_gib=None)
 
@@ -94,6 +95,11 @@ class Pipeline:
             for name, text in zip(("prompt", "negative prompt"), texts_of(parameters), strict=False)
             if self._encoded[text].tokens > limit
         )
+
+    @property
+    def guidance(self) -> Guidance:
+        """The guidance of the latest denoising."""
+        return Guidance(use_dynamic_cfg=self._model.use_dynamic_cfg, scales=tuple(self._scales))
 
     @property
     def memory(self) -> MemoryUse:
@@ -160,6 +166,7 @@ class Pipeline:
         import torch  # noqa: PLC0415
 
         device = self._device
+        self._scales = []
         # It may have waited in the memory of the host while the video before was decoded.
         self._pipe.transformer.to(device)
         prompt, *negative = (self._encoded[text].embeds.to(device) for text in texts_of(parameters))
@@ -172,6 +179,8 @@ class Pipeline:
             devices.clock(device)
             # Checked after each step, so that a broken video costs no further step and no decoding.
             _check_finite(tensors["latents"], f"in step {index + 1} of {pipe.num_timesteps}")
+            scale = pipe.guidance_scale if negative else 1.0
+            self._scales.append(round(float(scale), 3))
             # Video to video leaves out the first steps, because they would replace the reference.
             on_step(index + 1, pipe.num_timesteps)
             return tensors

@@ -212,6 +212,7 @@ class _Rendering:
             weights_source=self._weights_source(),
             scheduler=self.model.scheduler,
             parameters=parameters,
+            guidance=self.pipeline.guidance,
             started_at=started_at,
             finished_at=results.now(),
             seconds=Seconds(

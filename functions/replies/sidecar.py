@@ -6,6 +6,7 @@ from typing import Literal
 from contract.document import Document
 from contract.errors import Notice
 from contract.outcome import (
+    Guidance,
     Machine,
     MemoryUse,
     Quality,
@@ -53,6 +54,7 @@ class Sidecar(Document):
     weights_source: WeightsSource | None
     """None: the model folder has no model.json, so its files could not be checked."""
     scheduler: str
+    guidance: Guidance | None
     timing: Timing
     machine: Machine
     memory: MemoryUse | None
@@ -85,6 +87,7 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         weights_sha256=rendered.weights_sha256,
         weights_source=rendered.weights_source,
         scheduler=rendered.scheduler,
+        guidance=rendered.guidance,
         timing=Timing(
             dropped_at=job.created_at,
             queued_at=task.queued_at,

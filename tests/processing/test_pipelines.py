@@ -132,6 +132,12 @@ def with_temporal_patches(original: Path, folder: Path) -> Path:
     return folder
 
 
+def test_the_steps_of_all_presets_divide_the_steps_of_training() -> None:
+    for model in MODELS.values():
+        for steps in model.num_inference_steps.values():
+            assert 1000 % steps == 0, model.name
+
+
 def test_every_model_of_the_catalogue_names_classes_that_exist() -> None:
     import diffusers
     import torch
