@@ -134,7 +134,7 @@ MEANINGS: dict[Code, str] = {
     Code.TOO_MANY_VIDEOS: "The job would make more than 32 videos, or none.",
     Code.REFERENCE_PLACE: "A reference is outside of the drop folder, or is not a file name.",
     Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image, or not an MP4 video.",
-    Code.REFERENCE_TOO_LARGE: "A reference is larger than 20 MiB (images) or 50 MiB (videos).",
+    Code.REFERENCE_TOO_LARGE: "A reference is larger than 32 MiB (images) or 50 MiB (videos).",
     Code.REFERENCE_PIXELS: "A reference has too many or too few pixels.",
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",

@@ -32,8 +32,9 @@ REJECTED_PREFIX = "rejected/"
 REVIEW_PREFIX = "review/"
 REFERENCES_PREFIX = "references/"
 SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v")
+# Browsers and Windows save JPEGs under the last four names.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".jfif", ".jpe", ".pjpeg", ".pjp")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".qt")
 DEFAULTS_FILE = "_defaults.yaml"
 # What programs leave in synced folders, in lowercase. None of it was dropped to make a video.
 _LEFT_FOLDERS = {

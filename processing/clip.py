@@ -18,7 +18,13 @@ from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import (
+    ColorPrimaries,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
@@ -43,6 +49,10 @@ _HD_HEIGHT = 720
 _IN_TIME = Fraction(1, 1000)
 # All other conversions make the colours one or two of 255 levels darker.
 _CONVERSION = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+_HDR = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
+_WIDE_GAMUT = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
+# A notice names seconds with two digits, so less than this could not be told from nothing.
+_LEAST_MISSING = Fraction(1, 100)
 # Anamorphic film has 2. With more than 4, the header is damaged or hostile.
 _MAX_PIXEL_ASPECT = 4
 
@@ -94,6 +104,7 @@ def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int,
     frames = np.empty((num_frames, height, width, 3), np.uint8)
     last: _Shown | None = None
     turns: tuple[Image.Transpose, ...] = ()
+    colours = VideoReformatter()
     with _opened(path) as (container, stream):
         for index, shown in enumerate(_at(times, _decoded(container, stream, path))):
             if shown is last:
@@ -101,19 +112,18 @@ def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int,
                 continue
             if last is None:
                 turns = _turns(shown.frame)
-            picture = _picture(shown.frame, stream.sample_aspect_ratio, turns)
+            picture = _picture(_rgb(shown.frame, colours), stream.sample_aspect_ratio, turns)
             frames[index] = np.asarray(fitted(picture, height=height, width=width, fit=fit))
             last = shown
         if last is None:
             raise _unreadable(path, "has no picture that can be decoded", _CONVERT)
-    return Clip(frames=frames, notices=_notices(path, last.ends, times))
+    return Clip(frames=frames, notices=_notices(path, last.ends, times[-1], fps))
 
 
-def _notices(path: Path, ends: Fraction, times: Sequence[Fraction]) -> tuple[Notice, ...]:
-    needed = times[-1]
+def _notices(path: Path, ends: Fraction, needed: Fraction, fps: int) -> tuple[Notice, ...]:
     # One frame may be missing: 49 frames at 8 frames per second are called a video of six seconds,
-    # although six seconds have only 48.
-    if needed <= ends:
+    # although six seconds have only 48. Less than half a frame cannot be seen.
+    if needed - ends <= max(_LEAST_MISSING, Fraction(1, 2 * fps)):
         return ()
     return (
         Notice(
@@ -237,19 +247,48 @@ def _at(times: Sequence[Fraction], decoded: Iterator[_Shown]) -> Iterator[_Shown
         yield shown
 
 
-def _picture(
-    frame: VideoFrame, pixel_aspect: Fraction | None, turns: Sequence[Image.Transpose]
-) -> Image.Image:
-    """`frame` as RGB, with square pixels, upright."""
-    untagged_hd = frame.colorspace == _UNSPECIFIED_MATRIX and frame.height >= _HD_HEIGHT
-    pixels: Any = frame.to_ndarray(
-        format="rgb24",
+def _rgb(frame: VideoFrame, colours: VideoReformatter) -> Image.Image:
+    """`frame` as RGB with the colours of BT.709, which is what the models were trained on.
+
+    Phones record HDR (HLG, PQ) and wide gamuts (BT.2020, Display P3). Read as BT.709, their frames
+    are grey and pale. FFmpeg converts them so that white of the usual brightness stays white, and
+    what is brighter is cut off. It is done here, and not where the drop is checked, because the
+    frames are decoded here anyway, and because the tables for it take FFmpeg some seconds.
+
+    Args:
+        frame: a decoded frame.
+        colours: keeps these tables from one frame of a video to the next.
+    """
+    matrix, trc, primaries = None, None, None
+    if frame.color_trc in _HDR or frame.color_primaries in _WIDE_GAMUT:
+        trc, primaries = ColorTrc.BT709, ColorPrimaries.BT709
+        if frame.color_primaries == ColorPrimaries.UNSPECIFIED:
+            frame.color_primaries = ColorPrimaries.BT2020
+        if (
+            frame.colorspace == _UNSPECIFIED_MATRIX
+            and frame.color_primaries == ColorPrimaries.BT2020
+        ):
+            matrix = Colorspace.BT2020
+    elif frame.colorspace == _UNSPECIFIED_MATRIX and frame.height >= _HD_HEIGHT:
         # Videos without a tag are BT.601 if they are small and BT.709 if they are large. ffmpeg
         # would read all of them as BT.601.
-        src_colorspace=Colorspace.ITU709 if untagged_hd else None,
+        matrix = Colorspace.ITU709
+    converted = colours.reformat(
+        frame,
+        format="rgb24",
+        src_colorspace=matrix,
+        dst_color_trc=trc,
+        dst_color_primaries=primaries,
         interpolation=_CONVERSION,
-    )  # (height, width, 3)
-    picture = Image.fromarray(pixels)
+    )
+    pixels: Any = converted.to_ndarray()  # (height, width, 3)
+    return Image.fromarray(pixels)
+
+
+def _picture(
+    picture: Image.Image, pixel_aspect: Fraction | None, turns: Sequence[Image.Transpose]
+) -> Image.Image:
+    """A frame with square pixels, upright."""
     if pixel_aspect and 1 / _MAX_PIXEL_ASPECT <= pixel_aspect <= _MAX_PIXEL_ASPECT:
         width = max(1, round(picture.width * pixel_aspect))
         if width != picture.width:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
@@ -80,6 +80,7 @@ class _Video(Document):
     width: int
     num_frames: int
     fps: float
+    hdr: Literal["HLG", "PQ"] | None
 
 
 class _Sheet(Document):
@@ -139,7 +140,11 @@ class ChildReader:
         )
         found, _ = self._ask(_Video, Request("video", name, [body]), unreadable)
         return Clip(
-            height=found.height, width=found.width, num_frames=found.num_frames, fps=found.fps
+            height=found.height,
+            width=found.width,
+            num_frames=found.num_frames,
+            fps=found.fps,
+            hdr=found.hdr,
         )
 
     def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:

@@ -1,5 +1,8 @@
 """Checks untrusted videos. Runs in the reading process.
 
+The video itself is not changed. What has to be converted, such as the colours of HDR, is converted
+by the worker: it decodes the frames that it needs anyway, and has the memory and the time for it.
+
 FFmpeg would guess the format of a file, and some formats make it open other files. Therefore the
 demuxer is fixed to MP4, reads from memory, and must not follow any reference in the file.
 """
@@ -27,13 +30,19 @@ _OPTIONS = {"enable_drefs": "0", "use_absolute_path": "0", "protocol_whitelist":
 _EXPORT = "Export it again as MP4 (H.264)."
 
 
+_HDR = {16: "PQ", 18: "HLG"}
+"""FFmpeg's numbers for the transfer curves of HDR."""
+
+
 class Facts(NamedTuple):
-    """Size in pixels, number of frames, and frames per second of a video."""
+    """What a player shows of a video: size in pixels, number of frames, and frames per second."""
 
     height: int
     width: int
     num_frames: int
     fps: float
+    hdr: str | None
+    """`HLG` or `PQ`. None for a video with the usual range of brightness."""
 
 
 def video(body: bytes, name: str) -> Facts:
@@ -47,7 +56,7 @@ def video(body: bytes, name: str) -> Facts:
         Unusable: the file is not an MP4, is too large or too long, has no frames, or is damaged.
     """
     kind = kind_of(body)
-    if kind != "an MP4 video":
+    if kind not in {"an MP4 video", "a QuickTime video"}:
         raise Unusable(
             "reference-kind",
             f"{name} is empty."
@@ -57,14 +66,22 @@ def video(body: bytes, name: str) -> Facts:
         )
     av.logging.set_level(None)
     try:
-        with av.open(io.BytesIO(body), mode="r", format="mov", options=_OPTIONS) as container:
+        with _opened(body) as container:
             if not container.streams.video:
                 raise _unreadable(name, "has no picture track, only sound or data")
-            return _facts(container, container.streams.video[0], name)
+            facts = _facts(container, container.streams.video[0], name)
+            promised = container.streams.video[0].frames
+        if facts.num_frames < promised:
+            _check_complete(body, promised, name)
+        return facts
     except MemoryError:
         raise  # PyAV's MemoryError is also an FFmpegError
     except av.error.FFmpegError as error:
         raise _unreadable(name, "is damaged or cut short: it could not be decoded") from error
+
+
+def _opened(body: bytes, **more: str) -> InputContainer:
+    return av.open(io.BytesIO(body), mode="r", format="mov", options={**_OPTIONS, **more})
 
 
 def _facts(container: InputContainer, stream: av.VideoStream, name: str) -> Facts:
@@ -76,7 +93,7 @@ def _facts(container: InputContainer, stream: av.VideoStream, name: str) -> Fact
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise _unreadable(name, "is damaged or cut short")
-        if packet.size:
+        if packet.size and not packet.is_discard:  # decoders need those, but nobody sees them
             packets += 1
         if packets > MAX_VIDEO_PACKETS:
             raise _too_long(name)
@@ -86,13 +103,35 @@ def _facts(container: InputContainer, stream: av.VideoStream, name: str) -> Fact
         raise _unreadable(name, "is damaged: its first frame could not be decoded")
     if first is None or not packets:
         raise _unreadable(name, "has no frames")
-    if packets < stream.frames:
-        raise _unreadable(name, f"is cut short: it contains {packets} of {stream.frames} frames")
     _check_size(name, first.width, first.height)
     fps = stream.average_rate or stream.guessed_rate
     if not fps or packets / fps > MAX_VIDEO_SECONDS:
         raise _too_long(name)
-    return Facts(first.height, first.width, packets, float(Fraction(fps)))
+    height, width = _upright(first, stream.sample_aspect_ratio)
+    return Facts(height, width, packets, float(Fraction(fps)), _HDR.get(first.color_trc))
+
+
+def _check_complete(body: bytes, promised: int, name: str) -> None:
+    """Check that a video of which fewer frames are shown than are in its index is complete.
+
+    If a video was trimmed in QuickTime or Photos, an edit list says which part is shown. The other
+    frames are still in the file.
+
+    Raises:
+        Unusable: frames are missing.
+    """
+    with _opened(body, ignore_editlist="1") as container:
+        stored = 0
+        for packet in container.demux(container.streams.video[0]):
+            stored += bool(packet.size and not packet.is_corrupt)
+    if stored < promised:
+        raise _unreadable(name, f"is cut short: it contains {stored} of {promised} frames")
+
+
+def _upright(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> tuple[int, int]:
+    """Height and width of a frame with square pixels, turned as its header says."""
+    width = max(1, round(frame.width * (pixel_aspect or 1)))
+    return (width, frame.height) if frame.rotation % 180 else (frame.height, width)
 
 
 def _check_size(name: str, width: int, height: int) -> None:

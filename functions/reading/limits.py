@@ -15,9 +15,11 @@ MAX_SIDE = 2_048
 """Larger images are scaled down to this, because no model makes larger videos."""
 PREVIEW_SIDE = 768
 MAX_PIXELS = 40_000_000
-MAX_PIXELS_WEBP = 8_000_000
-"""Lower than `MAX_PIXELS`, because Pillow holds four copies of a WebP image at once."""
-MAX_COEFFICIENT_BYTES = 150_000_000
+MAX_PIXELS_JPEG = 110_000_000
+"""Higher than `MAX_PIXELS`, because a JPEG is decoded at 1/2, 1/4 or 1/8 of its size."""
+MAX_PIXELS_WEBP = 13_000_000
+"""Lower than `MAX_PIXELS`, because libwebp holds several copies of an image at once."""
+MAX_COEFFICIENT_BYTES = 155_000_000
 """Applies to progressive JPEG: all coefficients stay in memory until the last scan is read."""
 
 # Videos.

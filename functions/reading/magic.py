@@ -1,5 +1,6 @@
-"""Recognises the kind of a file by its first bytes, and names it in words for people."""
+"""Recognises the kind of a file, and names it in words for people."""
 
+import posixpath
 import re
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -29,11 +30,56 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"#EXTM3U", "a playlist (M3U8)"),
 )
 _STILLS = {
-    b"heic": "a HEIC image", b"heix": "a HEIC image", b"hevc": "a HEIC image",
-    b"mif1": "a HEIC image", b"msf1": "a HEIC image", b"avif": "an AVIF image",
-    b"avis": "an AVIF image", b"crx ": "a raw photo (CR3)",
+    **dict.fromkeys(
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
+        "a HEIC image",
+    ),
+    b"avif": "an AVIF image", b"avis": "an AVIF image", b"crx ": "a raw photo (CR3)",
 }  # fmt: skip
 _AUDIO = {b"M4A ", b"M4B ", b"M4P "}
+_QUICKTIME = {b"wide", b"mdat", b"moov", b"free", b"skip", b"pnot"}
+"""What a QuickTime file begins with if it has no box `ftyp`, as from older cameras and editors."""
+_LARGEST_FIRST_BYTE = 3
+"""The first byte of a box is the highest of four that give its size. A box of more than 64 MB is
+larger than any file that is read, so four letters, as in "The free bird", are no size."""
+
+
+_OTHER_NAMES: dict[str, str] = {
+    **dict.fromkeys((".heic", ".heif", ".heics", ".heifs", ".hif"), "a HEIC image"),
+    **dict.fromkeys((".avif", ".avifs"), "an AVIF image"),
+    **dict.fromkeys((".tif", ".tiff"), "a TIFF image"),
+    **dict.fromkeys(
+        (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), "a raw photo"
+    ),
+    ".gif": "a GIF image", ".bmp": "a BMP image", ".jxl": "a JPEG XL image",
+    ".jp2": "a JPEG 2000 image", ".psd": "a Photoshop file", ".svg": "an SVG drawing",
+    ".avi": "an AVI video", ".mkv": "a Matroska video", ".webm": "a WebM video",
+    ".wmv": "a Windows Media video", ".mts": "an AVCHD video", ".m2ts": "an AVCHD video",
+}  # fmt: skip
+"""Images and videos that cannot be read, by how their names end."""
+_VIDEO = re.compile("video|GIF")
+
+
+def other_kind(name: str) -> str | None:
+    """The kind of an image or a video that cannot be read, by its name; None for other names."""
+    return _OTHER_NAMES.get(posixpath.splitext(name.lower())[1])
+
+
+def how_to_export(kind: str) -> str:
+    """What to do with an image or a video that cannot be read.
+
+    Args:
+        kind: what `kind_of` or `other_kind` said.
+    """
+    if kind == "a HEIC image":
+        return (
+            "Export it as JPEG. On an iPhone: hold it in the app Files, then Quick Actions, "
+            "Convert Image. On a Mac: open it in Preview, then File, Export. On Windows: open it "
+            "in Photos, then Save as, and choose .jpg."
+        )
+    if _VIDEO.search(kind):
+        return "Export it as MP4 (H.264), or one frame of it as PNG."
+    return "Save it as PNG or JPEG."
 
 
 def kind_of(body: bytes) -> str:
@@ -47,14 +93,23 @@ def kind_of(body: bytes) -> str:
     if body[:4] == b"RIFF":
         return {b"WEBP": "a WebP image", b"AVI ": "an AVI video"}.get(body[8:12], "a RIFF file")
     if body[4:8] == b"ftyp":
-        brand = body[8:12]
-        if brand in _AUDIO:
-            return "an audio file"
-        return _STILLS.get(brand, "an MP4 video")
+        return _branded(body)
+    if body[4:8] in _QUICKTIME and body[0] <= _LARGEST_FIRST_BYTE:
+        return "a QuickTime video"
     for magic, kind in _MAGIC:
         if body.startswith(magic):
             return kind
     return _text_kind(body[:4096])
+
+
+def _branded(body: bytes) -> str:
+    """The kind of a file that begins with the box `ftyp`, which names its brands."""
+    brand = body[8:12]
+    if brand in _AUDIO:
+        return "an audio file"
+    if brand == b"mif1" and b"avif" in body[16 : int.from_bytes(body[:4])]:
+        brand = b"avif"
+    return _STILLS.get(brand, "an MP4 video")
 
 
 def _text_kind(head: bytes) -> str:

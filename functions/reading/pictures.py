@@ -7,6 +7,7 @@ scaled down strip by strip, so that 40 million pixels fit into the memory of the
 import errno
 import io
 import math
+import re
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,13 +20,14 @@ from PIL.WebPImagePlugin import WebPImageFile
 from functions.reading.limits import (
     MAX_COEFFICIENT_BYTES,
     MAX_PIXELS,
+    MAX_PIXELS_JPEG,
     MAX_PIXELS_WEBP,
     MAX_SHEET_SIDE,
     MAX_SIDE,
     MIN_SIDE,
     PREVIEW_SIDE,
 )
-from functions.reading.magic import kind_of
+from functions.reading.magic import how_to_export, kind_of
 from functions.reading.values import Unusable
 
 # Pillow would import these at the first EXIF data and the first `save`. That is too late, because
@@ -69,7 +71,7 @@ def image(body: bytes, name: str) -> Encoded:
             pixels, or is damaged.
     """
     try:
-        picture = _upright(_open(body, name))
+        picture = _decoded(body, name)
         height, width = picture.height, picture.width
         png = _encoded(picture, "PNG", compress_level=3)
         picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
@@ -87,6 +89,15 @@ def image(body: bytes, name: str) -> Encoded:
             "Open it in an image viewer, save it as PNG and upload the PNG.",
         ) from error
     return Encoded(height, width, png, preview)
+
+
+def _decoded(body: bytes, name: str) -> Image.Image:
+    try:
+        return _upright(_open(body, name))
+    except OSError as error:
+        if error.errno is not None or not _lacks_only_its_end(body):
+            raise
+    return _upright(_open(body + _END_OF_JPEG, name))
 
 
 def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:
@@ -116,18 +127,69 @@ def _open(body: bytes, name: str) -> ImageFile.ImageFile:
     if kind == "a JPEG image":
         jpeg = JpegImageFile(io.BytesIO(body))
         if jpeg.info.get("progressive"):
-            most = min(MAX_PIXELS, int(MAX_COEFFICIENT_BYTES / _bytes_per_pixel(jpeg)))
+            most = min(MAX_PIXELS_JPEG, int(MAX_COEFFICIENT_BYTES / _bytes_per_pixel(jpeg)))
             _check_pixels(name, *jpeg.size, most, " for a progressive JPEG of this kind")
         else:
-            _check_pixels(name, *jpeg.size, MAX_PIXELS, "")
+            _check_pixels(name, *jpeg.size, MAX_PIXELS_JPEG, " for JPEG")
         return jpeg
     raise Unusable(
         "reference-kind",
         f"{name} is empty."
         if kind == "empty"
         else f"Despite its name, {name} is not a PNG, JPEG or WebP image; it is {kind}.",
-        "Upload the image again." if kind == "empty" else "Save it as PNG or JPEG.",
+        "Upload the image again." if kind == "empty" else how_to_export(kind),
     )
+
+
+_END_OF_JPEG = b"\xff\xd9"
+_NOISE = b"".join(
+    bytes(17 + number * 73 % 199 for number in range(start, start + 64))
+    + bytes([0xFF, 0xD0 + start % 8])  # the markers of restarts
+    for start in range(40)
+)
+
+
+def _lacks_only_its_end(body: bytes) -> bool:
+    """Whether a file is a JPEG with all of its pixels, and only the marker of the end is missing.
+
+    Some cameras and editors forget the marker. If pixels are missing, too, what follows in the file
+    changes them; so the image is decoded twice, with different bytes behind it.
+    """
+    if kind_of(body) != "a JPEG image" or body.endswith(bytes(16)):
+        return False  # zeros are what a broken transfer leaves
+    body = body.rstrip(b"\xff")  # the first half of the marker
+    if not _is_final(body):
+        return False
+    endings = []
+    for behind in (b"", _NOISE):
+        jpeg = JpegImageFile(io.BytesIO(body + behind + _END_OF_JPEG))
+        jpeg.draft(None, (jpeg.width // 4, jpeg.height // 4))
+        endings.append(jpeg.convert("RGB").tobytes())
+    return endings[0] == endings[1]
+
+
+def _is_final(jpeg: bytes) -> bool:
+    """Whether no further scan is missing. A progressive JPEG has several.
+
+    Each scan adds bits to a range of coefficients of some components. `left` has the bits that
+    each one still lacks.
+    """
+    left: dict[int, list[int]] = {}
+    at = 2
+    while at + 4 <= len(jpeg):
+        marker, size = jpeg[at + 1], int.from_bytes(jpeg[at + 2 : at + 4])
+        segment = jpeg[at + 4 : at + 2 + size]
+        at += 2 + size
+        if marker in {0xC0, 0xC1, 0xC2}:
+            left = {segment[6 + 3 * number]: [1] * 64 for number in range(segment[5])}
+        if marker == 0xDA:
+            count = segment[0]
+            first, last, bits = segment[1 + 2 * count :][:3]
+            for component in segment[1 : 1 + 2 * count : 2]:
+                left[component][first : last + 1] = [bits & 0x0F] * (last + 1 - first)
+            following = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]").search(jpeg, at)
+            at = following.start() if following else len(jpeg)
+    return bool(left) and not any(any(bits) for bits in left.values())
 
 
 def _png_size(body: bytes) -> tuple[int, int]:
@@ -204,12 +266,12 @@ def _smaller(source: ImageFile.ImageFile) -> Image.Image:
     size = (max(1, round(source.width * scale)), max(1, round(source.height * scale)))
     if isinstance(source, JpegImageFile):
         source.draft(None, size)  # decodes at 1/2, 1/4 or 1/8 of the size
-    source.load()
+    loaded = _loaded(source)
     factor = max(1, max(source.size) // MAX_SIDE)
     rows = max(1, _STRIP_PIXELS // (source.width * factor)) * factor
     target: Image.Image | None = None
     for top in range(0, source.height, rows):
-        strip = source.crop((0, top, source.width, min(top + rows, source.height)))
+        strip = loaded.crop((0, top, source.width, min(top + rows, source.height)))
         part = _opaque(strip).reduce(factor)
         if target is None:
             whole = (math.ceil(source.width / factor), math.ceil(source.height / factor))
@@ -217,6 +279,19 @@ def _smaller(source: ImageFile.ImageFile) -> Image.Image:
         target.paste(part, (0, top // factor))
     assert target is not None
     return target if target.size == size else target.resize(size, Image.Resampling.LANCZOS)
+
+
+def _loaded(source: ImageFile.ImageFile) -> Image.Image:
+    """The decoded pixels."""
+    if not isinstance(source, WebPImageFile):
+        source.load()
+        return source
+    # Pillow's `load` would hold the image four times: twice in the decoder, as bytes, and as an
+    # image. Here the decoder is dropped first, and the image uses the bytes without a copy.
+    pixels, _, _ = source._get_next()
+    mode = source.rawmode  # RGBX or RGBA
+    del source._decoder
+    return Image.frombuffer(mode, source.size, pixels, "raw", mode, 0, 1)
 
 
 def _opaque(strip: Image.Image) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import Protocol
 from contract.errors import Code, JobRejected, Problem, one_line
 from functions import s3_keys
 from functions.ports import Missing
-from functions.reading import not_specs
+from functions.reading import magic, not_specs
 from functions.spec import parsed, resolve
 from functions.spec.expand import Wanted, expand
 from functions.spec.fields import FolderDefaults, Layer
@@ -20,7 +20,7 @@ from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Picture, Reader
 
-MAX_IMAGE_BYTES = 20 * 1024 * 1024
+MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_VIDEO_BYTES = 50 * 1024 * 1024
 MAX_FOLDERS = 16
 
@@ -246,6 +246,8 @@ def _wrong_name(key: str) -> JobRejected:
     )
     if known := not_specs.named_as(posixpath.splitext(name)[1]):
         hint = f"It is {known[0]}. {known[1]} Then drop the new file. {hint}"
+    if other := magic.other_kind(name):
+        hint = f"It is {other}, which cannot be read. {magic.how_to_export(other)}"
     if name.lower().startswith("_default"):
         hint = f"Name folder defaults {s3_keys.DEFAULTS_FILE}, in lowercase."
     return JobRejected(

@@ -19,6 +19,7 @@ from contract.errors import Code, JobRejected, Place, Problem
 from contract.manifest import Fit, Parameters
 from functions import s3_keys
 from functions.reading.characters import foreign, shown
+from functions.reading.magic import how_to_export, other_kind
 from functions.spec.other_words import hint_for_name, hint_for_value
 from functions.spec.parsed import Parsed
 
@@ -357,6 +358,15 @@ class Layer:
                     message=f"The {noun} {quoted(value)} is a hidden file or a file that programs "
                     "leave in folders, so its upload is ignored.",
                     hint=f"Rename the {noun} and its folders so that no name begins with a dot.",
+                    place=self.place(*path),
+                )
+            )
+        if (other := other_kind(reference)) is not None:
+            raise JobRejected(
+                Problem(
+                    code=Code.REFERENCE_KIND,
+                    message=f"{quoted(value)} is {other}, which cannot be read.",
+                    hint=how_to_export(other),
                     place=self.place(*path),
                 )
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from functions.spec.parsed import Parsed
 
@@ -20,12 +20,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Clip:
-    """Size in pixels, number of frames, and frames per second of a video."""
+    """What a player shows of a video: size in pixels, number of frames, and frames per second."""
 
     height: int
     width: int
     num_frames: int
     fps: float
+    hdr: Literal["HLG", "PQ"] | None
+    """How its brightness is stored. None for a video with the usual range of brightness."""
 
 
 class Reader(Protocol):

@@ -16,7 +16,9 @@ KEYS = [
     _named("jobs/bee.yamll", "bee.yaml"),
     _named("jobs/bee", "bee.yaml"),
     _named("jobs/bee.docx", "bee.yaml"),
-    _named("jobs/bee.gif", "bee.png"),
+    _named("jobs/bee.gif", "a GIF image", "PNG"),
+    _named("jobs/IMG_1.HEIC", "a HEIC image", "iPhone", "Preview", "Windows"),
+    _named("jobs/bee.webm", "a WebM video", "MP4"),
     _named("jobs/bee.json.yaml", "bee.yaml"),
     _named("jobs/Bee.YAML.TXT", "bee.yaml"),
     _named("jobs/ .yaml ", "bee.yaml"),
@@ -53,7 +55,14 @@ REFERENCES = [
     _reference("parent", "..", _PLACE),
     _reference("itself", "bee.yaml", _PLACE),
     _reference("another-spec", "other.yaml", Code.REFERENCE_KIND, ".png"),
-    _reference("gif", "bee.gif", Code.REFERENCE_KIND, ".png", ".webp"),
+    _reference("gif", "bee.gif", Code.REFERENCE_KIND, "a GIF image", "one frame", "PNG"),
+    *(_reference(name[-4:], name, Code.REFERENCE_KIND, "a HEIC image", "iPhone", "JPEG")
+      for name in ("IMG_1.HEIC", "bee.heif", "DSC1.hif")),
+    _reference("avif", "bee.avif", Code.REFERENCE_KIND, "an AVIF image", "PNG or JPEG"),
+    _reference("tiff", "bee.tiff", Code.REFERENCE_KIND, "a TIFF image", "PNG or JPEG"),
+    _reference("raw", "DSC1.NEF", Code.REFERENCE_KIND, "a raw photo", "PNG or JPEG"),
+    _reference("webm", "bee.webm", Code.REFERENCE_KIND, "a WebM video", "MP4", field="video"),
+    _reference("mkv", "bee.mkv", Code.REFERENCE_KIND, "a Matroska video", "MP4", field="video"),
     _reference("no-ending", "bee", Code.REFERENCE_KIND, ".png"),
     _reference("video-as-image", "bee.mp4", Code.REFERENCE_KIND, "Write  video: bee.mp4"),
     _reference("image-as-video", "bee.png", Code.REFERENCE_KIND, "Write  image: bee.png",
@@ -105,6 +114,11 @@ HARMLESS = [
 ] + [
     Harmless("reference-in-a-folder", b"image: pics/../bee.png\n",
              others={"jobs/bad/bee.png": images.PLAIN}),
+    *(
+        Harmless(f"reference-{suffix}", f"image: bee.{suffix}\n".encode(),
+                 others={f"jobs/bad/bee.{suffix}": images.JPEG})
+        for suffix in ("jpeg", "jpe", "jfif", "JFIF", "pjpeg", "pjp")
+    ),
     Harmless("reference-from-jobs", b"image: /pics/bee.png\n",
              others={"jobs/pics/bee.png": images.PLAIN}),
     Harmless("reference-above", b"image: ../bee.png\n", others={"jobs/bee.png": images.PLAIN}),

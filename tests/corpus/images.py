@@ -107,6 +107,7 @@ def _zip_behind(body: bytes) -> bytes:
 
 PLAIN = saved(coloured(), "PNG")
 JPEG = saved(coloured(), "JPEG")
+PROGRESSIVE = saved(coloured(), "JPEG", progressive=True)
 WEBP = saved(coloured(), "WEBP")
 BOMB = zlib.compress(bytes(70 * MIB), 9)
 """70 MiB, compressed to 70 KB."""
@@ -128,7 +129,12 @@ _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("svg", _KIND, lambda: _SVG, ("SVG",)),
     ("eps", _KIND, lambda: _EPS, ("EPS",)),
     ("pdf", _KIND, lambda: b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", ("PDF",)),
-    ("heic", _KIND, lambda: _HEIC, ("HEIC",)),
+    *((f"heic-{brand}", _KIND, lambda brand=brand: _HEIC.replace(b"heic", brand.encode(), 1),
+       ("HEIC", "iPhone", "Preview", "Windows"))
+      for brand in ("heic", "heix", "heim", "hevc", "mif1", "msf1")),
+    ("avif-mif1", _KIND,
+     lambda: _HEIC.replace(b"ftypheic", b"ftypmif1").replace(b"mif1heic", b"mif1avif"), ("AVIF",)),
+    ("quicktime", _KIND, lambda: b"\0\0\0\x08wide" + bytes(100), ("QuickTime", "one frame")),
     ("avif", _KIND, lambda: _HEIC.replace(b"ftypheic", b"ftypavif"), ("AVIF",)),
     ("tiff", _KIND, lambda: saved(coloured(), "TIFF"), ("TIFF",)),
     ("gif", _KIND, lambda: saved(coloured("P"), "GIF"), ("GIF",)),
@@ -149,8 +155,9 @@ _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
     ("jpeg-progressive", _PIXELS,
      lambda: _jpeg_of(saved(coloured(), "JPEG", progressive=True, subsampling=0), 6_000, 6_000),
      ("progressive", "25 million")),
-    ("webp-16383", _PIXELS, lambda: _webp_canvas(16_383, 16_383), ("16,383 x 16,383", "8 million")),
-    ("webp-16-million", _PIXELS, lambda: _webp_canvas(2**24, 2**24), ("8 million",)),
+    ("webp-16383", _PIXELS, lambda: _webp_canvas(16_383, 16_383),
+     ("16,383 x 16,383", "13 million")),
+    ("webp-16-million", _PIXELS, lambda: _webp_canvas(2**24, 2**24), ("13 million",)),
     ("8-pixels", _PIXELS, lambda: saved(coloured(size=(8, 8)), "PNG"), ("8 x 8", "at least 16")),
     ("one-pixel", _PIXELS, lambda: saved(coloured(size=(1, 1)), "JPEG"), ("1 x 1",)),
     ("no-pixel", _PIXELS, lambda: png(0, 0), ("0 x 0",)),
@@ -170,12 +177,16 @@ _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
                ("damaged",)),
     ("png-length", _BAD, lambda: _PNG + struct.pack(">I", 2**31 - 1) + PLAIN[12:], ("damaged",)),
     ("jpeg-cut", _BAD, lambda: JPEG[: len(JPEG) // 2], ("cut short",)),
+    ("jpeg-cut-near-its-end", _BAD, lambda: JPEG[:-200], ("cut short",)),
+    ("jpeg-cut-and-ended", _BAD, lambda: JPEG[: len(JPEG) // 2] + bytes(3_000), ("cut short",)),
+    ("jpeg-scan-missing", _BAD, lambda: PROGRESSIVE[: PROGRESSIVE.rindex(b"\xff\xda")],
+     ("cut short",)),
     ("jpeg-magic-only", _BAD, lambda: b"\xff\xd8\xff", ("damaged",)),
     ("jpeg-noise", _BAD, lambda: JPEG[:20] + bytes(range(256)) * 8, ("damaged",)),
     ("webp-cut", _BAD, lambda: WEBP[: len(WEBP) // 2], ("cut short",)),
     ("webp-magic-only", _BAD, lambda: WEBP[:12], ("damaged",)),
     ("webp-canvas-lies", _BAD, lambda: _webp_canvas(2_000, 2_000), ("damaged",)),
-    ("20-mib", Code.REFERENCE_TOO_LARGE, lambda: JPEG + bytes(20 * MIB), ("20,971,520",)),
+    ("32-mib", Code.REFERENCE_TOO_LARGE, lambda: JPEG + bytes(32 * MIB), ("33,554,432",)),
 )  # fmt: skip
 
 
@@ -220,7 +231,10 @@ def harmless() -> list[Harmless]:
         "palette": saved(coloured("P"), "PNG"),
         "palette-transparent": saved(coloured("P"), "PNG", transparency=0),
         "one-bit": saved(coloured("1"), "PNG"),
-        "progressive": saved(coloured(), "JPEG", progressive=True),
+        "progressive": PROGRESSIVE,
+        "jpeg-without-end": JPEG[:-2],
+        "jpeg-with-half-an-end": JPEG[:-1],
+        "progressive-without-end": PROGRESSIVE[:-2],
         "webp-lossless": saved(coloured("RGBA"), "WEBP", lossless=True),
         "wrong-profile": saved(coloured(), "PNG", icc_profile=_wide_gamut()),
         "broken-profile": saved(coloured(), "JPEG", icc_profile=b"not a profile"),

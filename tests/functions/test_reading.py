@@ -24,8 +24,11 @@ from functions.adapters.child_reader import _ARGUMENTS, ChildReader, _path
 from functions.reading import child, limits
 from functions.reading.characters import is_blank
 from functions.reading.limits import LIMITS, ReadingLimits
+from functions.reading.magic import kind_of
 from functions.reading.values import Value
 from functions.spec import parsed
+from functions.spec.drop_files import MAX_IMAGE_BYTES
+from tests import clips, colour_profiles
 from tests.corpus.images import chunk, coloured, png, saved
 from tests.corpus.videos import mp4
 from tests.fakes import InProcessReader
@@ -351,6 +354,96 @@ def test_an_image_of_40_million_pixels_is_read(mode: str) -> None:
     assert found.size == (2_048, 1_280)
 
 
+def _photo(width: int, height: int) -> Image.Image:
+    """A picture with some detail, which takes decoders as long as a photo does."""
+    grain = np.random.default_rng(0).integers(90, 166, (256, 256, 3), dtype=np.uint8)
+    tiled = np.tile(grain, (-(-height // 256), -(-width // 256), 1))
+    return Image.fromarray(np.ascontiguousarray(tiled[:height, :width]))
+
+
+@linux
+@pytest.mark.parametrize(
+    ("kind", "size", "options", "seconds"),
+    [
+        ("JPEG", (8_064, 6_048), {}, 2),
+        ("JPEG", (8_192, 6_144), {"progressive": True}, 2),
+        ("JPEG", (12_000, 9_000), {"quality": 50}, 2),
+        ("WEBP", (4_080, 3_072), {"method": 0}, 1),
+        ("WEBP", (4_032, 3_024), {"lossless": True, "method": 0, "quality": 0}, 1),
+    ],
+    ids=["48-megapixels", "50-progressive", "108-megapixels", "webp-12", "webp-12-lossless"],
+)
+def test_photos_of_phones_are_read_in_the_memory_of_the_process(
+    kind: str, size: tuple[int, int], options: dict[str, Any], seconds: float
+) -> None:
+    body = saved(_photo(*size), kind, **options)
+    assert len(body) <= MAX_IMAGE_BYTES
+    reader = ChildReader()
+    picture = reader.image(body, "bee.jpg")
+    assert (picture.width, picture.height) == (2_048, round(2_048 * size[1] / size[0]))
+    assert reader.usage is not None
+    # `seconds` is for a processor that does nothing else.
+    assert reader.usage.cpu_seconds < 1.5 * seconds
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"subsampling": 0}],
+    ids=["plain", "progressive", "restarts", "full-colour"],
+)
+def test_a_jpeg_may_lack_the_marker_of_its_end_and_nothing_else(options: dict[str, Any]) -> None:
+    image = _photo(200, 150)
+    whole = saved(image, "JPEG", quality=90, **options)
+    expected = InProcessReader().image(whole, "bee.jpg").png
+    for body in (whole[:-2], whole[:-1]):
+        assert InProcessReader().image(body, "bee.jpg").png == expected
+    header = whole.rindex(b"\xff\xda") + 20
+    for end in range(header, len(whole) - 60, (len(whole) - header) // 50):
+        assert rejected(InProcessReader(), "image", whole[:end]) == "reference-unreadable", end
+
+
+def _patches(channels: int) -> np.ndarray:
+    """40 colours at random, and the darkest and the lightest, each 16 pixels wide."""
+    colours = np.random.default_rng(3).integers(0, 256, (40, channels))
+    colours = np.concatenate([colours, [[0] * channels, [255] * channels]]).astype(np.uint8)
+    return np.tile(np.repeat(colours, 16, axis=0), (32, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "options"),
+    [
+        ("RGB", "JPEG", {"quality": 95, "subsampling": 0}),
+        ("RGB", "PNG", {}),
+        ("RGBA", "PNG", {}),
+        ("P", "PNG", {}),
+        ("RGB", "WEBP", {"lossless": True}),
+        ("CMYK", "JPEG", {"quality": 95}),
+    ],
+)
+def test_colours_are_what_littlecms_makes_of_them(
+    mode: str, kind: str, options: dict[str, Any]
+) -> None:
+    profile = colour_profiles.cmyk() if mode == "CMYK" else colour_profiles.display_p3()
+    chart = Image.fromarray(_patches(4), "CMYK") if mode == "CMYK" else Image.fromarray(_patches(3))
+    chart = chart.quantize(200) if mode == "P" else chart.convert(mode)
+    body = saved(chart, kind, icc_profile=profile, **options)
+    stored = Image.open(io.BytesIO(body)).convert("CMYK" if mode == "CMYK" else "RGB")
+    expected = ImageCms.profileToProfile(
+        stored,
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        outputMode="RGB",
+    )
+    assert expected is not None
+    assert _difference(expected, stored.convert("RGB")) > 30, "the profile makes a difference"
+    assert _difference(read(body), expected) <= 6
+
+
+def _difference(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of a channel between two images, from 0 to 255."""
+    return int(np.abs(np.asarray(one).astype(int) - np.asarray(other).astype(int)).max())
+
+
 def test_the_widest_image_is_read_and_a_wider_one_is_refused() -> None:
     assert read(saved(Image.new("L", (2_048, 16)), "PNG")).size == (2_048, 16)
     assert rejected(ChildReader(), "image", saved(Image.new("L", (2_200, 16)), "PNG")) == (
@@ -380,6 +473,67 @@ def test_size_frames_and_rate_of_a_video_are_read(options: dict[str, Any], fps: 
     clip = ChildReader().video(mp4(**options), "bee.mp4")
     assert (clip.height, clip.width, clip.fps) == (64, 96, fps)
     assert clip.num_frames == options.get("num_frames", 17)
+
+
+@pytest.mark.parametrize(
+    ("parts", "num_frames"),
+    [
+        ([(1, 0)], 8),
+        ([(1, 2)], 8),
+        ([(1, 1.5)], 8),
+        ([(0.5, None), (1, 0.5)], 8),
+        ([(0.5, 0), (0.5, 2)], 8),
+    ],
+    ids=["the-end", "the-beginning", "between-keyframes", "begins-late", "two-parts"],
+)
+@pytest.mark.parametrize("b_frames", [True, False])
+def test_what_was_trimmed_off_is_not_missing(
+    parts: list[tuple[float, float | None]], num_frames: int, b_frames: bool
+) -> None:
+    body = clips.edited(clips.numbered(b_frames=b_frames), parts)
+    clip = ChildReader().video(body, "bee.mov")
+    assert (clip.num_frames, clip.fps) == (num_frames, 8.0)
+
+
+def test_a_trimmed_video_that_is_cut_short_is_still_refused() -> None:
+    body = bytearray(clips.edited(clips.numbered(), [(1, 0)]))
+    count = body.index(b"stsz") + 12
+    assert int.from_bytes(body[count : count + 4]) == 24
+    at = body.index(b"stts") + 12  # the index promises more frames than there are
+    assert int.from_bytes(body[at : at + 4]) == 24
+    body[at : at + 4] = (40).to_bytes(4)
+    with pytest.raises(JobRejected) as caught:
+        ChildReader().video(bytes(body), "bee.mov")
+    assert "24 of 40 frames" in str(caught.value)
+
+
+@pytest.mark.parametrize("first", [b"wide", b"free", b"skip", b"pnot"])
+def test_quicktime_without_a_brand_is_read(first: bytes) -> None:
+    clip = ChildReader().video(clips.without_ftyp(clips.numbered(), first), "bee.mov")
+    assert clip.num_frames == 24
+
+
+def test_quicktime_that_begins_with_its_frames_is_read() -> None:
+    body = clips.numbered()
+    frames = body.index(b"mdat") - 4
+    gap = body.index(b"wide") if b"wide" in body[:frames] else frames
+    assert (
+        kind_of(body[frames:]) == kind_of(body[body.rindex(b"moov") - 4 :]) == "a QuickTime video"
+    )
+    assert gap <= frames
+
+
+@pytest.mark.parametrize("text", [b"The free bird flies", b"I'm free", b"The moov", b"The mdat of"])
+def test_words_are_not_taken_for_quicktime(text: bytes) -> None:
+    assert kind_of(text) == "text"
+
+
+@pytest.mark.parametrize(("trc", "hdr"), [(18, "HLG"), (16, "PQ"), (14, None), (1, None)])
+def test_hdr_is_recognised(trc: int, hdr: str | None) -> None:
+    body = clips.video_of(clips.chart(trc, 9))
+    reader = ChildReader()
+    assert reader.video(body, "bee.mov").hdr == hdr
+    assert reader.usage is not None and reader.usage.cpu_seconds < 1
 
 
 # --- sheets --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from PIL import Image
 from contract.errors import Code, TaskFailed
 from processing import clip, video
 from processing.clip import Clip, load_clip
+from tests import clips
 
 ONE = 1 << 16  # the number 1 in a display matrix
 
@@ -155,6 +156,48 @@ def test_one_frame_may_be_missing_without_a_word(tmp_path: Path, frames: int, no
 
     assert numbers(loaded) == [min(index, frames - 1) for index in range(9)]
     assert len(loaded.notices) == notices
+
+
+@pytest.mark.parametrize(("ends", "notices"), [(998, 0), (990, 0), (960, 0), (700, 1)])
+def test_a_notice_never_names_the_same_time_twice(tmp_path: Path, ends: int, notices: int) -> None:
+    """Nobody understands that it ends after 1.00 seconds, but 1.00 are needed."""
+    times = [*range(0, ends - 30, 100), ends - 2, ends - 1]  # the last one is shown for 1 ms
+    write(tmp_path / "bee.mp4", greys(len(times)), fps=1000, times=times)
+
+    found = load(tmp_path / "bee.mp4").notices
+
+    assert [notice.code for notice in found] == ["reference-short"] * notices
+    assert not any("1.00 seconds" in notice.message for notice in found)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([(1, 0)], [0, 1, 2, 3, 4, 5, 6, 7]),
+        ([(1, 2)], [16, 17, 18, 19, 20, 21, 22, 23]),
+        ([(1, 1.5)], [12, 13, 14, 15, 16, 17, 18, 19]),
+        ([(0.5, None), (1, 0.5)], [4, 5, 6, 7, 8, 9, 10, 11]),
+        ([(0.5, 0), (0.5, 2)], [0, 1, 2, 3, 16, 17, 18, 19]),
+        ([(0.5, 2), (0.5, 0)], [16, 17, 18, 19, 0, 1, 2, 3]),
+    ],
+    ids=["the-end", "the-beginning", "between-keyframes", "begins-late", "two-parts", "reordered"],
+)
+def test_a_trimmed_video_begins_and_ends_where_it_was_trimmed(
+    tmp_path: Path, parts: list[tuple[float, float | None]], expected: list[int]
+) -> None:
+    (tmp_path / "cut.mov").write_bytes(clips.edited(clips.numbered(), parts))
+
+    loaded = load(tmp_path / "cut.mov", 8)
+
+    assert [round(float(frame.mean()) / 8) for frame in loaded.frames] == expected
+    assert not loaded.notices
+
+
+@pytest.mark.parametrize("first", [b"wide", b"free", b"skip"])
+def test_quicktime_without_a_brand_is_read(tmp_path: Path, first: bytes) -> None:
+    (tmp_path / "old.mov").write_bytes(clips.without_ftyp(clips.numbered(), first))
+
+    assert [round(f.mean() / 8) for f in load(tmp_path / "old.mov", 8).frames] == list(range(8))
 
 
 def test_no_more_is_decoded_than_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +353,49 @@ def test_colours_without_a_tag_are_those_of_their_size(
     loaded = load(tmp_path / "bee.mp4", 1)
 
     assert np.abs(loaded.frames[0, 32, 48].astype(int) - expected).max() <= 3
+
+
+# What FFmpeg 8.1 and 9.0 make of `clips.CHART`:  scale=out_primaries=bt709:out_transfer=bt709
+_HLG = (
+    (255, 255, 255), (0, 0, 0), (143, 143, 143), (77, 77, 77), (254, 254, 254),
+    (252, 53, 24), (94, 151, 45), (41, 98, 222), (251, 179, 165), (156, 34, 129),
+)  # fmt: skip
+_PQ = (
+    (255, 255, 255), (0, 0, 0), (183, 183, 183), (62, 62, 62), (255, 255, 255),
+    (255, 71, 45), (0, 208, 15), (43, 168, 255), (255, 154, 132), (211, 21, 163),
+)  # fmt: skip
+_WIDE = (
+    (255, 255, 255), (0, 0, 0), (127, 128, 127), (69, 69, 69), (191, 191, 191),
+    (220, 36, 0), (73, 133, 17), (17, 85, 199), (199, 153, 141), (153, 16, 125),
+)  # fmt: skip
+_P3 = (
+    (255, 255, 255), (0, 0, 0), (127, 128, 127), (69, 69, 69), (191, 191, 191),
+    (207, 79, 0), (89, 131, 32), (64, 83, 194), (192, 158, 142), (144, 52, 120),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        # The transfer curve, the primaries and the matrix, as FFmpeg numbers them; 2 is no tag.
+        pytest.param((18, 9, 9), _HLG, id="hlg"),
+        pytest.param((16, 9, 9), _PQ, id="pq"),
+        pytest.param((18, 2, 2), _HLG, id="hlg-without-other-tags"),
+        pytest.param((14, 9, 9), _WIDE, id="bt2020"),
+        pytest.param((1, 12, 1), _P3, id="display-p3"),
+    ],
+)
+def test_hdr_and_wide_gamuts_look_as_they_do_on_a_usual_screen(
+    tmp_path: Path, tags: tuple[int, int, int], expected: Sequence[tuple[int, int, int]]
+) -> None:
+    trc, primaries, matrix = tags
+    frame = clips.chart(trc, primaries, matrix=matrix)
+    (tmp_path / "phone.mov").write_bytes(clips.video_of(frame))
+
+    loaded = load(tmp_path / "phone.mov", 2, height=frame.height, width=frame.width)
+
+    found = clips.patches(loaded.frames[1])
+    assert np.abs(np.array(found) - np.array(expected)).max() <= 6, found
 
 
 def test_crop_fills_and_pad_keeps_the_whole_picture(tmp_path: Path) -> None:
