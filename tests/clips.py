@@ -40,14 +40,27 @@ def patches(pixels: np.ndarray) -> list[tuple[int, ...]]:
     return [tuple(int(value) for value in pixels[PATCH, x]) for x in middles]
 
 
-def video_of(frame: av.VideoFrame, *, num_frames: int = 3, codec: str = "libx265") -> bytes:
-    """A MOV that shows one frame again and again, with the tags of that frame."""
+def video_of(
+    frame: av.VideoFrame,
+    *,
+    num_frames: int = 3,
+    turn: Sequence[int] | None = None,
+) -> bytes:
+    """A MOV that shows one frame again and again, with the tags of that frame.
+
+    Args:
+        frame: what it shows.
+        num_frames: how often.
+        turn: a display matrix, which tells players how to turn the frames.
+    """
     file = io.BytesIO()
-    options = {"crf": "8", "x265-params": "log-level=none"} if codec == "libx265" else {"crf": "8"}
+    options = {"crf": "8", "x265-params": "log-level=none"}
     with av.open(file, "w", format="mov") as container:
-        stream = container.add_stream(codec, rate=8, options=options)
+        stream = container.add_stream("libx265", rate=8, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, frame.format.name
+        if turn is not None:
+            stream.set_display_matrix(turn)
         context = stream.codec_context
         context.color_trc, context.color_primaries = frame.color_trc, frame.color_primaries
         context.colorspace, context.color_range = frame.colorspace, frame.color_range

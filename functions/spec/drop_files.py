@@ -18,7 +18,7 @@ from functions.spec.expand import Wanted, expand
 from functions.spec.fields import FolderDefaults, Layer
 from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
-from functions.spec.reader import Picture, Reader
+from functions.spec.reader import Original, Picture, Reader
 
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_VIDEO_BYTES = 50 * 1024 * 1024
@@ -186,8 +186,12 @@ class Reference:
 
     body: bytes
     """The content for the worker: an image converted to PNG, or a video unchanged."""
-    picture: Picture | None
-    """None for a video."""
+    original: Original
+
+    @property
+    def picture(self) -> Picture | None:
+        """The image; None for a video."""
+        return self.original if isinstance(self.original, Picture) else None
 
 
 def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key: str) -> Reference:
@@ -223,8 +227,7 @@ def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key:
         if image:
             picture = reader.image(body, name)
             return Reference(picture.png, picture)
-        reader.video(body, name)
-        return Reference(body, None)
+        return Reference(body, reader.video(body, name))
     except JobRejected as rejection:
         raise JobRejected(
             *(problem.model_copy(update={"place": place}) for problem in rejection.problems)

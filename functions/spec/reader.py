@@ -30,6 +30,10 @@ class Clip:
     """How its brightness is stored. None for a video with the usual range of brightness."""
 
 
+Original = Picture | Clip
+"""What a reference is."""
+
+
 class Reader(Protocol):
     """Reads untrusted bytes, isolated so that a crash or a decompression bomb harms nothing else.
 

@@ -13,14 +13,14 @@ from functions.log import Event, WithLog
 from functions.ports import Missing, WithFiles
 from functions.replies import publish
 from functions.settings import WithSettings
-from functions.spec import drop_files, enhance, resolve
+from functions.spec import drop_files, enhance, reference_notices, resolve
 from functions.spec.enhance import Enhancement
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
 from functions.spec.folder_defaults import Draft
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import WithLanguageModel
-from functions.spec.reader import Picture, WithReader
+from functions.spec.reader import Original, Picture, WithReader
 from functions.stages import folder_defaults
 from functions.table import day_limits
 from functions.table.jobs import mail_owed, stop_waiting
@@ -115,11 +115,16 @@ class _Kept:
     """A reference in the work bucket."""
 
     key: str
-    picture: Picture | None
+    original: Original
     source: str
     """The key of the file that it was copied from."""
     version: str
     """The version of that file."""
+
+    @property
+    def picture(self) -> Picture | None:
+        """The image; None for a video."""
+        return self.original if isinstance(self.original, Picture) else None
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ class _Accepting:
                 found.body,
                 "video/mp4" if found.picture is None else "image/png",
             )
-            kept[getattr(one.spec, name)] = _Kept(target, found.picture, there, version)
+            kept[getattr(one.spec, name)] = _Kept(target, found.original, there, version)
         return kept
 
     def show_that_it_is_read(self) -> None:
@@ -210,7 +215,7 @@ class _Accepting:
         """
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
         known: dict[tuple[str, int, str | None], tuple[str, Enhancement]] = {}
-        specs, enhancements, references = [], [], []
+        specs, enhancements, references, originals = [], [], [], []
         for one in wanted:
             value = one.spec.image or one.spec.video
             reference = kept[value] if value else None
@@ -240,7 +245,9 @@ class _Accepting:
             specs.append(spec)
             enhancements.append(enhancement)
             references.append(reference.key if reference else None)
-        self.job = self.job.noticed((*self.draft.warnings, *resolve.notices(specs)))
+            originals.append(reference.original if reference else None)
+        of_references = reference_notices.notices(zip(specs, originals, strict=True))
+        self.job = self.job.noticed((*self.draft.warnings, *of_references, *resolve.notices(specs)))
         return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
     def _caption(

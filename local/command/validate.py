@@ -19,10 +19,10 @@ from functions.adapters.child_reader import ChildReader
 from functions.planning.estimate import Cost, cost_on
 from functions.ports import Missing
 from functions.replies import words
-from functions.spec import drop_files, resolve
+from functions.spec import drop_files, reference_notices, resolve
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
-from functions.spec.reader import Picture
+from functions.spec.reader import Original, Picture
 from functions.table.records import Learned
 from local.command.jobs_folder import JobsFolder
 
@@ -153,11 +153,12 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
         # no version here, so a default seed differs from the one that the bucket will use.
         job_id = s3_keys.job_id("", key, "")
         wanted = drop_files.videos(draft, default_model=default_model, job_id=job_id)
-        pictures, missing = _references(jobs, reader, wanted)
+        originals, missing = _references(jobs, reader, wanted)
         warnings = (*draft.warnings, *missing)
         tasks = []
         for one in wanted:
-            picture = pictures.get(one.spec.image or "")
+            original = originals.get(one.spec.image or one.spec.video or "")
+            picture = original if isinstance(original, Picture) else None
             spec = resolve.resolve(
                 one, default_model=default_model, job_id=job_id, picture=picture
             ).model_copy(update={"matrix": None, "variations": 1})
@@ -166,6 +167,9 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
                 spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
             )
             tasks.append(spec)
+        warnings += reference_notices.notices(
+            (spec, originals.get(spec.image or spec.video or "")) for spec in tasks
+        )
         warnings += resolve.notices(tasks)
     except JobRejected as rejection:
         return Verdict(
@@ -184,13 +188,13 @@ def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) 
 
 def _references(
     jobs: JobsFolder, reader: ChildReader, wanted: tuple[Wanted, ...]
-) -> tuple[dict[str, Picture], tuple[Notice, ...]]:
+) -> tuple[dict[str, Original], tuple[Notice, ...]]:
     """Read the references.
 
     Returns:
-        The images by the name that the specs give them, and a notice for each missing file.
+        What was read, by the name that the specs give it, and a notice for each missing file.
     """
-    pictures: dict[str, Picture] = {}
+    originals: dict[str, Original] = {}
     notices = []
     for one, field, key in drop_files.references(wanted):
         try:
@@ -203,9 +207,8 @@ def _references(
             message = f"{key} does not exist. The job would wait until it is uploaded."
             notices.append(Notice(code="reference-missing", message=message))
             continue
-        if found.picture is not None:
-            pictures[getattr(one.spec, field)] = found.picture
-    return pictures, tuple(notices)
+        originals[getattr(one.spec, field)] = found.original
+    return originals, tuple(notices)
 
 
 def _error(problem: Problem) -> FoundError:

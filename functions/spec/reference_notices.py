@@ -1,0 +1,68 @@
+"""Warnings about what becomes of a reference: what is cut off, and what is converted."""
+
+import posixpath
+from collections.abc import Iterable
+
+from contract.catalogue import MODELS, Mode, Size
+from contract.errors import Notice
+from functions.spec.fields import JobSpec, listed, mode_of
+from functions.spec.reader import Clip, Original
+
+LEAST_CUT = 0.2
+"""As a share of the reference. A photo of 4:3 or 16:9 loses less on a video of 3:2."""
+
+
+def notices(made_from: Iterable[tuple[JobSpec, Original | None]]) -> tuple[Notice, ...]:
+    """Warnings about references, each once.
+
+    Args:
+        made_from: resolved specs, each with the reference that its video is made from.
+    """
+    found: list[Notice] = []
+    for spec, original in made_from:
+        if original is None:
+            continue
+        name = posixpath.basename(spec.image or spec.video or "")
+        if isinstance(original, Clip) and original.hdr is not None:
+            found.append(_hdr(name, original.hdr))
+        assert spec.model and spec.height and spec.width  # resolved
+        size = Size(height=spec.height, width=spec.width)
+        if spec.fit != "pad" and _cut(original, size) >= LEAST_CUT:
+            found.append(_cut_off(name, original, size, spec.model, mode_of(spec)))
+    return tuple(dict.fromkeys(found))
+
+
+def _hdr(name: str, curve: str) -> Notice:
+    return Notice(
+        code="reference-hdr",
+        message=f"The video {name} is HDR ({curve}). It is converted to the usual range of "
+        "brightness, which is what the models know: what is brighter than white becomes white.",
+    )
+
+
+def _cut(original: Original, size: Size) -> float:
+    """The share of a reference that is outside a video of this size, if it fills the video."""
+    shapes = sorted((original.height / original.width, size.height / size.width))
+    return 1 - shapes[0] / shapes[1]
+
+
+def _cut_off(name: str, original: Original, size: Size, model: str, mode: Mode) -> Notice:
+    noun = "video" if isinstance(original, Clip) else "picture"
+    upright = original.height / original.width > size.height / size.width
+    where = "at the top and at the bottom" if upright else "on the left and on the right"
+    keeping = [
+        other.name
+        for other in MODELS.values()
+        if mode in other.weights
+        and any(_cut(original, possible) < LEAST_CUT for possible in other.weights[mode].sizes)
+    ]
+    advice = "To keep all of it, write  fit: pad  (with black bars)"
+    if model in keeping:
+        advice += f", or leave out aspect, height and width: {model} has a size for its shape"
+    elif keeping:
+        advice += f", or use a model that has a size for its shape: {listed(keeping)}"
+    return Notice(
+        code="reference-cut",
+        message=f"{_cut(original, size):.0%} of the {noun} {name} is cut off, {where}, because the "
+        f"video has {size} pixels (height x width). {advice}.",
+    )
