@@ -5,6 +5,7 @@
     docs/performance.md        the same, from bench/results/
     docs/job.schema.json       JSON Schema of a spec, for editors
     docs/defaults.schema.json  JSON Schema of folder defaults, for editors
+    docs/images/console-*.png  the pictures of docs/console.md
 
 `--check` writes nothing and fails when something is out of date.
 """
@@ -21,6 +22,7 @@ from contract.catalogue import MODELS, Model, Preset
 from contract.errors import MEANINGS
 from contract.instance_types import FAMILIES, Verdict, verdict
 from contract.memory import MemoryMode
+from docs.pictures import is_current, pictures
 from functions.log import Event
 from functions.spec.fields import FolderDefaults, JobSpec
 
@@ -33,9 +35,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     stale = [f for f, text in _documents() if not f.exists() or f.read_text() != text]
+    old = {file: picture for file, picture in pictures() if not is_current(file, picture)}
+    stale += old
     for file, text in _documents():
         if not check:
             file.write_text(text)
+    for file, picture in old.items():
+        if not check:
+            picture.save(file, optimize=True)
     if check and stale:
         names = ", ".join(str(file.relative_to(_ROOT)) for file in stale)
         print(f"out of date: {names}; run `make docs`")
