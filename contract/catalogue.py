@@ -112,6 +112,8 @@ def _steps(draft: int, standard: int, best: int) -> dict[Preset, int]:
 _COGVIDEOX_LICENCE = "CogVideoX License (commercial use needs registration and has limits)"
 # CogVideoX was trained on 480x720. Its frame counts are 8k + 1.
 _FRAMES_1_0 = (49, 41, 33, 25, 17, 9)
+# CogVideoX 1.5 takes 16n + 1 frames, n up to 10. 81 and 161 are those of its model card.
+_FRAMES_1_5 = (81, *(frames for frames in range(161, 16, -16) if frames != 81))
 _SIZES_1_5_IMAGE = tuple(
     size
     for long in range(1360, 767, -16)
@@ -231,8 +233,13 @@ MODELS: dict[str, Model] = {
                     repository="zai-org/CogVideoX1.5-5B-I2V",
                     sizes=_SIZES_1_5_IMAGE,
                 ),
+                Mode.VIDEO_TO_VIDEO: Weights(
+                    folder="cogvideox1.5-5b",
+                    repository="zai-org/CogVideoX1.5-5B",
+                    sizes=(_size(768, 1360),),
+                ),
             },
-            num_frames=(81, 161),
+            num_frames=_FRAMES_1_5,
             fps=16,
             prompt_tokens=224,
             scheduler="CogVideoXDPMScheduler",

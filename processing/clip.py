@@ -35,8 +35,8 @@ from processing.image import fitted
 
 MAX_BYTES = 50 * 1024 * 1024
 MAX_PIXELS = 4096 * 4096
-# A model takes at most 49 frames, at 1 frame per second or more. In a video with 240 frames per
-# second, these are spread over 11,760 frames.
+# A video with 240 frames per second has so many in 62 seconds. A model takes at most 161 frames,
+# which are 10 seconds at its own frame rate.
 MAX_FRAMES = 15_000
 MAX_SECONDS = 120.0
 

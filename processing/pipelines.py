@@ -186,7 +186,7 @@ class Pipeline:
             return tensors
 
         latents = self._pipe(
-            **_inputs(parameters, reference),
+            **_inputs(parameters, reference, self._frames_in_front(parameters)),
             prompt_embeds=prompt,
             negative_prompt_embeds=negative[0] if negative else None,
             height=parameters.height,
@@ -202,11 +202,22 @@ class Pipeline:
             callback_on_step_end=step_done,
             max_sequence_length=self._model.prompt_tokens,
         ).frames
-        # CogVideoX 1.5 adds latent frames at the front to fill its temporal patches. The pipeline
-        # removes them only if it also decodes.
-        wanted = (parameters.num_frames - 1) // self._pipe.vae_scale_factor_temporal + 1
-        kept: torch.Tensor = latents[:, latents.shape[1] - wanted :]
+        # CogVideoX 1.5 has latent frames at the front that only fill its temporal patches. The
+        # pipeline removes them only if it also decodes.
+        kept: torch.Tensor = latents[:, latents.shape[1] - self._latent_frames(parameters) :]
         return kept
+
+    def _latent_frames(self, parameters: Parameters) -> int:
+        return (parameters.num_frames - 1) // int(self._pipe.vae_scale_factor_temporal) + 1
+
+    def _frames_in_front(self, parameters: Parameters) -> int:
+        """How many frames a reference needs in front of it to fill the temporal patches.
+
+        Without a reference, the pipeline fills them itself. With one, it refuses it.
+        """
+        patch = self._pipe.transformer.config.patch_size_t or 1
+        missing = -self._latent_frames(parameters) % patch
+        return int(missing * self._pipe.vae_scale_factor_temporal)
 
     def decode(self, latents: torch.Tensor, parameters: Parameters) -> NDArray[np.uint8]:
         """Decode the latents that `denoise` made of the same `parameters`.
@@ -277,9 +288,12 @@ def _check_finite(numbers: torch.Tensor, when: str) -> None:
         )
 
 
-def _inputs(parameters: Parameters, reference: Reference | None) -> dict[str, Any]:
+def _inputs(
+    parameters: Parameters, reference: Reference | None, frames_in_front: int
+) -> dict[str, Any]:
     """The pipeline's arguments that depend on the mode."""
     if isinstance(reference, np.ndarray):
+        reference = np.concatenate([reference[:1].repeat(frames_in_front, axis=0), reference])
         # The pipeline takes the number of frames from the video.
         return {
             "video": [Image.fromarray(frame) for frame in reference],

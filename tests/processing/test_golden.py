@@ -42,7 +42,7 @@ KINDS = {
     "2b": Kind("cogvideox-2b", (TEXT, VIDEO), {"use_rotary_positional_embeddings": False}),
     "5b": Kind("cogvideox-5b", (TEXT, VIDEO)),
     "5b-i2v": Kind("cogvideox-5b", (IMAGE,), {"use_learned_positional_embeddings": True}),
-    "1.5-5b": Kind("cogvideox1.5-5b", (TEXT,), {"patch_size_t": 2}),
+    "1.5-5b": Kind("cogvideox1.5-5b", (TEXT, VIDEO), {"patch_size_t": 2}),
     "1.5-5b-i2v": Kind("cogvideox1.5-5b", (IMAGE,), {"patch_size_t": 2, "ofs_embed_dim": 64}),
 }
 CASES = [(name, mode) for name, kind in KINDS.items() for mode in kind.modes]
@@ -72,7 +72,7 @@ def reference_of(mode: Mode, num_frames: int) -> list[Image.Image]:
 def stock(
     folder: Path, model: Model, parameters: Parameters, clip: list[Image.Image]
 ) -> np.ndarray:
-    """Make the video in one piece, as in the documentation of diffusers."""
+    """Make the video with the pipeline of diffusers, as in its documentation."""
     import diffusers
     import torch
 
@@ -87,7 +87,10 @@ def stock(
         inputs["image"] = clip[0]
     if mode == VIDEO:
         inputs = {"video": clip, "strength": parameters.strength}
-    frames = pipe(
+        if pipe.transformer.config.patch_size_t:
+            # 17 frames are 5 latent frames, and temporal patches need an even number.
+            inputs["video"] = [clip[0]] * 4 + clip
+    latents = pipe(
         **inputs,
         prompt=parameters.prompt,
         height=parameters.height,
@@ -97,8 +100,12 @@ def stock(
         use_dynamic_cfg=model.use_dynamic_cfg,
         generator=torch.Generator().manual_seed(parameters.seed),
         max_sequence_length=model.prompt_tokens,
-        output_type="np",
-    ).frames[0]
+        output_type="latent",
+    ).frames
+    wanted = (parameters.num_frames - 1) // 4 + 1
+    with torch.no_grad():
+        decoded = pipe.decode_latents(latents[:, -wanted:])
+    frames = pipe.video_processor.postprocess_video(decoded, output_type="np")[0]
     pixels: np.ndarray = (frames * 255).round().astype(np.uint8)
     return pixels
 
