@@ -1,4 +1,4 @@
-"""Makes colour profiles: Display P3, as phones use it, and one for four inks."""
+"""Makes colour profiles: Display P3, as phones use it, and others for grey and for four inks."""
 
 import io
 import itertools
@@ -33,21 +33,30 @@ def cmyk() -> bytes:
     )
     identity = bytes(range(256))
     matrix = struct.pack(">9i", *(65_536 if place % 4 == 0 else 0 for place in range(9)))
-    lut = b"mft1\0\0\0\0" + bytes([4, 3, _GRID, 0]) + matrix + identity * 4 + table + identity * 3
-    lut += bytes(-len(lut) % 4)
-    white = b"XYZ \0\0\0\0" + struct.pack(">3i", 63_190, 65_536, 54_061)
-    tags = {b"A2B0": lut, b"wtpt": white}
+    sizes = bytes([4, 3, _GRID, 0])
+    lut = b"mft1\0\0\0\0" + sizes + matrix + identity * 4 + table + identity * 3
+    return _profile(b"CMYK", b"Lab ", b"A2B0", lut)
+
+
+def grey(gamma: float) -> bytes:
+    """Grey with another curve than sRGB, as Photoshop writes it ("Gray Gamma 1.8", "Dot Gain")."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * gamma))
+    return _profile(b"GRAY", b"XYZ ", b"kTRC", curve)
+
+
+def _profile(space: bytes, pcs: bytes, name: bytes, data: bytes) -> bytes:
+    """A profile of version 2 with one tag and the white of D50."""
+    d50 = struct.pack(">3i", 63_190, 65_536, 54_061)
+    tags = {name: data + bytes(-len(data) % 4), b"wtpt": b"XYZ \0\0\0\0" + d50}
     places, at = [], 128 + 4 + 12 * len(tags)
-    for name, data in tags.items():
-        places.append(name + struct.pack(">II", at, len(data)))
-        at += len(data)
+    for tag, content in tags.items():
+        places.append(tag + struct.pack(">II", at, len(content)))
+        at += len(content)
     header = struct.pack(
-        ">I4sI4s4s4s12s4s4s",
-        at, b"none", 0x02400000, b"prtr", b"CMYK", b"Lab ", bytes(12), b"acsp", bytes(4),
-    )  # fmt: skip
-    header += bytes(24) + struct.pack(">3i", 63_190, 65_536, 54_061)
-    profile = header.ljust(128, b"\0") + struct.pack(">I", len(tags))
-    profile += b"".join(places) + b"".join(tags.values())
+        ">I4sI4s4s4s12s4s", at, b"none", 0x02400000, b"prtr", space, pcs, bytes(12), b"acsp"
+    )
+    header = (header.ljust(68, b"\0") + d50).ljust(128, b"\0")
+    profile = header + struct.pack(">I", len(tags)) + b"".join(places) + b"".join(tags.values())
     ImageCms.ImageCmsProfile(io.BytesIO(profile))  # LittleCMS refuses what is no profile
     return profile
 

@@ -298,6 +298,10 @@ def _opaque(strip: Image.Image) -> Image.Image:
     if strip.mode.startswith("I"):
         # 16-bit gray. Pillow's own conversion would turn every value above 255 into white.
         return strip.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if strip.mode == "LA":  # stays grey, because its profile only applies to grey
+        opaque = Image.new("L", strip.size, "white")
+        opaque.paste(strip.getchannel("L"), mask=strip.getchannel("A"))
+        return opaque
     if strip.has_transparency_data:
         with_alpha = strip.convert("RGBA")
         white = Image.new("RGBA", strip.size, "white")

@@ -245,6 +245,12 @@ def harmless() -> list[Harmless]:
         "webp-named-png": WEBP,
     }
     return [
-        Harmless(f"image-{name}", b"prompt: a bee\nimage: bee.png\n", others=_dropped(name, body))
+        Harmless(
+            f"image-{name}",
+            b"prompt: a bee\nimage: bee.png\n",
+            others=_dropped(name, body),
+            # Upright, it is a portrait, and the model makes landscapes.
+            warnings=("reference-cut",) if name == "jpeg-upside-down" else (),
+        )
         for name, body in files.items()
     ]

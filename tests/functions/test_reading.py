@@ -226,13 +226,14 @@ def test_an_image_that_needs_too_much_memory_or_time_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = saved(coloured(size=(4_000, 4_000)), "PNG")
-    for reading_limits in (
-        ReadingLimits(48 * MIB, 80 * MIB, 8, 20),
-        ReadingLimits(240 * MIB, 256 * MIB, 8, 0.3),
+    # The second one is decoded slowly, so that a busy machine has the time to start the process.
+    for reading_limits, slowly in (
+        (ReadingLimits(48 * MIB, 80 * MIB, 8, 20), ""),
+        (ReadingLimits(240 * MIB, 256 * MIB, 8, 3), "pictures.image = lambda *_: time.sleep(60); "),
     ):
         code = (
-            "from functions.reading import limits, child; import sys; "
-            f"limits.LIMITS['image'] = limits.ReadingLimits{tuple(reading_limits)}; "
+            "from functions.reading import limits, child, pictures; import sys, time; "
+            f"{slowly}limits.LIMITS['image'] = limits.ReadingLimits{tuple(reading_limits)}; "
             "child.main('image')"
         )
         start = "import sys; _, *sys.path = sys.argv[1:]; "
@@ -437,6 +438,21 @@ def test_colours_are_what_littlecms_makes_of_them(
     assert expected is not None
     assert _difference(expected, stored.convert("RGB")) > 30, "the profile makes a difference"
     assert _difference(read(body), expected) <= 6
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_profiles_of_grey_images_are_applied(mode: str) -> None:
+    image = Image.new("L", (64, 64), 100).convert(mode)
+    body = saved(image, "PNG", icc_profile=colour_profiles.grey(1.0))
+    # With gamma 1, 100 of 255 is 39 % of the light of white, which sRGB writes as 168.
+    assert all(abs(value - 168) <= 2 for value in pixel(read(body), 3, 3))
+
+
+def test_transparent_parts_of_a_grey_image_become_white() -> None:
+    image = Image.new("LA", (64, 64), (100, 0))
+    image.paste((100, 255), (0, 0, 32, 64))
+    found = read(saved(image, "PNG"))
+    assert pixel(found, 3, 3) == (100, 100, 100) and pixel(found, 60, 3) == (255, 255, 255)
 
 
 def _difference(one: Image.Image, other: Image.Image) -> int:
