@@ -9,6 +9,13 @@ from functions.reading.values import Path, Spot, Unusable, Value
 EXAMPLE = 'prompt: "a bee on a flower"'
 WRITE_A_PROMPT = f"Write a prompt, for example:   {EXAMPLE}"
 MOST_WARNINGS = 10
+FIELD_NAMES = (
+    "prompt", "negative_prompt", "image", "video", "strength", "fit", "model", "preset", "aspect",
+    "height", "width", "duration_seconds", "num_frames", "fps", "num_inference_steps",
+    "guidance_scale", "seed", "enhance", "variations", "matrix", "outputs", "priority", "notify",
+    "tags", "dry_run", "animate_images", "max_videos_per_day", "max_gpu_minutes_per_day",
+)  # fmt: skip
+"""The names of the fields, only to recognise them where they are not written as fields."""
 _NEARLY_A_FIELD = re.compile(
     r"(?P<name>\w+)\s*[:=：]\s*(?P<value>\S.*)|prompt\s+(?P<rest>\S.*)", re.DOTALL
 )
@@ -16,6 +23,7 @@ _NEARLY_A_FIELD = re.compile(
 _ENCLOSED = re.compile(
     r"""\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>(?:[^']|''|(?<=\w)'(?=\w))*)'""", re.DOTALL
 )
+_PLAIN_LIST = re.compile(r"\[[\w.]+(?:, ?[\w.]+)*\]")
 _PLAIN = re.compile(r"[^\W_](?:[^\n:#\"“”‘’\\]*[^\s:#\"“”‘’\\])?")
 
 
@@ -62,7 +70,9 @@ def not_a_mapping(value: Value, spot: Spot) -> Unusable:
     """The error for a spec without fields, such as a list or a single text."""
     bare = "(or drop the prompt alone as a .txt file)"
     hint = f"Write   {EXAMPLE}   {bare}."
-    if isinstance(value, str) and (match := _NEARLY_A_FIELD.fullmatch(value)):
+    if isinstance(value, str) and not value.startswith("prompt") and (fix := nearly_a_field(value)):
+        hint = write_a_colon(fix)
+    elif isinstance(value, str) and (match := _NEARLY_A_FIELD.fullmatch(value)):
         text = quoted(match["value"] or match["rest"])
         hint = write_a_colon(f"{match['name'] or 'prompt'}: {text}")
     elif isinstance(value, str):
@@ -97,6 +107,8 @@ def nearly_a_field(line: str) -> str | None:
     if match is None or match["name"] is None or match["value"].startswith("//"):
         return None
     value = " ".join(match["value"].split())
+    if _PLAIN_LIST.fullmatch(value):
+        return f"{match['name']}: {value}"
     if not _PLAIN.fullmatch(value) or len(value) > 200:
         value = quoted(unquoted(value))
     return f"{match['name']}: {value}"

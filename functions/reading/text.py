@@ -6,7 +6,7 @@ import re
 from functions.reading import json_text, not_specs, yaml_text
 from functions.reading.characters import DIRECTION_MARKS, is_blank, named
 from functions.reading.limits import MAX_SPEC_BYTES
-from functions.reading.mistakes import WRITE_A_PROMPT, first_of, shortened
+from functions.reading.mistakes import FIELD_NAMES, WRITE_A_PROMPT, first_of, shortened
 from functions.reading.values import Path, Spot, Text, Unusable, Value, too_large_spec
 
 # Control characters except tab and line breaks, invisible direction marks, lone surrogates and
@@ -16,19 +16,12 @@ _FORBIDDEN = re.compile(
 )
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-FIELD_NAMES = (
-    "prompt", "negative_prompt", "image", "video", "strength", "fit", "model", "preset", "aspect",
-    "height", "width", "duration_seconds", "num_frames", "fps", "num_inference_steps",
-    "guidance_scale", "seed", "enhance", "variations", "matrix", "outputs", "priority", "notify",
-    "tags", "dry_run", "animate_images", "max_videos_per_day", "max_gpu_minutes_per_day",
-)  # fmt: skip
-"""The names of the fields, only to recognise them in a bare prompt."""
 _FIELD = rf"(?:{'|'.join(FIELD_NAMES)})[ \t]*[:：=]"
 _YAML_AS_TEXT = re.compile(rf"(?:\s|(?:---|```\w*)[ \t]*[\r\n])*{_FIELD}")
 _FIELD_IN_PROMPT = re.compile(
     rf"(?P<field>^[ \t]*{_FIELD}[^\r\n]*)"
     r"|(?:^|(?<=\s))--(?:ar|aspect|seed|fps|steps|cfg|no|neg|frames|duration|size|n|v|q)[ =]\S+",
-    re.MULTILINE,
+    re.MULTILINE | re.IGNORECASE,
 )
 _PARAGRAPH_END = re.compile(r"(?>\r\n|\r|\n)[ \t]*(?:\r\n|\r|\n)\s*")
 _ITEM = re.compile(r"^[ \t]*(?:[-*•]|[0-9]{1,3}[.)])[ \t]+\S", re.MULTILINE)
@@ -146,12 +139,12 @@ def _decode(body: bytes) -> str:
     try:
         text = body.decode(encoding)
     except UnicodeDecodeError as error:
-        before = body[: error.start]
+        before = body[: error.start].decode(encoding, "replace")
         raise Unusable(
             "text-encoding",
             f"The file is not {encoding[:6].upper().rstrip('-')} text (byte {error.start + 1}).",
             "Save it as UTF-8; most editors offer this under Save As, Encoding.",
-            len(_LINE_END.findall(before.decode("latin-1"))) + 1,
+            *_spot(before, len(before)),
         ) from None
     if match := _FORBIDDEN.search(text):
         raise _forbidden(match, *_spot(text, match.start()))

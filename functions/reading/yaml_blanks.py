@@ -8,6 +8,7 @@ positions stay the same.
 import re
 
 from functions.reading.characters import INVISIBLE, ODD_BLANKS, is_blank, named, note
+from functions.reading.mistakes import FIELD_NAMES
 from functions.reading.values import Unusable
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
@@ -22,6 +23,11 @@ _INVISIBLE_END = re.compile(f"[{INVISIBLE}]*$")
 _QUOTED_OR_ODD = re.compile(rf'"(?:[^"\\]|\\.)*"|[{ODD_BLANKS}]', re.DOTALL)
 _JSON = re.compile(rf"[\s{ODD_BLANKS}]*\{{")
 _FIELD_NEXT = re.compile(rf"{_ANY}*(?:-{_ANY}+)?[a-z_]+{_ANY}*:(?:{_ANY}|$)")
+_NOT_A_COLON = re.compile(
+    rf"(?P<before>(?:-{_ANY}+)*[\"'“]?(?:{'|'.join(FIELD_NAMES)}|include|exclude)[\"'”]?{_ANY}*)"
+    "(?P<colon>[：﹕︓∶ː])(?P<after>.?)"
+)  # fmt: skip
+_NOT_A_DASH = re.compile(rf"[\u2010-\u2015\u2212\uff0d](?={_ANY}+\S)")
 _BLOCK = re.compile(r"(?P<indent> *)(?:.*[:-])? +[|>][-+0-9]*\s*(?:#.*)?", re.DOTALL)
 _NO_BREAK_SPACE = "\xa0"
 """As wide as a space in every editor, so that the indentation is what a person sees."""
@@ -43,7 +49,7 @@ def with_usual_blanks(text: str) -> tuple[str, list[tuple[str, str]]]:
         usual = blanks.json(text)
     else:
         usual = "".join(blanks.line(match[0]) for match in _LINE.finditer(text))
-    return usual, [note(character, " ", line) for character, line in blanks.seen.items()]
+    return usual, [note(*read, line) for read, line in blanks.seen.items()]
 
 
 class _Blanks:
@@ -51,8 +57,8 @@ class _Blanks:
 
     def __init__(self) -> None:
         self.number = 0
-        self.seen: dict[str, int] = {}
-        """The characters that were replaced, each with its first line."""
+        self.seen: dict[tuple[str, str], int] = {}
+        """The characters that were replaced and what they were read as, with their first line."""
         self.block: int | None = None
         """The indentation of the field whose text block (| or >) may go on, or None."""
 
@@ -71,12 +77,26 @@ class _Blanks:
             return _ODD.sub(" ", line)
         in_block = self.block is not None and len(line) - len(line.lstrip(" ")) > self.block
         if not line.isascii():
-            line = line if in_block else self.head(line)
+            line = line if in_block else self.head(self.signs(line))
             line = self.breaks(line)
         if not in_block:
             begins = _BLOCK.fullmatch(line)
             self.block = len(begins["indent"]) if begins else None
         return line
+
+    def signs(self, line: str) -> str:
+        """Replace signs that look like the dash of an item, or like the colon of a known field."""
+        at = len(line) - len(line.lstrip(" "))
+        if dash := _NOT_A_DASH.match(line, at):
+            self.seen.setdefault((dash[0], "-"), self.number)
+            line = line[:at] + "-" + line[at + 1 :]
+        match = _NOT_A_COLON.match(line, at)
+        if match is None:
+            return line
+        self.seen.setdefault((match["colon"], ":"), self.number)
+        # Only here, what follows moves by a column: YAML needs a space.
+        space = " " if match["after"] and not is_blank(match["after"]) else ""
+        return line[: match.start("colon")] + ":" + space + line[match.end("colon") :]
 
     def head(self, line: str) -> str:
         """Replace what is before the first word of a line, and what follows its colon."""
@@ -112,7 +132,7 @@ class _Blanks:
 
     def spaces(self, text: str) -> str:
         for character in _ODD.findall(text):
-            self.seen.setdefault(character, self.number)
+            self.seen.setdefault((character, " "), self.number)
         return _ODD.sub(" ", text)
 
     def indented(self, odd: re.Match[str]) -> Unusable:

@@ -17,11 +17,14 @@ from functions.reading.values import Spot, Unusable
 
 TAG = "A value begins with !, which YAML reads as a tag."
 SMART_QUOTED = re.compile("[“”„‟«»＂]([^“”„‟«»＂]*)[“”„‟«»＂]|[‘’‚‛‹›]([^‘’‚‛‹›]*)[‘’‚‛‹›]")
+_MIXED_QUOTES = re.compile("[\"'][^\"'“”‘’]*[“”‘’]|[“”„‘’][^\"'“”‘’]*[\"']")
 _TAGS = {"while scanning a tag", "while parsing a tag"}
 _FENCE = re.compile(r"\s*(```|~~~)")
 _JSON_LINE = re.compile(r"\s*\"[^\"]*\"\s*:.*,\s*")
 _BLOCK_BEGINS = re.compile(r"(?P<indent>\s*)[^\s#].*[|>][-+0-9]*\s*(?:\s#.*)?")
-_FIELD_LINE = re.compile(r"(?P<indent>\s*)(?P<name>[A-Za-z_]\w*)\s*:(?P<value>[ \t].*|)", re.DOTALL)
+_FIELD_LINE = re.compile(
+    r"(?P<indent>\s*)[\"“”]?(?P<name>[A-Za-z_]\w*)[\"“”]?\s*:(?P<value>[ \t].*|)", re.DOTALL
+)
 
 _QUOTING = "QUOTING"
 """Placeholder in the hint of a rule. It is replaced by the corrected line, mostly with quotes."""
@@ -269,6 +272,8 @@ def quote_hint(lines: list[str], number: int, last: int | None = None) -> str:
             return f"Begin the text on the line below:   {shortened(match['name'])}: {value[0]}"
         if smart := SMART_QUOTED.fullmatch(value):
             value = smart[1] or smart[2] or ""
+        elif _MIXED_QUOTES.fullmatch(value):
+            value = value[1:-1]
         elif value[:1] == '"' and value.count('"') == 1:
             value = value[1:]
         else:

@@ -107,7 +107,7 @@ class _Composer:
     def document(self) -> Value:
         self.events.take()  # stream start
         if self.events.next_is(yaml.StreamEndEvent):
-            raise Unusable("spec-empty", "The file contains only comments.", WRITE_A_PROMPT)
+            raise Unusable("spec-empty", "The file contains only comments.", WRITE_A_PROMPT, 1, 1)
         start = self.events.take()
         if start.version or start.tags:
             raise yaml_mistakes.directive(spot_of(start.start_mark))
@@ -185,11 +185,13 @@ class _Composer:
             return text
         self.warn_of_fields_inside(event, path)
         if text in _WORDS:
-            if not text and self.cut(event, path):
+            if not text and (rest := self.cut(event, path)):
                 raise Unusable(
                     "field-missing",
                     f"{_name(path)} has no value, because everything after # is a comment.",
-                    quote_hint(self.lines, event.end_mark.line + 1),
+                    f"Write  {path[-1]}: {rest[1:]}"
+                    if rest[1:].isdecimal()
+                    else quote_hint(self.lines, event.end_mark.line + 1),
                     *self.places[path],
                     field=".".join(str(part) for part in path),
                 )
@@ -248,8 +250,8 @@ class _Composer:
         self.warnings += notes(text, path, event.start_mark.line + 1, is_name=is_name)
         return meant(text, path, is_name=is_name)
 
-    def cut(self, event: Any, path: Path) -> bool:
-        """Whether a comment probably cut off a part of the text.
+    def cut(self, event: Any, path: Path) -> str:
+        """The comment that probably cut off a part of the text, or nothing.
 
         YAML reads `cat #1 wins` as `cat`. A comment that begins with `# ` or `##` is taken to be a
         real comment, except after a prompt, where losing words matters most.
@@ -257,7 +259,8 @@ class _Composer:
         mark = event.end_mark
         rest = self.lines[mark.line][mark.column :].lstrip() if mark.line < len(self.lines) else ""
         is_prompt = any(part in {"prompt", "negative_prompt"} for part in path)
-        return rest.startswith("#") and (is_prompt or not rest.startswith(("# ", "##")))
+        real = rest.startswith(("# ", "##")) and not is_prompt
+        return rest.strip() if rest.startswith("#") and not real else ""
 
 
 def _name(path: Path) -> str:

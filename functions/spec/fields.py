@@ -523,7 +523,8 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
     if sort in _TYPE_NAMES:
         wanted, hint = _TYPE_NAMES[sort]
         if sort == "int_type" and isinstance(value, float):
-            hint = "Write digits only, without a decimal point."
+            hint = "Write digits only, without a decimal point"
+            hint += f", for example  {path[-1]}: {value:.0f}" if abs(value) < 2**32 else "."
         if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
             hint = f"For one video of each, write the list in matrix:  matrix: {{{path[0]}: [...]}}"
         elif len(path) == 1:
@@ -581,8 +582,8 @@ def _unknown(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
             "Move the line to the _defaults.yaml of the folder.",
         )
     hint = hint_for_name(name, error["input"], within.model_fields)
-    if where and name in JobSpec.model_fields:
-        hint = f"It cannot be varied. Write {name} outside of {path[0]}."
+    if where and hint is None and hint_for_name(name, error["input"], JobSpec.model_fields):
+        hint = "It cannot be varied. Write it outside of the matrix."
     message = f"There is no field called {quoted(name)}{where}.{foreign(name)}"
     return Code.FIELD_UNKNOWN, message, hint or f"Fields: {listed(within.model_fields)}."
 

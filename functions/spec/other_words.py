@@ -75,12 +75,18 @@ _SIZE = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _RATIO = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*[:/x×]\s*(\d{1,3}(?:\.\d+)?)", re.IGNORECASE)
 _WITH_UNIT = re.compile(
     r"([0-9]+(?:[.,][0-9]+)?)\s*"
-    r"(fps|hz|s|secs?|seconds?|px|pixels?|frames?|steps?|videos?|x)\.?",
+    r"(fps|hz|s|secs?|seconds?|px?|pixels?|frames?|steps?|videos?|x)\.?",
     re.IGNORECASE,
 )
 _DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+")
 _NEAR = 0.75
 """How similar two spellings must be. Below it, different words begin to look like mistakes."""
+_ASPECTS: Mapping[str, str] = {
+    "portrait": "vertical tall upright",
+    "square": "quadratic",
+    "landscape": "horizontal wide widescreen cinematic",
+}
+_ASPECT_OF = _by_word(_ASPECTS)
 _YES, _NO = {"yes", "on", "y", "enabled"}, {"no", "off", "n", "disabled"}
 
 
@@ -125,6 +131,8 @@ def _choice(field: str, text: str) -> str | None:
         if width == height:
             return "square"
         return "landscape" if width > height else "portrait"
+    if field == "aspect":
+        return _ASPECT_OF.get(text)
     if field in {"enhance", "notify", "dry_run", "animate_images"} and text in _YES | _NO:
         return "true" if text in _YES else "false"
     return _PRESET_OF.get(text) if field == "preset" else None

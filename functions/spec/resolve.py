@@ -75,12 +75,14 @@ def resolve(
 
 def _check_mode(wanted: Wanted, model: Model, mode: Mode) -> None:
     if mode == Mode.TEXT_TO_VIDEO and not wanted.spec.prompt.strip():
+        place = wanted.place("prompt")
+        how = "Add a line such as" if place.line is None else "Write one, such as"
         raise JobRejected(
             Problem(
                 code=Code.PROMPT_EMPTY,
                 message="There is no prompt.",
-                hint='Add a line such as   prompt: "a bee on a flower"',
-                place=wanted.place("prompt"),
+                hint=f'{how}   prompt: "a bee on a flower"',
+                place=place,
             )
         )
     if mode not in model.weights:

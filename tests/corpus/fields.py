@@ -107,7 +107,7 @@ _ONE: tuple[tuple[str, str, Code, tuple[str, ...]], ...] = (
     ("matrix", "{seed: []}", Code.MATRIX_INVALID, ("no values for seed",)),
     ("matrix", "{seed: [a]}", Code.MATRIX_INVALID, ("a whole number",)),
     ("matrix", "{fps: [8, 99]}", R, ("at most 60",)),
-    ("matrix", "{tags: [a, b]}", Code.MATRIX_INVALID, ("no field", "outside of matrix")),
+    ("matrix", "{tags: [a, b]}", Code.MATRIX_INVALID, ("no field", "outside of the matrix")),
     ("matrix", "{sed: [1, 2]}", Code.MATRIX_INVALID, ("Did you mean seed",)),
     ("matrix", "{include: [{steps: 5}]}", Code.MATRIX_INVALID, ("num_inference_steps",)),
     ("matrix", "{include: 5}", Code.MATRIX_INVALID, ("a list",)),

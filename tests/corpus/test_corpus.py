@@ -24,6 +24,8 @@ BAD: list[Bad] = [
 HARMLESS: list[Harmless] = [
     *texts.HARMLESS, *fields.HARMLESS, *drops.HARMLESS, *images.harmless(), *videos.harmless(),
 ]  # fmt: skip
+# These are about the name of the file, or about a line that is missing.
+WITHOUT_PLACE = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.PROMPT_EMPTY}
 MOST_BYTES = 256 * 1024 * 1024
 
 
@@ -87,6 +89,8 @@ def test_bad_input_is_answered(world: World, bad: Bad) -> None:
     said = f"{problem.code}: {problem.message} {problem.hint} {problem.place}"
     assert problem.code == bad.code, said
     assert problem.message and problem.hint, said
+    if bad.code not in WITHOUT_PLACE:
+        assert problem.place.line and problem.place.column, said
     for name in ("line", "column", "file"):
         expected = getattr(bad, name)
         if expected is not None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.catalogue import MODELS
 from contract.errors import JobRejected
-from functions.reading.text import FIELD_NAMES
+from functions.reading.mistakes import FIELD_NAMES
 from functions.spec import drop_files, resolve
 from functions.spec.fields import MAX_PROBLEMS, MAX_VIDEOS, FolderDefaults, parameters_of
 from functions.spec.reader import Picture
