@@ -127,3 +127,28 @@ def test_a_step_down_is_for_one_task_alone(jobs: Jobs, monkeypatch: pytest.Monke
         (layout.task_output("second") / VIDEO_FILE).read_bytes() for layout in (alone, together)
     ]
     assert videos[0] == videos[1]
+
+
+def test_weights_go_to_the_device_as_they_are_read(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+    import transformers
+
+    places: list[object] = []
+    for part in (
+        diffusers.CogVideoXTransformer3DModel,
+        diffusers.AutoencoderKLCogVideoX,
+        transformers.T5EncoderModel,
+    ):
+        read = part.from_pretrained
+
+        def recorded(*arguments: Any, read: Any = read, **options: Any) -> Any:
+            places.append(options.get("device_map"))
+            return read(*arguments, **options)
+
+        monkeypatch.setattr(part, "from_pretrained", recorded)
+
+    jobs.rendered(jobs.task())
+
+    assert places == [{"": torch.device("cpu")}] * 3
