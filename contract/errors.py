@@ -84,6 +84,8 @@ class Code(StrEnum):
     REFERENCE_UNREADABLE = "reference-unreadable"
     # its prompt
     PROMPT_BLOCKED = "prompt-blocked"
+    # another drop
+    NAME_TAKEN = "name-taken"
     # the run
     REFERENCE_GONE = "reference-gone"
     START_REFUSED = "start-refused"
@@ -139,6 +141,7 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail refused the prompt.",
+    Code.NAME_TAKEN: "Another spec makes a video under the same name, such as bee-01.mp4.",
     Code.REFERENCE_GONE: "The copy of a reference was deleted before the video was made.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
     Code.GPU_UNUSABLE: "The instance has a GPU, but PyTorch cannot use it. No task fails for it.",

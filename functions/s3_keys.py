@@ -57,6 +57,9 @@ _MAX_PATH_BYTES = 1_000
 _MAX_REFERENCE_BYTES = 950
 _MAX_KEY_BYTES = 1_024
 
+# The end of a path like the ends of the names of several videos.
+_NUMBERED = re.compile(r"[^/]-\d\d\Z")
+
 
 class Kind(StrEnum):
     """The kinds of files under jobs/."""
@@ -253,6 +256,25 @@ def published(path: str, number: int, of_tasks: int) -> Published:
     """The keys under which task `number` of a job with `of_tasks` tasks is published."""
     stem = VIDEOS_PREFIX + (path if of_tasks == 1 else f"{path}-{number:02d}")
     return Published(f"{stem}.mp4", f"{stem}.json", f"{stem}.jpg", f"{stem}.gif")
+
+
+def outputs(path: str, of_tasks: int) -> frozenset[str]:
+    """The keys of everything that a job with `of_tasks` tasks publishes under videos/."""
+    keys = {key for number in range(1, of_tasks + 1) for key in published(path, number, of_tasks)}
+    return frozenset(keys | ({contact_sheet(path)} if of_tasks > 1 else set()))
+
+
+def paths_with_equal_outputs(path: str, of_tasks: int) -> list[str]:
+    """The other paths whose jobs may publish under a key of this job: "a" and "a-01"."""
+    numbered = [f"{path}-{number:02d}" for number in range(1, of_tasks + 1)] if of_tasks > 1 else []
+    return [*numbered, *([path[:-3]] if _NUMBERED.search(path) else [])]
+
+
+def without_numbers(path: str) -> str:
+    """The path that all paths share whose jobs may publish under equal keys."""
+    while _NUMBERED.search(path):
+        path = path[:-3]
+    return path
 
 
 def contact_sheet(path: str) -> str:

@@ -35,6 +35,20 @@ def worker_stopped(attempts: int, how: Ending) -> Problem:
     )
 
 
+def name_taken(spec: str, key: str) -> Problem:
+    """Another spec publishes under the same key.
+
+    Args:
+        spec: the key of the other spec.
+        key: what both publish.
+    """
+    return Problem(
+        code=Code.NAME_TAKEN,
+        message=f"This job would make {key}, which {spec} makes.",
+        hint="Give this file another name, or delete the other spec first.",
+    )
+
+
 def reference_never_came(reference: str, minutes: int) -> Problem:
     """A reference was not uploaded in time.
 

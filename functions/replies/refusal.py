@@ -5,7 +5,7 @@ from functions import s3_keys
 from functions.table.records import Job
 
 # Errors about the name of a drop, and not about its content.
-_NAME = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER}
+_NAME = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.NAME_TAKEN}
 
 
 def refusal_of(job: Job) -> str:

@@ -11,7 +11,7 @@ from contract.errors import JobRejected
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import Missing, WithFiles
-from functions.replies import publish
+from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.spec import drop_files, enhance, reference_notices, resolve
 from functions.spec.enhance import Enhancement
@@ -35,7 +35,7 @@ from functions.table.ledger import (
     used_key,
     waiting_key,
 )
-from functions.table.paths import take_path
+from functions.table.paths import take_names, take_path, with_equal_names
 from functions.table.records import Job, Source, State, Task, Used, Waiting
 
 # The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any
@@ -288,9 +288,12 @@ class _Accepting:
             )
         ]
         job = self.job.accepted(len(tasks)) if rendering else self.job.planned(len(tasks))
+        names = take_names(self.ports, job)
+        if found := with_equal_names(self.ports, job):
+            raise JobRejected(problems.name_taken(*found))
         changes: list[Change] = [Put(task_key(task.ref), task) for task in tasks]
         if rendering:
-            changes += [Put(queue_key(task), task.queue_entry) for task in tasks]
+            changes += [Put(queue_key(task), task.queue_entry) for task in tasks] + names
         else:
             changes += mail_owed(job)
         if self.draft.animate_images:

@@ -18,6 +18,7 @@ from functions.spec.fields import Priority
 from functions.table.records import (
     Attempt,
     Capacity,
+    Family,
     Health,
     Job,
     Learned,
@@ -205,6 +206,11 @@ def defaults_key(key: str) -> RecordKey[NotedDefaults]:
 def owner_key(path: str) -> RecordKey[PathOwner]:
     """The job that owns a path."""
     return RecordKey(f"PATH#{path}", "NEWEST", PathOwner)
+
+
+def family_key(root: str) -> RecordKey[Family]:
+    """The paths that begin with `root` and end with numbers of two digits."""
+    return RecordKey(f"PATH#{root}", "FAMILY", Family)
 
 
 def letter_key(job_id: str) -> RecordKey[Letter]:

@@ -2,9 +2,10 @@
 
 from typing import Protocol
 
-from functions.ports import WithFiles
-from functions.table.ledger import Change, Put, WithLedger, job_key, owner_key
-from functions.table.records import Job, PathOwner, Source, State
+from functions import s3_keys
+from functions.ports import Missing, WithFiles
+from functions.table.ledger import Change, Put, WithLedger, family_key, job_key, owner_key
+from functions.table.records import Family, Job, PathOwner, Source, State
 
 
 class Needs(WithLedger, WithFiles, Protocol):
@@ -54,6 +55,42 @@ def _is_newer(ports: WithFiles, one: Source, other: Source) -> bool:
         return False
     versions = [listed.version for listed in ports.files.versions(one.bucket, one.key)]
     return next((v for v in versions if v in {one.version, other.version}), None) == one.version
+
+
+def with_equal_names(ports: Needs, job: Job) -> tuple[str, str] | None:
+    """Find a job of another path that publishes under the same key as this one.
+
+    Returns:
+        The key of its spec, and a key that both publish; None if there is no such job.
+    """
+    mine = s3_keys.outputs(job.path, job.task_count)
+    paths = s3_keys.paths_with_equal_outputs(job.path, job.task_count)
+    owners = ports.ledger.get_all([owner_key(path) for path in paths])
+    live = [owner.document.live for owner in owners if owner is not None and owner.document.live]
+    for record in ports.ledger.get_all([job_key(job_id) for job_id in live]):
+        assert record is not None  # it took its path in the commit that accepted it
+        other = record.document
+        equal = mine & s3_keys.outputs(other.path, other.task_count)
+        if equal and other.state != State.CANCELED and _is_there(ports, other.source):
+            return other.source.key, max(equal)  # the MP4, if it is among them
+    return None
+
+
+def _is_there(ports: WithFiles, source: Source) -> bool:
+    try:
+        ports.files.facts(source.bucket, source.key)
+    except Missing:
+        return False
+    return True
+
+
+def take_names(ports: WithLedger, job: Job) -> list[Change]:
+    """The change by which no other job takes a name of this job in the same moment."""
+    if not s3_keys.paths_with_equal_outputs(job.path, job.task_count):
+        return []
+    key = family_key(s3_keys.without_numbers(job.path))
+    record = ports.ledger.get(key)
+    return [Put(key, Family(job_id=job.job_id), record.revision if record else 0)]
 
 
 def take_path(ports: Needs, job: Job) -> list[Change]:

@@ -750,6 +750,16 @@ class PathOwner(_Moving):
         )
 
 
+class Family(Document):
+    """The last accepted job of several paths whose videos may have equal names.
+
+    "a" with several videos makes a-01.mp4, as "a-01" does. Each such job writes this record, so two
+    of them cannot be accepted at the same time without a conflict.
+    """
+
+    job_id: str
+
+
 class Used(Document):
     """A note that an image was the reference of a job, so it does not become a job itself."""
 

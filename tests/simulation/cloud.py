@@ -45,6 +45,7 @@ from functions.table.ledger import (
     D,
     Put,
     attempt_key,
+    job_key,
     owner_key,
     usage_key,
 )
@@ -758,6 +759,10 @@ class Simulation(World):
         at = s3_keys.published(job.path, task.number, job.task_count)
         sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
         if sidecar.job_id != job.job_id:
+            other = self.ledger.get(job_key(sidecar.job_id))
+            assert other is not None
+            if other.document.path != job.path and job.source.key not in self.deleted:
+                raise Violated(f"{at.video} of {job.path} was replaced by {other.document.path}")
             return  # a newer version of the same key was published there later
         if sidecar.attempt_id != task.attempt_id:
             raise Violated(f"{at.video} is not from {task.attempt_id}, which owns its task")

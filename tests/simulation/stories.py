@@ -151,6 +151,18 @@ def replaced_by_nothing(s: Simulation) -> None:
     at(s, 202, lambda: s.person_drops("jobs/gone.yaml", "prompt: ["))
 
 
+def equal_names(s: Simulation) -> None:
+    """Specs that would make videos of one name, at the same time and later."""
+    many, one = "prompt: many\nvariations: 3\n", "prompt: one\n"
+    for number in range(5):
+        at(s, number, partial(s.person_drops, f"jobs/{number}.yaml", many))
+        at(s, number, partial(s.person_drops, f"jobs/{number}-01.yaml", one))
+    at(s, 6, lambda: s.person_drops("jobs/0-02.yaml", many))
+    at(s, 2000, lambda: s.person_drops("jobs/0-03.yaml", "prompt: later\n"))
+    at(s, 2000, lambda: s.person_deletes("jobs/1.yaml"))
+    at(s, 2010, lambda: s.person_drops("jobs/1-03.yaml", "prompt: its name is free\n"))
+
+
 def midnight(s: Simulation) -> None:
     """Drops come in folders with daily limits just before midnight, and the limits change later."""
     s.set(max_processing_jobs=3)
@@ -231,6 +243,8 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "19 a spec deleted after half of its videos": (deleted_half_done, Faults()),
     "19 a spec deleted while its processing job starts": (deleted_while_it_starts, Faults()),
     "26 the rest of a job refused": (refused_half_done, Faults()),
+    "34 specs whose videos have equal names": (equal_names, Faults()),
+    "34 specs whose videos have equal names, handlers killed": (equal_names, Faults(kill=0.3)),
     "31 versions that replace no other": (replaced_by_nothing, Faults()),
     "31 versions that replace no other, events late": (
         replaced_by_nothing,

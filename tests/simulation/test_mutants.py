@@ -135,6 +135,16 @@ MUTANTS = {
         "known if _has_newer(ports, job, known) else known.newest_is(job)",
         "known.newest_is(job)",
     ),
+    "a video may replace one of the same name": (
+        "functions.stages.accept",
+        "        if found := with_equal_names(self.ports, job):",
+        "        if found := with_equal_names(self.ports, self.job):",
+    ),
+    "two jobs take one name in the same moment": (
+        "functions.stages.accept",
+        "for task in tasks] + names",
+        "for task in tasks]",
+    ),
     "two versions of one second have no order": (
         "functions.table.paths",
         "    return next((v for v in versions if v in {one.version, other.version}), None)"
