@@ -3,7 +3,7 @@
 Each field is a CDK context value: in cdk.json, or `cdk deploy -c notify_email=me@example.org`.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 import aws_cdk as cdk
 from pydantic import Field, model_validator
@@ -16,6 +16,18 @@ _INSTANCE_TYPE = rf"ml\.({'|'.join(FAMILIES)})\.[a-z0-9]+"
 InstanceTypes = Annotated[str, Field(pattern=f"^{_INSTANCE_TYPE}(,{_INSTANCE_TYPE}){{0,4}}$")]
 _ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
 Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
+
+
+# One call of dispatch is enough for all wake-ups that are in the queue, but Lambda wants 2.
+_DISPATCHES = 2
+
+
+class ConcurrentCalls(NamedTuple):
+    """How many calls of each function may run at the same time."""
+
+    submit: int
+    dispatch: int
+    finish: int
 
 
 class Config(Document):
@@ -62,6 +74,9 @@ class Config(Document):
     which they can still be read at once. 0: never."""
     delete_videos_after_days: Annotated[int, Field(ge=0)] = 0
     """After how many days videos are deleted. 0: never."""
+    lambda_concurrency: Annotated[int, Field(ge=7)] = 10
+    """How many calls of functions the account runs at the same time, or the part of this quota that
+    this deployment may use. New accounts have 10."""
     keep_data: bool = True
     """Whether the buckets and the table outlive the stack."""
 
@@ -93,6 +108,17 @@ class Config(Document):
         if the name of its stack begins with this one's.
         """
         return f"{self.stack_name}--"
+
+    @property
+    def concurrent_calls(self) -> ConcurrentCalls:
+        """How many calls the queues may make at the same time. One more is left for the sweep.
+
+        A call beyond the quota is refused, and its message loses one of its tries. So all calls
+        together stay within the quota. Lambda's least value for a queue is 2.
+        """
+        rest = self.lambda_concurrency - _DISPATCHES - 1
+        finish = min(20, max(2, rest // 3))
+        return ConcurrentCalls(min(50, rest - finish), _DISPATCHES, finish)
 
     @classmethod
     def from_context(cls, scope: cdk.App) -> Self:

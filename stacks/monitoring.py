@@ -48,6 +48,25 @@ def watch_sweep(scope: Construct, sweep: lambda_.Function, alarms: sns.Topic) ->
     _notify(alarms, alarm)
 
 
+def watch_throttles(scope: Construct, function: lambda_.Function, alarms: sns.Topic) -> None:
+    """Create the alarm for a function whose calls Lambda refuses for a quarter of an hour.
+
+    Lambda refuses calls beyond the account's quota. Now and then that does no harm, because the
+    messages come again.
+    """
+    alarm = cloudwatch.Alarm(
+        scope,
+        "Throttled",
+        alarm_description="The account's quota of Lambda is used up: see docs/operations.md.",
+        metric=function.metric_throttles(period=cdk.Duration.minutes(5)),
+        threshold=1,
+        evaluation_periods=3,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    _notify(alarms, alarm)
+
+
 def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for jobs that have waited for capacity for an hour.
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from stacks.config import Config
+from stacks.config import ConcurrentCalls, Config
 from stacks.functions import Functions, Resources, create_functions
 from stacks.monitoring import (
     watch_capacity,
@@ -19,6 +19,7 @@ from stacks.monitoring import (
     watch_paused_models,
     watch_rates,
     watch_sweep,
+    watch_throttles,
 )
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.queues import Queues, create_queues
@@ -57,21 +58,26 @@ class Reeldrop(cdk.Stack):
                 worker=worker,
             ),
         )
-        self._start_functions(functions, queues)
+        self._start_functions(functions, queues, config.concurrent_calls)
         watch_sweep(self, functions.sweep.function, alarms)
+        for stage in (functions.submit, functions.dispatch, functions.finish, functions.sweep):
+            watch_throttles(stage, stage.function, alarms)
         watch_capacity(self, alarms)
         watch_denied_starts(self, alarms)
         watch_paused_models(self, alarms)
         watch_rates(self, alarms)
         self._add_outputs(config, storage, topic)
 
-    def _start_functions(self, functions: Functions, queues: Queues) -> None:
+    def _start_functions(
+        self, functions: Functions, queues: Queues, calls: ConcurrentCalls
+    ) -> None:
         """Connect each function to what starts it: its queue or the schedule."""
         # Submit gets one drop in a call, because a call mostly waits for the language model.
-        functions.submit.read_from(queues.drops.queue, batch_size=1, max_concurrency=50)
-        # One call of dispatch is enough for all wake-ups that are in the queue.
-        functions.dispatch.read_from(queues.wake_ups.queue, batch_size=10, max_concurrency=2)
-        functions.finish.read_from(queues.results.queue, batch_size=5, max_concurrency=20)
+        functions.submit.read_from(queues.drops.queue, batch_size=1, max_concurrency=calls.submit)
+        functions.dispatch.read_from(
+            queues.wake_ups.queue, batch_size=10, max_concurrency=calls.dispatch
+        )
+        functions.finish.read_from(queues.results.queue, batch_size=5, max_concurrency=calls.finish)
         events.Rule(
             self,
             "Schedule",

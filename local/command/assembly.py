@@ -18,9 +18,11 @@ from local import ROOT
 
 _SOURCES = ("stacks", "functions", "contract", "processing", "cdk.json", "locks")
 
-# The differences from a deployment to AWS: the zips contain no packages, and the default model is
-# the demo model.
-_CONTEXT = {"code": "embedded", "default_model": "demo", "keep_data": False}
+# The differences from a deployment to AWS: the zips contain no packages, the default model is the
+# demo model, and there is no quota of function calls.
+_CONTEXT = {
+    "code": "embedded", "default_model": "demo", "keep_data": False, "lambda_concurrency": 100,
+}  # fmt: skip
 
 
 class SynthesisFailed(Exception):

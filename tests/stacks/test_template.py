@@ -209,6 +209,36 @@ def test_every_queue_has_a_dead_letter_queue_an_alarm_and_a_visibility_that_outl
         assert queue["VisibilityTimeout"] > function["Timeout"]
 
 
+@pytest.mark.parametrize("quota", [7, 8, 10, 12, 20, 50, 100, 1000])
+def test_the_functions_fit_into_the_account_s_quota_of_lambda(quota: int) -> None:
+    """A new account may run 10 calls at the same time. A queue has at least 2 of them."""
+    calls = Config(lambda_concurrency=quota).concurrent_calls
+    assert min(calls) >= 2
+    assert sum(calls) + 1 <= quota, "one call is left for the sweep"
+    if quota >= 100:
+        assert calls == (50, 2, 20)
+    with pytest.raises(ValidationError):
+        Config(lambda_concurrency=6)
+
+
+def test_nothing_is_reserved_and_no_queue_calls_more_than_it_may(template: dict[str, Any]) -> None:
+    functions = resources(template, "AWS::Lambda::Function").values()
+    assert not [f for f in functions if "ReservedConcurrentExecutions" in f]
+    mappings = resources(template, "AWS::Lambda::EventSourceMapping").values()
+    calls = [mapping["ScalingConfig"]["MaximumConcurrency"] for mapping in mappings]
+    assert sorted(calls) == sorted(Config(lambda_concurrency=100).concurrent_calls)
+
+
+def test_an_alarm_fires_if_a_function_is_throttled_for_a_while(template: dict[str, Any]) -> None:
+    alarms = resources(template, "AWS::CloudWatch::Alarm").values()
+    throttles = [a for a in alarms if a["MetricName"] == "Throttles"]
+    watched = {a["Dimensions"][0]["Value"]["Ref"] for a in throttles}
+    assert watched == set(resources(template, "AWS::Lambda::Function"))
+    for alarm in throttles:
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (300, 3, 1)
+        assert alarm["AlarmActions"]
+
+
 def test_every_rule_that_feeds_a_queue_has_a_dead_letter_queue_and_may_write_to_both(
     template: dict[str, Any],
 ) -> None:
