@@ -3,7 +3,8 @@
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
              status/<path>.json                    the state of the job
-             rejected/<path>.txt                   what was wrong
+             rejected/<path>.txt                   what was wrong with a spec
+             failed/<path>.txt                     why a video could not be made
              review/<path>.yaml                    a spec with its rewritten prompt, to be checked
     work     references/<job_id>/<file>            references as they were when the job was accepted
              attempts/<attempt_id>/input/...       the files that one processing job reads
@@ -29,6 +30,7 @@ MODELS_PREFIX = "models/"
 VIDEOS_PREFIX = "videos/"
 STATUS_PREFIX = "status/"
 REJECTED_PREFIX = "rejected/"
+FAILED_PREFIX = "failed/"
 REVIEW_PREFIX = "review/"
 REFERENCES_PREFIX = "references/"
 SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
@@ -236,6 +238,11 @@ def status(path: str) -> str:
 def rejected(path: str) -> str:
     """Key of the explanation why a spec was refused."""
     return f"{REJECTED_PREFIX}{path}.txt"
+
+
+def failed(path: str) -> str:
+    """Key of the explanation why videos of a job could not be made."""
+    return f"{FAILED_PREFIX}{path}.txt"
 
 
 def review(path: str) -> str:

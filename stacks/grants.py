@@ -58,15 +58,20 @@ def list_objects(bucket: s3.Bucket) -> Statements:
 
 
 def write_status(bucket: s3.Bucket) -> Statements:
-    """Write statuses, remove refusals that are out of date, and read the published videos.
+    """Write statuses and why videos failed, remove texts that are out of date, and read the videos.
 
     A signed link works only if its signer may read the object, hence the third statement.
     """
     return [
-        _allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*")),
+        _allow(
+            ["s3:PutObject"],
+            bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.FAILED_PREFIX}*"),
+        ),
         _allow(
             ["s3:GetObject", "s3:DeleteObject"],
             bucket.arn_for_objects(f"{s3_keys.REJECTED_PREFIX}*"),
+            bucket.arn_for_objects(f"{s3_keys.FAILED_PREFIX}*"),
         ),
         _allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.VIDEOS_PREFIX}*")),
         _allow(["s3:ListBucket"], bucket.bucket_arn),

@@ -96,6 +96,8 @@ def mail_of(
     lines += [*_problems(job, tasks), *_notes(job, tasks)]
     if job.state == State.REJECTED:
         lines.append(one_line(f"Full report: s3://{output_bucket}/{s3_keys.rejected(job.path)}"))
+    elif job.state == State.FAILED:
+        lines.append(one_line(f"Full report: s3://{output_bucket}/{s3_keys.failed(job.path)}"))
     else:
         lines.append(one_line(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"))
     body = [*lines[:2], *_videos(job, made, output_bucket, region), *_short(lines[2:])]

@@ -10,10 +10,10 @@ from typing import Protocol
 from functions import s3_keys
 from functions.planning.estimate import cost
 from functions.ports import Missing, WithFiles
+from functions.replies.explanation import failure_of, refusal_of
 from functions.replies.forecast import forecast
 from functions.replies.mail import Made, VideoLink, mail_of
 from functions.replies.post import WithPost
-from functions.replies.refusal import refusal_of
 from functions.replies.review import review_of
 from functions.replies.status import status_of
 from functions.settings import WithSettings
@@ -56,9 +56,9 @@ def settle(ports: Needs, job_id: str) -> None:
         return
     job = record.document
     newest = is_newest(ports, job)
-    if newest:
-        _publish_refusal(ports, job)
     tasks = [task.document for task in tasks_of(ports, job_id)]
+    if newest:
+        _publish_explanation(ports, job, tasks)
     review = job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review"
     if review and newest:
         ports.files.write(
@@ -98,13 +98,17 @@ def forget(ports: NeedsForFiles, path: str) -> None:
         ports.files.remove(output, key)
 
 
-def _publish_refusal(ports: NeedsForFiles, job: Job) -> None:
-    """Write the refusal of a rejected job, or remove the refusal of an earlier version."""
-    output, key = ports.settings.output_bucket, s3_keys.rejected(job.path)
-    if job.state == State.REJECTED:
-        ports.files.write(output, key, refusal_of(job).encode(), "text/plain; charset=utf-8")
-    else:
-        ports.files.remove(output, key)
+def _publish_explanation(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
+    """Write why a job was rejected or failed, and remove what an earlier version had."""
+    output = ports.settings.output_bucket
+    for state, key, text in (
+        (State.REJECTED, s3_keys.rejected(job.path), refusal_of),
+        (State.FAILED, s3_keys.failed(job.path), lambda job: failure_of(job, tasks)),
+    ):
+        if job.state == state:
+            ports.files.write(output, key, text(job).encode(), "text/plain; charset=utf-8")
+        else:
+            ports.files.remove(output, key)
 
 
 class NeedsForSheet(NeedsForFiles, WithReader, Protocol):

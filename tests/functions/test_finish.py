@@ -298,6 +298,19 @@ def test_a_sweep_continues_after_an_error(world: World) -> None:
     }
 
 
+def test_a_failed_job_has_a_text_for_people_until_a_newer_version_comes(world: World) -> None:
+    world.drop("jobs/a/bee.yaml", "prompt: a\nvariations: 3\n")
+    (attempt,) = world.dispatch()
+    world.render(attempt, failing=world.manifest(attempt).tasks[1].task_id)
+    text = world.files.read("output", "failed/a/bee.txt").decode()
+    assert text.startswith("jobs/a/bee.yaml: 2 of 3 videos could be made.\n\nVideo 2:\n")
+    assert "What:  It broke.\nFix:   Try again.\nCode:  render-failed\n" in text
+    assert "Full report: s3://output/failed/a/bee.txt" in world.post.sent[-1].body
+    world.clock.move(seconds=5)
+    world.drop("jobs/a/bee.yaml")
+    assert ("output", "failed/a/bee.txt") not in world.files.objects
+
+
 def test_the_mail_about_a_video_has_its_gif_and_an_estimate_of_its_cost(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: a\nmodel: cogvideox-2b\noutputs: [gif]\n")
     (attempt,) = world.dispatch()

@@ -706,6 +706,9 @@ class Simulation(World):
         refused = ("output", s3_keys.rejected(job.path)) in self.files.objects
         if refused != (job.state == State.REJECTED):
             raise Violated(f"{job.path} is {job.state}, and has a refusal: {refused}")
+        explained = ("output", s3_keys.failed(job.path)) in self.files.objects
+        if explained != (job.state == State.FAILED):
+            raise Violated(f"{job.path} is {job.state}, and a text about a failure: {explained}")
 
     def _check_once(self, jobs: dict[str, Job]) -> None:
         for job_id, job in jobs.items():

@@ -98,16 +98,20 @@ def reviewed(s: Simulation) -> None:
 def references_gone(s: Simulation) -> None:
     """The copies of references are deleted while one task waits, and another one runs."""
     s.person_drops("jobs/pic.png", PNG)
+    s.person_drops("jobs/other.png", PNG)
     s.person_drops("jobs/runs.yaml", "image: pic.png\nvariations: 2\n")
+    matrix = "matrix: {image: [pic.png, other.png]}\n"
+    at(s, 20, partial(s.person_drops, "jobs/half.yaml", matrix))
     for name in ("a", "b"):
         at(s, 30, partial(s.person_drops, f"jobs/{name}.yaml", "image: pic.png\nnotify: false\n"))
 
-    def delete_all_but_one() -> None:
+    def delete_all_but_two() -> None:
         copies = [k for _, k in s.files.objects if k.startswith(s3_keys.REFERENCES_PREFIX)]
-        for key in copies[:-1]:
+        halves = [key for key in copies if "/half-" in key]
+        for key in {*copies[:-1]} - {*halves[1:]}:
             s.files.remove("work", key)
 
-    at(s, 200, delete_all_but_one)
+    at(s, 200, delete_all_but_two)
 
 
 def remembered(s: Simulation) -> None:
@@ -257,7 +261,13 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "28 reviews and folder defaults": (reviewed, Faults()),
     "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
+    "21 22 tasks fail, and their specs are dropped again": (overwritten, Faults(task_fails=1)),
+    "22 26 tasks fail, are refused, and dropped again, handlers killed": (
+        overwritten,
+        Faults(task_fails=0.5, start_refused=0.5, kill=0.4, lose_event=0.3, shown_again=0.3),
+    ),
     "24 every event again hours later": (remembered, Faults()),
+    "24 every event again hours later, of failed jobs": (remembered, Faults(task_fails=1)),
     "24 clocks differ": (busy_hour, Faults(clock_skew_seconds=30, kill=0.2, duplicate_event=0.3)),
     "24 clocks differ at midnight": (
         midnight,

@@ -1,8 +1,11 @@
-"""Builds rejected/<path>.txt: what is wrong with a drop, where, and how to fix it."""
+"""Builds rejected/<path>.txt and failed/<path>.txt: what is wrong, where, and how to fix it."""
 
-from contract.errors import Code, one_line
+from collections.abc import Iterable, Sequence
+
+from contract.errors import Code, Problem, one_line
 from functions import s3_keys
-from functions.table.records import Job
+from functions.replies import words
+from functions.table.records import Job, State, Task
 
 # Errors about the name of a drop, and not about its content.
 _NAME = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.NAME_TAKEN}
@@ -12,8 +15,37 @@ def refusal_of(job: Job) -> str:
     """The text of rejected/<path>.txt for a rejected job."""
     defaults = s3_keys.kind_of(job.source.key) == s3_keys.Kind.DEFAULTS
     what = "cannot be used as folder defaults" if defaults else "was not turned into a video"
-    lines = [f"{job.source.key} {what}.", ""]
-    for problem in job.problems:
+    lines = [f"{job.source.key} {what}.", "", *_told(job.problems)]
+    lines.append(f"{_again(job)} {_signed(job)}")
+    return "\n".join(lines) + "\n"
+
+
+def failure_of(job: Job, tasks: Sequence[Task]) -> str:
+    """The text of failed/<path>.txt for a failed job.
+
+    Args:
+        tasks: all tasks of the job, by number.
+    """
+    made = sum(task.state == State.SUCCEEDED for task in tasks)
+    lines = [f"{job.source.key}: {made} of {words.videos(len(tasks))} could be made.", ""]
+    numbers: dict[Problem, list[str]] = {}
+    for task in tasks:
+        if task.problem is not None:
+            numbers.setdefault(task.problem, []).append(str(task.number))
+    for problem, which in numbers.items():
+        lines += [f"Video {', '.join(which)}:"] if len(tasks) > 1 else []
+        lines += _told([problem])
+    lines.append(_signed(job))
+    return "\n".join(lines) + "\n"
+
+
+def _signed(job: Job) -> str:
+    return f"Job {job.job_id}, {job.updated_at:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _told(problems: Iterable[Problem]) -> list[str]:
+    lines = []
+    for problem in problems:
         place = problem.place
         where = [f"file {place.file}"] if place.file is not None else []
         where += [f"line {place.line}"] if place.line is not None else []
@@ -26,8 +58,7 @@ def refusal_of(job: Job) -> str:
             f"Code:  {problem.code}",
             "",
         ]
-    lines.append(f"{_again(job)} Job {job.job_id}, {job.updated_at:%Y-%m-%d %H:%M:%S} UTC.")
-    return "\n".join(one_line(line) for line in lines) + "\n"
+    return [one_line(line) for line in lines]
 
 
 def _again(job: Job) -> str:
