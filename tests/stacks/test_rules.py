@@ -1,0 +1,56 @@
+"""The rules of AWS and of the community for templates. Each finding is explained here."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cdk_nag import AwsSolutionsChecks
+
+from local.command.assembly import assembly
+from stacks.__main__ import app
+
+_BY_PREFIX = "A function may touch the objects of its own prefixes, and a prefix needs a wildcard."
+EXPLAINED = {
+    r"AwsSolutions-IAM5\[Resource::<Storage(Input|Output|Work)\w+\.Arn>/[a-z*/]+/\*\]": _BY_PREFIX,
+    r"AwsSolutions-IAM5\[Resource::arn:.*:processing-job/reeldrop--\*\]": (
+        "The name of a processing job is only known when it is created. All begin alike."
+    ),
+    r"AwsSolutions-IAM5\[Resource::arn:.*:bedrock:\*::foundation-model/[a-z0-9.:-]+\]": (
+        "An inference profile calls the model in any of its regions; IAM wants all of them allowed."
+    ),
+    r"AwsSolutions-IAM5\[Resource::arn:.*:log-group:/aws/sagemaker/\*\]": (
+        "SageMaker names the log stream of each processing job."
+    ),
+    r"AwsSolutions-IAM5\[Resource::\*\]": (
+        "ecr:GetAuthorizationToken and cloudwatch:PutMetricData know no resource."
+    ),
+    r"AwsSolutions-L1": "The locks and the tests are of this Python version; see stacks/code.py.",
+}
+
+
+def test_every_finding_of_aws_solutions_is_explained(tmp_path: Path) -> None:
+    report = AwsSolutionsChecks().validate_scope(app(outdir=str(tmp_path), code="embedded"))
+    found = {violation.rule_name for violation in report.violations}
+    unexplained = [n for n in found if not any(re.fullmatch(p, n) for p in EXPLAINED)]
+    assert sorted(unexplained) == []
+    unused = [p for p in EXPLAINED if not any(re.fullmatch(p, n) for n in found)]
+    assert unused == [], "nothing needs this explanation any more"
+
+
+def test_cfn_lint_finds_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    template = assembly(tmp_path_factory.mktemp("assembly")) / "reeldrop.template.json"
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).parent / "cfn-lint"),
+            *("--regions", "us-east-1", "eu-central-1", "ap-northeast-1"),
+            # CDK writes DependsOn between a function and the policy of its role, on purpose.
+            *("--ignore-checks", "W3005"),
+            *("--", str(template)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
