@@ -43,6 +43,7 @@ class Code(StrEnum):
 
     # the drop
     KEY_SUFFIX = "key-suffix"
+    KEY_PLACE = "key-place"
     KEY_TOO_DEEP = "key-too-deep"
     KEY_CHARACTER = "key-character"
     # the text of a spec
@@ -102,6 +103,7 @@ class Code(StrEnum):
 
 
 MEANINGS: dict[Code, str] = {
+    Code.KEY_PLACE: "The spec is beside the folder jobs/ and not in it.",
     Code.KEY_SUFFIX: "The file under jobs/ looks like a job spec, but has the wrong ending.",
     Code.KEY_TOO_DEEP: "The file is more than 16 folders deep.",
     Code.KEY_CHARACTER: "The name of the file or a folder has a control character or an invisible "

@@ -19,6 +19,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
+from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -52,6 +53,9 @@ _LEFT_NAME = re.compile(
 _ABOUT_A_FOLDER = re.compile(
     r"(authors|changelog|contributing|copying|licen[cs]e|notice|readme)(?![a-z0-9])"
 )
+# How similar the name of a folder must be to "jobs": "Jobs", "job", "jobs ", "jbos".
+_ALMOST = 0.75
+_BESIDE_JOBS = "(not in jobs)"
 # S3 allows 1,024 bytes. The longest texts around a path are "rejected/" and "-00.json".
 _MAX_PATH_BYTES = 1_000
 # Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
@@ -64,12 +68,14 @@ _NUMBERED = re.compile(r"[^/]-\d\d\Z")
 
 
 class Kind(StrEnum):
-    """The kinds of files under jobs/."""
+    """The kinds of files in the input bucket."""
 
     SPEC = "spec"
     REFERENCE = "reference"
     DEFAULTS = "defaults"
     UNKNOWN = "unknown"
+    MISPLACED = "misplaced"
+    """A spec beside jobs/: at the top of the bucket, or in a folder whose name is almost jobs."""
     IGNORED = "ignored"
 
 
@@ -81,10 +87,15 @@ def kind_of(key: str) -> Kind:
     person gets an answer.
     """
     name = posixpath.basename(key).lower()
-    if not key.startswith(JOBS_PREFIX) or not name or _is_left_over(key):
+    if not name or _is_left_over(key):
         return Kind.IGNORED
-    if posixpath.basename(key) == DEFAULTS_FILE:
-        return Kind.DEFAULTS
+    if not key.startswith(JOBS_PREFIX):
+        return Kind.MISPLACED if _is_misplaced(key) else Kind.IGNORED
+    return Kind.DEFAULTS if posixpath.basename(key) == DEFAULTS_FILE else _kind_of_name(name)
+
+
+def _kind_of_name(name: str) -> Kind:
+    """The kind of an object in jobs/, by its name in lowercase."""
     stem, suffix = posixpath.splitext(name)
     if stem in {"_defaults", "_default"}:
         return Kind.UNKNOWN  # looks like folder defaults, but would not be read as such
@@ -94,6 +105,23 @@ def kind_of(key: str) -> Kind:
         return Kind.IGNORED
     spec = suffix in SPEC_SUFFIXES and posixpath.splitext(stem)[1] not in SPEC_SUFFIXES
     return Kind.SPEC if spec else Kind.UNKNOWN
+
+
+def _is_misplaced(key: str) -> bool:
+    """Whether a key outside of jobs/ looks like a spec that somebody meant to drop.
+
+    `aws s3 cp bee.yaml s3://BUCKET/jobs`, without a slash at the end, makes an object "jobs".
+    """
+    folder, slash, _ = key.lstrip("/").partition("/")
+    if not slash and _is_almost_jobs(key):
+        return True
+    is_spec = posixpath.splitext(key.lower())[1] in SPEC_SUFFIXES
+    return is_spec and (not slash or _is_almost_jobs(folder))
+
+
+def _is_almost_jobs(folder: str) -> bool:
+    name, wanted = folder.strip().lower(), JOBS_PREFIX.rstrip("/")
+    return SequenceMatcher(None, name, wanted).ratio() >= _ALMOST
 
 
 def _is_left_over(key: str) -> bool:
@@ -121,9 +149,11 @@ def _is_about_a_folder(name: str) -> bool:
 def path_of(key: str) -> str:
     """The path of a drop, under which its outputs are: its key without jobs/ and without suffix.
 
+    A drop beside jobs/ has a path of its own, so that it does not own the path of a drop in jobs/.
     If the keys of the outputs would be too long, the path is cut and ends with a hash instead.
     """
-    path, suffix = posixpath.splitext(key.removeprefix(JOBS_PREFIX))
+    below = key if key.startswith(JOBS_PREFIX) else f"{_BESIDE_JOBS}/{key.lstrip('/')}"
+    path, suffix = posixpath.splitext(below.removeprefix(JOBS_PREFIX))
     if suffix.lower() not in SPEC_SUFFIXES:
         path += suffix
     encoded = path.encode()

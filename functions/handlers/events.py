@@ -16,13 +16,15 @@ PROCESSING_CHANGED = "SageMaker Processing Job State Change"
 
 
 def drops(input_bucket: str) -> dict[str, Any]:
-    """Pattern: anything created or deleted under jobs/ of the input bucket."""
+    """Pattern: anything created or deleted in the input bucket.
+
+    Specs beside jobs/ are answered, too.
+    """
     return {
         "source": ["aws.s3"],
         "detail-type": [OBJECT_CREATED, OBJECT_DELETED],
         "detail": {
             "bucket": {"name": [input_bucket]},
-            "object": {"key": [{"prefix": s3_keys.JOBS_PREFIX}]},
         },
     }
 

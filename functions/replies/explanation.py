@@ -17,7 +17,7 @@ def refusal_of(job: Job) -> str:
     what = "cannot be used as folder defaults" if defaults else "was not turned into a video"
     lines = [f"{job.source.key} {what}.", "", *_told(job.problems)]
     lines.append(f"{_again(job)} {_signed(job)}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(one_line(line) for line in lines) + "\n"
 
 
 def failure_of(job: Job, tasks: Sequence[Task]) -> str:
@@ -36,7 +36,7 @@ def failure_of(job: Job, tasks: Sequence[Task]) -> str:
         lines += [f"Video {', '.join(which)}:"] if len(tasks) > 1 else []
         lines += _told([problem])
     lines.append(_signed(job))
-    return "\n".join(lines) + "\n"
+    return "\n".join(one_line(line) for line in lines) + "\n"
 
 
 def _signed(job: Job) -> str:
@@ -58,12 +58,15 @@ def _told(problems: Iterable[Problem]) -> list[str]:
             f"Code:  {problem.code}",
             "",
         ]
-    return [one_line(line) for line in lines]
+    return lines
 
 
 def _again(job: Job) -> str:
     """What to do after everything is corrected."""
-    if any(problem.code in _NAME for problem in job.problems):
+    codes = {problem.code for problem in job.problems}
+    if Code.KEY_PLACE in codes:
+        return "Delete this file when you have uploaded it again in the right place."
+    if codes & _NAME:
         return "Upload the file again under a name that fits."
     blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}
     if blamed:

@@ -241,6 +241,27 @@ def _text(files: DropFiles, key: str) -> bytes:
     return files.read(key)
 
 
+def misplaced(bucket: str, key: str) -> JobRejected:
+    """Why a spec beside jobs/ is refused: where it belongs."""
+    name = posixpath.basename(key.rstrip("/"))
+    if posixpath.splitext(name)[1].lower() in s3_keys.SPEC_SUFFIXES:
+        below = key.lstrip("/").partition("/")[2] or name
+        there = f"s3://{bucket}/{s3_keys.JOBS_PREFIX}{below}"
+        hint = f"Move it to {there}: in the console, upload it again inside the folder jobs."
+    else:
+        hint = (
+            f"Upload your file again with a slash at the end: aws s3 cp FILE "
+            f"s3://{bucket}/{s3_keys.JOBS_PREFIX}"
+        )
+    return JobRejected(
+        Problem(
+            code=Code.KEY_PLACE,
+            message=f"'{key}' is beside the folder {s3_keys.JOBS_PREFIX} and not in it.",
+            hint=hint,
+        )
+    )
+
+
 def _wrong_name(key: str) -> JobRejected:
     name = posixpath.basename(key)
     hint = (

@@ -56,6 +56,9 @@ def deleted(ports: Needs, bucket: str, key: str) -> None:
     if kind == s3_keys.Kind.DEFAULTS:
         folder_defaults.changed(ports, bucket, key)
         return
+    if s3_keys.kind_of(key) == s3_keys.Kind.MISPLACED:
+        publish.forget(ports, s3_keys.path_of(key))
+        return
     owner = ports.ledger.get(owner_key(s3_keys.path_of(key)))
     if owner is None:
         return

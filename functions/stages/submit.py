@@ -64,7 +64,8 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
         if wrong := folder_defaults.changed(ports, bucket, key):
             _accept(ports, wrong.drop, key, wrong.refusal)
         return
-    accepted = _accept(ports, drop, key, None)
+    misplaced = kind == s3_keys.Kind.MISPLACED
+    accepted = _accept(ports, drop, key, drop_files.misplaced(bucket, key) if misplaced else None)
     if not accepted and kind in MAY_REPLACE:
         look_before(ports, bucket, key, version)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
+from functions import s3_keys
 from functions.spec.language_model import Answer, LanguageModelUnavailable
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
@@ -331,3 +332,40 @@ def test_the_sweep_finds_a_drop_whose_event_was_lost(world: World) -> None:
     sweep(world.ports)
     (job,) = jobs(world)
     assert job.state == State.QUEUED and job.created_at == world.clock() + timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("key", "belongs"),
+    [
+        ("bee.yaml", "s3://input/jobs/bee.yaml"),
+        ("prompt.TXT", "s3://input/jobs/prompt.TXT"),
+        ("Jobs/a/bee.yaml", "s3://input/jobs/a/bee.yaml"),
+        ("job/bee.json", "s3://input/jobs/bee.json"),
+        ("jbos/bee.yml", "s3://input/jobs/bee.yml"),
+        ("jobs /bee.yml", "s3://input/jobs/bee.yml"),
+        ("/jobs/bee.yml", "s3://input/jobs/bee.yml"),
+        ("jobs", "aws s3 cp FILE s3://input/jobs/"),
+    ],
+)
+def test_a_spec_beside_the_folder_is_told_where_it_belongs(
+    world: World, key: str, belongs: str
+) -> None:
+    world.drop("jobs/bee.yaml", "prompt: the real one\n")
+    world.drop(key)
+    (job,) = [job for job in jobs(world) if job.state == State.REJECTED]
+    assert job.path.startswith("(not in jobs)/")
+    refusal = world.files.read("output", s3_keys.rejected(job.path)).decode()
+    assert belongs in refusal and "Code:  key-place" in refusal
+    assert len(world.post.sent) == 1 and belongs in world.post.sent[0].body
+    assert status(world, "bee").state == State.QUEUED, "it has a status of its own"
+    world.delete(key)
+    assert not [k for b, k in world.files.objects if b == "output" and "(not in jobs)" in k]
+    if key != "jobs":  # the advice works
+        world.drop(belongs.removeprefix("s3://input/"), "prompt: moved\n")
+        assert [job.spec.prompt for job in jobs(world) if job.spec and job.spec.prompt == "moved"]
+
+
+@pytest.mark.parametrize("key", ["logs/x.yaml", "videos/a.json", "bee.png", "x/jobs/a.yaml"])
+def test_other_files_in_the_bucket_are_no_drops(world: World, key: str) -> None:
+    world.drop(key)
+    assert jobs(world) == [] and world.files.keys("output") == []

@@ -65,7 +65,8 @@ def test_a_drop_is_received_whatever_its_suffix(template: dict[str, Any]) -> Non
     source = bucket(template, "Input")
     for key in ("jobs/bee.yaml", "jobs/a/b.YAML", "jobs/bee.png", "jobs/bee.docx"):
         assert matching(template, created(source, key)) == 1, key
-    assert matching(template, created(source, "other/bee.yaml")) == 0
+    assert matching(template, created(source, "bee.yaml")) == 1, "it is told where to go"
+    assert matching(template, created("another-bucket", "jobs/bee.yaml")) == 0
 
 
 def test_only_results_and_progress_of_the_worker_are_received(template: dict[str, Any]) -> None:
