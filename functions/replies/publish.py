@@ -70,9 +70,9 @@ def settle(ports: Needs, job_id: str) -> None:
     if job.state.terminal and is_live(ports, job):
         _publish_contact_sheet(ports, job, tasks)
     publish_status(ports, job_id)
-    deliver(ports, job_id)
     if job.state.terminal:
         _remove_references(ports, job, tasks)
+    deliver(ports, job_id)  # last, because the sweep settles jobs whose mail is owed again
 
 
 def _remove_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:

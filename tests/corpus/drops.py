@@ -30,6 +30,9 @@ KEYS = [
     Bad("line-break", Code.KEY_CHARACTER, b"prompt: a\n", "jobs/a\nb.yaml", words=("letters",)),
     Bad("folder-backwards", Code.KEY_CHARACTER, b"prompt: a\n", "jobs/\u202ea/b.yaml",
         words=("direction mark",)),
+    Bad("beside", Code.KEY_PLACE, b"prompt: a\n", "bee.yaml", words=("s3://input/jobs/bee.yaml",)),
+    Bad("slash forgotten", Code.KEY_PLACE, b"prompt: a\n", "jobs", words=("slash at the end",)),
+    Bad("capital", Code.KEY_PLACE, b"{}", "JOBS/a/b.json", words=("s3://input/jobs/a/b.json",)),
     Bad("17-folders", Code.KEY_TOO_DEEP, b"prompt: a\n", "jobs/" + "a/" * 17 + "bee.yaml",
         words=("16",)),
 ]  # fmt: skip
