@@ -29,7 +29,7 @@ LEFT_BY_PROGRAMS = [
     "jobs/LICENSE", "jobs/LICENSE-MIT", "jobs/license.txt", "jobs/LICENCE.md", "jobs/COPYING",
     "jobs/CHANGELOG.md", "jobs/NOTICE.txt", "jobs/CONTRIBUTING.md", "jobs/AUTHORS",
     # markers of folders, and everything elsewhere
-    "jobs/", "jobs/a/", "jobs", "videos/bee.yaml",
+    "jobs/", "jobs/a/", "videos/bee.yaml",
 ]  # fmt: skip
 
 
