@@ -70,6 +70,11 @@ class Event(StrEnum):
         "A result came from an attempt that no longer owns its task.",
     )
     RESULT_UNREADABLE = "result-unreadable", "A result file could not be read. Its task fails."
+    RESULT_INCOMPLETE = (
+        "result-incomplete",
+        "A result was uploaded without one of its files. Each sweep looks at it again until its "
+        "processing job has ended.",
+    )
     TASK_FAILED = "task-failed", "The worker reported a failure, with details."
     SUCCEEDED = "succeeded", "A video was published.", True
     FAILED = "failed", "A task failed.", True

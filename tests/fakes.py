@@ -162,30 +162,40 @@ class FakeLedger:
 
 
 @dataclass
-class _Version:
+class Version:
+    """A version of an object, or the mark that the object was deleted."""
+
     version: str
     body: bytes
     content_type: str
     at: datetime
     mark: str = ""
+    is_delete_marker: bool = False
 
 
 _VERSIONED = {SETTINGS.input_bucket, SETTINGS.output_bucket}
 
 
 class FakeFiles:
-    """S3. The work bucket has no versions, the others have."""
+    """S3. The work bucket has no versions and delete markers, the others have."""
 
     def __init__(self, now: "Clock") -> None:
         self._now = now
         self._numbers = itertools.count(1)
-        self.objects: dict[tuple[str, str], list[_Version]] = {}
+        self.objects: dict[tuple[str, str], list[Version]] = {}
 
-    def _find(self, bucket: str, key: str, version: str | None) -> _Version:
+    def exists(self, bucket: str, key: str) -> bool:
+        """Whether there is an object, and not only versions of one that was deleted."""
+        versions = self.objects.get((bucket, key), [])
+        return bool(versions) and not versions[-1].is_delete_marker
+
+    def _find(self, bucket: str, key: str, version: str | None) -> Version:
         assert 1 <= len(key.encode()) <= 1024, "S3 answers 400 to longer keys"
         versions = self.objects.get((bucket, key), [])
         for found in reversed(versions):
             if version in {None, found.version}:
+                if found.is_delete_marker:
+                    break
                 return found
         raise Missing(f"{bucket}/{key}")
 
@@ -210,7 +220,9 @@ class FakeFiles:
             return
         assert 1 <= len(key.encode()) <= 1024, "S3 keys have at most 1,024 bytes"
         at = self._now().replace(microsecond=0)  # S3 reports whole seconds
-        version = _Version(f"v{next(self._numbers)}", body, content_type, at, mark)
+        self._add(bucket, key, Version(f"v{next(self._numbers)}", body, content_type, at, mark))
+
+    def _add(self, bucket: str, key: str, version: Version) -> None:
         if bucket in _VERSIONED:
             self.objects.setdefault((bucket, key), []).append(version)
         else:
@@ -227,28 +239,36 @@ class FakeFiles:
         self.write(*target, self._find(*source).body, content_type, mark=mark)
 
     def remove(self, bucket: str, key: str) -> None:
-        self.objects.pop((bucket, key), None)
+        if bucket not in _VERSIONED:
+            self.objects.pop((bucket, key), None)
+        elif self.exists(bucket, key):
+            at, version = self._now().replace(microsecond=0), f"v{next(self._numbers)}"
+            self._add(bucket, key, Version(version, b"", "", at, is_delete_marker=True))
 
     def sha256(self, bucket: str, key: str) -> str:
         return hashlib.sha256(self._find(bucket, key, None).body).hexdigest()
 
     def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
         for (of, key), versions in sorted(self.objects.items()):
-            if of == bucket and key.startswith(prefix):
+            if of == bucket and key.startswith(prefix) and not versions[-1].is_delete_marker:
                 facts = FakeFiles.facts(self, bucket, key)
                 yield Listed(key, versions[-1].at, facts.version, facts.versioned)
 
     def versions(self, bucket: str, key: str) -> list[Listed]:
-        there = [v.version for v in reversed(self.objects.get((bucket, key), []))]
-        known = [FakeFiles.facts(self, bucket, key, version) for version in there]
-        return [Listed(key, f.modified_at, f.version, f.versioned) for f in known]
+        found: list[Listed] = []
+        for version in reversed(self.objects.get((bucket, key), [])):
+            if version.is_delete_marker:
+                break
+            facts = FakeFiles.facts(self, bucket, key, version.version)
+            found.append(Listed(key, facts.modified_at, facts.version, facts.versioned))
+        return found
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?expires={seconds}"
 
     def keys(self, bucket: str) -> list[str]:
         """All keys of a bucket."""
-        return sorted(key for of, key in self.objects if of == bucket)
+        return sorted(key for of, key in self.objects if of == bucket and self.exists(of, key))
 
 
 class FakeRenderer:

@@ -170,13 +170,21 @@ class S3Files:
         """
         with translated():
             page = self._client.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
-        deletions = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
-        found = [_listed(item) for item in page.get("Versions", []) if item["Key"] == key]
-        if any(deletion["IsLatest"] for deletion in deletions):
-            return []
-        # S3 reports times in whole seconds. A version from the second of a deletion is kept.
-        deleted_at = [deletion["LastModified"] for deletion in deletions]
-        return [one for one in found if all(one.modified_at >= at for at in deleted_at)]
+            deletions = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
+            found = [_listed(item) for item in page.get("Versions", []) if item["Key"] == key]
+            if not deletions:
+                return found
+            # S3 reports times in whole seconds, so they do not show which versions are older than a
+            # deletion. A listing that begins after the deletion does.
+            older = self._client.list_object_versions(
+                Bucket=bucket,
+                Prefix=key,
+                MaxKeys=100,
+                KeyMarker=key,
+                VersionIdMarker=deletions[0]["VersionId"],
+            )
+        gone = {item["VersionId"] for item in older.get("Versions", []) if item["Key"] == key}
+        return [one for one in found if one.version not in gone]
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
         """See `Files.link`."""

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
 from contract.outcome import MACHINE_VARIABLE
 from functions.adapters.errors import CONFIG, code_of, message_of, translated
-from functions.ports import Missing
+from functions.ports import Missing, Throttled
 from functions.settings import Settings
 from functions.stages.renderer import (
     CannotStart,
@@ -18,6 +18,7 @@ from functions.stages.renderer import (
     ProcessingJob,
     ProcessingStatus,
     StartDenied,
+    StartThrottled,
 )
 from functions.table.records import FailureKind, ProcessingState
 
@@ -105,6 +106,8 @@ class SageMakerRenderer:
         try:
             with translated():
                 self._client.create_processing_job(**processing_request(job, self._settings))
+        except Throttled as error:
+            raise StartThrottled(str(error)) from error
         except ClientError as error:
             if code_of(error) == "ResourceInUse":
                 raise NameTaken(job.attempt_id) from error

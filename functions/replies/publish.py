@@ -19,10 +19,19 @@ from functions.replies.status import status_of
 from functions.settings import WithSettings
 from functions.spec.fields import JobSpec, Video
 from functions.spec.reader import WithReader
-from functions.table.ledger import Conflict, NeedsLedgerAndClock, Put, Remove, job_key, letter_key
+from functions.table.ledger import (
+    Conflict,
+    NeedsLedgerAndClock,
+    Put,
+    Remove,
+    WithLedger,
+    job_key,
+    letter_key,
+    retried,
+)
 from functions.table.paths import is_live, is_newest
 from functions.table.rates import learned_rates
-from functions.table.records import Job, State, Task
+from functions.table.records import Job, Letter, State, Task
 from functions.table.tasks import tasks_of
 
 # None of our functions runs for longer than five minutes (stacks/). So if a letter was claimed
@@ -70,21 +79,43 @@ def settle(ports: Needs, job_id: str) -> None:
     if job.state.terminal and is_live(ports, job):
         _publish_contact_sheet(ports, job, tasks)
     publish_status(ports, job_id)
+    if _is_past(ports, job):
+        forget(ports, job.path)
     if job.state.terminal:
-        _remove_references(ports, job, tasks)
-    deliver(ports, job_id)  # last, because the sweep settles jobs whose mail is owed again
+        _forget_references(ports, job, tasks)
+    deliver(ports, job_id)  # last, because it removes the note that the job is not settled
 
 
-def _remove_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
+def _forget_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
     """Remove the copies of an ended job's references. They do not expire while it is open.
 
     A job without tasks may have copies, too, if it was refused after the first of them.
     """
     if tasks and not any(task.reference for task in tasks):
         return
+    remove_references(ports, job.job_id)
+
+
+def remove_references(ports: NeedsForFiles, job_id: str) -> None:
+    """Remove the copies of the references of a job that needs them no more."""
     work = ports.settings.work_bucket
-    for listed in list(ports.files.listed(work, s3_keys.kept_references(job.job_id))):
+    for listed in list(ports.files.listed(work, s3_keys.kept_references(job_id))):
         ports.files.remove(work, listed.key)
+
+
+def _is_past(ports: NeedsForStatus, job: Job) -> bool:
+    """Whether a job is about folder defaults that were wrong, and were corrected or deleted since.
+
+    Correct folder defaults make no job. So the table does not show that this one is no longer the
+    newest of its path.
+    """
+    source = job.source
+    if s3_keys.kind_of(source.key) != s3_keys.Kind.DEFAULTS or not is_newest(ports, job):
+        return False
+    try:
+        return ports.files.facts(source.bucket, source.key).version != source.version
+    except Missing:
+        return True
 
 
 def forget(ports: NeedsForFiles, path: str) -> None:
@@ -178,7 +209,7 @@ def publish_status(ports: NeedsForStatus, job_id: str) -> None:
 
 
 def deliver(ports: NeedsForMail, job_id: str) -> None:
-    """Send the notification that is owed for a job, if one is.
+    """Send the mail about the end of a job, if one is owed, and note that the job is settled.
 
     SNS cannot send exactly once. If a handler is killed after SNS accepted the mail and before the
     letter is removed, the mail is sent again after `LETTER_CLAIM`. Nothing else sends a mail twice.
@@ -189,13 +220,16 @@ def deliver(ports: NeedsForMail, job_id: str) -> None:
     claimed_at = letter.document.claimed_at
     if claimed_at is not None and ports.now() - claimed_at < LETTER_CLAIM:
         return
+    job = ports.ledger.get(job_key(job_id))
+    assert job is not None  # a letter is committed together with its job
+    if not job.document.wants_mail:
+        _settled(ports, letter.document)
+        return
     claimed = letter.document.claimed(ports.now())
     try:
         ports.ledger.commit(Put(letter.key, claimed, letter.revision))
     except Conflict:
         return
-    job = ports.ledger.get(job_key(job_id))
-    assert job is not None  # a letter is committed together with its job
     tasks = [task.document for task in tasks_of(ports, job_id)]
     mail = mail_of(
         job.document,
@@ -206,7 +240,18 @@ def deliver(ports: NeedsForMail, job_id: str) -> None:
         region=ports.region,
     )
     ports.post.send(mail.subject, mail.body, dict(mail.attributes))
-    ports.ledger.commit(Remove(letter.key, letter.revision + 1))
+    _settled(ports, claimed)
+
+
+def _settled(ports: WithLedger, letter: Letter) -> None:
+    """Remove a letter. If it was changed, another handler has claimed it, and will remove it."""
+
+    def remove() -> None:
+        current = ports.ledger.get(letter_key(letter.job_id))
+        if current is not None and current.document == letter:
+            ports.ledger.commit(Remove(current.key, current.revision))
+
+    retried(f"the letter of {letter.job_id}", remove)
 
 
 def _made(ports: NeedsForMail, job: Job, tasks: list[Task]) -> Made:

@@ -23,7 +23,7 @@ from functions.spec.language_model import WithLanguageModel
 from functions.spec.reader import Original, Picture, WithReader
 from functions.stages import folder_defaults
 from functions.table import day_limits
-from functions.table.jobs import mail_owed, stop_waiting
+from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
     Change,
     NeedsLedgerAndClock,
@@ -295,7 +295,7 @@ class _Accepting:
         if rendering:
             changes += [Put(queue_key(task), task.queue_entry) for task in tasks] + names
         else:
-            changes += mail_owed(job)
+            changes.append(ended(job))
         if self.draft.animate_images:
             changes += self._used(made.kept)
         self.commit(job, *changes)
@@ -311,7 +311,7 @@ class _Accepting:
     def reject(self, rejection: JobRejected) -> None:
         """Commit the job as rejected."""
         rejected = self.job.rejected(rejection.problems, self.ports.now())
-        self.commit(rejected, *mail_owed(rejected))
+        self.commit(rejected, ended(rejected))
         codes = [problem.code for problem in rejection.problems]
         self.ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": codes})
 

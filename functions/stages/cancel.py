@@ -13,7 +13,7 @@ from functions.ports import Missing, WithFiles
 from functions.replies import publish
 from functions.stages import folder_defaults
 from functions.stages.renderer import WithRenderer
-from functions.table.jobs import mail_owed, stop_waiting
+from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
     Change,
     Conflict,
@@ -143,12 +143,11 @@ def _changes(
     reason: CancelReason,
 ) -> list[Change]:
     now = ports.now()
-    ended = job.document.canceled(reason, now)
+    canceled = job.document.canceled(reason, now)
     changes: list[Change] = [
-        Put(job.key, ended, job.revision),
+        Put(job.key, canceled, job.revision),
         *stop_waiting(ports, job.document),
-        # If the job was superseded, there will be a mail about the newer version.
-        *(mail_owed(ended) if reason == CancelReason.DELETED else ()),
+        ended(canceled),
     ]
     for task in tasks:
         if task.document.state.terminal:

@@ -7,7 +7,9 @@ the next one completes the rest.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -72,6 +74,14 @@ class Needs(NeedsForResults, WithRenderer, WithWake, Protocol):
     """What closing an attempt uses."""
 
 
+# SageMaker uploads the files of a task within seconds of each other, in any order.
+UPLOADED_WITHIN = timedelta(minutes=3)
+
+
+class _NotUploaded(Transient):
+    """A file of a result is not in S3 yet."""
+
+
 class NeedsForFiles(WithLedger, WithFiles, WithSettings, WithLog, Protocol):
     """What checking and copying a result's files uses."""
 
@@ -86,9 +96,25 @@ def file_written(ports: NeedsForResults, key: str) -> None:
     if parts is None:
         return
     if parts.file_name == RESULT_FILE:
-        task_ended(ports, parts.attempt_id, parts.task_id)
+        try:
+            task_ended(ports, parts.attempt_id, parts.task_id)
+        except _NotUploaded:
+            if not _is_old(ports, key):
+                raise
+            # Trying it again and again would make the message a dead letter. Each sweep looks at
+            # it, and the end of the processing job decides.
+            ports.log(Event.RESULT_INCOMPLETE, {"task_id": parts.task_id})
     elif parts.file_name.startswith("progress-"):
         _progressed(ports, key)
+
+
+def _is_old(ports: NeedsForResults, result: str) -> bool:
+    """Whether a result was written so long ago that files which are missing may never come."""
+    try:
+        facts = ports.files.facts(ports.settings.work_bucket, result)
+    except Missing:
+        return True  # its event came, so it was deleted
+    return ports.now() - facts.modified_at > UPLOADED_WITHIN
 
 
 def _ref(task_id: str) -> TaskRef | None:
@@ -177,8 +203,7 @@ def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: 
             found = ports.files.sha256(ports.settings.work_bucket, key)
         except Missing:
             if not job_has_ended:
-                # SageMaker uploads files in any order.
-                raise Transient(f"{key} is not uploaded yet") from None
+                raise _NotUploaded(f"{key} is not uploaded yet") from None
         if found != sha256:
             raise TaskFailed(problems.video_damaged(file_name))
     return outcome
@@ -195,7 +220,7 @@ def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
     try:
         outcome = Outcome.from_json(ports.files.read(ports.settings.work_bucket, key)).result
     except Missing:
-        raise Transient(f"{task.task_id} has no result yet") from None
+        raise _NotUploaded(f"{task.task_id} has no result yet") from None
     except ValidationError as error:
         ports.log(Event.RESULT_UNREADABLE, {"task_id": task.task_id, "error": str(error)})
         raise TaskFailed(problems.result_invalid()) from None
@@ -346,6 +371,8 @@ def _facts(how: Ending) -> dict[str, object]:
 def results_waiting(ports: NeedsForResults, attempt: Attempt) -> None:
     """Publish the results of a running processing job whose events did not come.
 
+    Results that are not complete yet are left out.
+
     Raises:
         Transient: try again later.
     """
@@ -354,7 +381,8 @@ def results_waiting(ports: NeedsForResults, attempt: Attempt) -> None:
     written = _written(ports, attempt)
     for task in running:
         if s3_keys.task_result(attempt.attempt_id, task.task_id) in written:
-            task_ended(ports, attempt.attempt_id, task.task_id)
+            with suppress(_NotUploaded):
+                task_ended(ports, attempt.attempt_id, task.task_id)
 
 
 def _written(ports: NeedsForFiles, attempt: Attempt) -> frozenset[str]:

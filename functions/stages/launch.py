@@ -12,7 +12,7 @@ from contract.manifest import Manifest, ManifestTask
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.planning import estimate
-from functions.ports import Missing, Throttled, WithFiles
+from functions.ports import Missing, WithFiles
 from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.stages import cancel
@@ -22,6 +22,7 @@ from functions.stages.renderer import (
     NoQuota,
     ProcessingJob,
     StartDenied,
+    StartThrottled,
     WithRenderer,
 )
 from functions.table import day_limits
@@ -86,7 +87,7 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
     record = move_attempt(ports, record, fixed)
     try:
         _create(ports, record.document, body)
-    except (NoQuota, StartDenied, Throttled) as not_now:
+    except (NoQuota, StartDenied, StartThrottled) as not_now:
         # This is written before any task returns to the queue. After it no handler may make the
         # create call.
         hold = _hold(attempt, not_now)
@@ -198,7 +199,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
     Raises:
         NoQuota: it does not exist, and the quota is used up.
         StartDenied: it does not exist, and an administrator has to correct something first.
-        Throttled: it does not exist, and there were too many requests.
+        StartThrottled: it does not exist, and there were too many requests.
         CannotStart: it does not exist, and SageMaker refuses the request for good.
     """
     work = ports.settings.work_bucket
@@ -215,7 +216,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
                 output_uri=f"s3://{work}/{s3_keys.attempt_output(attempt.attempt_id)}",
             )
         )
-    except (NameTaken, NoQuota, CannotStart, StartDenied, Throttled) as refusal:
+    except (NameTaken, NoQuota, CannotStart, StartDenied, StartThrottled) as refusal:
         # An earlier handler may have made the create call and lost the answer. Then the name is
         # taken, or that processing job itself uses up the quota.
         status = ports.renderer.status(attempt.attempt_id)
@@ -271,11 +272,11 @@ def _fail(ports: Needs, attempt: Attempt) -> None:
     end_attempt(ports, attempt.attempt_id)
 
 
-def _hold(attempt: Attempt, not_now: NoQuota | StartDenied | Throttled) -> Hold:
+def _hold(attempt: Attempt, not_now: NoQuota | StartDenied | StartThrottled) -> Hold:
     """Why an attempt cannot start now, as the reason for its tasks to wait."""
     if isinstance(not_now, StartDenied):
         return Hold(reason=HoldReason.START_DENIED, detail=str(not_now)[:_LONGEST_DETAIL])
-    if isinstance(not_now, Throttled):
+    if isinstance(not_now, StartThrottled):
         return Hold(reason=HoldReason.THROTTLED)
     return Hold(
         reason=HoldReason.NO_CAPACITY,

@@ -49,6 +49,13 @@ class StartDenied(Exception):
     """
 
 
+class StartThrottled(Exception):
+    """SageMaker refuses the request because there were too many. It had no effect.
+
+    It is no `Throttled`, because a stage must not mistake another throttled call for this.
+    """
+
+
 class NameTaken(Exception):
     """A processing job with this name exists already."""
 
@@ -64,7 +71,7 @@ class Renderer(Protocol):
             NameTaken: a processing job with this name exists.
             CannotStart: the request is refused for good.
             StartDenied: an administrator has to correct something first.
-            Throttled: there were too many requests.
+            StartThrottled: there were too many requests.
         """
 
     def status(self, attempt_id: str) -> ProcessingStatus | None:

@@ -15,7 +15,7 @@ from functions.replies import publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
 from functions.stages import accept, cancel, folder_defaults
-from functions.table.jobs import mail_owed, stop_waiting
+from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
     WAITING,
     NeedsLedgerAndClock,
@@ -85,6 +85,8 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
         facts = drop.facts(key)
     except Missing:
         ports.log(Event.DROP_GONE, {"key": key, "version": version})
+        if version is not None:
+            _clean_up(ports, s3_keys.job_id(drop.bucket, key, version))
         return False
     if version is None or not facts.versioned or facts.version == version:
         return True
@@ -101,6 +103,12 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     except Missing:
         return False  # versions expire long after the deadline of every job that waits
     return True
+
+
+def _clean_up(ports: Needs, job_id: str) -> None:
+    """Remove the copies of references that a handler made before it failed to accept the drop."""
+    if ports.ledger.get(job_key(job_id)) is None:
+        publish.remove_references(ports, job_id)
 
 
 def look_before(ports: Needs, bucket: str, key: str, version: str | None = None) -> None:
@@ -215,7 +223,7 @@ def reject(ports: NeedsForReject, record: Record[Job], problem: Problem) -> None
     rejected = record.document.rejected((problem,), ports.now())
     ports.ledger.commit(
         Put(record.key, rejected, record.revision),
-        *mail_owed(rejected),
+        ended(rejected),
         *stop_waiting(ports, record.document),
     )
     ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": [problem.code]})

@@ -1,15 +1,12 @@
-"""Changes that are committed together with a job: the note that it waits, and the mail it owes."""
+"""Changes that are committed with a job: the notes that it waits, and that it has ended."""
 
 from functions.table.ledger import Change, Put, Remove, WithLedger, letter_key, waiting_key
 from functions.table.records import Job, Letter, State
 
 
-def mail_owed(job: Job) -> list[Change]:
-    """The change that notes the mail about the end of a job; empty if its spec wants no mail.
-
-    This is the only place that decides whether a mail is owed.
-    """
-    return [Put(letter_key(job.job_id), Letter(job_id=job.job_id))] if job.wants_mail else []
+def ended(job: Job) -> Change:
+    """The change that notes that a job has ended and is not settled yet."""
+    return Put(letter_key(job.job_id), Letter(job_id=job.job_id))
 
 
 def stop_waiting(ports: WithLedger, job: Job) -> list[Change]:

@@ -204,7 +204,12 @@ class Job(_Moving):
 
     @property
     def wants_mail(self) -> bool:
-        """Whether a mail is sent at its end. It is sent if the spec could not be read."""
+        """Whether a mail is sent at its end. It is sent if the spec could not be read.
+
+        If the job was superseded, there will be a mail about the newer version.
+        """
+        if self.canceled_because == CancelReason.SUPERSEDED:
+            return False
         return self.spec is None or self.spec.notify
 
     @property
@@ -774,10 +779,10 @@ class Looked(Document):
 
 
 class Letter(_Moving):
-    """A notification that is owed. It is removed after it was sent.
+    """A note that a job has ended and is not settled yet. It is removed when the job is settled.
 
-    A handler claims it before sending it, so that two handlers do not both send it. If the handler
-    is killed in between, the sweep has it claimed and sent again.
+    A handler claims it before it sends a mail, so that two handlers do not both send it. If the
+    handler is killed in between, the sweep has it claimed and sent again.
     """
 
     job_id: str

@@ -12,8 +12,7 @@ from typing import Protocol
 from contract.errors import Notice, Problem
 from functions.log import Event, WithLog
 from functions.settings import WithSettings
-from functions.table import day_limits
-from functions.table.jobs import mail_owed
+from functions.table import day_limits, jobs
 from functions.table.ledger import (
     TASKS,
     Change,
@@ -248,7 +247,7 @@ def _end(
     ports.ledger.commit(
         Put(record.key, ended, record.revision),
         Put(record_of_job.key, job, record_of_job.revision),
-        *(mail_owed(job) if job.state.terminal else ()),
+        *([jobs.ended(job)] if job.state.terminal else []),
     )
     event = Event.SUCCEEDED if ended.state == State.SUCCEEDED else Event.FAILED
     ports.log(event, {"task_id": ended.task_id, "attempt_id": ended.attempt_id})

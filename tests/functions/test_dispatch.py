@@ -13,7 +13,7 @@ from functions import s3_keys
 from functions.ports import Throttled
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
-from functions.stages.renderer import NoQuota, ProcessingJob, StartDenied
+from functions.stages.renderer import NoQuota, ProcessingJob, StartDenied, StartThrottled
 from functions.stages.sweep import sweep
 from functions.table import day_limits
 from functions.table.attempts import TAKE_OVER_AFTER
@@ -689,13 +689,40 @@ def test_tasks_wait_and_say_why_if_their_start_is_denied(world: World) -> None:
 
 def test_a_throttled_start_gives_its_lease_back(world: World) -> None:
     def throttling(job: ProcessingJob) -> None:
-        raise Throttled("ThrottlingException: Rate exceeded")
+        raise StartThrottled("ThrottlingException: Rate exceeded")
 
     world.renderer.start = throttling  # type: ignore[method-assign]
     world.drop("jobs/bee.yaml")
     world.dispatch()
     assert world.ledger.query(OPEN_ATTEMPTS, Attempt) == []
     assert "too many requests" in status(world, "bee").message
+
+
+@pytest.mark.parametrize("call", ["files.write", "renderer.status"])
+def test_a_processing_job_that_may_run_keeps_its_tasks_if_another_call_is_throttled(
+    world: World, call: str
+) -> None:
+    """The answer to the create call was lost. Only a throttled create call proves that it had no
+    effect. Another throttled call says nothing about the processing job."""
+    world.renderer.lose_next_acknowledgement = True
+    world.drop("jobs/bee.yaml")
+    with pytest.raises(ConnectionError):
+        world.dispatch()
+    (attempt,) = world.running()
+    world.clock.move(minutes=3)
+    ports = world.ports
+    port = getattr(ports, call.partition(".")[0])
+
+    def throttled(*_args: object) -> None:
+        raise Throttled("ThrottlingException: Rate exceeded")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(port, call.partition(".")[2], throttled)
+        with pytest.raises(Throttled):
+            dispatch(ports)
+    assert tasks(world)[0].attempt_id == attempt
+    world.clock.move(minutes=3)
+    assert world.dispatch() == [attempt]
 
 
 def test_forty_refused_processing_jobs_do_not_delay_another_model(world: World) -> None:

@@ -308,7 +308,7 @@ def test_a_failed_job_has_a_text_for_people_until_a_newer_version_comes(world: W
     assert "Full report: s3://output/failed/a/bee.txt" in world.post.sent[-1].body
     world.clock.move(seconds=5)
     world.drop("jobs/a/bee.yaml")
-    assert ("output", "failed/a/bee.txt") not in world.files.objects
+    assert "failed/a/bee.txt" not in world.files.keys("output")
 
 
 def test_the_mail_about_a_video_has_its_gif_and_an_estimate_of_its_cost(world: World) -> None:

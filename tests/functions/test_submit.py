@@ -359,7 +359,7 @@ def test_a_spec_beside_the_folder_is_told_where_it_belongs(
     assert len(world.post.sent) == 1 and belongs in world.post.sent[0].body
     assert status(world, "bee").state == State.QUEUED, "it has a status of its own"
     world.delete(key)
-    assert not [k for b, k in world.files.objects if b == "output" and "(not in jobs)" in k]
+    assert not [k for k in world.files.keys("output") if "(not in jobs)" in k]
     if key != "jobs":  # the advice works
         before = len(tasks(world))
         world.drop(belongs.removeprefix("s3://input/"), '{"prompt": "moved"}' if ".json" in key

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from functions.ports import Throttled
 from functions.stages.sweep import sweep
 from functions.table.records import State
-from tests.fakes import World
-from tests.functions.stored import jobs
+from tests.fakes import PNG, World
+from tests.functions.stored import jobs, status
 
 
 class Calls:
@@ -45,6 +46,36 @@ def test_a_drop_is_found_after_many_hours_without_a_sweep(world: World) -> None:
     world.clock.move(hours=30)
     sweep(world.ports)
     assert len(jobs(world)) == 1
+
+
+@pytest.mark.parametrize("ending", ["deleted", "replaced"])
+def test_what_was_not_published_about_the_end_of_a_job_is_published_later(
+    world: World, ending: str
+) -> None:
+    """Also if no mail is owed. The message about the end may be in a dead-letter queue."""
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/bee.yaml", "image: bee.png\nnotify: false\n")
+    world.clock.move(seconds=5)
+    if ending == "deleted":
+        world.delete("jobs/bee.yaml", event=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.files, "remove", _throttled)
+        if ending == "deleted":
+            patch.setattr(world.files, "write", _throttled)
+            with pytest.raises(ExceptionGroup):
+                sweep(world.ports)
+        else:
+            with pytest.raises(Throttled):
+                world.drop("jobs/bee.yaml", "prompt: x\nnotify: false\n")
+    sweep(world.ports)
+    assert jobs(world)[0].state == State.CANCELED
+    assert status(world, "bee").state == (State.CANCELED if ending == "deleted" else State.QUEUED)
+    assert [key for key in world.files.keys("work") if key.startswith("references/")] == []
+    assert world.post.sent == []
+
+
+def _throttled(*_args: object) -> None:
+    raise Throttled("SlowDown")
 
 
 def test_a_version_that_overwrote_another_within_a_second_is_found(world: World) -> None:
