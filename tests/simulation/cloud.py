@@ -28,7 +28,14 @@ from functions.stages.cancel import deleted
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
 from functions.stages.ports import Ports
-from functions.stages.renderer import CannotStart, NoQuota, ProcessingJob, StartDenied
+from functions.stages.renderer import (
+    CannotStart,
+    NameTaken,
+    NoQuota,
+    ProcessingJob,
+    StartDenied,
+    StartThrottled,
+)
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table import day_limits
@@ -42,6 +49,7 @@ from functions.table.ledger import (
     QUEUE,
     WAITING,
     Change,
+    Conflict,
     D,
     Put,
     attempt_key,
@@ -66,18 +74,42 @@ from functions.table.records import (
     Waiting,
 )
 from tests.fakes import FakeLedger, FakeRenderer, World
+from tests.simulation import deletes, lifecycle
 from tests.simulation.rights import Rights, deployed, needs_of
 from tests.simulation.time_limits import Stopwatch, timeouts_seconds
 
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
 MAX_RECEIVES = 10
+# If a function that was called asynchronously fails, Lambda calls it again so often.
+ASYNCHRONOUS_RETRIES = 2
+# Two failed sweeps within this time make an alarm fire.
+SWEEPS_FAIL_WITHIN_SECONDS = 900
+# How often the code may fail to handle a message without a fault. It may have to wait for another
+# handler or for a file, but not so often that the message ends in the dead-letter queue.
+OWN_FAILURES = 3
 # How far apart the clocks of two handlers may be.
 _SKEW = timedelta(seconds=60)
 
 
 class Killed(BaseException):
     """A handler is killed at this point."""
+
+
+class _Cancelled(Conflict):
+    """DynamoDB canceled a commit although all revisions are current."""
+
+
+def _throttling(what: str) -> Exception:
+    """What an adapter raises if AWS throttles a call at each of its tries.
+
+    Args:
+        what: port and method.
+    """
+    if what == "language_model.converse":
+        return LanguageModelUnavailable("ThrottlingException: Rate exceeded")
+    kind = StartThrottled if what == "renderer.start" else Throttled
+    return kind(f"{what} was throttled")
 
 
 class Violated(AssertionError):
@@ -95,6 +127,19 @@ class Faults:
     """For each handler: that it is killed at one of its calls."""
     throttle: float = 0
     """For each call of a port: that AWS asks to try again later."""
+    outage_of: str = ""
+    """AWS throttles every call of this port, or every start of a function ("lambda")."""
+    outage_from_seconds: float = 0
+    outage_seconds: float = 0
+    lambda_throttled: float = 0
+    """For each start of a function: that Lambda throttles it."""
+    lose_answer: float = 0
+    """For each call that changes something: that it takes effect and its answer is lost."""
+    conflict: float = 0
+    """For each commit: that DynamoDB cancels it because of another transaction."""
+    dead_letters: frozenset[str] = frozenset()
+    """The functions whose messages may end in their dead-letter queues. Only faults may lead there;
+    a message that the code itself fails to handle is a violation for every function."""
     lose_acknowledgement: float = 0
     no_quota: float = 0
     """For each create call: that the quota is used up."""
@@ -130,12 +175,47 @@ class Faults:
     def some(cls, rng: random.Random) -> "Faults":
         """Choose a few faults with different probabilities."""
         chosen = rng.sample(_KINDS, rng.randint(0, 6))
-        faults = cls(**{name: rng.choice((0.05, 0.2, 0.5)) for name in chosen})
+        faults = cls()
+        for name in chosen:
+            setattr(faults, name, rng.choice((0.05, 0.2, 0.5)) * _RARER.get(name, 1))
         faults.clock_skew_seconds = rng.choice((0, 0, 30))
+        if rng.random() < 0.2:
+            faults.outage_of = rng.choice(SERVICES)
+            faults.outage_from_seconds = rng.uniform(0, 2000)
+            faults.outage_seconds = rng.choice((120, 1200, 6 * 3600))
+        if {"throttle", "lambda_throttled"} & set(chosen) or faults.outage_of:
+            faults.dead_letters = ANY_FUNCTION
         return faults
 
+    @property
+    def end_seconds(self) -> float:
+        """When the last fault ends."""
+        return max(self.until_seconds, self.outage_from_seconds + self.outage_seconds)
 
-_KINDS = [f.name for f in fields(Faults) if f.name not in {"until_seconds", "clock_skew_seconds"}]
+
+SERVICES = ("ledger", "files", "renderer", "language_model", "post", "wake", "lambda")
+ANY_FUNCTION = frozenset(("submit", "dispatch", "finish"))
+_KINDS = [
+    f.name
+    for f in fields(Faults)
+    if f.type is float
+    and f.default == 0
+    and not f.name.startswith("outage_")
+    and f.name != "clock_skew_seconds"
+]
+# Only these may make a task fail. All others only delay it.
+_FAILING = (
+    "start_refused", "worker_dies", "image_broken", "task_fails", "video_missing", "video_cut",
+    "result_garbage",
+)  # fmt: skip
+# How much rarer these are, because they happen to each call. A call fails only if all tries of the
+# adapter fail.
+_RARER = {"throttle": 0.1, "lose_answer": 0.1, "conflict": 0.5}
+# What these calls change stays changed if their answer is lost.
+_CHANGING = {
+    "ledger.commit", "files.write", "files.copy", "files.remove", "renderer.start",
+    "renderer.stop", "post.send", "wake",
+}  # fmt: skip
 
 
 class WatchedLedger(FakeLedger):
@@ -150,6 +230,8 @@ class WatchedLedger(FakeLedger):
         before = {
             (change.key.partition, change.key.sort): self.get(change.key) for change in changes
         }
+        if self._simulation.happens("conflict"):
+            raise _Cancelled("another transaction changes one of these items")
         super().commit(*changes)
         if any(change.key.partition == DEFAULTS for change in changes):
             self._limits_changed_at = self._simulation.clock()
@@ -163,9 +245,16 @@ class WatchedLedger(FakeLedger):
             assert isinstance(new, Job | Task)
             if old.document.state.terminal and new.state != old.document.state:
                 raise Violated(f"{change.key}: {old.document.state} became {new.state}")
+            if new.state == State.QUEUED and isinstance(old.document, Task):
+                self._check_return(old.document)
             # A new attempt of a counted task starts even if the limit is lower now.
             if isinstance(new, Task) and new.counted_on != getattr(old.document, "counted_on", 0):
                 self._check_day(new)
+
+    def _check_return(self, task: Task) -> None:
+        """A task may return to the queue only if no processing job renders it any more."""
+        if task.state == State.RUNNING and task.attempt_id in self._simulation.running():
+            raise Violated(f"{task.task_id} returned to the queue although {task.attempt_id} runs")
 
     def _check_day(self, task: Task) -> None:
         if task.counted_on is None:
@@ -210,7 +299,7 @@ class WatchedRenderer(FakeRenderer):
         if simulation.happens("start_denied"):
             raise StartDenied("AccessDeniedException: not authorized to perform iam:PassRole")
         if simulation.happens("start_throttled"):
-            raise Throttled("ThrottlingException: Rate exceeded")
+            raise StartThrottled("ThrottlingException: Rate exceeded")
 
     def start(self, job: ProcessingJob) -> None:
         simulation = self._simulation
@@ -231,8 +320,12 @@ class WatchedRenderer(FakeRenderer):
             raise Violated(f"{len(running)} processing jobs run")
         self._check_pause(job)
         simulation.accepted[job.attempt_id] += 1
+        simulation.rendered[job.attempt_id] = mine
         simulation.work(job.attempt_id)
         if simulation.happens("lose_acknowledgement"):
+            # The adapter tries again, and SageMaker answers that the name is taken, or not at all.
+            if simulation.rng.random() < 0.2:
+                raise NameTaken(job.attempt_id)
             raise Transient("the acknowledgement was lost")
 
     def _check_pause(self, job: ProcessingJob) -> None:
@@ -254,8 +347,14 @@ def _not_a_violation(error: BaseException) -> None:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             _not_a_violation(inner)
-    elif not isinstance(error, Transient | ConnectionError):
+    elif not isinstance(error, Killed | Transient | ConnectionError):
         raise error
+
+
+def _is_conflict(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_conflict(inner) for inner in error.exceptions)
+    return isinstance(error, Conflict)
 
 
 class _Watched:
@@ -281,6 +380,15 @@ class Handler:
     receives: int = 0
     sent: set[str] = field(default_factory=set)
     """Jobs whose mail this run has sent and whose letter it has not removed yet."""
+    fault: bool = False
+    """Whether a fault happened to this run."""
+    own_failures: list[str] = field(default_factory=list)
+    """The errors of the runs that failed although no fault happened to them."""
+
+    @property
+    def of_aws(self) -> bool:
+        """Whether this is something that AWS does, and not a run of a function."""
+        return self.name in {"world", "schedule"}
 
     @property
     def function(self) -> str:
@@ -297,34 +405,48 @@ class Simulation(World):
     kill_at: int | None = None
     startup_seconds: float = 240
     render_seconds: float = 90
+    sweep_every_seconds: float = SWEEP_EVERY_SECONDS
+    """In a story of months, fewer sweeps do the same."""
+    tasks_may_fail: bool = False
+    """Whether a story breaks something without a fault."""
+
+    # what was seen
+
+    accepted: Counter[str] = field(default_factory=Counter, init=False)
+    rendered: dict[str, set[str]] = field(default_factory=dict, init=False)
+    """The ids of the tasks of each processing job."""
+    ended_at: dict[str, datetime] = field(default_factory=dict, init=False)
+    ends: list[tuple[datetime, str, bool]] = field(default_factory=list, init=False)
+    """The ends of processing jobs: when, the model, and whether it showed no sign of life."""
+    published: dict[str, set[str]] = field(default_factory=dict, init=False)
+    """The attempts whose sidecar was published, by task id."""
+    mails: Counter[str] = field(default_factory=Counter, init=False)
+    unnoted_mails: Counter[str] = field(default_factory=Counter, init=False)
+    """How many handlers sent a job's mail and were kept from removing the letter by a kill or
+    by an error of AWS. SNS cannot send exactly once, so each of them allows one more mail."""
+    dead_letters: list[Handler] = field(default_factory=list, init=False)
+    failed_sweeps: list[tuple[float, str]] = field(default_factory=list, init=False)
+    """When a sweep ended with an error although no fault happened to it, and the error."""
+    timed_out: Counter[str] = field(default_factory=Counter, init=False)
+    """How often each function was killed because it ran longer than its timeout."""
+    dropped: list[tuple[str, str]] = field(default_factory=list, init=False)
+    """Key and version of every drop."""
+    keys_deleted: set[str] = field(default_factory=set, init=False)
+    publications: list[tuple[datetime, str]] = field(default_factory=list, init=False)
+    """When a sidecar was published, and the id of its job."""
+    messages: list[tuple[str, Callable[[Ports], None]]] = field(default_factory=list, init=False)
+    """All messages that were sent, including the lost ones."""
+    calls: int = field(default=0, init=False)
+    calls_before_calm: int = field(default=0, init=False)
+    """The number of calls until the faults ended."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.rng = random.Random(self.seed)
+        self.tasks_may_fail |= any(getattr(self.faults, fault) for fault in _FAILING)
         self.rights = Rights(deployed())
         self.ledger = WatchedLedger(self)
         self.renderer = WatchedRenderer(self)
-        self.accepted: Counter[str] = Counter()
-        self.ended_at: dict[str, datetime] = {}
-        self.ends: list[tuple[datetime, str, bool]] = []
-        """The ends of processing jobs: when, the model, and whether it showed no sign of life."""
-        self.published: dict[str, set[str]] = {}
-        """The attempts whose sidecar was published, by task id."""
-        self.mails: Counter[str] = Counter()
-        self.unnoted_mails: Counter[str] = Counter()
-        """How many handlers were killed between sending a job's mail and removing the letter.
-        SNS cannot send exactly once, so each of them allows one more mail."""
-        self.dead_letters: list[str] = []
-        self.timed_out: Counter[str] = Counter()
-        """How often each function was killed because it ran longer than its timeout."""
-        self.dropped: list[tuple[str, str]] = []
-        """Key and version of every drop."""
-        self.deleted: set[str] = set()
-        self.messages: list[tuple[str, Callable[[Ports], None]]] = []
-        """All messages that were sent, including the lost ones."""
-        self.calls = 0
-        self.calls_before_calm = 0
-        """The number of calls until the faults ended."""
         self._start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
         self._order = itertools.count()
@@ -333,7 +455,8 @@ class Simulation(World):
         self._functions_post = self._post()
         self._hub = getcurrent()
         self._interleaved = False
-        self.at(SWEEP_EVERY_SECONDS, Handler("sweep", self._sweep))
+        self.at(self.sweep_every_seconds, Handler("schedule", self._start_sweep))
+        self.at(86_400, Handler("schedule", self._expire))
 
     # time
 
@@ -366,6 +489,23 @@ class Simulation(World):
             return False
         return self.rng.random() < likely
 
+    @property
+    def calm_at(self) -> datetime:
+        """When the last fault ends."""
+        return self._start + timedelta(seconds=self.faults.end_seconds)
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether any fault may happen."""
+        none = Faults(until_seconds=self.faults.until_seconds)
+        return self.kill_at is not None or self.faults != none
+
+    def is_away(self, service: str) -> bool:
+        """Whether AWS throttles all calls of a service now."""
+        faults = self.faults
+        since = self.now_seconds - faults.outage_from_seconds
+        return service == faults.outage_of and 0 <= since < faults.outage_seconds
+
     # what people do
 
     def person_drops(self, key: str, body: bytes | str = "prompt: a bee\n") -> None:
@@ -379,8 +519,21 @@ class Simulation(World):
     def person_deletes(self, key: str) -> None:
         """Delete a file, and send the event about it."""
         self.files.remove("input", key)
-        self.deleted.add(key)
+        self.keys_deleted.add(key)
         self.event("submit", lambda ports: deleted(ports, "input", key))
+
+    # what AWS does
+
+    def _start_sweep(self, _ports: Ports) -> None:
+        self.at(self.now_seconds, Handler("sweep", sweep))
+        self.at(self.now_seconds + self.sweep_every_seconds, Handler("schedule", self._start_sweep))
+
+    def _expire(self, _ports: Ports) -> None:
+        """Let S3 apply its lifecycle rules, once a day."""
+        self.at(self.now_seconds + 86_400, Handler("schedule", self._expire))
+        for bucket, key in lifecycle.expire(self.files, self.clock()):
+            if bucket == "input":
+                self.event("submit", partial(deleted, bucket="input", key=key))
 
     # what the worker does
 
@@ -447,10 +600,6 @@ class Simulation(World):
 
     # the functions
 
-    def _sweep(self, ports: Ports) -> None:
-        self.at(self.now_seconds + SWEEP_EVERY_SECONDS, Handler("sweep", self._sweep))
-        sweep(ports)
-
     def _wake_up(self) -> None:
         self.wakes += 1
         self.soon("dispatch", dispatch)
@@ -460,7 +609,7 @@ class Simulation(World):
         idle_sweeps = 0
         while self._heap and self.now_seconds < horizon_seconds:
             self._step()
-            only_sweeps = all(handler.name == "sweep" for _, _, handler in self._heap)
+            only_sweeps = all(h.name in {"sweep", "schedule"} for _, _, h in self._heap)
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
@@ -468,10 +617,14 @@ class Simulation(World):
                 self.plain,
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
             ):
-                patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # held tasks start after midnight
+                patience = (
+                    24 * 3600 // int(self.sweep_every_seconds)
+                )  # held tasks start after midnight
             if any(r.document.paused_until for r in self.ledger.query(HEALTH, Health)):
-                patience = 24 * 3600 // SWEEP_EVERY_SECONDS  # the longest pause of a model
-            if idle_sweeps > patience and self.now_seconds > self.faults.until_seconds + 1000:
+                patience = (
+                    24 * 3600 // int(self.sweep_every_seconds)
+                )  # the longest pause of a model
+            if idle_sweeps > patience and self.now_seconds > self.faults.end_seconds + 1000:
                 return
 
     def run_for(self, seconds: float) -> None:
@@ -488,12 +641,26 @@ class Simulation(World):
         while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
             due.append(heapq.heappop(self._heap)[2])
         self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
-        if first <= self.faults.until_seconds:
+        if first <= self.faults.end_seconds:
             self.calls_before_calm = self.calls
+        due = [handler for handler in due if self._starts(handler)]
         for handler in list(due):
-            if handler.name not in {"sweep", "world"} and self.happens("shown_again"):
+            if handler.function in ANY_FUNCTION and self.happens("shown_again"):
                 due.append(Handler(handler.name, handler.work, handler.receives + 1))
         self._together(due)
+
+    def _starts(self, handler: Handler) -> bool:
+        """Whether Lambda starts a function now. If not, the message returns to its queue."""
+        if handler.of_aws or not (self.is_away("lambda") or self.happens("lambda_throttled")):
+            return True
+        if handler.function == "sweep":
+            # The schedule calls it asynchronously, and Lambda tries again for hours. Then several
+            # sweeps may run at the same time.
+            handler.fault = True
+            self.at(self.now_seconds + 60, handler)
+        else:
+            self._again(handler)
+        return False
 
     def _together(self, due: list[Handler]) -> None:
         """Run handlers, and switch between them at the calls of their ports."""
@@ -515,24 +682,37 @@ class Simulation(World):
                 else:
                     started.add(id(runner))
                     runner.switch(ports)
-            except Killed:
-                self._again(handler)
             except Violated:
                 raise
-            except (Transient, ConnectionError, ExceptionGroup) as error:
+            except (Killed, Transient, ConnectionError, ExceptionGroup) as error:
                 _not_a_violation(error)
-                self._again(handler)
+                self._failed(handler, error)
             if runner.dead:
                 running.pop(index)
 
-    def _again(self, handler: Handler) -> None:
-        self.unnoted_mails.update(handler.sent)
+    def _failed(self, handler: Handler, error: BaseException) -> None:
+        """A run of a function failed. It is repeated as AWS would do it."""
+        if not isinstance(error, Conflict):  # after a conflict, the letter can still be removed
+            self.unnoted_mails.update(handler.sent)
         handler.sent = set()
-        if handler.name in {"sweep", "world"}:
+        if not handler.fault:
+            handler.own_failures.append(repr(error))
+            # Sweeps that run at the same time may conflict. They rarely do so twice.
+            if handler.function == "sweep" and not _is_conflict(error):
+                self.failed_sweeps.append((self.now_seconds, repr(error)))
+        handler.fault = False
+        if handler.function != "sweep":
+            self._again(handler)
             return
         handler.receives += 1
+        if handler.receives <= ASYNCHRONOUS_RETRIES:
+            self.at(self.now_seconds + 60 * handler.receives, handler)
+
+    def _again(self, handler: Handler) -> None:
+        """A message returns to its queue, or goes to the dead-letter queue."""
+        handler.receives += 1
         if handler.receives >= MAX_RECEIVES:
-            self.dead_letters.append(handler.name)
+            self.dead_letters.append(handler)
         else:
             self.at(self.now_seconds + VISIBILITY_SECONDS, handler)
 
@@ -553,13 +733,37 @@ class Simulation(World):
         if what == "ledger.commit":
             handler.sent -= {change.key.sort for change in args}
 
+    def _call(
+        self,
+        handler: Handler,
+        what: str,
+        call: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Make a call of a port for a handler, with the faults that any call may have."""
+        if self.is_away(what.partition(".")[0]) or self.happens("throttle"):
+            handler.fault = True
+            raise _throttling(what)
+        try:
+            answer = call(*args, **kwargs)
+        except Transient as error:
+            # A conflict is no fault, unless DynamoDB reports one that there was not.
+            handler.fault |= type(error) is not Conflict
+            raise
+        self._count_mails(handler, what, args)
+        if what in _CHANGING and self.happens("lose_answer"):
+            handler.fault = True
+            raise Transient(f"the answer to {what} was lost")
+        return answer
+
     def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
         """The ports of a handler, with a point for switches and kills before and after each call.
 
         Args:
             dies_at: the point at which the handler is killed.
         """
-        if handler.name == "world":
+        if handler.of_aws:
             return self.plain
         calls = 0
         time = Stopwatch(timeouts_seconds()[handler.function], partial(self._time_out, handler))
@@ -571,6 +775,7 @@ class Simulation(World):
             calls += 1
             self.calls += 1
             if calls == dies_at or self.calls == self.kill_at:
+                handler.fault = True
                 raise Killed(what)
             if self._interleaved and getcurrent() is not self._hub:
                 self._hub.switch()
@@ -579,10 +784,7 @@ class Simulation(World):
             def wrapped(*args: Any, **kwargs: Any) -> Any:
                 self.rights.check(handler.function, needs_of(what, args, kwargs))
                 point(f"before {what}")
-                if self.happens("throttle"):
-                    raise Transient(f"{what} was throttled")
-                answer = call(*args, **kwargs)
-                self._count_mails(handler, what, args)
+                answer = self._call(handler, what, call, args, kwargs)
                 time.spend(what, answer)
                 point(f"after {what}")
                 return answer
@@ -648,6 +850,7 @@ class Simulation(World):
                 if key.startswith(s3_keys.VIDEOS_PREFIX) and key.endswith(".json"):
                     written = Sidecar.from_json(body)
                     simulation.published.setdefault(written.task_id, set()).add(written.attempt_id)
+                    simulation.publications.append((simulation.clock(), written.job_id))
                 files.write(bucket, key, body, content_type, mark=mark)
 
         return Files
@@ -674,6 +877,20 @@ class Simulation(World):
         self._check_drops(jobs)
         self._check_once(jobs)
         self._check_nothing_left()
+        self._check_failures()
+        for what in deletes.late(self, jobs):
+            raise Violated(what)
+
+    def _check_failures(self) -> None:
+        """No alarm may fire because of the code itself."""
+        for letter in self.dead_letters:
+            if len(letter.own_failures) > OWN_FAILURES:
+                raise Violated(f"{letter.name} failed {MAX_RECEIVES} times: {letter.own_failures}")
+            if letter.function not in self.faults.dead_letters:
+                raise Violated(f"a message of {letter.name} is a dead letter")
+        for (before, _), (at, error) in itertools.pairwise(self.failed_sweeps):
+            if at - before < SWEEPS_FAIL_WITHIN_SECONDS:
+                raise Violated(f"sweeps failed at {before:.0f} s and {at:.0f} s: {error}")
 
     def _check_drops(self, jobs: dict[str, Job]) -> None:
         answered: set[str] = set()
@@ -703,18 +920,16 @@ class Simulation(World):
         status = Status.from_json(self.files.read("output", s3_keys.status(job.path)))
         if (status.job_id, status.state) != (job.job_id, job.state):
             raise Violated(f"{job.path} is {job.state}, but its status says {status.state}")
-        refused = ("output", s3_keys.rejected(job.path)) in self.files.objects
+        refused = self.files.exists("output", s3_keys.rejected(job.path))
         if refused != (job.state == State.REJECTED):
             raise Violated(f"{job.path} is {job.state}, and has a refusal: {refused}")
-        explained = ("output", s3_keys.failed(job.path)) in self.files.objects
+        explained = self.files.exists("output", s3_keys.failed(job.path))
         if explained != (job.state == State.FAILED):
             raise Violated(f"{job.path} is {job.state}, and a text about a failure: {explained}")
 
     def _check_once(self, jobs: dict[str, Job]) -> None:
         for job_id, job in jobs.items():
-            # There is no mail about a version that was replaced.
-            least = 0 if job.canceled_because == CancelReason.SUPERSEDED else 1
-            least = least if job.wants_mail else 0
+            least = 1 if job.wants_mail else 0
             if not least <= self.mails[job_id] <= least + self.unnoted_mails[job_id]:
                 raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
         for task in self.documents(Task):
@@ -723,6 +938,8 @@ class Simulation(World):
                 raise Violated(f"{task.task_id} was published by {attempts}")
             if task.attempts > self.settings.max_attempts:
                 raise Violated(f"{task.task_id} had {task.attempts} attempts")
+            if task.state == State.FAILED and not self.tasks_may_fail:
+                raise Violated(f"{task.task_id} failed without a cause: {task.problem}")
             if task.state == State.SUCCEEDED:
                 self._check_video(jobs[task.job_id], task)
         for name, count in self.accepted.items():
@@ -764,13 +981,14 @@ class Simulation(World):
         if sidecar.job_id != job.job_id:
             other = self.ledger.get(job_key(sidecar.job_id))
             assert other is not None
-            if other.document.path != job.path and job.source.key not in self.deleted:
+            if other.document.path != job.path and job.source.key not in self.keys_deleted:
                 raise Violated(f"{at.video} of {job.path} was replaced by {other.document.path}")
             return  # a newer version of the same key was published there later
         if sidecar.attempt_id != task.attempt_id:
             raise Violated(f"{at.video} is not from {task.attempt_id}, which owns its task")
         for key in at:
-            marks = [v.mark for v in self.files.objects.get(("output", key), [])]
+            # A contact sheet has no mark.
+            marks = [v.mark for v in self.files.objects.get(("output", key), []) if v.mark]
             if len(set(marks)) < len(marks):
                 raise Violated(f"{key} was published twice: {marks}")
         if self.files.sha256("output", at.video) != sidecar.video.sha256:

@@ -54,7 +54,7 @@ def main() -> int:
 
     def runs() -> Iterator[tuple[str, Simulation]]:
         for name, (story, faults) in FAULTS.items():
-            if faults.until_seconds > 3600:
+            if faults.end_seconds > 3600:
                 continue  # simulating a day takes long and finds nothing more than an hour
             for seed in range(3):
                 simulation = Simulation(seed=seed, faults=Faults(**vars(faults)))

@@ -57,6 +57,8 @@ class Rights:
     statements: dict[str, tuple[Statement, ...]]
     used: set[tuple[str, str, str]] = field(default_factory=set)
     """Function, action and pattern of the resource."""
+    _known: dict[tuple[str, str, str], set[tuple[str, str, str]]] = field(default_factory=dict)
+    """The permissions that allow a function an action on a resource."""
 
     def check(self, function: str, needs: Iterable[Need]) -> None:
         """Check the needs of a call, and note which permissions it uses.
@@ -69,13 +71,16 @@ class Rights:
                 raise AccessDenied(f"{function} may not {action} {resource}")
 
     def _use(self, function: str, action: str, resource: str) -> bool:
-        found = False
-        for statement in self.statements[function]:
-            for pattern in statement.resources:
-                if action in statement.actions and fnmatch.fnmatchcase(resource, pattern):
-                    self.used.add((function, action, pattern))
-                    found = True
-        return found
+        need = (function, action, resource)
+        if need not in self._known:
+            self._known[need] = {
+                (function, action, pattern)
+                for statement in self.statements[function]
+                for pattern in statement.resources
+                if action in statement.actions and fnmatch.fnmatchcase(resource, pattern)
+            }
+            self.used |= self._known[need]
+        return bool(self._known[need])
 
 
 @cache

@@ -8,9 +8,10 @@ from functions import s3_keys
 from functions.stages import cancel
 from functions.stages.renderer import ProcessingJob
 from tests.fakes import PNG
-from tests.simulation.cloud import Faults, Handler, Simulation
+from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Simulation
 
 Story = Callable[[Simulation], None]
+DAY = 86_400
 
 
 def at(simulation: Simulation, seconds: float, act: Callable[[], None]) -> None:
@@ -38,6 +39,12 @@ def few(s: Simulation) -> None:
     s.person_drops("jobs/pic.yaml", "image: pic.png\n")
     s.person_drops("jobs/bad.yaml", "prompt: [")
     at(s, 5, lambda: s.person_drops("jobs/pic.png", PNG))
+
+
+def slow(s: Simulation) -> None:
+    """A processing job renders several videos, and takes long for each of them."""
+    s.render_seconds = 1200
+    s.person_drops("jobs/three.yaml", "prompt: a\nvariations: 3\n")
 
 
 def overwritten(s: Simulation) -> None:
@@ -83,6 +90,7 @@ def deleted_while_it_starts(s: Simulation) -> None:
 def refused_half_done(s: Simulation) -> None:
     """SageMaker refuses the rest of a job after half of its videos were published."""
     s.set(max_tasks_per_job=2)
+    s.tasks_may_fail = True
     s.person_drops("jobs/four.yaml", "prompt: a\nvariations: 4\n")
     at(s, 350, lambda: s.renderer.refuses.add(f"s3://work/{s3_keys.model('demo')}"))
 
@@ -97,6 +105,7 @@ def reviewed(s: Simulation) -> None:
 
 def references_gone(s: Simulation) -> None:
     """The copies of references are deleted while one task waits, and another one runs."""
+    s.tasks_may_fail = True
     s.person_drops("jobs/pic.png", PNG)
     s.person_drops("jobs/other.png", PNG)
     s.person_drops("jobs/runs.yaml", "image: pic.png\nvariations: 2\n")
@@ -112,6 +121,18 @@ def references_gone(s: Simulation) -> None:
             s.files.remove("work", key)
 
     at(s, 200, delete_all_but_two)
+
+
+def waits_for_months(s: Simulation) -> None:
+    """Jobs wait until the versions of their specs and pictures were replaced and have expired."""
+    s.sweep_every_seconds = DAY / 4
+    for name, body in (("pic", "image: pic.png\n"), ("deleted", "prompt: x\n")):
+        s.person_drops(f"jobs/{name}.yaml", body)
+    s.person_drops("jobs/pic.png", PNG)
+    at(s, 3600, lambda: s.person_drops("jobs/pic.png", PNG))
+    at(s, 3600, lambda: s.person_drops("jobs/pic.yaml", "prompt: ["))
+    at(s, 40 * DAY, lambda: s.person_deletes("jobs/deleted.yaml"))
+    at(s, 50 * DAY, lambda: s.person_drops("jobs/deleted.yaml", "prompt: again\n"))
 
 
 def remembered(s: Simulation) -> None:
@@ -206,7 +227,36 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "05 handlers killed": (few, Faults(kill=0.5)),
     "05 07 messages delivered again while they are handled": (few, Faults(shown_again=1)),
     "08 answers to create calls lost": (few, Faults(lose_acknowledgement=1)),
-    "10 throttling everywhere": (few, Faults(throttle=0.05, until_seconds=1200)),
+    "10 throttling everywhere": (few, Faults(throttle=0.01)),
+    "10 throttling everywhere, so that messages become dead letters": (
+        few,
+        Faults(throttle=0.1, until_seconds=1200, dead_letters=ANY_FUNCTION),
+    ),
+    "08 10 answers to create calls lost, other calls throttled": (
+        busy_hour,
+        Faults(lose_acknowledgement=0.7, throttle=0.03, dead_letters=ANY_FUNCTION),
+    ),
+    "35 answers lost after calls took effect": (few, Faults(lose_answer=0.05)),
+    "35 answers lost after calls took effect, specs deleted": (deleted, Faults(lose_answer=0.05)),
+    "35 answers lost after calls took effect, handlers killed": (
+        busy_hour,
+        Faults(lose_answer=0.03, kill=0.2),
+    ),
+    "36 DynamoDB cancels commits without a change": (busy_hour, Faults(conflict=0.3)),
+    "36 DynamoDB cancels commits without a change, specs deleted": (deleted, Faults(conflict=0.3)),
+    "37 Lambda throttles": (busy_hour, Faults(lambda_throttled=0.4)),
+    **{
+        f"38 {service} throttles for six hours": (
+            few,
+            Faults(
+                outage_of=service,
+                outage_from_seconds=300,
+                outage_seconds=6 * 3600,
+                dead_letters=ANY_FUNCTION,
+            ),
+        )
+        for service in SERVICES
+    },
     "11 no quota for a day": (few, Faults(no_quota=1, until_seconds=86_400)),
     "11 no quota, answers to create calls lost": (
         few,
@@ -230,6 +280,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "13 events about ends lost": (few, Faults(lose_event=0.5)),
     "14 videos missing from completed jobs": (few, Faults(video_missing=1)),
+    "14 videos missing while their processing job goes on": (
+        slow,
+        Faults(video_missing=1),
+    ),
     "14 videos incomplete": (few, Faults(video_cut=1)),
     "14 results before their videos": (few, Faults(result_before_video=1)),
     "14 results unreadable": (few, Faults(result_garbage=1)),
@@ -240,6 +294,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "16 handlers killed while there is no quota": (busy_hour, Faults(kill=0.3, no_quota=0.6)),
     "16 handlers killed very often": (few, Faults(kill=0.7, until_seconds=900)),
+    "39 a hundred days without quota": (
+        waits_for_months,
+        Faults(no_quota=1, until_seconds=100 * DAY),
+    ),
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
     "18 the language model is unavailable": (few, Faults(language_model=1)),
     "19 specs deleted at any time": (deleted, Faults()),
@@ -274,7 +332,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         Faults(clock_skew_seconds=30, duplicate_event=0.3, until_seconds=50_000),
     ),
     "25 many at once": (many, Faults()),
-    "25 many at once, throttled": (many, Faults(throttle=0.03, duplicate_event=0.3)),
+    "25 many at once, throttled": (
+        many,
+        Faults(throttle=0.03, duplicate_event=0.3, dead_letters=ANY_FUNCTION),
+    ),
 }
 
 

@@ -21,7 +21,14 @@ from functions.table import day_limits
 from functions.table.ledger import OPEN_ATTEMPTS, QUEUE, WAITING
 from functions.table.records import Attempt, Job, QueueEntry, State, Waiting
 from tests.fakes import PNG
-from tests.simulation.cloud import SWEEP_EVERY_SECONDS, Faults, Handler, Simulation
+from tests.simulation.cloud import (
+    ANY_FUNCTION,
+    SERVICES,
+    SWEEP_EVERY_SECONDS,
+    Faults,
+    Handler,
+    Simulation,
+)
 
 # Measuring coverage here would double the time, and it confuses the lines of greenlets.
 pytestmark = pytest.mark.no_cover
@@ -42,9 +49,11 @@ FAULTS = st.sampled_from(
     [
         "duplicate_event", "lose_event", "late_event", "kill", "throttle", "lose_acknowledgement",
         "worker_dies", "result_after_end", "capacity_error", "video_missing", "result_before_video",
-        "early_ending", "post", "shown_again",
+        "early_ending", "post", "shown_again", "lose_answer", "conflict", "lambda_throttled",
     ]
 )  # fmt: skip
+# If every handler is killed or every call fails, nothing can happen.
+MOST = {"kill": 0.6, "throttle": 0.1, "lose_answer": 0.1, "conflict": 0.25, "lambda_throttled": 0.6}
 # How long work that two sweeps started after the last fault may take.
 SETTLE_SECONDS = 6 * 3600
 # How long the faults continue after the last step, so that they also affect the last drops.
@@ -62,9 +71,11 @@ class Cloud(RuleBasedStateMachine):
         faults=st.sets(FAULTS, max_size=3),
     )
     def begin(self, seed: int, jobs: int, a_day: int, faults: set[str]) -> None:
-        self.cloud = Simulation(seed=seed, faults=Faults(until_seconds=10**9))
+        self.cloud = Simulation(seed=seed, faults=Faults(until_seconds=10**9, outage_seconds=10**9))
+        self.cloud.tasks_may_fail = True  # a rule may choose any fault later
         for fault in faults:
-            setattr(self.cloud.faults, fault, 0.05 if fault == "throttle" else 0.4)
+            setattr(self.cloud.faults, fault, min(0.4, MOST.get(fault, 1)))
+        self.cloud.faults.dead_letters = ANY_FUNCTION
         self.cloud.set(
             max_processing_jobs=jobs,
             max_tasks_per_folder_day=a_day,
@@ -73,7 +84,6 @@ class Cloud(RuleBasedStateMachine):
 
     @rule(name=NAMES, body=BODIES)
     def drop(self, name: str, body: str) -> None:
-        self.cloud.deleted.discard(f"jobs/{name}.yaml")
         self.cloud.person_drops(f"jobs/{name}.yaml", body)
 
     @rule(name=NAMES)
@@ -94,7 +104,7 @@ class Cloud(RuleBasedStateMachine):
         key = f"jobs/{name}.yaml"
         versions = self.cloud.files.objects.get(("input", key), [])
         if versions:
-            first = versions[0].version
+            first = versions[0].version  # it may have been deleted since
             self.cloud.soon("submit", lambda p: submit(p, "input", key, first))
 
     @rule()
@@ -106,9 +116,12 @@ class Cloud(RuleBasedStateMachine):
 
     @rule(fault=FAULTS, likely=st.sampled_from([0.0, 0.2, 1.0]))
     def fault(self, fault: str, likely: float) -> None:
-        # If every handler is killed or every call throttled, nothing can happen.
-        most = 0.1 if fault == "throttle" else 0.6 if fault == "kill" else 1.0
-        setattr(self.cloud.faults, fault, min(likely, most))
+        setattr(self.cloud.faults, fault, min(likely, MOST.get(fault, 1)))
+
+    @rule(service=st.sampled_from(["", *SERVICES]))
+    def outage(self, service: str) -> None:
+        """AWS throttles every call of a service from now on, or of none any more."""
+        self.cloud.faults.outage_of = service
 
     @rule(there=st.booleans())
     def quota(self, there: bool) -> None:
@@ -139,7 +152,7 @@ class Cloud(RuleBasedStateMachine):
             return
         cloud = self.cloud
         cloud.run_for(RENDERING_SECONDS)
-        cloud.faults = Faults(until_seconds=0)
+        cloud.faults = Faults(until_seconds=cloud.now_seconds, dead_letters=ANY_FUNCTION)
         cloud.kill_at = None
         cloud.run_for(2 * SWEEP_EVERY_SECONDS + 100)
         self._check_that_everything_continues()
@@ -168,7 +181,7 @@ class Cloud(RuleBasedStateMachine):
             assert is_rendering or max(ended_at, attempt.updated_at) > a_sweep_ago, attempt
         jobs = {job.job_id for job in cloud.documents(Job)}
         for key, version in cloud.dropped:
-            there = ("input", key) in cloud.files.objects
+            there = cloud.files.exists("input", key)
             if there and cloud.files.facts("input", key).version == version:
                 assert s3_keys.job_id("input", key, version) in jobs, f"{key} was lost"
 

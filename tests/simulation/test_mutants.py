@@ -27,7 +27,7 @@ MUTANTS = {
     ),
     "copies of references stay": (
         "functions.replies.publish",
-        "        _remove_references(ports, job, tasks)\n",
+        "        _forget_references(ports, job, tasks)\n",
         "        pass\n",
     ),
     "a model is never paused": (
@@ -182,6 +182,46 @@ MUTANTS = {
         "    each(_waiting, ports.ledger.query(WAITING, Waiting))\n",
         "",
     ),
+    "a call that is throttled counts as a create call without effect": (
+        "functions.stages.launch",
+        "    except (NoQuota, StartDenied, StartThrottled) as not_now:",
+        "    except (NoQuota, StartDenied, StartThrottled, Transient) as not_now:",
+    ),
+    "a canceled job is settled once, and not until it succeeds": (
+        "functions.stages.cancel",
+        "        ended(canceled),\n",
+        "",
+    ),
+    "a letter whose removal conflicts stays": (
+        "functions.replies.publish",
+        '    retried(f"the letter of {letter.job_id}", remove)\n',
+        "    remove()\n",
+    ),
+    "copies of references stay if a drop is gone before it is accepted": (
+        "functions.stages.submit",
+        "        publish.remove_references(ports, job_id)\n",
+        "        pass\n",
+    ),
+    "a message about a result whose video never comes is tried until it is a dead letter": (
+        "functions.stages.finish",
+        "            if not _is_old(ports, key):",
+        "            if True:",
+    ),
+    "the sweep fails while a video is not uploaded yet": (
+        "functions.stages.finish",
+        "            with suppress(_NotUploaded):",
+        "            if True:",
+    ),
+    "a deleted spec is not noticed": (
+        "functions.stages.cancel",
+        "    if not _gone(ports, job):",
+        "    if True:",
+    ),
+    "a processing job without tasks is not stopped": (
+        "functions.stages.cancel",
+        "        ports.renderer.stop(attempt.attempt_id)\n",
+        "        pass\n",
+    ),
     "the table does not compare revisions": (
         "tests.fakes",
         '            if change.revision != self.items.get(place, (0, ""))[0]:',
@@ -190,9 +230,11 @@ MUTANTS = {
 }
 # Each test starts a process that runs for seconds. A plain test run takes some of them,
 # `make simulate` all.
-CHOSEN = list(MUTANTS) if os.environ.get("REELDROP_SIMULATE") == "whole" else list(MUTANTS)[::5]
+WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
+CHOSEN = list(MUTANTS) if WHOLE else list(MUTANTS)[::8]
 
 
+@pytest.mark.skipif(not WHOLE, reason="test_simulation.py runs the same in a plain test run")
 def test_no_violation_is_found_when_every_guard_is_in_place() -> None:
     done = subprocess.run(
         [

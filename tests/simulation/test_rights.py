@@ -20,7 +20,7 @@ def test_every_right_of_a_role_is_used() -> None:
     used: set[tuple[str, str, str]] = set()
     simulations = [any_schedule(seed) for seed in range(60)]
     for name, (story, faults) in FAULTS.items():
-        if faults.until_seconds <= 3600:
+        if faults.end_seconds <= 3600:
             simulations.append(Simulation(seed=3, faults=Faults(**vars(faults))))
             story(simulations[-1])
             assert name

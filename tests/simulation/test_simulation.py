@@ -9,6 +9,8 @@ import random
 
 import pytest
 
+from functions import s3_keys
+from tests.simulation import lifecycle
 from tests.simulation.cloud import Faults, Simulation, Violated
 from tests.simulation.stories import FAULTS, any_schedule
 
@@ -31,7 +33,7 @@ def run(name: str, kill_at: int | None) -> Simulation:
     story, faults = FAULTS[name]
     simulation = Simulation(seed=1, faults=Faults(**vars(faults)), kill_at=kill_at)
     story(simulation)
-    simulation.run(horizon_seconds=3 * 86_400)
+    simulation.run(horizon_seconds=3 * 86_400 + faults.end_seconds)
     simulation.check()
     return simulation
 
@@ -44,11 +46,14 @@ def calls_to_kill_at(name: str) -> list[int]:
     alive = run(name, kill_at=None)
     calls = range(1, alive.calls + 1)
     calm = alive.calls_before_calm - FIRST_CALLS
-    if FAULTS[name][1].until_seconds <= 3600:
+    if FAULTS[name][1].end_seconds <= 3600:
         calm = 0
     chosen = [call for call in calls if call <= FIRST_CALLS or call > calm]
-    # A random sample, because calls at equal distances could all be of one kind.
-    return chosen if KILLS is None else random.Random(1).sample(chosen, KILLS)
+    if KILLS is None:
+        return chosen
+    # A simulated day takes long. A random sample, because calls at equal distances could all be of
+    # one kind.
+    return random.Random(1).sample(chosen, KILLS if calm == 0 else KILLS // 3)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -77,6 +82,15 @@ def test_a_day_without_quota_uses_up_no_receive_and_no_attempt() -> None:
     simulation = run("11 no quota for a day", kill_at=None)
     assert simulation.dead_letters == []
     assert all(count == 1 for count in simulation.accepted.values())
+
+
+def test_the_simulation_finds_a_task_that_fails_because_its_reference_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expires = lifecycle.Rule("work", s3_keys.REFERENCES_PREFIX, days=30, noncurrent_days=None)
+    monkeypatch.setattr(lifecycle, "rules", lambda: (expires,))
+    with pytest.raises(Violated, match=r"failed without a cause.*reference"):
+        run("39 a hundred days without quota", kill_at=None)
 
 
 def test_the_simulation_finds_a_lost_drop() -> None:
