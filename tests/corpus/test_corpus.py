@@ -25,7 +25,9 @@ HARMLESS: list[Harmless] = [
     *texts.HARMLESS, *fields.HARMLESS, *drops.HARMLESS, *images.harmless(), *videos.harmless(),
 ]  # fmt: skip
 # These are about the name of the file, or about a line that is missing.
-WITHOUT_PLACE = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.PROMPT_EMPTY}
+WITHOUT_PLACE = {
+    Code.KEY_SUFFIX, Code.KEY_PLACE, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.PROMPT_EMPTY,
+}  # fmt: skip
 MOST_BYTES = 256 * 1024 * 1024
 
 

@@ -76,7 +76,10 @@ def check_one_video(person: Person, name: str) -> None:
 
 
 def test_the_worker_is_killed(person: Person) -> None:
-    for process in drop_and_wait_for_the_worker(person, "worker"):
+    running = drop_and_wait_for_the_worker(person, "worker")
+    # A worker that dies before it shows progress says nothing about its task, and is not charged.
+    eventually(lambda: (s := person.status("worker")) and s.tasks[0].percent, 60, person.cloud)
+    for process in running:
         os.kill(process, signal.SIGKILL)
     check_one_video(person, "worker")
     assert person.sidecar("worker").attempts == 2
