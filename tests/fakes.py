@@ -40,6 +40,7 @@ from functions.adapters.sagemaker import failure_of, processing_request
 from functions.log import Event
 from functions.ports import FileFacts, Listed, Missing
 from functions.reading import child
+from functions.replies.post import MaybeSent
 from functions.settings import Settings
 from functions.spec.language_model import Answer, LanguageModelUnavailable
 from functions.stages.cancel import deleted
@@ -363,6 +364,7 @@ class FakePost:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.broken = False
+        self.loses_answers = False
 
     def send(self, subject: str, body: str, attributes: dict[str, str | Sequence[str]]) -> None:
         if self.broken:
@@ -373,6 +375,8 @@ class FakePost:
         texts = [body, *(str(value) for value in attributes.values())]
         assert not _CONTROL.search("".join(texts)), "SNS refuses control characters"
         self.sent.append(Sent(subject, body, attributes))
+        if self.loses_answers:
+            raise MaybeSent("the answer came too late")
 
 
 class Clock:

@@ -69,6 +69,7 @@ def mail_of(
     *,
     output_bucket: str,
     region: str,
+    again: bool = False,
 ) -> Mail:
     """Build the notification about a job that has ended.
 
@@ -80,13 +81,12 @@ def mail_of(
         expected: the forecast of the job, for one that was only planned.
         output_bucket: where everything is published.
         region: where the buckets are, for links to the console.
+        again: whether SNS may have sent this mail already.
     """
-    lines = [
-        f"{_quoted(job.source.key)} {_outcome(job)}.",
-        "",
-        *_failed_numbers(job, tasks),
-        *_what_was_made(job, tasks, made),
-    ]
+    head = [f"{_quoted(job.source.key)} {_outcome(job)}."]
+    if again:
+        head.append("You may have this mail already, because SNS did not confirm that it was sent.")
+    lines = [*_failed_numbers(job, tasks), *_what_was_made(job, tasks, made)]
     if job.state in {State.PLANNED, State.CANCELED}:
         lines += [one_line(ending_words(job, tasks, expected)), ""]
     if _is_for_review(job):
@@ -100,7 +100,7 @@ def mail_of(
         lines.append(one_line(f"Full report: s3://{output_bucket}/{s3_keys.failed(job.path)}"))
     else:
         lines.append(one_line(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"))
-    body = [*lines[:2], *_videos(job, made, output_bucket, region), *_short(lines[2:])]
+    body = [*head, "", *_videos(job, made, output_bucket, region), *_short(lines)]
     tags = job.spec.tags if job.spec else ()
     return Mail(
         subject=_subject(job),

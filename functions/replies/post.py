@@ -3,6 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from contract.errors import Transient
+
+
+class MaybeSent(Transient):
+    """SNS gave no answer. It may have sent the notification."""
+
 
 class Post(Protocol):
     """SNS."""
@@ -12,6 +18,9 @@ class Post(Protocol):
 
         Args:
             attributes: message attributes by name. An empty value is refused by SNS.
+
+        Raises:
+            MaybeSent: there was no answer. After any other error it was not sent.
         """
 
 

@@ -4,7 +4,7 @@ Everything here follows from what the table and the published videos say, and ma
 of times.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from functions import s3_keys
@@ -13,7 +13,7 @@ from functions.ports import Missing, WithFiles
 from functions.replies.explanation import failure_of, refusal_of
 from functions.replies.forecast import forecast
 from functions.replies.mail import Made, VideoLink, mail_of
-from functions.replies.post import WithPost
+from functions.replies.post import MaybeSent, WithPost
 from functions.replies.review import review_of
 from functions.replies.status import status_of
 from functions.settings import WithSettings
@@ -37,6 +37,8 @@ from functions.table.tasks import tasks_of
 # None of our functions runs for longer than five minutes (stacks/). So if a letter was claimed
 # longer ago and is still there, its handler was killed.
 LETTER_CLAIM = timedelta(minutes=6)
+LONGEST_CLAIM = timedelta(hours=4)
+_MOST_DOUBLINGS = 10
 
 
 class NeedsForFiles(WithFiles, WithSettings, Protocol):
@@ -212,13 +214,11 @@ def deliver(ports: NeedsForMail, job_id: str) -> None:
     """Send the mail about the end of a job, if one is owed, and note that the job is settled.
 
     SNS cannot send exactly once. If a handler is killed after SNS accepted the mail and before the
-    letter is removed, the mail is sent again after `LETTER_CLAIM`. Nothing else sends a mail twice.
+    letter is removed, or if SNS's answer is lost, the mail is sent again, and says so. Nothing else
+    sends a mail twice.
     """
     letter = ports.ledger.get(letter_key(job_id))
-    if letter is None:
-        return
-    claimed_at = letter.document.claimed_at
-    if claimed_at is not None and ports.now() - claimed_at < LETTER_CLAIM:
+    if letter is None or not _is_due(letter.document, ports.now()):
         return
     job = ports.ledger.get(job_key(job_id))
     assert job is not None  # a letter is committed together with its job
@@ -238,9 +238,27 @@ def deliver(ports: NeedsForMail, job_id: str) -> None:
         forecast(ports, tasks),
         output_bucket=ports.settings.output_bucket,
         region=ports.region,
+        again=claimed.tries > 1,
     )
-    ports.post.send(mail.subject, mail.body, dict(mail.attributes))
+    try:
+        ports.post.send(mail.subject, mail.body, dict(mail.attributes))
+    except MaybeSent:
+        raise
+    except Exception:
+        ports.ledger.commit(Put(letter.key, claimed.not_sent(), letter.revision + 1))
+        raise
     _settled(ports, claimed)
+
+
+def _is_due(letter: Letter, now: datetime) -> bool:
+    """Whether a letter may be claimed: nobody has claimed it, or it is not known what came of that.
+
+    The wait doubles with each try, so that few mails are sent again while SNS answers too late.
+    """
+    if letter.claimed_at is None:
+        return True
+    times: int = 2 ** min(max(0, letter.tries - 1), _MOST_DOUBLINGS)
+    return now - letter.claimed_at >= min(LETTER_CLAIM * times, LONGEST_CLAIM)
 
 
 def _settled(ports: WithLedger, letter: Letter) -> None:

@@ -782,12 +782,18 @@ class Letter(_Moving):
     """A note that a job has ended and is not settled yet. It is removed when the job is settled.
 
     A handler claims it before it sends a mail, so that two handlers do not both send it. If the
-    handler is killed in between, the sweep has it claimed and sent again.
+    handler is killed in between, or SNS does not answer, the sweep has it claimed and sent again.
     """
 
     job_id: str
     claimed_at: datetime | None = None
+    tries: int = 0
+    """How often it was claimed, without the claims after which it was certainly not sent."""
 
     def claimed(self, at: datetime) -> Self:
         """A handler will send it."""
-        return self._with(claimed_at=at)
+        return self._with(claimed_at=at, tries=self.tries + 1)
+
+    def not_sent(self) -> Self:
+        """It could not be sent. Another handler may try when the claim ends."""
+        return self._with(tries=self.tries - 1)

@@ -1,12 +1,15 @@
 """Publishing results: once, complete, with the sidecar last, and a mail that is not lost."""
 
 import json
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from contract.errors import Transient, one_line
 from functions import s3_keys
+from functions.replies.post import MaybeSent
 from functions.replies.publish import LETTER_CLAIM
 from functions.replies.sidecar import Sidecar
 from functions.stages.finish import attempt_ended, file_written
@@ -281,7 +284,56 @@ def test_mail_is_owed_until_it_is_sent(world: World, attempt: str) -> None:
     world.clock.move(seconds=LETTER_CLAIM.total_seconds() + 1)
     sweep(world.ports)
     sweep(world.ports)
-    assert len(world.post.sent) == 1 and not world.ledger.query(OUTBOX, Letter)
+    (mail,) = world.post.sent
+    assert not world.ledger.query(OUTBOX, Letter) and "already" not in mail.body
+
+
+def test_a_mail_that_sns_may_have_sent_is_sent_again_more_and_more_rarely(
+    world: World, attempt: str
+) -> None:
+    """SNS is slow for a day: it sends each mail, and its answer comes too late."""
+    world.post.loses_answers = True
+    with pytest.raises(MaybeSent):
+        world.render(attempt)
+    sweep(world.ports)
+    assert len(world.post.sent) == 1, "another handler may be sending it now"
+    for minutes, mails in ((5, 1), (6, 2), (6, 2), (6, 3), (600, 8)):
+        until = world.clock() + timedelta(minutes=minutes)
+        while world.clock() < until:
+            world.clock.move(minutes=1)
+            with suppress(ExceptionGroup):
+                sweep(world.ports)
+        assert len(world.post.sent) == mails, minutes
+    assert world.post.sent[0].subject == world.post.sent[1].subject
+    assert "already" not in world.post.sent[0].body
+    for mail in world.post.sent[1:]:
+        assert "You may have this mail already" in mail.body
+    world.post.loses_answers = False
+    world.clock.move(hours=5)
+    sweep(world.ports)
+    sweep(world.ports)
+    assert not world.ledger.query(OUTBOX, Letter)
+
+
+def test_a_mail_whose_sender_was_killed_says_that_it_may_come_twice(
+    world: World, attempt: str
+) -> None:
+    send = world.post.send
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*args: Any) -> None:
+        send(*args)
+        raise Killed
+
+    world.post.send = killed  # type: ignore[assignment]
+    with pytest.raises(Killed):
+        world.render(attempt)
+    world.post.send = send  # type: ignore[method-assign]
+    world.clock.move(seconds=LETTER_CLAIM.total_seconds() + 1)
+    sweep(world.ports)
+    assert ["already" in mail.body for mail in world.post.sent] == [False, True]
 
 
 def test_a_sweep_continues_after_an_error(world: World) -> None:

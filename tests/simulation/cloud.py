@@ -21,6 +21,7 @@ from contract.document import Document
 from contract.errors import Transient
 from functions import s3_keys
 from functions.ports import Throttled
+from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
 from functions.spec.language_model import Answer, LanguageModelUnavailable
@@ -613,6 +614,8 @@ class Simulation(World):
             idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
+            if self.ledger.query(OUTBOX, Letter, limit=1):
+                patience = 60  # a mail that may have been sent is sent again after hours
             if day_limits.today(
                 self.plain,
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
@@ -754,7 +757,8 @@ class Simulation(World):
         self._count_mails(handler, what, args)
         if what in _CHANGING and self.happens("lose_answer"):
             handler.fault = True
-            raise Transient(f"the answer to {what} was lost")
+            lost = MaybeSent if what == "post.send" else Transient
+            raise lost(f"the answer to {what} was lost")
         return answer
 
     def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
