@@ -77,7 +77,12 @@ from functions.table.records import (
 from tests.fakes import FakeLedger, FakeRenderer, World
 from tests.simulation import deletes, lifecycle
 from tests.simulation.rights import Rights, deployed, needs_of
-from tests.simulation.time_limits import Stopwatch, timeouts_seconds
+from tests.simulation.time_limits import (
+    NO_ANSWER_SECONDS,
+    THROTTLED_SECONDS,
+    Stopwatch,
+    timeouts_seconds,
+)
 
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
@@ -739,6 +744,7 @@ class Simulation(World):
     def _call(
         self,
         handler: Handler,
+        time: Stopwatch,
         what: str,
         call: Callable[..., Any],
         args: tuple[Any, ...],
@@ -747,6 +753,7 @@ class Simulation(World):
         """Make a call of a port for a handler, with the faults that any call may have."""
         if self.is_away(what.partition(".")[0]) or self.happens("throttle"):
             handler.fault = True
+            time.wait(THROTTLED_SECONDS)
             raise _throttling(what)
         try:
             answer = call(*args, **kwargs)
@@ -757,6 +764,7 @@ class Simulation(World):
         self._count_mails(handler, what, args)
         if what in _CHANGING and self.happens("lose_answer"):
             handler.fault = True
+            time.wait(NO_ANSWER_SECONDS)
             lost = MaybeSent if what == "post.send" else Transient
             raise lost(f"the answer to {what} was lost")
         return answer
@@ -788,7 +796,7 @@ class Simulation(World):
             def wrapped(*args: Any, **kwargs: Any) -> Any:
                 self.rights.check(handler.function, needs_of(what, args, kwargs))
                 point(f"before {what}")
-                answer = self._call(handler, what, call, args, kwargs)
+                answer = self._call(handler, time, what, call, args, kwargs)
                 time.spend(what, answer)
                 point(f"after {what}")
                 return answer

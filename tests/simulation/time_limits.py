@@ -24,6 +24,9 @@ _SECONDS = {
     "post": 0.030,
 }
 _OTHER_SECONDS = 0.010
+# How long an adapter tries if AWS throttles each of its tries, or answers none of them.
+THROTTLED_SECONDS = 3.5
+NO_ANSWER_SECONDS = 43.5
 # How many records or objects one call returns at most. A port method makes as many calls as needed.
 _A_CALL = {"ledger.get_all": 100, "ledger.query": 1000, "files.listed": 1000}
 
@@ -71,7 +74,11 @@ class Stopwatch:
 
         A call that takes too long has its effect, but the function gets no answer.
         """
-        self.used_seconds += seconds_of(what, answer)
+        self.wait(seconds_of(what, answer))
+
+    def wait(self, seconds: float) -> None:
+        """Add a time in which the function waits."""
+        self.used_seconds += seconds
         if self.used_seconds > self.timeout_seconds:
             self.kill()
 
