@@ -28,8 +28,20 @@ _NAMES = {
     "WorkerRole": "worker-role",
 }
 
+# Lambda itself uses these permissions of the role, for the log and the queue of the function.
+_OF_LAMBDA = {
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:ReceiveMessage",
+}
+
 Need = tuple[str, str]
 """An action, and the resource that it acts on."""
+
+Right = tuple[str, str, str]
+"""A function, an action, and the pattern of the resources that it may act on."""
 
 
 class AccessDenied(Exception):
@@ -43,22 +55,17 @@ class Statement:
     actions: tuple[str, ...]
     resources: tuple[str, ...]
 
-    def allows(self, action: str, resource: str) -> bool:
-        """Whether the statement allows an action on a resource."""
-        return action in self.actions and any(
-            fnmatch.fnmatchcase(resource, pattern) for pattern in self.resources
-        )
-
 
 @dataclass
 class Rights:
-    """The permissions of the four functions, and which of them were used."""
+    """The permissions of the four functions, and which of them were needed."""
 
     statements: dict[str, tuple[Statement, ...]]
-    used: set[tuple[str, str, str]] = field(default_factory=set)
-    """Function, action and pattern of the resource."""
-    _known: dict[tuple[str, str, str], set[tuple[str, str, str]]] = field(default_factory=dict)
-    """The permissions that allow a function an action on a resource."""
+    needed: dict[Right, int] = field(default_factory=dict)
+    """The rights without which a need was not allowed, with the number of needs before that."""
+    _needs: int = 0
+    _allowed: dict[tuple[str, str, str], bool] = field(default_factory=dict)
+    """Whether a function is allowed an action on a resource."""
 
     def check(self, function: str, needs: Iterable[Need]) -> None:
         """Check the needs of a call, and note which permissions it uses.
@@ -71,16 +78,48 @@ class Rights:
                 raise AccessDenied(f"{function} may not {action} {resource}")
 
     def _use(self, function: str, action: str, resource: str) -> bool:
+        self._needs += 1
         need = (function, action, resource)
-        if need not in self._known:
-            self._known[need] = {
+        if need not in self._allowed:
+            allowing = {
                 (function, action, pattern)
                 for statement in self.statements[function]
                 for pattern in statement.resources
                 if action in statement.actions and fnmatch.fnmatchcase(resource, pattern)
             }
-            self.used |= self._known[need]
-        return bool(self._known[need])
+            self._allowed[need] = bool(allowing)
+            if len(allowing) == 1:
+                self.needed.setdefault(allowing.pop(), self._needs)
+        return self._allowed[need]
+
+
+def rights_of(statements: dict[str, tuple[Statement, ...]]) -> set[Right]:
+    """All rights of all functions, without those that Lambda itself uses."""
+    return {
+        (function, action, pattern)
+        for function, of_function in statements.items()
+        for statement in of_function
+        for action in statement.actions
+        if action not in _OF_LAMBDA
+        for pattern in statement.resources
+    }
+
+
+def without(
+    statements: dict[str, tuple[Statement, ...]], right: Right
+) -> dict[str, tuple[Statement, ...]]:
+    """The statements without one right."""
+    function, action, pattern = right
+    kept: list[Statement] = []
+    for statement in statements[function]:
+        others = tuple(one for one in statement.actions if one != action)
+        patterns = tuple(one for one in statement.resources if one != pattern)
+        if len(others) == len(statement.actions):
+            kept.append(statement)
+            continue
+        kept.append(Statement(others, statement.resources))
+        kept.append(Statement((action,), patterns))
+    return {**statements, function: tuple(kept)}
 
 
 @cache

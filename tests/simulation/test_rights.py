@@ -1,41 +1,80 @@
-"""Each role allows every call that its function makes, and has no permission that is not used."""
+"""Each role allows every call that its function makes, and each of its rights is needed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from tests.simulation.cloud import Faults, Simulation
-from tests.simulation.rights import FUNCTIONS, AccessDenied, Rights, deployed
+from tests.simulation.rights import (
+    FUNCTIONS,
+    AccessDenied,
+    Right,
+    Rights,
+    deployed,
+    rights_of,
+    without,
+)
 from tests.simulation.stories import FAULTS, any_schedule
 
-# Lambda itself uses these permissions of the role, for the log and the queue of the function.
-_OF_LAMBDA = {
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "sqs:ReceiveMessage",
-}
+# Measuring coverage here would double the time.
+pytestmark = pytest.mark.no_cover
 
 
-def test_every_right_of_a_role_is_used() -> None:
-    used: set[tuple[str, str, str]] = set()
-    simulations = [any_schedule(seed) for seed in range(60)]
-    for name, (story, faults) in FAULTS.items():
+def told(name: str) -> Simulation:
+    story, faults = FAULTS[name]
+    simulation = Simulation(seed=3, faults=Faults(**vars(faults)))
+    story(simulation)
+    return simulation
+
+
+def simulations() -> Iterator[Callable[[], Simulation]]:
+    for name, (_, faults) in FAULTS.items():
         if faults.end_seconds <= 3600:
-            simulations.append(Simulation(seed=3, faults=Faults(**vars(faults))))
-            story(simulations[-1])
-            assert name
-    for simulation in simulations:
-        simulation.run(horizon_seconds=86_400)
-        used |= simulation.rights.used
-    given = {
-        (function, action, pattern)
-        for function, statements in deployed().items()
-        for statement in statements
-        for action in statement.actions
-        if action not in _OF_LAMBDA
-        for pattern in statement.resources
-    }
-    assert sorted(given - used) == []
+            yield partial(told, name)
+    for seed in range(60):
+        yield partial(any_schedule, seed)
+
+
+@dataclass
+class Use:
+    """Where a right is needed first: a simulation, and the number of needs before that."""
+
+    make: Callable[[], Simulation]
+    after: int
+
+
+@pytest.fixture(scope="module")
+def uses() -> dict[Right, Use]:
+    """Where each right is needed. Simulations run until all rights were."""
+    found: dict[Right, Use] = {}
+    given = rights_of(deployed())
+    for make in simulations():
+        simulation = make()
+        simulation.run()
+        for right, after in simulation.rights.needed.items():
+            if right not in found or after < found[right].after:
+                found[right] = Use(make, after)
+        if given <= set(found):
+            break
+    return found
+
+
+def test_every_right_of_a_role_is_needed(uses: dict[Right, Use]) -> None:
+    assert sorted(rights_of(deployed()) - set(uses)) == []
+
+
+def test_a_simulation_fails_without_any_one_of_the_rights(uses: dict[Right, Use]) -> None:
+    missed: set[Right] = set()
+    for right, use in uses.items():
+        simulation = use.make()
+        simulation.rights = Rights(without(deployed(), right))
+        try:
+            simulation.run()
+        except* AccessDenied:
+            missed.add(right)
+    assert missed == set(uses)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
