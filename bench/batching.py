@@ -289,7 +289,7 @@ def run(drops: int, arrival: str, instances: int, policy: Policy) -> Row:
         peak_kib_submit=round(_p95(bench.peaks_kib["submit"]), 0),
         peak_kib_finish=round(_p95(bench.peaks_kib["finish"]), 0),
         peak_kib_dispatch=round(max(bench.peaks_kib["dispatch"]), 0),
-        list_calls=bench.calls["files.listed"],
+        list_calls=bench.calls["files.page"],
         most_entries_read=bench.most_entries_read,
     )
 

@@ -5,7 +5,7 @@ fakes. Each port has a small protocol `With...`, and every module says in its `N
 them it uses, so a signature shows what a function may touch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -25,12 +25,23 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class Listed:
-    """A version of an object, found by listing."""
+    """The current version of an object, found by listing."""
 
     key: str
     modified_at: datetime
-    version: str
-    versioned: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """Objects that one call has listed, in the order of their keys."""
+
+    objects: tuple[Listed, ...]
+    more: bool
+    """Whether other objects follow."""
+
+
+# S3 lists at most this many objects with one call.
+PAGE_OBJECTS = 1000
 
 
 class Throttled(Transient):
@@ -82,10 +93,16 @@ class Files(Protocol):
     def sha256(self, bucket: str, key: str) -> str:
         """Hex digest of the content. Raises Missing."""
 
-    def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """All objects below a prefix. Never on the way of a job; for the sweeper."""
+    def page(self, bucket: str, prefix: str, after: str = "", at_most: int = PAGE_OBJECTS) -> Page:
+        """The first objects below a prefix whose keys come after the key `after`."""
 
-    def versions(self, bucket: str, key: str) -> list[Listed]:
+    def facts_after(self, bucket: str, prefix: str, after: str) -> dict[str, FileFacts]:
+        """The facts of the first objects below a prefix whose keys come after the key `after`.
+
+        These are as many as one call can list: fewer if the objects have many older versions.
+        """
+
+    def versions(self, bucket: str, key: str) -> list[FileFacts]:
         """The versions of an object since it was last deleted, the newest first (at most 100).
 
         Empty if there is no such object.
@@ -103,6 +120,16 @@ class WithFiles(Protocol):
         """The buckets."""
 
 
+def keys_below(ports: WithFiles, bucket: str, prefix: str) -> list[str]:
+    """The keys of all objects below a prefix. Only for prefixes with few objects."""
+    page = ports.files.page(bucket, prefix)
+    found = [listed.key for listed in page.objects]
+    while page.more:
+        page = ports.files.page(bucket, prefix, found[-1])
+        found += [listed.key for listed in page.objects]
+    return found
+
+
 class WithClock(Protocol):
     """Knows the time."""
 
@@ -117,6 +144,17 @@ class WithChance(Protocol):
     @property
     def new_suffix(self) -> Callable[[], str]:
         """Eight random lower-case hex digits."""
+
+
+class WithAnnounce(Protocol):
+    """Can announce drops."""
+
+    @property
+    def announce(self) -> Callable[[str, str | None], None]:
+        """Send the event about a drop again, with its key and its version id, if it has one.
+
+        The submit function then acts on the drop, or acts on it again, which does no harm.
+        """
 
 
 class WithWake(Protocol):

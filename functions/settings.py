@@ -20,6 +20,7 @@ class Settings(Document):
     work_bucket: str
     table_name: str
     topic_arn: str
+    drops_queue_url: str
     dispatch_queue_url: str
 
     job_prefix: str

@@ -31,6 +31,8 @@ class Resources:
     storage: Storage
     topic: sns.Topic
     """The topic for notifications about jobs."""
+    drops: sqs.Queue
+    """The queue that feeds submit."""
     wake_ups: sqs.Queue
     """The queue that feeds dispatch."""
     worker: Worker
@@ -49,9 +51,11 @@ class Functions:
 def create_functions(scope: Construct, resources: Resources) -> Functions:
     """Create the functions. They share one zip and one set of settings."""
     common = _common_permissions(resources)
-    submitting = _submit_permissions(resources)
+    finding = _find_permissions(resources)
+    submitting = [*finding, *_submit_permissions(resources)]
     finishing = _finish_permissions(scope, resources)
-    waking = grants.wake_dispatch(resources.wake_ups)
+    announcing = grants.send_messages(resources.drops)
+    waking = grants.send_messages(resources.wake_ups)
     stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.job_prefix)
     with functions_code(resources.config.code) as folder:
         program = Program(lambda_.Code.from_asset(folder), _settings(resources))
@@ -62,7 +66,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             handler="functions.handlers.submit.handler",
             timeout=cdk.Duration.seconds(60),
             memory_mb=READING_MB,
-            statements=[*common, *submitting, *waking, *stopping],
+            statements=[*common, *submitting, *announcing, *waking, *stopping],
         )
         dispatch = StageFunction(
             scope,
@@ -82,8 +86,8 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             memory_mb=READING_MB,
             statements=[*common, *finishing, *waking],
         )
-        # The sweep does what submit and finish missed, so it has the permissions of both. It does
-        # not start processing jobs itself; it wakes dispatch.
+        # The sweep does what finish missed, so it has the same permissions. It does not accept
+        # drops or start processing jobs itself: it announces drops to submit, and wakes dispatch.
         sweep = StageFunction(
             scope,
             "Sweep",
@@ -93,8 +97,9 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             memory_mb=READING_MB,
             statements=[
                 *common,
-                *submitting,
+                *finding,
                 *finishing,
+                *announcing,
                 *waking,
                 *stopping,
             ],
@@ -110,6 +115,7 @@ def _settings(resources: Resources) -> Settings:
         work_bucket=storage.work.bucket_name,
         table_name=storage.table.table_name,
         topic_arn=resources.topic.topic_arn,
+        drops_queue_url=resources.drops.queue_url,
         dispatch_queue_url=resources.wake_ups.queue_url,
         job_prefix=config.job_prefix,
         image_uri=worker.image_uri,
@@ -143,13 +149,19 @@ def _common_permissions(resources: Resources) -> Statements:
     ]
 
 
+def _find_permissions(resources: Resources) -> Statements:
+    """What is needed to see which drops there are, and to answer them."""
+    return [
+        *grants.find_drops(resources.storage.input),
+        *grants.answer_drops(resources.storage.output),
+    ]
+
+
 def _submit_permissions(resources: Resources) -> Statements:
     """What is needed to turn a drop into tasks."""
     model_id = resources.config.enhancer_model_id
     return [
         *grants.read_drops(resources.storage.input),
-        *grants.list_objects(resources.storage.input),
-        *grants.answer_drops(resources.storage.output),
         *grants.keep_references(resources.storage.work),
         *(grants.enhance_prompts(model_id) if model_id else []),
     ]

@@ -38,24 +38,21 @@ def use_table(table: dynamodb.Table) -> Statements:
     ]
 
 
-def read_drops(bucket: s3.Bucket) -> Statements:
-    """Read specs and references by version.
+def find_drops(bucket: s3.Bucket) -> Statements:
+    """List specs and references with their versions, and read the facts of each.
 
-    `s3:ListBucket` is needed because without it S3 answers 403 instead of 404 for a missing object.
+    Without `s3:ListBucket`, S3 would also answer 403 instead of 404 for a missing object.
     """
     return [
-        _allow(
-            ["s3:GetObject", "s3:GetObjectVersion"],
-            # Not only jobs/, because a spec beside it is answered, too.
-            bucket.arn_for_objects("*"),
-        ),
-        _allow(["s3:ListBucket"], bucket.bucket_arn),
+        # Not only jobs/, because a spec beside it is answered, too.
+        _allow(["s3:GetObject"], bucket.arn_for_objects("*")),
+        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
     ]
 
 
-def list_objects(bucket: s3.Bucket) -> Statements:
-    """List the objects of a bucket with their versions."""
-    return [_allow(["s3:ListBucketVersions"], bucket.bucket_arn)]
+def read_drops(bucket: s3.Bucket) -> Statements:
+    """Read specs and references by version. `find_drops` has what finding them needs."""
+    return [_allow(["s3:GetObjectVersion"], bucket.arn_for_objects("*"))]
 
 
 def write_status(bucket: s3.Bucket) -> Statements:
@@ -111,7 +108,7 @@ def drop_references(bucket: s3.Bucket) -> Statements:
             ["s3:GetObject", "s3:DeleteObject"],
             bucket.arn_for_objects(f"{s3_keys.REFERENCES_PREFIX}*"),
         ),
-        _allow(["s3:ListBucket", "s3:ListBucketVersions"], bucket.bucket_arn),
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
 
 
@@ -129,8 +126,8 @@ def read_attempts(bucket: s3.Bucket) -> Statements:
     ]
 
 
-def wake_dispatch(queue: sqs.Queue) -> Statements:
-    """Send wake-ups to the queue that feeds dispatch."""
+def send_messages(queue: sqs.Queue) -> Statements:
+    """Send messages to a queue that feeds a function."""
     return [_allow(["sqs:SendMessage"], queue.queue_arn)]
 
 

@@ -54,6 +54,7 @@ class Reeldrop(cdk.Stack):
                 config=config,
                 storage=storage,
                 topic=topic,
+                drops=queues.drops.queue,
                 wake_ups=queues.wake_ups.queue,
                 worker=worker,
             ),

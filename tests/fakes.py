@@ -8,9 +8,10 @@ import io
 import itertools
 import json
 import re
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,7 +19,7 @@ from itertools import islice
 
 from PIL import Image
 
-from contract.errors import Code, Notice, Problem
+from contract.errors import Code, Notice, Problem, Transient
 from contract.manifest import Manifest, ManifestTask
 from contract.outcome import (
     GIF_FILE,
@@ -38,7 +39,7 @@ from functions import s3_keys
 from functions.adapters.child_reader import ChildReader, Request
 from functions.adapters.sagemaker import failure_of, processing_request
 from functions.log import Event
-from functions.ports import FileFacts, Listed, Missing
+from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Missing, Page
 from functions.reading import child
 from functions.replies.post import MaybeSent
 from functions.settings import Settings
@@ -76,6 +77,7 @@ SETTINGS = Settings(
     work_bucket="work",
     table_name="table",
     topic_arn="arn:aws:sns:us-east-1:000000000000:topic",
+    drops_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/drops",
     dispatch_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/wakes",
     job_prefix="reeldrop--",
     image_uri="000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag",
@@ -249,19 +251,24 @@ class FakeFiles:
     def sha256(self, bucket: str, key: str) -> str:
         return hashlib.sha256(self._find(bucket, key, None).body).hexdigest()
 
-    def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        for (of, key), versions in sorted(self.objects.items()):
-            if of == bucket and key.startswith(prefix) and not versions[-1].is_delete_marker:
-                facts = FakeFiles.facts(self, bucket, key)
-                yield Listed(key, versions[-1].at, facts.version, facts.versioned)
+    def page(self, bucket: str, prefix: str, after: str = "", at_most: int = PAGE_OBJECTS) -> Page:
+        keys = [key for key in self.keys(bucket) if key.startswith(prefix)]
+        first = bisect_right(keys, after)
+        found = [Listed(key, self._find(bucket, key, None).at) for key in keys[first:]]
+        return Page(tuple(found[:at_most]), len(found) > at_most)
 
-    def versions(self, bucket: str, key: str) -> list[Listed]:
-        found: list[Listed] = []
+    def facts_after(self, bucket: str, prefix: str, after: str) -> dict[str, FileFacts]:
+        keys = [listed.key for listed in FakeFiles.page(self, bucket, prefix, after).objects]
+        counts = itertools.accumulate(len(self.objects[bucket, key]) for key in keys)
+        there = [key for key, count in zip(keys, counts, strict=True) if count <= PAGE_OBJECTS]
+        return {key: FakeFiles.facts(self, bucket, key) for key in there}
+
+    def versions(self, bucket: str, key: str) -> list[FileFacts]:
+        found: list[FileFacts] = []
         for version in reversed(self.objects.get((bucket, key), [])):
             if version.is_delete_marker:
                 break
-            facts = FakeFiles.facts(self, bucket, key, version.version)
-            found.append(Listed(key, facts.modified_at, facts.version, facts.versioned))
+            found.append(FakeFiles.facts(self, bucket, key, version.version))
         return found
 
     def link(self, bucket: str, key: str, seconds: int) -> str:
@@ -407,6 +414,8 @@ class World:
         self.language_model = FakeLanguageModel()
         self.post = FakePost()
         self.wakes = 0
+        self.announced: list[str] = []
+        """The keys of the drops that were announced again."""
         self.logged: list[tuple[Event, dict[str, object]]] = []
         self._suffixes = itertools.count(1)
 
@@ -421,11 +430,18 @@ class World:
             reader=self.reader,
             language_model=self.language_model,
             post=self.post,
+            announce=self._announce,
             wake=self._wake,
             now=self.clock,
             new_suffix=lambda: f"{next(self._suffixes):08x}",
             log=lambda event, facts: self.logged.append((event, facts)),
         )
+
+    def _announce(self, key: str, version: str | None) -> None:
+        """Deliver an announcement at once. If it fails, its message would return to its queue."""
+        self.announced.append(key)
+        with suppress(Transient, ConnectionError):
+            submit(self.ports, "input", key, version)
 
     def _wake(self) -> None:
         self.wakes += 1

@@ -10,7 +10,7 @@ from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
 from functions.adapters.sns import SnsPost
-from functions.adapters.sqs import waker
+from functions.adapters.sqs import announcer, waker
 from functions.log import Event
 from functions.settings import Settings
 from functions.stages.ports import Ports
@@ -38,6 +38,7 @@ def connect(
         reader=ChildReader(),
         language_model=BedrockLanguageModel(settings.enhancer_model_id),
         post=SnsPost(settings.topic_arn),
+        announce=announcer(settings.drops_queue_url, settings.input_bucket),
         wake=waker(settings.dispatch_queue_url),
         now=lambda: datetime.now(UTC),
         new_suffix=lambda: secrets.token_hex(4),

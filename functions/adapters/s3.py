@@ -1,6 +1,6 @@
 """Files, in S3."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 
 from functions.adapters.errors import CONFIG, Overtaken, translated
-from functions.ports import FileFacts, Listed, Missing
+from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Missing, Page
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,13 +31,13 @@ def _versioned(version: str | None) -> dict[str, Any]:
     return {"VersionId": version} if version else {}
 
 
-def _listed(item: "ObjectVersionTypeDef") -> Listed:
+def _facts(item: "ObjectVersionTypeDef") -> FileFacts:
     versioned = item["VersionId"] != "null"
-    return Listed(
-        key=item["Key"],
-        modified_at=item["LastModified"],
+    return FileFacts(
         version=item["VersionId"] if versioned else item["ETag"].strip('"'),
         versioned=versioned,
+        size_bytes=item["Size"],
+        modified_at=item["LastModified"],
     )
 
 
@@ -155,15 +155,27 @@ class S3Files:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    def listed(self, bucket: str, prefix: str) -> Iterator[Listed]:
-        """See `Files.listed`."""
+    def page(self, bucket: str, prefix: str, after: str = "", at_most: int = PAGE_OBJECTS) -> Page:
+        """See `Files.page`."""
+        start: dict[str, Any] = {"StartAfter": after} if after else {}
         with translated():
-            for page in self._client.get_paginator("list_object_versions").paginate(
-                Bucket=bucket, Prefix=prefix
-            ):
-                yield from (_listed(i) for i in page.get("Versions", []) if i["IsLatest"])
+            answer = self._client.list_objects_v2(
+                Bucket=bucket, Prefix=prefix, MaxKeys=at_most, **start
+            )
+        found = [Listed(item["Key"], item["LastModified"]) for item in answer.get("Contents", [])]
+        return Page(tuple(found), answer["IsTruncated"])
 
-    def versions(self, bucket: str, key: str) -> list[Listed]:
+    def facts_after(self, bucket: str, prefix: str, after: str) -> dict[str, FileFacts]:
+        """See `Files.facts_after`."""
+        start: dict[str, Any] = {"KeyMarker": after} if after else {}
+        with translated():
+            answer = self._client.list_object_versions(
+                Bucket=bucket, Prefix=prefix, MaxKeys=PAGE_OBJECTS, **start
+            )
+        latest = (item for item in answer.get("Versions", []) if item["IsLatest"])
+        return {item["Key"]: _facts(item) for item in latest}
+
+    def versions(self, bucket: str, key: str) -> list[FileFacts]:
         """See `Files.versions`.
 
         S3 lists the keys in order, so the versions of `key` come before those of longer keys.
@@ -171,7 +183,7 @@ class S3Files:
         with translated():
             page = self._client.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
             deletions = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
-            found = [_listed(item) for item in page.get("Versions", []) if item["Key"] == key]
+            found = [_facts(item) for item in page.get("Versions", []) if item["Key"] == key]
             if not deletions:
                 return found
             # S3 reports times in whole seconds, so they do not show which versions are older than a

@@ -1,8 +1,9 @@
-"""Wakes the dispatch function, through SQS."""
+"""Sends messages to the queues of submit and dispatch, through SQS."""
 
+import json
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -12,15 +13,32 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 
+def announcer(queue_url: str, bucket: str) -> Callable[[str, str | None], None]:
+    """Returns a function that sends the event about a drop to the queue of the submit function."""
+    send = _sender(queue_url)
+
+    def announce(key: str, version: str | None) -> None:
+        named: dict[str, str] = {"version-id": version} if version else {}
+        # The parts of the event of S3 that submit reads.
+        detail = {"bucket": {"name": bucket}, "object": {"key": key, **named}}
+        send({"detail-type": "Object Created", "detail": detail})
+
+    return announce
+
+
 def waker(queue_url: str) -> Callable[[], None]:
     """Returns a function that sends a message to the queue of the dispatch function."""
+    send = _sender(queue_url)
+    return lambda: send({"wake": "dispatch"})
 
+
+def _sender(queue_url: str) -> Callable[[dict[str, Any]], None]:
     @cache
     def client() -> "SQSClient":
         return boto3.client("sqs", config=CONFIG)
 
-    def wake() -> None:
+    def send(message: dict[str, Any]) -> None:
         with translated():
-            client().send_message(QueueUrl=queue_url, MessageBody='{"wake": "dispatch"}')
+            client().send_message(QueueUrl=queue_url, MessageBody=json.dumps(message))
 
-    return wake
+    return send

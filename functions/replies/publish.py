@@ -9,7 +9,7 @@ from typing import Protocol
 
 from functions import s3_keys
 from functions.planning.estimate import cost
-from functions.ports import Missing, WithFiles
+from functions.ports import Missing, WithFiles, keys_below
 from functions.replies.explanation import failure_of, refusal_of
 from functions.replies.forecast import forecast
 from functions.replies.mail import Made, VideoLink, mail_of
@@ -101,8 +101,8 @@ def _forget_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> Non
 def remove_references(ports: NeedsForFiles, job_id: str) -> None:
     """Remove the copies of the references of a job that needs them no more."""
     work = ports.settings.work_bucket
-    for listed in list(ports.files.listed(work, s3_keys.kept_references(job_id))):
-        ports.files.remove(work, listed.key)
+    for key in keys_below(ports, work, s3_keys.kept_references(job_id)):
+        ports.files.remove(work, key)
 
 
 def _is_past(ports: NeedsForStatus, job: Job) -> bool:

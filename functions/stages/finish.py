@@ -28,7 +28,7 @@ from contract.outcome import (
 )
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithFiles, WithWake
+from functions.ports import Missing, WithFiles, WithWake, keys_below
 from functions.replies import problems, publish
 from functions.replies.sidecar import sidecar_of
 from functions.settings import WithSettings
@@ -391,8 +391,7 @@ def _written(ports: NeedsForFiles, attempt: Attempt) -> frozenset[str]:
     One listing is cheaper than a call for each task.
     """
     prefix = s3_keys.attempt_outputs(attempt.attempt_id)
-    found = ports.files.listed(ports.settings.work_bucket, prefix)
-    return frozenset(listed.key for listed in found)
+    return frozenset(keys_below(ports, ports.settings.work_bucket, prefix))
 
 
 def _in_work(attempt: Attempt, tasks: Sequence[Task], written: frozenset[str]) -> TaskRef | None:

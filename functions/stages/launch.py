@@ -12,7 +12,7 @@ from contract.manifest import Manifest, ManifestTask
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.planning import estimate
-from functions.ports import Missing, WithFiles
+from functions.ports import Missing, WithFiles, keys_below
 from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.stages import cancel
@@ -173,7 +173,7 @@ def _copy_references(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Ta
     """
     work = ports.settings.work_bucket
     prefix = s3_keys.attempt_references(attempt.attempt_id)
-    there = {listed.key for listed in ports.files.listed(work, prefix)}
+    there = set(keys_below(ports, work, prefix))
     gone: list[Task] = []
     for task in tasks:
         if task.reference is None:

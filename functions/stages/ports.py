@@ -26,6 +26,8 @@ class Ports:
     reader: Reader
     language_model: LanguageModel
     post: Post
+    announce: Callable[[str, str | None], None]
+    """Send the event about a drop again: its key, and its version id or None."""
     wake: Callable[[], None]
     """Ask for a dispatch soon."""
     now: Callable[[], datetime]

@@ -4,13 +4,14 @@ A job belongs to one version of one key. So the same event may come any number o
 handler was killed, it can be run again from the beginning.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Protocol
 
 from contract.errors import JobRejected, Problem
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithWake
+from functions.ports import Missing, WithAnnounce, WithFiles, WithWake
 from functions.replies import publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
@@ -21,12 +22,13 @@ from functions.table.ledger import (
     NeedsLedgerAndClock,
     Put,
     Record,
+    WithLedger,
     job_key,
     retried,
     used_key,
     waiting_prefix,
 )
-from functions.table.records import Job, Source, State, Waiting
+from functions.table.records import Job, State, Waiting
 
 # How old an earlier version may be to be found without its event. The sweep finds every version
 # that stays the newest for some minutes, so only an older outage of reeldrop can hide one.
@@ -35,8 +37,16 @@ LOOK_BACK = timedelta(hours=6)
 MAY_REPLACE = {s3_keys.Kind.SPEC, s3_keys.Kind.REFERENCE}
 
 
-class Needs(accept.Needs, cancel.Needs, WithWake, Protocol):
+class Needs(accept.Needs, cancel.Needs, WithAnnounce, WithWake, Protocol):
     """What acting on a dropped file uses."""
+
+
+class NeedsForVersions(NeedsLedgerAndClock, WithFiles, Protocol):
+    """What looking at the versions of a drop uses."""
+
+
+class NeedsForWake(WithLedger, WithAnnounce, Protocol):
+    """What announcing the jobs that wait for a reference uses."""
 
 
 class NeedsForReject(NeedsLedgerAndClock, WithLog, Protocol):
@@ -67,16 +77,7 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
     misplaced = kind == s3_keys.Kind.MISPLACED
     accepted = _accept(ports, drop, key, drop_files.misplaced(bucket, key) if misplaced else None)
     if not accepted and kind in MAY_REPLACE:
-        look_before(ports, bucket, key, version)
-
-
-def submit_again(ports: Needs, source: Source) -> None:
-    """Act again on the drop that a job came from.
-
-    Raises:
-        Transient: try again later.
-    """
-    submit(ports, source.bucket, source.key, source.version_id)
+        _look_before(ports, bucket, key, version)
 
 
 def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> bool:
@@ -111,18 +112,21 @@ def _clean_up(ports: Needs, job_id: str) -> None:
         publish.remove_references(ports, job_id)
 
 
-def look_before(ports: Needs, bucket: str, key: str, version: str | None = None) -> None:
-    """Act on earlier versions of a drop that was not accepted, until one of them is accepted.
+def unmade_before(
+    ports: NeedsForVersions, bucket: str, key: str, version: str | None = None
+) -> Iterator[str]:
+    """The earlier versions of a drop that was not accepted, which have no job yet.
 
     A version that is refused, only planned or still waits replaces no other. So the version before
-    it is still to be made. It has no job if its event is late, or lost.
+    it is still to be made. It has no job if its event is late, or lost. Versions before one that
+    was accepted are not to be made.
 
     Args:
         version: the version that the event named. Without an event, versions that are older than
             `LOOK_BACK` are ignored, because the bucket may be older than the table.
 
-    Raises:
-        Transient: try again later.
+    Yields:
+        Version ids, the newest first.
     """
     versions = ports.files.versions(bucket, key)
     named = [one.modified_at for one in versions if one.version == version]
@@ -132,15 +136,27 @@ def look_before(ports: Needs, bucket: str, key: str, version: str | None = None)
             return
         job = ports.ledger.get(job_key(s3_keys.job_id(bucket, key, earlier.version)))
         if job is None:
-            before = InputBucket(ports, bucket)
-            try:
-                before.use(key, earlier.version)
-            except Missing:
-                return  # it expired, and so did those before it
-            accepted = _accept(ports, before, key, None)
-        else:
-            accepted = job.document.was_accepted
-        if accepted:
+            yield earlier.version
+        elif job.document.was_accepted:
+            return
+
+
+def _look_before(ports: Needs, bucket: str, key: str, version: str | None) -> None:
+    """Act on earlier versions of a drop that was not accepted, until one of them is accepted.
+
+    Args:
+        version: the version that the event named.
+
+    Raises:
+        Transient: try again later.
+    """
+    for earlier in unmade_before(ports, bucket, key, version):
+        before = InputBucket(ports, bucket)
+        try:
+            before.use(key, earlier)
+        except Missing:
+            return  # it expired, and so did those before it
+        if _accept(ports, before, key, None):
             return
 
 
@@ -158,7 +174,7 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
     if retried(job_id, accepted) == accept.Outcome.REFERENCE_CAME:
         job = ports.ledger.get(job_key(job_id))
         assert job is not None  # it was noted as waiting
-        submit_again(ports, job.document.source)
+        submit(ports, drop.bucket, key, job.document.source.version_id)
     else:
         cancel.superseded(ports, job_id)
     return _settle(ports, job_id)
@@ -187,12 +203,12 @@ def _still_waits(ports: Needs, job_id: str) -> bool:
 
 
 def _only_a_reference(ports: Needs, bucket: str, key: str) -> bool:
-    """Accept the jobs that waited for a reference.
+    """Announce the jobs that wait for a reference again.
 
     Returns whether the file is only a reference. In some folders an image can be a job itself.
     """
     drop = InputBucket(ports, bucket)
-    if wake_waiting(ports, bucket, key) or not drop_files.animates(drop, ports.reader, key):
+    if _wake_waiting(ports, key) or not drop_files.animates(drop, ports.reader, key):
         return True
     try:
         version = drop.facts(key).version
@@ -201,8 +217,11 @@ def _only_a_reference(ports: Needs, bucket: str, key: str) -> bool:
     return ports.ledger.get(used_key(key, version)) is not None
 
 
-def wake_waiting(ports: Needs, bucket: str, reference: str) -> bool:
-    """Accept the jobs that waited for this reference. Returns whether any did."""
+def _wake_waiting(ports: NeedsForWake, reference: str) -> bool:
+    """Announce the jobs that wait for this reference again. Returns whether there are any.
+
+    Each of them is accepted by a call of its own, because many jobs may wait for one reference.
+    """
     if not s3_keys.can_be_waited_for(reference):
         return False
     waited = ports.ledger.query(WAITING, Waiting, prefix=waiting_prefix(reference))
@@ -210,7 +229,7 @@ def wake_waiting(ports: Needs, bucket: str, reference: str) -> bool:
         job = ports.ledger.get(job_key(waiting.document.job_id))
         if job is not None:
             source = job.document.source
-            submit(ports, bucket, source.key, source.version_id)
+            ports.announce(source.key, source.version_id)
     return bool(waited)
 
 

@@ -1,64 +1,80 @@
 """Runs every few minutes and does what lost events should have done.
 
 Events can be lost. So the sweep compares the input bucket, SageMaker, the results and the owed
-notifications with the table, and calls the same stages that the events would have called.
+notifications with the table. For a drop it sends the lost event again, and for everything else it
+calls the stages that the events would have called.
+
+However much there is, a sweep ends in time, because each check has its share of the time. The next
+sweep continues where a check stopped.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from datetime import timedelta
-from itertools import islice
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol
 
-from functions import s3_keys
-from functions.log import Event
-from functions.ports import Listed, Missing
+from functions.ports import Missing
 from functions.replies import problems, publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
-from functions.stages import cancel, finish, submit
+from functions.stages import cancel, finish, inbox, submit
 from functions.table.ledger import (
-    LOOKED_AT,
+    DEFAULTS,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
     WAITING,
     Conflict,
+    D,
+    NeedsLedgerAndClock,
     Put,
     Record,
+    cursor_key,
     job_key,
 )
 from functions.table.records import (
     Attempt,
     AttemptState,
+    Cursor,
     Ending,
-    Job,
     Letter,
-    Looked,
+    NotedDefaults,
     QueueEntry,
     State,
     Waiting,
 )
 
-T = TypeVar("T")
-# How many queue entries one sweep checks. The others can wait.
-QUEUE_HEAD = 100
-# The sweep ignores younger drops, because their events may still come.
-INBOX_TO = timedelta(minutes=2)
-# How far the first sweep looks back. Each later sweep begins where the last one ended, less the
-# overlap. The overlap is needed because the time of an object is when its upload began.
-INBOX_FROM = timedelta(hours=6)
-OVERLAP = timedelta(minutes=30)
-# How many drops are looked up in the table with one call.
-TOGETHER = 100
+# The function is stopped after five minutes (stacks/functions.py). The last minute is left for
+# what was begun before.
+WORK_FOR = timedelta(minutes=4)
+# The checks of the table have this much of it together. The input bucket has the rest.
+TABLE_FOR = timedelta(minutes=2)
+# How many queue entries and how many folder defaults one sweep checks. The others can wait.
+A_FEW = 100
 # A dispatch takes over an attempt in one of these states if it has not moved for some minutes.
 _UNFINISHED = {AttemptState.CLAIMING, AttemptState.RETURNING, AttemptState.REFUSED}
 # If SageMaker does not know a processing job for this long, it will never know it.
 UNKNOWN_AFTER = timedelta(minutes=10)
 
 
-class Needs(submit.Needs, finish.Needs, Protocol):
+class Needs(finish.Needs, cancel.Needs, inbox.Needs, Protocol):
     """What the sweep uses."""
+
+
+@dataclass(frozen=True)
+class _Check(Generic[D]):
+    """What a sweep does with the records of a partition."""
+
+    partition: str
+    kind: type[D]
+    look: Callable[[Needs, Record[D]], None]
+    together: int = 20
+    """How many records are read together."""
+    at_most: int | None = None
+    """How many records one sweep looks at. The others can wait."""
+    job_id: Callable[[D], str] | None = None
+    """The job of a record, if one look at each job is enough."""
 
 
 def sweep(ports: Needs) -> None:
@@ -67,30 +83,94 @@ def sweep(ports: Needs) -> None:
     Raises:
         ExceptionGroup: all errors.
     """
+    began = ports.now()
+    checks: list[_Check[Any]] = [
+        _Check(OUTBOX, Letter, _letter),
+        # Each attempt may take long, because all of its results may have to be published.
+        _Check(OPEN_ATTEMPTS, Attempt, _attempt, together=1),
+        _Check(WAITING, Waiting, _waiting),
+        _Check(QUEUE, QueueEntry, _queued, A_FEW, A_FEW, lambda entry: entry.task.job_id),
+        _Check(DEFAULTS, NotedDefaults, _defaults, A_FEW, A_FEW),
+    ]
     errors: list[Exception] = []
-
-    def each(look: Callable[[Needs, T], None], items: Iterable[T]) -> None:
-        for item in items:
-            try:
-                look(ports, item)
-            except Exception as error:
-                errors.append(error)
-
-    each(_letter, ports.ledger.query(OUTBOX, Letter))
-    each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))
-    each(_waiting, ports.ledger.query(WAITING, Waiting))
-    queued = ports.ledger.query(QUEUE, QueueEntry, limit=QUEUE_HEAD)
-    if queued:
-        ports.wake()
-    each(_queued, {entry.document.task.job_id: entry for entry in queued}.values())
-    # This comes last, because it takes longer in a larger bucket and may reach the time limit of
-    # the function.
-    try:
-        _drops(ports)
-    except Exception as error:
-        errors.append(error)
+    with _kept(errors):
+        if ports.ledger.query(QUEUE, QueueEntry, limit=1):
+            ports.wake()
+    for number, check in enumerate(checks):
+        left = began + TABLE_FOR - ports.now()
+        until = ports.now() + max(left, timedelta(0)) / (len(checks) - number)
+        with _kept(errors):
+            _each(ports, check, until, errors)
+    with _kept(errors):
+        errors += inbox.look_through(ports, began + WORK_FOR)
     if errors:
         raise ExceptionGroup("parts of the sweep failed", errors)
+
+
+@contextmanager
+def _kept(errors: list[Exception]) -> Iterator[None]:
+    """Add an error to `errors` instead of raising it."""
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)
+
+
+def _each(ports: Needs, check: _Check[D], until: datetime, errors: list[Exception]) -> None:
+    """Look at each record of a partition, from where the last sweep stopped.
+
+    Stops at the end of the partition, after `at_most` records, or when the time is up. It always
+    looks at one record.
+
+    Args:
+        errors: gets the errors from looking at single records.
+    """
+    cursor = _Cursor(ports, check.partition)
+    looked, jobs = 0, set[str]()
+    while True:
+        found = ports.ledger.query(
+            check.partition, check.kind, start=cursor.start, limit=check.together + 1
+        )
+        following = found[check.together].key.sort if len(found) > check.together else ""
+        # This is written before the work. If the work kills the sweep, the next one goes on behind.
+        cursor.move(following)
+        for record in found[: check.together]:
+            if looked and ports.now() >= until:
+                cursor.move(record.key.sort)
+                return
+            looked += 1
+            job_id = check.job_id(record.document) if check.job_id else record.key.sort
+            if job_id not in jobs:
+                jobs.add(job_id)
+                with _kept(errors):
+                    check.look(ports, record)
+        if not following or looked == check.at_most or ports.now() >= until:
+            return
+
+
+class _Cursor:
+    """The place in a partition where the next sweep continues."""
+
+    def __init__(self, ports: NeedsLedgerAndClock, partition: str) -> None:
+        self._ledger, self._key = ports.ledger, cursor_key(partition)
+        record = ports.ledger.get(self._key)
+        self._cursor, self._revision = Cursor(), 0
+        if record is not None:
+            self._cursor, self._revision = record.document, record.revision
+
+    @property
+    def start(self) -> str:
+        """The sort key to begin with."""
+        return self._cursor.start
+
+    def move(self, start: str) -> None:
+        """Note that the next sweep begins at a sort key."""
+        if start == self.start:
+            return
+        self._cursor = self._cursor.at(start)
+        with suppress(Conflict):  # another sweep runs at the same time, and notes its own place
+            self._ledger.commit(Put(self._key, self._cursor, self._revision))
+            self._revision += 1
 
 
 def _letter(ports: Needs, letter: Record[Letter]) -> None:
@@ -143,77 +223,27 @@ def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:
         return  # accepted in the meantime
     if cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document):
         return
-    if job.document.waiting_for is None:
-        if ports.now() > waiting.document.deadline:
-            submit.submit_again(ports, job.document.source)
-        return
     source, reference = job.document.source, job.document.waiting_for
-    try:
+    is_late = ports.now() > waiting.document.deadline
+    if reference is None:
+        if is_late:
+            ports.announce(source.key, source.version_id)
+        return
+    with suppress(Missing):
         drop_files.located(InputBucket(ports, source.bucket), reference)
-    except Missing:
-        pass
-    else:
-        submit.submit_again(ports, job.document.source)
-        job = ports.ledger.get(job_key(job_id))
-        if job is None or job.document.state != State.WAITING:
-            return
-    if ports.now() < waiting.document.deadline:
+        ports.announce(source.key, source.version_id)
+        return
+    if not is_late:
         return
     minutes = ports.settings.reference_deadline_seconds // 60
     submit.reject(ports, job, problems.reference_never_came(reference, minutes))
     publish.settle(ports, job_id)
 
 
-def _drops(ports: Needs) -> None:
-    """Accept every drop that has no job, and note up to which time the bucket was checked.
-
-    The listing names the current version of each object. So drops that have their job cost few
-    calls: one listing and one read of the table for many drops. If the current version replaces no
-    other, the versions before it are looked at, too, which costs one call each. The noted time
-    moves only if there was no error. So each sweep tries a drop again until it could be accepted.
-
-    Raises:
-        ExceptionGroup: all errors.
-    """
-    now = ports.now()
-    mark = ports.ledger.get(LOOKED_AT)
-    if mark is None:
-        mark = Record(LOOKED_AT, Looked(until=now - INBOX_FROM), 1)
-        ports.ledger.commit(Put(LOOKED_AT, mark.document))
-    since = mark.document.until - OVERLAP
-    errors: list[Exception] = []
-    found = (
-        listed
-        for listed in ports.files.listed(ports.settings.input_bucket, s3_keys.JOBS_PREFIX)
-        if since < listed.modified_at <= now - INBOX_TO
-        and s3_keys.kind_of(listed.key) != s3_keys.Kind.IGNORED
-    )
-    while some := list(islice(found, TOGETHER)):
-        for listed, job in zip(some, _jobs(ports, some), strict=True):
-            try:
-                _drop(ports, listed, job)
-            except Exception as error:
-                errors.append(error)
-    if errors:
-        raise ExceptionGroup("not every drop could be accepted", errors)
-    looked = Looked(until=now - INBOX_TO)
-    if mark.document.until < looked.until:
-        with suppress(Conflict):  # another sweep ran at the same time
-            ports.ledger.commit(Put(LOOKED_AT, looked, mark.revision))
-
-
-def _jobs(ports: Needs, some: Sequence[Listed]) -> list[Record[Job] | None]:
-    bucket = ports.settings.input_bucket
-    return ports.ledger.get_all([job_key(s3_keys.job_id(bucket, i.key, i.version)) for i in some])
-
-
-def _drop(ports: Needs, listed: Listed, job: Record[Job] | None) -> None:
-    bucket, kind = ports.settings.input_bucket, s3_keys.kind_of(listed.key)
-    if job is None:
-        # For a reference or folder defaults, the table does not show whether an event came.
-        if kind in {s3_keys.Kind.SPEC, s3_keys.Kind.UNKNOWN}:
-            ports.log(Event.DROP_WITHOUT_EVENT, {"key": listed.key})
-        version = listed.version if listed.versioned else None
-        submit.submit(ports, bucket, listed.key, version)
-    elif kind in submit.MAY_REPLACE and not job.document.was_accepted:
-        submit.look_before(ports, bucket, listed.key)
+def _defaults(ports: Needs, noted: Record[NotedDefaults]) -> None:
+    """Act on folder defaults that were deleted without an event."""
+    bucket, key = ports.settings.input_bucket, noted.key.sort
+    try:
+        ports.files.facts(bucket, key)
+    except Missing:
+        cancel.deleted(ports, bucket, key)

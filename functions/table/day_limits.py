@@ -14,7 +14,6 @@ from datetime import date
 from functools import partial
 from typing import Protocol, Self
 
-from functions import s3_keys
 from functions.settings import Settings, WithSettings
 from functions.spec.folder_defaults import DayLimits, smallest
 from functions.table.ledger import (
@@ -22,11 +21,11 @@ from functions.table.ledger import (
     NeedsLedgerAndClock,
     Put,
     WithLedger,
-    defaults_key,
     retried,
     task_key,
     usage_key,
 )
+from functions.table.noted import noted_above
 from functions.table.records import Hold, HoldReason, State, Task, TaskRef, Usage
 
 
@@ -75,17 +74,10 @@ class NeedsForLimits(WithLedger, WithSettings, Protocol):
 
 def limits_of(ports: NeedsForLimits, folders: Iterable[str]) -> dict[str, DayLimits]:
     """The daily limits of each folder, from the settings and from all folder defaults above it."""
-    places = {
-        folder: s3_keys.defaults_of(s3_keys.in_folder(folder, s3_keys.DEFAULTS_FILE))
-        for folder in folders
-    }
-    keys = list(dict.fromkeys(place for above in places.values() for place in above))
-    records = ports.ledger.get_all([defaults_key(key) for key in keys])
-    noted = {r.key.sort: r.document.limits for r in records if r is not None}
     every = of_all(ports.settings)
     return {
-        folder: smallest((every, *(noted[place] for place in above if place in noted)))
-        for folder, above in places.items()
+        folder: smallest((every, *(noted.limits for noted in above)))
+        for folder, above in noted_above(ports, folders).items()
     }
 
 

@@ -18,6 +18,7 @@ from functions.spec.fields import Priority
 from functions.table.records import (
     Attempt,
     Capacity,
+    Cursor,
     Family,
     Health,
     Job,
@@ -181,6 +182,13 @@ def attempt_key(attempt_id: str) -> RecordKey[Attempt]:
 
 CAPACITY: RecordKey[Capacity] = RecordKey("CAPACITY", "CAPACITY", Capacity)
 LOOKED_AT: RecordKey[Looked] = RecordKey("LOOKED", "INBOX", Looked)
+
+
+def cursor_key(partition: str) -> RecordKey[Cursor]:
+    """Where the next sweep continues in a partition."""
+    return RecordKey("LOOKED", partition, Cursor)
+
+
 LEARNED: RecordKey[Learned] = RecordKey("LEARNED", "LEARNED", Learned)
 
 

@@ -771,11 +771,71 @@ class Used(Document):
     job_id: str
 
 
-class Looked(Document):
-    """Up to which time the sweep has checked the input bucket."""
+class Looked(_Moving):
+    """How far the sweeps have looked through the input bucket.
+
+    A round goes once over the whole bucket, in the order of the keys. It may take several sweeps.
+    """
 
     until: datetime
     """Every drop that is older than this has its job."""
+    round_until: datetime | None = None
+    """While a round is under way: what `until` becomes when the round is complete."""
+    round_after: str = ""
+    """The key that the round has reached. It continues with the next key."""
+    repeats: bool = False
+    """Whether the round announces older drops that still have no job again."""
+    repeated_at: datetime | None = None
+    """When the last round began that does so."""
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a round is under way."""
+        return self.round_until is not None
+
+    def began(self, until: datetime, *, repeats_at: datetime | None) -> Self:
+        """A round begins.
+
+        Args:
+            until: it finds every drop that is older than this.
+            repeats_at: the time now, if it announces older drops again.
+        """
+        if self.under_way:
+            raise IllegalMove("the round before is not complete")
+        repeated_at = repeats_at or self.repeated_at
+        return self._with(
+            round_until=until, repeats=repeats_at is not None, repeated_at=repeated_at
+        )
+
+    def passed(self, key: str, oldest_without_job: datetime | None) -> Self:
+        """The round has reached a key.
+
+        Args:
+            oldest_without_job: when the oldest drop was uploaded that has no job yet, among those
+                that were looked at since the last key.
+        """
+        if self.round_until is None:
+            raise IllegalMove("no round is under way")
+        until = min(self.round_until, oldest_without_job or self.round_until)
+        return self._with(round_until=until, round_after=key)
+
+    def completed(self) -> Self:
+        """The round has reached the end of the bucket."""
+        if self.round_until is None:
+            raise IllegalMove("no round is under way")
+        until = max(self.until, self.round_until)
+        return self._with(until=until, round_until=None, round_after="")
+
+
+class Cursor(_Moving):
+    """Where the next sweep continues to look through the records of a partition."""
+
+    start: str = ""
+    """The sort key to begin with. Empty for the first."""
+
+    def at(self, start: str) -> Self:
+        """The next sweep begins here."""
+        return self._with(start=start)
 
 
 class Letter(_Moving):

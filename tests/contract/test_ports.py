@@ -263,6 +263,12 @@ def test_objects_that_do_not_exist_are_missing(services: Services, partition: st
     services.files.remove("work", partition)
 
 
+def listed(services: Services, bucket: str, prefix: str, after: str = "") -> list[str]:
+    page = services.files.page(bucket, prefix, after)
+    assert not page.more
+    return [one.key for one in page.objects]
+
+
 def test_objects_are_read_in_part_hashed_listed_and_removed(
     services: Services, partition: str
 ) -> None:
@@ -271,26 +277,54 @@ def test_objects_are_read_in_part_hashed_listed_and_removed(
     services.files.write("work", f"{partition}/b", b"", "application/octet-stream")
     assert services.files.read("work", f"{partition}/a", first_bytes=16) == body[:16]
     assert services.files.sha256("work", f"{partition}/a") == hashlib.sha256(body).hexdigest()
-    assert [f.key for f in services.files.listed("work", f"{partition}/")] == [
-        f"{partition}/a",
-        f"{partition}/b",
-    ]
+    assert listed(services, "work", f"{partition}/") == [f"{partition}/a", f"{partition}/b"]
     services.files.remove("work", f"{partition}/a")
-    assert [f.key for f in services.files.listed("work", f"{partition}/")] == [f"{partition}/b"]
+    assert listed(services, "work", f"{partition}/") == [f"{partition}/b"]
 
 
 @pytest.mark.parametrize("bucket", ["input", "work"])
-def test_a_listing_names_the_current_version_and_no_other(
+def test_a_listing_names_each_object_that_exists(
     services: Services, partition: str, bucket: str
 ) -> None:
     for body in (b"1", b"2"):
         services.files.write(bucket, f"{partition}/a", body, "text/plain")
     services.files.write(bucket, f"{partition}/gone", b"1", "text/plain")
     services.files.remove(bucket, f"{partition}/gone")
-    (listed,) = services.files.listed(bucket, f"{partition}/")
+    (found,) = services.files.page(bucket, f"{partition}/").objects
     facts = services.files.facts(bucket, f"{partition}/a")
-    assert (listed.version, listed.versioned) == (facts.version, facts.versioned)
-    assert abs(listed.modified_at - facts.modified_at).total_seconds() < 1.5
+    assert abs(found.modified_at - facts.modified_at).total_seconds() < 1.5
+
+
+def test_a_listing_goes_on_after_any_key(services: Services, partition: str) -> None:
+    names = ["A", "_a", "a b+c%2F&.yaml", "a/1", "a/2", "ä", "😀"]
+    keys = [f"{partition}/{name}" for name in names]
+    assert keys == sorted(keys, key=str.encode)
+    for key_ in reversed(keys):
+        services.files.write("input", key_, b"", "text/plain")
+    after, pages = "", []
+    while True:
+        page = services.files.page("input", f"{partition}/", after, at_most=2)
+        pages.append([one.key for one in page.objects])
+        if not page.more:
+            break
+        after = pages[-1][-1]
+    assert pages == [keys[:2], keys[2:4], keys[4:6], keys[6:]]
+    assert listed(services, "input", f"{partition}/", f"{partition}/a0") == keys[5:]
+    assert listed(services, "input", f"{partition}/", keys[-1]) == []
+
+
+def test_the_facts_of_many_objects_are_found_together(services: Services, partition: str) -> None:
+    names = [f"{partition}/{name}" for name in ("a b+c%2F&.yaml", "b", "c", "ä")]
+    for name in names:
+        for body in (b"1", b"22"):
+            services.files.write("input", name, body, "text/plain")
+    services.files.remove("input", names[1])
+    found = services.files.facts_after("input", f"{partition}/", "")
+    assert list(found) == [names[0], *names[2:]]
+    for name, facts in found.items():
+        known = services.files.facts("input", name)
+        assert (facts.version, facts.size_bytes) == (known.version, 2) and facts.versioned
+    assert list(services.files.facts_after("input", f"{partition}/", names[0])) == names[2:]
 
 
 def test_the_versions_of_an_object_are_listed_until_it_was_deleted(
@@ -310,7 +344,7 @@ def test_the_versions_of_an_object_are_listed_until_it_was_deleted(
     found = services.files.versions("input", name)
     assert [one.version for one in found] == [facts.version for facts in written]
     for one, facts in zip(found, written, strict=True):
-        assert one.versioned and one.key == name
+        assert one.versioned and one.size_bytes == 1
         assert abs(one.modified_at - facts.modified_at).total_seconds() < 1.5
 
 
@@ -326,7 +360,7 @@ def test_a_version_of_a_deleted_object_can_still_be_read(
         services.files.facts("input", partition)
     with pytest.raises(Missing):
         services.files.read("input", partition)
-    assert list(services.files.listed("input", partition)) == []
+    assert listed(services, "input", partition) == []
     assert services.files.facts("input", partition, version).version == version
     assert services.files.read("input", partition, version) == b"1"
     services.files.write("input", partition, b"2", "text/plain")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from functions.adapters import sqs
 from functions.handlers import dispatch, finish, runtime, submit, sweep
 from functions.log import Event
 from functions.table.records import State
@@ -68,6 +69,19 @@ def processing_changed(name: str, status: str) -> str:
                        "CreationTime": 1622497800000, "ProcessingJobArn": "arn"},
         }
     )  # fmt: skip
+
+
+def test_submit_acts_on_an_announced_drop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    queue = SimpleNamespace(send_message=lambda **message: sent.append(message["MessageBody"]))
+    monkeypatch.setattr("boto3.client", lambda *_, **__: queue)
+    announce = sqs.announcer("https://sqs/drops", "input")
+    for name in ("one", "ü+%2F"):
+        world.drop(f"jobs/{name}.yaml", event=False)
+    announce("jobs/one.yaml", "v1")
+    announce("jobs/ü+%2F.yaml", None)
+    assert submit.handler(messages(*sent), CONTEXT) == {"batchItemFailures": []}
+    assert [job.source.key for job in jobs(world)] == ["jobs/one.yaml", "jobs/ü+%2F.yaml"]
 
 
 def test_only_the_message_that_failed_returns_to_the_queue(world: World) -> None:

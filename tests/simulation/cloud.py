@@ -20,7 +20,7 @@ from greenlet import getcurrent, greenlet
 from contract.document import Document
 from contract.errors import Transient
 from functions import s3_keys
-from functions.ports import Throttled
+from functions.ports import Page, Throttled
 from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
@@ -68,6 +68,7 @@ from functions.table.records import (
     Health,
     Job,
     Letter,
+    NotedDefaults,
     QueueEntry,
     State,
     Task,
@@ -87,6 +88,7 @@ from tests.simulation.time_limits import (
 SWEEP_EVERY_SECONDS = 300
 VISIBILITY_SECONDS = 70
 MAX_RECEIVES = 10
+SLOW_SECONDS = 45
 # If a function that was called asynchronously fails, Lambda calls it again so often.
 ASYNCHRONOUS_RETRIES = 2
 # Two failed sweeps within this time make an alarm fire.
@@ -169,6 +171,8 @@ class Faults:
     result_before_video: float = 0
     result_garbage: float = 0
     early_ending: float = 0
+    slow_listing: float = 0
+    """For each listing of objects in the input bucket: that it takes `SLOW_SECONDS`."""
     shown_again: float = 0
     """For each handler: that its message is delivered to another handler while it runs."""
     clock_skew_seconds: float = 0
@@ -199,7 +203,9 @@ class Faults:
         return max(self.until_seconds, self.outage_from_seconds + self.outage_seconds)
 
 
-SERVICES = ("ledger", "files", "renderer", "language_model", "post", "wake", "lambda")
+SERVICES = (
+    "ledger", "files", "renderer", "reader", "language_model", "post", "announce", "wake", "lambda",
+)  # fmt: skip
 ANY_FUNCTION = frozenset(("submit", "dispatch", "finish"))
 _KINDS = [
     f.name
@@ -220,7 +226,7 @@ _RARER = {"throttle": 0.1, "lose_answer": 0.1, "conflict": 0.5}
 # What these calls change stays changed if their answer is lost.
 _CHANGING = {
     "ledger.commit", "files.write", "files.copy", "files.remove", "renderer.start",
-    "renderer.stop", "post.send", "wake",
+    "renderer.stop", "post.send", "announce", "wake",
 }  # fmt: skip
 
 
@@ -413,6 +419,8 @@ class Simulation(World):
     render_seconds: float = 90
     sweep_every_seconds: float = SWEEP_EVERY_SECONDS
     """In a story of months, fewer sweeps do the same."""
+    listed_together: int = 3
+    """How many objects one call lists: fewer than in S3, so that few objects need several calls."""
     tasks_may_fail: bool = False
     """Whether a story breaks something without a fault."""
 
@@ -514,11 +522,17 @@ class Simulation(World):
 
     # what people do
 
-    def person_drops(self, key: str, body: bytes | str = "prompt: a bee\n") -> None:
-        """Upload a file, and send the event about it."""
+    def person_drops(
+        self, key: str, body: bytes | str = "prompt: a bee\n", *, is_job: bool = False
+    ) -> None:
+        """Upload a file, and send the event about it.
+
+        Args:
+            is_job: whether it must become a job although it is no spec.
+        """
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
         version = self.files.facts("input", key).version
-        if s3_keys.kind_of(key) == s3_keys.Kind.SPEC:
+        if is_job or s3_keys.kind_of(key) == s3_keys.Kind.SPEC:
             self.dropped.append((key, version))
         self.event("submit", lambda ports: submit(ports, "input", key, version))
 
@@ -606,6 +620,9 @@ class Simulation(World):
 
     # the functions
 
+    def _announce_drop(self, key: str, version: str | None) -> None:
+        self.soon("submit", lambda ports: submit(ports, "input", key, version))
+
     def _wake_up(self) -> None:
         self.wakes += 1
         self.soon("dispatch", dispatch)
@@ -632,6 +649,8 @@ class Simulation(World):
                 patience = (
                     24 * 3600 // int(self.sweep_every_seconds)
                 )  # the longest pause of a model
+            if self.dead_letters:
+                patience = max(patience, 15)  # older drops are announced once in an hour
             if idle_sweeps > patience and self.now_seconds > self.faults.end_seconds + 1000:
                 return
 
@@ -762,6 +781,8 @@ class Simulation(World):
             handler.fault |= type(error) is not Conflict
             raise
         self._count_mails(handler, what, args)
+        if what == "files.page" and args[0] == "input" and self.happens("slow_listing"):
+            time.wait(SLOW_SECONDS)
         if what in _CHANGING and self.happens("lose_answer"):
             handler.fault = True
             time.wait(NO_ANSWER_SECONDS)
@@ -812,9 +833,10 @@ class Simulation(World):
             ledger=watch("ledger", self.ledger),
             files=watch("files", self._functions_files),
             renderer=watch("renderer", self.renderer),
-            reader=_Watched("reader", self.reader, time.timed),
+            reader=watch("reader", self.reader),
             language_model=watch("language_model", self),
             post=watch("post", self._functions_post),
+            announce=watched("announce", self._announce_drop),
             wake=watched("wake", self._wake_up),
             now=lambda: self.clock() + off + timedelta(seconds=time.used_seconds),
             new_suffix=self.plain.new_suffix,
@@ -849,11 +871,11 @@ class Simulation(World):
         class Files:
             facts, read, copy = files.facts, files.read, files.copy
             remove, sha256, link = files.remove, files.sha256, files.link
-            versions = files.versions
+            facts_after, versions = files.facts_after, files.versions
 
             @staticmethod
-            def listed(bucket: str, prefix: str) -> list[Any]:
-                return list(files.listed(bucket, prefix))
+            def page(bucket: str, prefix: str, after: str = "") -> Page:
+                return simulation.files.page(bucket, prefix, after, simulation.listed_together)
 
             @staticmethod
             def write(
@@ -888,6 +910,7 @@ class Simulation(World):
         jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
         self._check_drops(jobs)
         self._check_once(jobs)
+        self._check_defaults(jobs)
         self._check_nothing_left()
         self._check_failures()
         for what in deletes.late(self, jobs):
@@ -910,7 +933,7 @@ class Simulation(World):
         for key, version in reversed(self.dropped):  # the newest first
             job = jobs.get(s3_keys.job_id("input", key, version))
             if job is None:
-                there = [listed.version for listed in self.files.versions("input", key)]
+                there = [one.version for one in self.files.versions("input", key)]
                 if version in there and key not in accepted:
                     raise Violated(f"{key} ({version}) was lost")
                 continue
@@ -972,6 +995,19 @@ class Simulation(World):
             ends[:] = [end for end in (*ends, at) if at - end < timedelta(days=1)] if silent else []
             if len(ends) > most:
                 raise Violated(f"{len(ends)} processing jobs in a day rendered nothing ({model})")
+
+    def _check_defaults(self, jobs: dict[str, Job]) -> None:
+        """The table must know all folder defaults without errors, and no others."""
+        noted = {r.key.sort: r.document for r in self.ledger.query(DEFAULTS, NotedDefaults)}
+        there = self.files.keys("input")
+        for key in (key for key in there if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS):
+            version = self.files.facts("input", key).version
+            refused = s3_keys.job_id("input", key, version) in jobs
+            if not refused and (key not in noted or noted[key].version != version):
+                raise Violated(f"{key} ({version}) did not take effect")
+        for key in noted:
+            if key not in there:
+                raise Violated(f"{key} was deleted and still has an effect")
 
     def _check_nothing_left(self) -> None:
         for partition, kind in (

@@ -23,6 +23,7 @@ _NAMES = {
     "StorageOutput": "output",
     "StorageWork": "work",
     "StorageTable": "table",
+    "DropsQueue": "drops",
     "WakesQueue": "wake-ups",
     "Topic": "topic",
     "WorkerRole": "worker-role",
@@ -183,6 +184,8 @@ def needs_of(what: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterat
         kwargs: the keyword arguments of the call.
     """
     port, _, method = what.partition(".")
+    if port == "reader":
+        return  # it calls no service
     yield from {"ledger": _ledger, "files": _files}.get(port, _others)(what, method, args, kwargs)
 
 
@@ -207,8 +210,8 @@ def _files(
         yield from _write(target[0], target[1], kwargs)
         return
     bucket, key = args[0], args[1]
-    if method in {"listed", "versions"}:
-        yield "s3:ListBucketVersions", bucket
+    if method in {"page", "facts_after", "versions"}:
+        yield "s3:ListBucket" if method == "page" else "s3:ListBucketVersions", bucket
         return
     if method == "write":
         yield from _write(bucket, key, kwargs)
@@ -244,6 +247,8 @@ def _others(
         yield "bedrock:InvokeModel", "model"
     elif what == "post.send":
         yield "sns:Publish", "topic"
+    elif what == "announce":
+        yield "sqs:SendMessage", "drops"
     elif what == "wake":
         yield "sqs:SendMessage", "wake-ups"
     else:

@@ -103,6 +103,27 @@ def reviewed(s: Simulation) -> None:
     at(s, 10, lambda: s.person_deletes("jobs/_defaults.yaml"))
 
 
+def limited(s: Simulation) -> None:
+    """Folder defaults with a limit are dropped, and deleted when a task waits because of them."""
+    s.person_drops("jobs/a/_defaults.yaml", "max_videos_per_day: 1\nanimate_images: true\n")
+    for name in ("1.yaml", "2.yaml", "b/3.yaml"):
+        at(s, 400, partial(s.person_drops, f"jobs/a/{name}"))
+    at(s, 400, lambda: s.person_drops("jobs/a/4.png", PNG, is_job=True))
+    at(s, 410, lambda: s.person_drops("jobs/a/5.yaml", "image: 6.png\n"))
+    at(s, 420, lambda: s.person_drops("jobs/a/6.png", PNG))
+    at(s, 3000, lambda: s.person_deletes("jobs/a/_defaults.yaml"))
+    for seconds in (100, 1000):
+        at(s, seconds, partial(s.person_drops, "jobs/c/_defaults.yaml", f"fps: 8 # {seconds}\n"))
+
+
+def spread(s: Simulation) -> None:
+    """Drops whose keys are far apart in a listing, at different times."""
+    for number, letter in enumerate("zmaxbyc"):
+        at(s, 60 * number, partial(s.person_drops, f"jobs/{letter}.yaml"))
+    for number in range(9):
+        at(s, 30 * number, partial(s.person_drops, f"jobs/pictures/{number}.png", PNG))
+
+
 def references_gone(s: Simulation) -> None:
     """The copies of references are deleted while one task waits, and another one runs."""
     s.tasks_may_fail = True
@@ -299,6 +320,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         Faults(no_quota=1, until_seconds=100 * DAY),
     ),
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
+    "17 mail about a review cannot be sent": (reviewed, Faults(post=1, until_seconds=1500)),
     "18 the language model is unavailable": (few, Faults(language_model=1)),
     "19 specs deleted at any time": (deleted, Faults()),
     "19 specs deleted, handlers killed, events lost": (deleted, Faults(kill=0.3, lose_event=0.3)),
@@ -318,6 +340,21 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "28 reviews and folder defaults": (reviewed, Faults()),
     "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
+    "28 reviews and folder defaults, handlers killed": (reviewed, Faults(kill=0.5)),
+    "04 28 folder defaults with a limit, events lost": (limited, Faults(lose_event=1)),
+    "04 28 folder defaults with a limit, handlers killed": (
+        limited,
+        Faults(lose_event=0.5, kill=0.3),
+    ),
+    "40 a listing takes several sweeps": (spread, Faults(slow_listing=1, until_seconds=6000)),
+    "40 a listing takes several sweeps, events lost": (
+        spread,
+        Faults(slow_listing=1, lose_event=1, until_seconds=3000),
+    ),
+    "40 a listing takes several sweeps, events lost, handlers killed": (
+        spread,
+        Faults(slow_listing=0.7, lose_event=0.7, kill=0.3),
+    ),
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
     "21 22 tasks fail, and their specs are dropped again": (overwritten, Faults(task_fails=1)),
     "22 26 tasks fail, are refused, and dropped again, handlers killed": (

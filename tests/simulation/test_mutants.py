@@ -164,22 +164,22 @@ MUTANTS = {
     ),
     "the sweep does not check the letters": (
         "functions.stages.sweep",
-        "    each(_letter, ports.ledger.query(OUTBOX, Letter))\n",
+        "        _Check(OUTBOX, Letter, _letter),\n",
         "",
     ),
     "the sweep does not check the input bucket": (
         "functions.stages.sweep",
-        "        _drops(ports)\n",
+        "        errors += inbox.look_through(ports, began + WORK_FOR)\n",
         "        pass\n",
     ),
     "the sweep does not check the attempts": (
         "functions.stages.sweep",
-        "    each(_attempt, ports.ledger.query(OPEN_ATTEMPTS, Attempt))\n",
+        "        _Check(OPEN_ATTEMPTS, Attempt, _attempt, together=1),\n",
         "",
     ),
     "the sweep does not check the waiting jobs": (
         "functions.stages.sweep",
-        "    each(_waiting, ports.ledger.query(WAITING, Waiting))\n",
+        "        _Check(WAITING, Waiting, _waiting),\n",
         "",
     ),
     "a call that is throttled counts as a create call without effect": (
@@ -221,6 +221,36 @@ MUTANTS = {
         "functions.stages.cancel",
         "        ports.renderer.stop(attempt.attempt_id)\n",
         "        pass\n",
+    ),
+    "the sweep does not check the folder defaults": (
+        "functions.stages.sweep",
+        "        _Check(DEFAULTS, NotedDefaults, _defaults, A_FEW, A_FEW),\n",
+        "",
+    ),
+    "the mark moves before the whole bucket was looked at": (
+        "functions.stages.inbox",
+        "            looked = looked if page.more else looked.completed()",
+        "            looked = looked.completed()",
+    ),
+    "the mark moves past a drop that has no job": (
+        "functions.table.records",
+        "        until = min(self.round_until, oldest_without_job or self.round_until)",
+        "        until = self.round_until",
+    ),
+    "each sweep looks through the input bucket from its beginning": (
+        "functions.stages.inbox",
+        "s3_keys.JOBS_PREFIX, looked.round_after\n        )",
+        's3_keys.JOBS_PREFIX, ""\n        )',
+    ),
+    "the sweep ignores images that are jobs": (
+        "functions.stages.inbox",
+        "return _is_reference_image(key) and",
+        "return False and",
+    ),
+    "the sweep ignores changes of folder defaults": (
+        "functions.stages.inbox",
+        "        return noted is not None and noted.document.version == version",
+        "        return True",
     ),
     "the table does not compare revisions": (
         "tests.fakes",

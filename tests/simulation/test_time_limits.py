@@ -1,12 +1,14 @@
 """The simulation kills a function that runs longer than its timeout."""
 
 from functions.stages.ports import Ports
+from functions.stages.sweep import WORK_FOR
 from tests.simulation.cloud import MAX_RECEIVES, Handler, Simulation
 from tests.simulation.time_limits import timeouts_seconds
 
 
 def test_the_timeouts_are_the_deployed_ones() -> None:
     assert timeouts_seconds() == {"submit": 60, "dispatch": 120, "finish": 60, "sweep": 300}
+    assert timeouts_seconds()["sweep"] - WORK_FOR.total_seconds() >= 60
 
 
 def test_a_function_that_needs_too_long_is_killed_at_each_of_its_tries() -> None:

@@ -1,0 +1,214 @@
+"""Finds drops in the input bucket whose event was lost, and announces them again.
+
+The bucket is listed page by page. After each page the table notes where the next sweep continues.
+So a round over the whole bucket may take several sweeps. Only drops that came since the last round
+cost more than their place in a listing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from functions import s3_keys
+from functions.log import Event, WithLog
+from functions.ports import FileFacts, Listed, Missing, WithAnnounce, WithFiles
+from functions.settings import WithSettings
+from functions.stages import submit
+from functions.table.ledger import (
+    LOOKED_AT,
+    Conflict,
+    NeedsLedgerAndClock,
+    Put,
+    Record,
+    WithLedger,
+    defaults_key,
+    job_key,
+    used_key,
+)
+from functions.table.noted import animates, noted_above
+from functions.table.records import Looked
+
+# The sweep ignores younger drops, because their events may still come.
+INBOX_TO = timedelta(minutes=2)
+# How far the first round looks back. Each later round begins where the last one began, less the
+# overlap. The overlap is needed because the time of an object is when its upload began.
+INBOX_FROM = timedelta(hours=6)
+OVERLAP = timedelta(minutes=30)
+# A drop without a job is announced in each round until it is this old, and then more rarely. While
+# submit fails, each announcement ends in the dead-letter queue.
+OFTEN_UNTIL = timedelta(hours=2)
+REPEAT_EVERY = timedelta(hours=1)
+# How many drops are looked up in the table with one call.
+TOGETHER = 100
+# Up to this many drops, one call for each is cheaper than one that lists all versions near them.
+A_FEW = 10
+
+
+class Needs(NeedsLedgerAndClock, WithFiles, WithSettings, WithLog, WithAnnounce, Protocol):
+    """What looking through the input bucket uses."""
+
+
+@dataclass(frozen=True)
+class _Drop:
+    """A file that may be without its job."""
+
+    key: str
+    facts: FileFacts
+
+    @property
+    def kind(self) -> s3_keys.Kind:
+        return s3_keys.kind_of(self.key)
+
+
+def look_through(ports: Needs, until: datetime) -> list[Exception]:
+    """Look through the input bucket, from where the last sweep stopped, and announce lost drops.
+
+    Stops at the end of the bucket, or when the time is up.
+
+    Returns:
+        The errors. A drop with an error is looked at again in the next round.
+
+    Raises:
+        Transient: try again later. The next sweep continues from the same place.
+    """
+    errors: list[Exception] = []
+    record = _round(ports)
+    while record.document.under_way:
+        looked = record.document
+        page = ports.files.page(
+            ports.settings.input_bucket, s3_keys.JOBS_PREFIX, looked.round_after
+        )
+        for start in range(0, len(page.objects), TOGETHER):
+            some = page.objects[start : start + TOGETHER]
+            looked = looked.passed(some[-1].key, _look_at(ports, looked, some, errors))
+            if ports.now() >= until:
+                break
+        else:
+            looked = looked if page.more else looked.completed()
+        try:
+            ports.ledger.commit(Put(LOOKED_AT, looked, record.revision))
+        except Conflict:
+            break  # another sweep runs at the same time
+        record = Record(LOOKED_AT, looked, record.revision + 1)
+        if ports.now() >= until:
+            break
+    return errors
+
+
+def _round(ports: NeedsLedgerAndClock) -> Record[Looked]:
+    """The round that is under way, or a new one, which is not written yet."""
+    now = ports.now()
+    record = ports.ledger.get(LOOKED_AT)
+    if record is None:
+        record = Record(LOOKED_AT, Looked(until=now - INBOX_FROM), 0)
+    if record.document.under_way:
+        return record
+    last = record.document.repeated_at
+    repeats = last is None or now - last >= REPEAT_EVERY
+    began = record.document.began(now - INBOX_TO, repeats_at=now if repeats else None)
+    return Record(LOOKED_AT, began, record.revision)
+
+
+def _look_at(
+    ports: Needs, looked: Looked, some: Sequence[Listed], errors: list[Exception]
+) -> datetime | None:
+    """Announce the drops that have no job. An error does not stop the round.
+
+    Returns:
+        When the oldest of them was dropped. The next round must look at them again, because acting
+        on an announcement may fail, too.
+    """
+    since, to = looked.until - OVERLAP, ports.now() - INBOX_TO
+    young = [listed for listed in some if since < listed.modified_at <= to]
+    if not young:
+        return None
+    try:
+        return _announce_lost(ports, looked, young, errors)
+    except Exception as error:
+        errors.append(error)
+        return min(listed.modified_at for listed in young)
+
+
+def _announce_lost(
+    ports: Needs, looked: Looked, young: Sequence[Listed], errors: list[Exception]
+) -> datetime | None:
+    """Announce those that have no job, the older ones more rarely. Returns the time of the oldest.
+
+    Args:
+        young: objects that may be without their job.
+        errors: gets the errors from reading the facts of single objects.
+    """
+    possible = _possible(ports, young)
+    bucket, known = ports.settings.input_bucket, dict[str, FileFacts]()
+    if len(possible) > A_FEW:
+        known = ports.files.facts_after(bucket, s3_keys.JOBS_PREFIX, looked.round_after)
+    lost: list[datetime] = []
+    drops: list[_Drop] = []
+    for listed in possible:
+        try:
+            facts = known.get(listed.key) or ports.files.facts(bucket, listed.key)
+            drops.append(_Drop(listed.key, facts))
+        except Missing:
+            continue
+        except Exception as error:
+            errors.append(error)
+            lost.append(listed.modified_at)
+    for drop in _without_job(ports, drops):
+        lost.append(drop.facts.modified_at)
+        if not looked.repeats and ports.now() - drop.facts.modified_at > OFTEN_UNTIL:
+            continue
+        ports.log(Event.DROP_WITHOUT_EVENT, {"key": drop.key})
+        ports.announce(drop.key, drop.facts.version if drop.facts.versioned else None)
+    return min(lost, default=None)
+
+
+def _possible(ports: WithLedger, some: Sequence[Listed]) -> list[Listed]:
+    """The files that can become jobs or change a folder.
+
+    A reference is one of them only if it is an image in a folder that animates images.
+    """
+    images = {s3_keys.folder_of(one.key) for one in some if _is_reference_image(one.key)}
+    above = noted_above(ports, images) if images else {}
+
+    def possible(key: str) -> bool:
+        if s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE:
+            return _is_reference_image(key) and animates(above[s3_keys.folder_of(key)])
+        return s3_keys.kind_of(key) != s3_keys.Kind.IGNORED
+
+    return [one for one in some if possible(one.key)]
+
+
+def _is_reference_image(key: str) -> bool:
+    return s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE and s3_keys.is_image(key)
+
+
+def _without_job(ports: Needs, drops: Sequence[_Drop]) -> list[_Drop]:
+    """The drops that have no job, or whose version before has none and is still to be made."""
+    if not drops:
+        return []
+    bucket = ports.settings.input_bucket
+    jobs = ports.ledger.get_all(
+        [job_key(s3_keys.job_id(bucket, drop.key, drop.facts.version)) for drop in drops]
+    )
+    found: list[_Drop] = []
+    for drop, job in zip(drops, jobs, strict=True):
+        if job is None:
+            lost = not _is_noted(ports, drop)
+        else:
+            replaces = job.document.was_accepted or drop.kind not in submit.MAY_REPLACE
+            lost = not replaces and any(submit.unmade_before(ports, bucket, drop.key))
+        if lost:
+            found.append(drop)
+    return found
+
+
+def _is_noted(ports: WithLedger, drop: _Drop) -> bool:
+    """Whether it needs no job: an image that is a reference, or folder defaults without errors."""
+    version = drop.facts.version
+    if drop.kind == s3_keys.Kind.DEFAULTS:
+        noted = ports.ledger.get(defaults_key(drop.key))
+        return noted is not None and noted.document.version == version
+    if drop.kind == s3_keys.Kind.REFERENCE:
+        return ports.ledger.get(used_key(drop.key, version)) is not None
+    return False
