@@ -62,7 +62,8 @@ def answered(text: str, key: str) -> None:
 def test_an_invisible_character_in_a_name_is_read_as_meant_or_named(
     character: str, field: str, data: st.DataObject
 ) -> None:
-    at = data.draw(st.integers(0, len(field)))
+    # At the beginning of a file, this character is a byte order mark and belongs to no name.
+    at = data.draw(st.integers(int(character == "\ufeff"), len(field)))
     name = field[:at] + character + field[at:]
     value = json.dumps(VALUES[field])
     answered(f"{name}: {value}\n", "jobs/a.yaml")
