@@ -28,6 +28,11 @@ class Event(StrEnum):
     PLANNED = "planned", "A dry run or a review was answered. Nothing is rendered."
     REJECTED = "rejected", "A drop was refused.", True
     WAITING = "waiting", "A drop was accepted and waits for its reference."
+    LANGUAGE_MODEL_BUSY = (
+        "language-model-busy",
+        "The language model had too many requests. A drop waits and asks it again later.",
+        True,
+    )
     REFERENCE_CAME_MEANWHILE = (
         "reference-came-meanwhile",
         "A reference was uploaded while its job was being noted as waiting for it.",

@@ -146,15 +146,25 @@ class WithChance(Protocol):
         """Eight random lower-case hex digits."""
 
 
+class Announce(Protocol):
+    """Sends the event about a drop again."""
+
+    def __call__(self, key: str, version: str | None, *, delay_seconds: int = 0) -> None:
+        """Send the event about a drop, with its version id, if it has one.
+
+        The submit function then acts on the drop, or acts on it again, which does no harm.
+
+        Args:
+            delay_seconds: how long the event is held back, at most 900.
+        """
+
+
 class WithAnnounce(Protocol):
     """Can announce drops."""
 
     @property
-    def announce(self) -> Callable[[str, str | None], None]:
-        """Send the event about a drop again, with its key and its version id, if it has one.
-
-        The submit function then acts on the drop, or acts on it again, which does no harm.
-        """
+    def announce(self) -> Announce:
+        """Send the event about a drop again."""
 
 
 class WithWake(Protocol):

@@ -416,6 +416,8 @@ class World:
         self.wakes = 0
         self.announced: list[str] = []
         """The keys of the drops that were announced again."""
+        self.announced_later: list[tuple[datetime, str, str | None]] = []
+        """When announcements that are held back are delivered, and about which drops."""
         self.logged: list[tuple[Event, dict[str, object]]] = []
         self._suffixes = itertools.count(1)
 
@@ -437,11 +439,28 @@ class World:
             log=lambda event, facts: self.logged.append((event, facts)),
         )
 
-    def _announce(self, key: str, version: str | None) -> None:
-        """Deliver an announcement at once. If it fails, its message would return to its queue."""
+    def _announce(self, key: str, version: str | None, *, delay_seconds: int = 0) -> None:
+        """Deliver an announcement at once, or after its delay.
+
+        If acting on it fails, its message would return to its queue.
+        """
+        assert 0 <= delay_seconds <= 900, "SQS holds a message back for at most 15 minutes"
+        if delay_seconds:
+            due = self.clock() + timedelta(seconds=delay_seconds)
+            self.announced_later.append((due, key, version))
+            return
         self.announced.append(key)
         with suppress(Transient, ConnectionError):
             submit(self.ports, "input", key, version)
+
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, and deliver the announcements that are due by then."""
+        until = self.clock() + timedelta(seconds=seconds)
+        while (due := min(self.announced_later, default=None)) and due[0] <= until:
+            self.announced_later.remove(due)
+            self.clock.at = max(self.clock.at, due[0])
+            self._announce(*due[1:])
+        self.clock.at = until
 
     def _wake(self) -> None:
         self.wakes += 1

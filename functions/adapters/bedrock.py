@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.adapters.errors import code_of, message_of
-from functions.spec.language_model import Answer, LanguageModelUnavailable
+from functions.spec.language_model import Answer, LanguageModelBusy, LanguageModelUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime import BedrockRuntimeClient
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _BEDROCK_CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=3, read_timeout=15
 )
+
+# These are over when the account's requests of this minute, or everybody's, have been answered.
+_BUSY = {"ModelNotReadyException", "ServiceUnavailableException", "ThrottlingException"}
 
 
 class BedrockLanguageModel:
@@ -49,9 +52,8 @@ class BedrockLanguageModel:
                 inferenceConfig={"maxTokens": max_tokens, "temperature": 0.2},
             )
         except ClientError as error:
-            raise LanguageModelUnavailable(
-                f"{code_of(error)}: {message_of(error)}"[:300]
-            ) from error
+            kind = LanguageModelBusy if code_of(error) in _BUSY else LanguageModelUnavailable
+            raise kind(f"{code_of(error)}: {message_of(error)}"[:300]) from error
         except BotoCoreError as error:
             raise LanguageModelUnavailable(str(error)[:300]) from error
         blocks = answer["output"].get("message", {}).get("content", [])

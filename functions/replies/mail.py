@@ -233,11 +233,8 @@ def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:
 
 
 def _notes(job: Job, tasks: Sequence[Task]) -> list[str]:
-    reasons = dict.fromkeys(t.enhancement.reason for t in tasks if t.enhancement.reason)
-    return [
-        *(f"Note: the prompt was not enhanced: {_quoted(reason)}." for reason in reasons),
-        *(f"Note: {_quoted(warning.message)}" for warning in job.warnings[:_MAX_NOTES]),
-    ]
+    notices = [*words.not_enhanced(tasks), *job.warnings]
+    return [f"Note: {_quoted(notice.message)}" for notice in notices[:_MAX_NOTES]]
 
 
 def _how_to_review(job: Job, output_bucket: str, region: str) -> list[str]:

@@ -64,7 +64,7 @@ def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime
         expected=expected,
         tasks=tuple(_task_status(job, task) for task in tasks),
         problems=job.problems,
-        warnings=job.warnings,
+        warnings=(*job.warnings, *words.not_enhanced(tasks)),
     )
 
 
@@ -88,8 +88,7 @@ def _task_status(job: Job, task: Task) -> TaskStatus:
 
 def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.WAITING:
-        upload = job.waiting_for and f"Waiting for {job.waiting_for} to be uploaded."
-        return upload or "Being read."
+        return _waiting(job)
     if job.state == State.QUEUED:
         ahead = (expected.queue_position or 1) - 1
         place = f" behind {words.videos(ahead)}" if ahead else ""
@@ -102,6 +101,17 @@ def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
         percent = sum(task.percent for task in tasks) // max(1, len(tasks))
         return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
     return ending_words(job, tasks, expected)
+
+
+def _waiting(job: Job) -> str:
+    if job.waiting_for:
+        return f"Waiting for {job.waiting_for} to be uploaded."
+    if job.enhance_until is None:
+        return "The prompt is being enhanced."
+    return (
+        "The prompt is being enhanced, but the language model is busy. It is asked again until "
+        f"{job.enhance_until:%H:%M} UTC; after that, the prompt is used as it is."
+    )
 
 
 def _because(tasks: Sequence[Task]) -> str:

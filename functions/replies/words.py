@@ -1,7 +1,10 @@
 """Phrases that status, mail and refusals share."""
 
+from collections.abc import Iterable
+
+from contract.errors import Notice
 from functions.planning.estimate import Cost
-from functions.table.records import CancelReason, Ending, Hold, HoldReason, ProcessingState
+from functions.table.records import CancelReason, Ending, Hold, HoldReason, ProcessingState, Task
 
 # How a processing job ended is cut to this many characters in a status.
 _LONGEST_ENDING = 400
@@ -10,6 +13,15 @@ _LONGEST_ENDING = 400
 def videos(count: int) -> str:
     """A number of videos: "1 video", "3 videos"."""
     return "1 video" if count == 1 else f"{count} videos"
+
+
+def not_enhanced(tasks: Iterable[Task]) -> list[Notice]:
+    """A warning for each reason why a prompt was not enhanced."""
+    reasons = dict.fromkeys(t.enhancement.reason for t in tasks if t.enhancement.reason)
+    return [
+        Notice(code="not-enhanced", message=f"The prompt was not enhanced: {reason}.")
+        for reason in reasons
+    ]
 
 
 def cost(expected: Cost) -> str:

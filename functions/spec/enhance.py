@@ -7,14 +7,22 @@ instructions.
 """
 
 import re
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal
 
 from contract.document import Document
 from contract.errors import Code, JobRejected, Problem
-from functions.spec.fields import MAX_PROMPT_CHARACTERS
-from functions.spec.language_model import LanguageModel, LanguageModelUnavailable
+from functions.spec.fields import MAX_PROMPT_CHARACTERS, Priority
+from functions.spec.language_model import LanguageModel, LanguageModelBusy, LanguageModelUnavailable
 
 MAX_ANSWER_TOKENS = 400
+# How long a job waits for a busy language model before its prompt is used as it is.
+PATIENCE: Mapping[Priority, timedelta] = {
+    "high": timedelta(minutes=1),
+    "normal": timedelta(minutes=10),
+    "low": timedelta(hours=1),
+}
 # English prose has about 1.35 T5 tokens per word. The rest is room for the end-of-sequence token.
 _TOKENS_PER_WORD = 1.4
 _ROLE = """<role>
@@ -62,8 +70,8 @@ def enhance(
     """Rewrite a prompt for the video model.
 
     If anything goes wrong, the original prompt is used and the reason is recorded, so that a job
-    never fails because of the language model. The only exception is a guardrail that blocks the
-    prompt.
+    never fails because of the language model. There are two exceptions: a guardrail that blocks the
+    prompt, and a language model that is busy, because it is worth asking again.
 
     Args:
         language_model: the port to the language model.
@@ -77,6 +85,7 @@ def enhance(
 
     Raises:
         JobRejected: the guardrail blocked the prompt.
+        LanguageModelBusy: the language model has too many requests now.
     """
     words = int(prompt_tokens / _TOKENS_PER_WORD) - 5
     task = _TASK if image is None else _TASK_WITH_IMAGE
@@ -87,6 +96,8 @@ def enhance(
             max_tokens=MAX_ANSWER_TOKENS,
             image=image,
         )
+    except LanguageModelBusy:
+        raise
     except LanguageModelUnavailable as error:
         return prompt, kept(prompt, model_id, str(error))
     if answer.stop_reason == "guardrail_intervened":

@@ -19,6 +19,10 @@ class LanguageModelUnavailable(Exception):
     """The model did not answer. The message says why."""
 
 
+class LanguageModelBusy(LanguageModelUnavailable):
+    """The model has too many requests now. It may answer a minute later."""
+
+
 class LanguageModel(Protocol):
     """Asks a language model, as Bedrock Converse does."""
 
@@ -34,7 +38,8 @@ class LanguageModel(Protocol):
             image: a JPEG for the model to look at.
 
         Raises:
-            LanguageModelUnavailable: the model did not answer.
+            LanguageModelBusy: the model has too many requests now.
+            LanguageModelUnavailable: the model did not answer for another reason.
         """
 
 

@@ -1,5 +1,6 @@
 """Accepts one drop. Reads one version of the spec, checks it, and commits a job with its tasks."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,7 +11,7 @@ from contract.catalogue import MODELS
 from contract.errors import JobRejected
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithFiles
+from functions.ports import Missing, WithAnnounce, WithFiles
 from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.spec import drop_files, enhance, reference_notices, resolve
@@ -19,7 +20,7 @@ from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
 from functions.spec.folder_defaults import Draft
 from functions.spec.input_bucket import InputBucket
-from functions.spec.language_model import WithLanguageModel
+from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.reader import Original, Picture, WithReader
 from functions.stages import folder_defaults
 from functions.table import day_limits
@@ -42,10 +43,22 @@ from functions.table.records import Job, Source, State, Task, Used, Waiting
 # more. One answer of the language model may take 33 s, so none is asked for after ENHANCE_UNTIL.
 READ_WITHIN = timedelta(minutes=2)
 ENHANCE_UNTIL = timedelta(seconds=20)
+# A busy language model is asked again after this time at the earliest, and by that time at the
+# latest. An announcement cannot wait longer than 15 minutes.
+ASK_AGAIN_AFTER = timedelta(seconds=30)
+ASK_AGAIN_SPREAD_SECONDS = 30
+ASK_AGAIN_BY = timedelta(minutes=5)
 
 
 class Needs(
-    NeedsLedgerAndClock, WithFiles, WithSettings, WithReader, WithLanguageModel, WithLog, Protocol
+    NeedsLedgerAndClock,
+    WithFiles,
+    WithSettings,
+    WithReader,
+    WithLanguageModel,
+    WithLog,
+    WithAnnounce,
+    Protocol,
 ):
     """What accepting a drop uses."""
 
@@ -92,6 +105,7 @@ def accept(
         state=State.WAITING,
         created_at=record.document.created_at if record else now,
         updated_at=now,
+        busy_since=record.document.busy_since if record else None,
     )
     accepting = _Accepting(ports, job, drop, record)
     try:
@@ -107,6 +121,8 @@ def accept(
         ports.log(Event.DROP_GONE, {"key": key, "version": facts.version})
     except JobRejected as rejection:
         accepting.reject(rejection)
+    except LanguageModelBusy as busy:
+        accepting.ask_again_later(busy)
     return Outcome.DONE
 
 
@@ -259,7 +275,39 @@ class _Accepting:
         if late:
             return spec.prompt, enhance.kept(spec.prompt, model_id, "the other prompts took long")
         preview = picture.preview if picture else None
-        return enhance.enhance(self.ports.language_model, model_id, spec.prompt, tokens, preview)
+        model = self.ports.language_model
+        try:
+            return enhance.enhance(model, model_id, spec.prompt, tokens, preview)
+        except LanguageModelBusy as busy:
+            until = self.job.enhance_until
+            if until is None or self.ports.now() < until:
+                raise
+            return spec.prompt, enhance.kept(spec.prompt, model_id, f"too many requests ({busy})")
+
+    def ask_again_later(self, busy: LanguageModelBusy) -> None:
+        """Note that the language model is busy, and announce the drop again.
+
+        The drops of a burst ask again at different times. Each one waits as long as it has waited
+        before.
+        """
+        assert self.record is not None  # it was noted that the drop is being read
+        now, job_id = self.ports.now(), self.job.job_id
+        job = self.job.language_model_busy(now)
+        until = job.enhance_until
+        assert job.busy_since is not None and until is not None
+        spread = timedelta(seconds=int(job_id[-2:], 16) % ASK_AGAIN_SPREAD_SECONDS)
+        wait = min(max(now - job.busy_since, ASK_AGAIN_AFTER) + spread, until - now, ASK_AGAIN_BY)
+        seconds = max(1, math.ceil(wait.total_seconds()))
+        key = waiting_key("", job_id)
+        note = self.ports.ledger.get(key)
+        deadline = now + timedelta(seconds=seconds) + READ_WITHIN
+        self.ports.ledger.commit(
+            Put(self.record.key, job, self.record.revision),
+            Put(key, Waiting(job_id=job_id, deadline=deadline), note.revision if note else 0),
+        )
+        source = job.source
+        self.ports.announce(source.key, source.version_id, delay_seconds=seconds)
+        self.ports.log(Event.LANGUAGE_MODEL_BUSY, {"job_id": job_id, "reason": str(busy)})
 
     def begin(self, made: _Made) -> None:
         """Commit the job with its tasks: queued, or only planned if nothing is to be rendered."""

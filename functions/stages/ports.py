@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from functions.log import Event
-from functions.ports import Files
+from functions.ports import Announce, Files
 from functions.replies.post import Post
 from functions.settings import Settings
 from functions.spec.language_model import LanguageModel
@@ -26,8 +26,7 @@ class Ports:
     reader: Reader
     language_model: LanguageModel
     post: Post
-    announce: Callable[[str, str | None], None]
-    """Send the event about a drop again: its key, and its version id or None."""
+    announce: Announce
     wake: Callable[[], None]
     """Ask for a dispatch soon."""
     now: Callable[[], datetime]

@@ -37,7 +37,7 @@ LOOK_BACK = timedelta(hours=6)
 MAY_REPLACE = {s3_keys.Kind.SPEC, s3_keys.Kind.REFERENCE}
 
 
-class Needs(accept.Needs, cancel.Needs, WithAnnounce, WithWake, Protocol):
+class Needs(accept.Needs, cancel.Needs, WithWake, Protocol):
     """What acting on a dropped file uses."""
 
 

@@ -18,7 +18,7 @@ from contract.catalogue import Mode
 from contract.document import Document
 from contract.errors import Notice, Problem
 from contract.manifest import Parameters
-from functions.spec.enhance import Enhancement
+from functions.spec.enhance import PATIENCE, Enhancement
 from functions.spec.fields import JobSpec, Priority, parameters_of
 from functions.spec.folder_defaults import DayLimits
 from functions.spec.work import size_class_of, work_of
@@ -193,6 +193,8 @@ class Job(_Moving):
     waiting_for: str | None = None
     """Key of the reference that the job waits for. None in the state waiting means that the job is
     being read."""
+    busy_since: datetime | None = None
+    """Since when the language model has been too busy to enhance the prompts."""
     canceled_because: CancelReason | None = None
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
@@ -217,6 +219,13 @@ class Job(_Moving):
         """Whether its videos were queued, whatever became of them. It then replaces older jobs."""
         return self.task_count > 0 and self.state != State.PLANNED
 
+    @property
+    def enhance_until(self) -> datetime | None:
+        """Until when a busy language model is asked again; None if it is not busy."""
+        if self.busy_since is None or self.spec is None:
+            return None
+        return self.busy_since + PATIENCE[self.spec.priority]
+
     def read_as(self, spec: JobSpec, warnings: tuple[Notice, ...]) -> Self:
         """Its files were read."""
         return self._with(spec=spec, warnings=warnings)
@@ -228,6 +237,10 @@ class Job(_Moving):
     def being_read(self) -> Self:
         """It is read, and its prompts are being enhanced."""
         return self._to(State.WAITING, self.updated_at, waiting_for=None)
+
+    def language_model_busy(self, at: datetime) -> Self:
+        """The language model had too many requests, and is asked again later."""
+        return self._to(State.WAITING, at, busy_since=self.busy_since or at)
 
     def waiting_for_reference(self, reference: str) -> Self:
         """A reference was not uploaded yet.

@@ -73,13 +73,20 @@ def processing_changed(name: str, status: str) -> str:
 
 def test_submit_acts_on_an_announced_drop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    queue = SimpleNamespace(send_message=lambda **message: sent.append(message["MessageBody"]))
+    delays: list[int] = []
+
+    def send_message(**message: Any) -> None:
+        sent.append(message["MessageBody"])
+        delays.append(message["DelaySeconds"])
+
+    queue = SimpleNamespace(send_message=send_message)
     monkeypatch.setattr("boto3.client", lambda *_, **__: queue)
     announce = sqs.announcer("https://sqs/drops", "input")
     for name in ("one", "ü+%2F"):
         world.drop(f"jobs/{name}.yaml", event=False)
     announce("jobs/one.yaml", "v1")
-    announce("jobs/ü+%2F.yaml", None)
+    announce("jobs/ü+%2F.yaml", None, delay_seconds=60)
+    assert delays == [0, 60]
     assert submit.handler(messages(*sent), CONTEXT) == {"batchItemFailures": []}
     assert [job.source.key for job in jobs(world)] == ["jobs/one.yaml", "jobs/ü+%2F.yaml"]
 

@@ -195,7 +195,7 @@ def test_a_status_is_published_before_the_language_model_answers(world: World) -
 
     world.language_model.converse = look  # type: ignore[method-assign]
     world.drop("jobs/bee.yaml")
-    assert seen == ["Being read."]
+    assert seen == ["The prompt is being enhanced."]
 
 
 def test_the_sweep_accepts_a_drop_whose_handler_was_killed_while_reading(world: World) -> None:

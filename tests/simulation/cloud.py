@@ -24,7 +24,7 @@ from functions.ports import Page, Throttled
 from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
-from functions.spec.language_model import Answer, LanguageModelUnavailable
+from functions.spec.language_model import Answer, LanguageModelBusy, LanguageModelUnavailable
 from functions.stages.cancel import deleted
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
@@ -178,6 +178,7 @@ class Faults:
     clock_skew_seconds: float = 0
     """How far the clock of a handler may be wrong. This does not end at `until_seconds`."""
     language_model: float = 0
+    language_model_busy: float = 0
     post: float = 0
     until_seconds: float = 3600
 
@@ -620,8 +621,9 @@ class Simulation(World):
 
     # the functions
 
-    def _announce_drop(self, key: str, version: str | None) -> None:
-        self.soon("submit", lambda ports: submit(ports, "input", key, version))
+    def _announce_drop(self, key: str, version: str | None, *, delay_seconds: int = 0) -> None:
+        work = partial(submit, bucket="input", key=key, version=version)
+        self.soon("submit", work, delay_seconds or 0.2)
 
     def _wake_up(self) -> None:
         self.wakes += 1
@@ -850,7 +852,9 @@ class Simulation(World):
     ) -> Answer:
         """The language model, which may be unavailable."""
         if self.happens("language_model"):
-            raise LanguageModelUnavailable("ThrottlingException")
+            raise LanguageModelUnavailable("ModelErrorException")
+        if self.happens("language_model_busy"):
+            raise LanguageModelBusy("ThrottlingException")
         return self.language_model.converse(system, user, max_tokens)
 
     def _post(self) -> object:

@@ -322,6 +322,14 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "17 mail cannot be sent": (few, Faults(post=1, until_seconds=1500)),
     "17 mail about a review cannot be sent": (reviewed, Faults(post=1, until_seconds=1500)),
     "18 the language model is unavailable": (few, Faults(language_model=1)),
+    "18 the language model is busy for some minutes": (
+        busy_hour,
+        Faults(language_model_busy=1, until_seconds=700),
+    ),
+    "18 the language model is busy, handlers killed, events lost": (
+        saved_often,
+        Faults(language_model_busy=0.5, kill=0.3, lose_event=0.3),
+    ),
     "19 specs deleted at any time": (deleted, Faults()),
     "19 specs deleted, handlers killed, events lost": (deleted, Faults(kill=0.3, lose_event=0.3)),
     "19 a spec deleted after half of its videos": (deleted_half_done, Faults()),
