@@ -309,6 +309,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "14 results before their videos": (few, Faults(result_before_video=1)),
     "14 results unreadable": (few, Faults(result_garbage=1)),
     "09 15 workers killed after some videos": (busy_hour, Faults(worker_dies=0.3)),
+    "15 workers killed often, after some of many videos": (many, Faults(worker_dies=0.5)),
     "15 results after the end of their processing job": (
         busy_hour,
         Faults(worker_dies=0.5, result_after_end=1),
