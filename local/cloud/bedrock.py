@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from local.cloud.asgi import Request, Response, json_response
 from local.cloud.external_document import ExternalDocument
+from local.cloud.permissions import Decide, first_denial, of_converse
 
 STAND_IN = "reeldrop-stand-in"
 # The sentence contains no word that the demo model knows. Otherwise it would change what the demo
@@ -59,7 +60,12 @@ def is_converse(method: str, path: str) -> bool:
 class Bedrock:
     """Answers Converse calls, or shows the fault that is set, if any."""
 
-    def __init__(self) -> None:
+    def __init__(self, decide: Decide) -> None:
+        """
+        Args:
+            decide: evaluates the policies of a caller.
+        """
+        self._decide = decide
         self._fault: Fault | None = None
 
     def converse(self, request: Request) -> Response:
@@ -73,6 +79,9 @@ class Bedrock:
         model = _PATH.fullmatch(request.path)
         if model is None or not unquote(model["model"]).strip("/"):
             return _error(400, "ValidationException", "The provided model identifier is invalid.")
+        needs = of_converse(unquote(model["model"]))
+        if denied := first_denial(self._decide, request, needs):
+            return _error(403, denied.code, denied.message)
         prompt = _prompt(conversation)
         answer, stop_reason = self._answer(prompt)
         return json_response(200, _response(prompt, answer, stop_reason))

@@ -4,6 +4,7 @@ SNS delivers to an SQS queue, whose only reader writes the files. The queue keep
 until its file is written. ministack's HTTP delivery would try only once, for five seconds.
 """
 
+import json
 import logging
 import re
 import threading
@@ -17,7 +18,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from local.cloud.clients import client
+from local.cloud.clients import ACCOUNT, REGION, client
 from local.cloud.external_document import ExternalDocument
 from local.cloud.files import write_atomically
 
@@ -104,7 +105,17 @@ class Mail:
 
 def queue_url(sqs: Any) -> str:
     """Return the URL of the mail queue. The queue is created if it does not exist."""
-    url: str = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}",
+        },
+    }
+    attributes = {"Policy": json.dumps(policy)}
+    url: str = sqs.create_queue(QueueName=QUEUE, Attributes=attributes)["QueueUrl"]
     return url
 
 

@@ -2,16 +2,20 @@
 
 ministack may change its internals in any release. Its version is therefore pinned exactly, and
 tests fail when one of these functions stops working: `put_aws_event` is tested by
-tests/local/test_cloud_sagemaker.py (the events of a processing job), the others by
+tests/local/test_cloud_sagemaker.py (the events of a processing job), `denial` and
+`role_credentials` by tests/local/test_cloud_permissions.py, the others by
 tests/local/test_cloud_lifetime.py (a kill, a restart, a stop during work).
 """
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from local.cloud.asgi import App
-from local.cloud.clients import ACCOUNT, REGION
+from local.cloud.clients import ACCOUNT, OWNER, REGION, Credentials
+from local.cloud.permissions import Denial
 
 
 def environment(state: Path, *, port: int, persist: bool) -> dict[str, str]:
@@ -23,9 +27,13 @@ def environment(state: Path, *, port: int, persist: bool) -> dict[str, str]:
         persist: whether ministack keeps its state over restarts.
     """
     variables = {
+        # Calls are checked against the policies of the caller's role, and those of the resource.
+        "AUTH": "true",
+        "AWS_ACCESS_KEY_ID": OWNER.access_key_id,
         "AWS_CONFIG_FILE": str(state / "no-aws-config"),
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SECRET_ACCESS_KEY": OWNER.secret_access_key,
         "AWS_SHARED_CREDENTIALS_FILE": str(state / "no-aws-credentials"),
         "BIND_HOST": "127.0.0.1",
         "DOCKER_HOST": f"unix://{state}/no-docker",
@@ -85,6 +93,66 @@ def put_aws_event(detail_type: str, source: str, detail: dict[str, Any], resourc
     answer = json.loads(body)
     if answer.get("FailedEntryCount") != 0:
         raise RuntimeError(f"ministack refused an event: {answer}")
+
+
+def denial(
+    access_key_id: str, action: str, resource: str, context: Mapping[str, str]
+) -> Denial | None:
+    """Evaluate the policies of a caller, for the services that are not ministack's.
+
+    ministack does the same for its own services, and checks the signatures of their calls, too.
+
+    Args:
+        access_key_id: whose call it is.
+        action: like `sagemaker:CreateProcessingJob`.
+        resource: the ARN that it acts on.
+        context: condition keys with their values.
+
+    Returns:
+        The reason why the call is refused; None if it is allowed.
+    """
+    from ministack.core import iam_evaluator  # noqa: PLC0415
+    from ministack.core.responses import request_scope  # noqa: PLC0415
+
+    with request_scope(ACCOUNT, REGION):
+        caller = iam_evaluator.resolve_principal(access_key_id, ACCOUNT)
+        if isinstance(caller, iam_evaluator.AuthError):
+            return Denial(caller.code, caller.message)
+        if caller.policies is None:
+            return None  # the owner
+        asked = iam_evaluator.EvalContext(
+            principal_arn=caller.arn,
+            principal_type=caller.type,
+            principal_account=caller.account,
+            action=action,
+            resource_arn=resource,
+            region=REGION,
+            secure_transport=True,
+            service_context={name.lower(): value for name, value in context.items()},
+            principal_keys=caller.keys,
+        )
+        decided = iam_evaluator.evaluate(asked, caller.policies, *caller.limits)
+    if decided.decision == "Allow":
+        return None
+    message = f"User: {caller.arn} is not authorized to perform: {action} on resource: {resource}"
+    return Denial("AccessDeniedException", message)
+
+
+def role_credentials(role_arn: str) -> Credentials:
+    """Return credentials of a role, as a service gets them that may use the role."""
+    from ministack.services import sts  # noqa: PLC0415
+
+    digest = hashlib.sha256(role_arn.encode()).hexdigest()
+    role = role_arn.rpartition("/")[2]
+    credentials = Credentials(f"ASIA{digest[:16].upper()}", digest, digest[::-1])
+    session = {
+        "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/embedded",
+        "UserId": f"{role}:embedded",
+        "SecretAccessKey": credentials.secret_access_key,
+        "SessionToken": credentials.session_token,
+    }
+    sts.register_session(credentials.access_key_id, session)
+    return credentials
 
 
 def save_state() -> None:

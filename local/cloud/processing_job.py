@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contract.outcome import MACHINE_VARIABLE
@@ -99,7 +100,7 @@ class ProcessingJob:
             return await self._run()
         except InputMissing as error:
             return Ending(Status.FAILED, f"ClientError: {error}")
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, Boto3Error, ClientError) as error:
             return Ending(Status.FAILED, f"ClientError: data could not be moved: {error}")
         except OSError as error:
             return Ending(Status.FAILED, f"ClientError: the program could not be run: {error}")

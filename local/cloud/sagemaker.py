@@ -10,14 +10,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from local.cloud.asgi import Request, Response, json_response
-from local.cloud.clients import ACCOUNT, REGION, client
+from local.cloud.clients import ACCOUNT, REGION, Credentials, client
 from local.cloud.files import write_atomically
+from local.cloud.permissions import Decide, first_denial, of_sagemaker
 from local.cloud.processing_job import Ending, Host, ProcessingJob
 from local.cloud.processing_request import JobRecord, JobRequest, Status, Tag
 from local.cloud.sagemaker_limits import violations
@@ -32,6 +34,17 @@ logger = logging.getLogger(__name__)
 
 Emit = Callable[[str, str, dict[str, Any], str], None]
 """Puts an event on the default bus: detail type, source, detail and resource ARN."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What SageMaker uses of the rest of the account."""
+
+    emit: Emit
+    decide: Decide
+    """Evaluates the policies of a caller."""
+    role_credentials: Callable[[str], Credentials]
+    """The credentials of a role, by its ARN."""
 
 
 class SageMakerError(Exception):
@@ -72,7 +85,7 @@ class SageMaker:
         self,
         state: Path,
         endpoint: str,
-        emit: Emit,
+        account: Account,
         *,
         persist: bool,
         interpreter: str,
@@ -83,7 +96,7 @@ class SageMaker:
         Args:
             state: the folder for state. Jobs run in `jobs` in it; `sagemaker.json` has the records.
             endpoint: the URL of S3 and CloudWatch Logs.
-            emit: puts an event on the default bus.
+            account: its events and permissions.
             persist: whether records are kept over restarts.
             interpreter: the program that runs when an entry point says `python3`.
             quota: instances that may run at once, by instance type. Other types have no limit.
@@ -92,7 +105,7 @@ class SageMaker:
         self._folder = state / "jobs"
         self._file = state / "sagemaker.json" if persist else None
         self._endpoint = endpoint
-        self._emit = emit
+        self._account = account
         self._settings = _Settings(
             interpreter=interpreter, stop_grace_seconds=stop_grace_seconds, quota=dict(quota)
         )
@@ -100,7 +113,8 @@ class SageMaker:
         self._tags: dict[str, tuple[Tag, ...]] = {}
         self._running: dict[str, tuple[ProcessingJob, asyncio.Task[None]]] = {}
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="sagemaker")
-        self._shared_host: Host | None = None
+        self._hosts: dict[str, Host] = {}
+        """By the role that the processing jobs run under."""
         self._closing = False
         self._operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "AddTags": self._add_tags,
@@ -146,7 +160,11 @@ class SageMaker:
             call = self._operations.get(operation)
             if call is None:
                 raise SageMakerError("UnknownOperationException", f"{operation} is not supported")
-            answer = call(_parameters(operation, request.body))
+            parameters = _parameters(operation, request.body)
+            needs = of_sagemaker(operation, parameters)
+            if denied := first_denial(self._account.decide, request, needs):
+                raise SageMakerError(denied.code, denied.message)
+            answer = call(parameters)
         except SageMakerError as error:
             document = {"__type": error.code, "message": error.message}
             return json_response(400, document, content_type=CONTENT_TYPE)
@@ -262,7 +280,7 @@ class SageMaker:
         if record.status is not Status.STOPPING:
             detail = record.event_detail()
             detail_type = "SageMaker Processing Job State Change"
-            self._emit(detail_type, "aws.sagemaker", detail, record.arn)
+            self._account.emit(detail_type, "aws.sagemaker", detail, record.arn)
 
     def _save(self) -> None:
         if self._file is not None:
@@ -309,7 +327,7 @@ class SageMaker:
         )
 
     def _run(self, record: JobRecord) -> tuple[ProcessingJob, asyncio.Task[None]]:
-        job = ProcessingJob(record.request, self._folder / record.name, self._host())
+        job = ProcessingJob(record.request, self._folder / record.name, self._host(record))
 
         async def run() -> None:
             try:
@@ -323,16 +341,18 @@ class SageMaker:
 
         return job, asyncio.create_task(run(), name=f"job {record.name}")
 
-    def _host(self) -> Host:
-        if self._shared_host is None:
-            self._shared_host = Host(
-                s3=client("s3", self._endpoint),
-                logs=client("logs", self._endpoint),
+    def _host(self, record: JobRecord) -> Host:
+        role = record.request.role_arn
+        if role not in self._hosts:
+            credentials = self._account.role_credentials(role)
+            self._hosts[role] = Host(
+                s3=client("s3", self._endpoint, credentials=credentials),
+                logs=client("logs", self._endpoint, credentials=credentials),
                 threads=self._threads,
                 interpreter=self._settings.interpreter,
                 stop_grace_seconds=self._settings.stop_grace_seconds,
             )
-        return self._shared_host
+        return self._hosts[role]
 
 
 def _parameters(operation: str, body: bytes) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from local.cloud.asgi import (
 from local.cloud.bedrock import Bedrock, is_converse
 from local.cloud.files import write_atomically
 from local.cloud.mail import Mail
-from local.cloud.sagemaker import TARGET, SageMaker
+from local.cloud.sagemaker import TARGET, Account, SageMaker
 
 QUOTA_PATH = "/_reeldrop/quota"
 BEDROCK_PATH = "/_reeldrop/bedrock"
@@ -75,6 +75,8 @@ class Cloud:
         if scope["method"] not in {"GET", "HEAD"}:
             self.is_changed = True
         if not self._is_ours(scope):
+            # The buckets and queues allow only TLS. Nothing leaves this machine without it.
+            scope["scheme"] = "https"
             await self._ministack(scope, receive, send)
             return
         await send_response(send, self._answer(await read_request(scope, receive)))
@@ -123,13 +125,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sagemaker = SageMaker(
         state,
         endpoint,
-        ministack_private.put_aws_event,
+        Account(
+            ministack_private.put_aws_event,
+            ministack_private.denial,
+            ministack_private.role_credentials,
+        ),
         persist=options.persist,
         interpreter=options.interpreter,
         quota=options.quota,
         stop_grace_seconds=options.stop_grace_seconds,
     )
-    cloud = Cloud(ministack_private.load_app(), sagemaker=sagemaker, bedrock=Bedrock())
+    bedrock = Bedrock(ministack_private.denial)
+    cloud = Cloud(ministack_private.load_app(), sagemaker=sagemaker, bedrock=bedrock)
     mail = Mail(state / "outbox", endpoint)
     if options.persist:
         # URLs of queues and subscriptions contain the port, so the next start needs the same one.

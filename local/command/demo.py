@@ -25,7 +25,7 @@ from functions.spec import drop_files
 from functions.spec.expand import expand
 from functions.spec.folder_defaults import Draft
 from functions.table.records import State
-from local.cloud.clients import REGION
+from local.cloud.clients import OWNER, REGION
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 from local.command.jobs_folder import JobsFolder
@@ -183,8 +183,8 @@ def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None
             "PATH": os.environ.get("PATH", ""),
             "HOME": os.environ.get("HOME", ""),
             "LANG": "C.UTF-8",
-            "AWS_ACCESS_KEY_ID": "embedded",
-            "AWS_SECRET_ACCESS_KEY": "embedded",
+            "AWS_ACCESS_KEY_ID": OWNER.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": OWNER.secret_access_key,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         },

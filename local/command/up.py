@@ -18,7 +18,7 @@ from functions import s3_keys
 from functions.replies.status import Status
 from functions.table.records import State
 from local import ROOT
-from local.cloud.clients import REGION
+from local.cloud.clients import OWNER, REGION
 from local.cloud.files import write_atomically
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
@@ -111,13 +111,13 @@ def _line(status: Status, output_bucket: str) -> str:
 
 
 def _environment(folder: DropFolder) -> str:
-    """What a shell needs to reach the drop folder. The credentials are not checked."""
+    """What a shell needs to reach the drop folder as the owner of its account."""
     return (
         "\n".join(
             f"export {name}={shlex.quote(value)}"
             for name, value in {
-                "AWS_ACCESS_KEY_ID": "me",
-                "AWS_SECRET_ACCESS_KEY": "me",
+                "AWS_ACCESS_KEY_ID": OWNER.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": OWNER.secret_access_key,
                 "AWS_DEFAULT_REGION": REGION,
                 "AWS_ENDPOINT_URL": folder.endpoint,
                 "IN": folder.input_bucket,

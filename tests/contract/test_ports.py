@@ -23,8 +23,10 @@ from functions.ports import FileFacts, Files, Missing
 from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
 from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
 from functions.table.records import Letter
+from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from tests.fakes import SETTINGS, Clock, FakeFiles, FakeLedger, FakeRenderer
+from tests.local.roles import create_role
 
 _numbers = itertools.count()
 
@@ -47,8 +49,8 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         env.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
         env.setenv("AWS_REGION", "us-east-1")
         env.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        env.setenv("AWS_ACCESS_KEY_ID", "test")
-        env.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        env.setenv("AWS_ACCESS_KEY_ID", OWNER.access_key_id)
+        env.setenv("AWS_SECRET_ACCESS_KEY", OWNER.secret_access_key)
         cloud.client("dynamodb").create_table(
             TableName="table",
             BillingMode="PAY_PER_REQUEST",
@@ -61,6 +63,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
                 {"AttributeName": "sk", "AttributeType": "S"},
             ],
         )
+        create_role(cloud, SETTINGS.role_arn)
         s3 = cloud.client("s3")
         for bucket in ("input", "work", "output", "assets"):
             s3.create_bucket(Bucket=bucket)

@@ -20,6 +20,7 @@ from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
 from functions.table.records import State
 from local import ROOT
+from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 
@@ -41,8 +42,8 @@ class Person:
             env={
                 "PATH": os.environ["PATH"],
                 "LANG": "C.UTF-8",
-                "AWS_ACCESS_KEY_ID": "me",
-                "AWS_SECRET_ACCESS_KEY": "me",
+                "AWS_ACCESS_KEY_ID": OWNER.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": OWNER.secret_access_key,
                 "AWS_DEFAULT_REGION": "us-east-1",
             },
             capture_output=True,

@@ -15,6 +15,7 @@ import boto3
 import pytest
 
 from local import ROOT
+from local.cloud.clients import OWNER
 from tests.e2e.decoding import decoded
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
@@ -217,8 +218,8 @@ def videos(outputs: dict[str, str]) -> dict[str, str]:
         "s3",
         endpoint_url=outputs["Endpoint"],
         region_name="us-east-1",
-        aws_access_key_id="me",
-        aws_secret_access_key="me",
+        aws_access_key_id=OWNER.access_key_id,
+        aws_secret_access_key=OWNER.secret_access_key,
     )
     found = s3.list_objects_v2(Bucket=outputs["OutputBucket"], Prefix="videos/")
     return {item["Key"]: item["ETag"] for item in found.get("Contents", [])}

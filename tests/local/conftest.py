@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from local.cloud.process import EmbeddedCloud
+from tests.local.roles import create_role
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ ROLE = "arn:aws:iam::000000000000:role/reeldrop"
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCloud]:
     with EmbeddedCloud(tmp_path_factory.mktemp("cloud"), stop_grace_seconds=1) as cloud:
+        create_role(cloud, ROLE)
         yield cloud
 
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from local import ROOT
 from local.cloud.process import CloudFailed, EmbeddedCloud
+from tests.local.roles import create_role
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 
@@ -37,6 +38,7 @@ time.sleep(60)
 
 
 def make_lambda(cloud: EmbeddedCloud, name: str, first: str = "pass") -> None:
+    create_role(cloud, ROLE)
     program = f"def handler(event, context):\n    {first}\n    return event\n"
     code = BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
