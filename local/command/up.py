@@ -62,7 +62,9 @@ def up(home: Path, port: int, console: Console) -> None:
                     signal.signal(number, stop)
                 watch = Watch(cloud.client("s3"), folder.output_bucket)
                 watch.changes()  # what was there before is not news
-                while not stopped.wait(1):
+                is_open = True
+                while is_open:
+                    is_open = not stopped.wait(1)
                     cloud.check()
                     for line in watch.changes():
                         console.print(line, markup=False, highlight=False)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -212,16 +213,28 @@ def outputs_of(own_home: Path, process: subprocess.Popen[str]) -> dict[str, str]
     return dict(json.loads(file.read_text()))
 
 
-def videos(outputs: dict[str, str]) -> dict[str, str]:
-    """Return the ETags of the published files by their keys."""
-    s3 = boto3.client(
+def client_of(outputs: dict[str, str]) -> Any:
+    return boto3.client(
         "s3",
         endpoint_url=outputs["Endpoint"],
         region_name="us-east-1",
         aws_access_key_id=OWNER.access_key_id,
         aws_secret_access_key=OWNER.secret_access_key,
     )
-    found = s3.list_objects_v2(Bucket=outputs["OutputBucket"], Prefix="videos/")
+
+
+def is_ready(outputs: dict[str, str], key: str) -> bool:
+    """Whether the status at a key says so. It is written after the files of the video."""
+    found = client_of(outputs).list_objects_v2(Bucket=outputs["OutputBucket"], Prefix=key)
+    if not found.get("Contents"):
+        return False
+    body = client_of(outputs).get_object(Bucket=outputs["OutputBucket"], Key=key)["Body"].read()
+    return bool(json.loads(body)["state"] == "succeeded")
+
+
+def videos(outputs: dict[str, str]) -> dict[str, str]:
+    """Return the ETags of the published files by their keys."""
+    found = client_of(outputs).list_objects_v2(Bucket=outputs["OutputBucket"], Prefix="videos/")
     return {item["Key"]: item["ETag"] for item in found.get("Contents", [])}
 
 
@@ -253,7 +266,7 @@ def test_up_serves_any_client_and_keeps_its_contents(
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     drop_as_the_welcome_says(spec, own_home)
     deadline = time.monotonic() + 60
-    while len(videos(outputs)) < 3:
+    while not is_ready(outputs, "status/kept.json"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     before = videos(outputs)

@@ -12,8 +12,8 @@ from tests.simulation.stories import at
 
 pytestmark = pytest.mark.no_cover
 
-DROPS = 150
-REQUESTS_A_MINUTE = 30
+DROPS = 60
+REQUESTS_A_MINUTE = 12
 
 
 class Limited(Simulation):
