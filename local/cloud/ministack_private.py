@@ -2,7 +2,8 @@
 
 ministack may change its internals in any release. Its version is therefore pinned exactly, and
 tests fail when one of these functions stops working: `put_aws_event` is tested by
-tests/local/test_cloud_sagemaker.py (the events of a processing job), `denial` and
+tests/local/test_cloud_sagemaker.py (the events of a processing job), `load_app` by
+tests/contract/test_ports.py (copies with a condition), `denial` and
 `role_credentials` by tests/local/test_cloud_permissions.py, the others by
 tests/local/test_cloud_lifetime.py (a kill, a restart, a stop during work).
 """
@@ -68,7 +69,23 @@ def load_app() -> App:
     """Import ministack's ASGI application. The variables of `environment` must be set before."""
     from ministack.app import app  # noqa: PLC0415 - reads the environment on import
 
+    _check_conditions_of_copies()
     return app  # type: ignore[no-any-return]
+
+
+def _check_conditions_of_copies() -> None:
+    """Let S3 check the conditions of copies. ministack checks only those of uploads."""
+    from ministack.services import s3  # noqa: PLC0415
+
+    copy = s3._copy_object
+
+    def checked(bucket_name: str, target_key: str, headers: dict[str, str]) -> Any:
+        bucket = s3._ensure_bucket(bucket_name) or {}
+        there = bucket.get("objects", {}).get(target_key)
+        refusal = s3._check_put_preconditions(headers, there)
+        return copy(bucket_name, target_key, headers) if refusal is None else refusal
+
+    s3._copy_object = checked
 
 
 def put_aws_event(detail_type: str, source: str, detail: dict[str, Any], resource: str) -> None:

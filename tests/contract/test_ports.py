@@ -228,30 +228,38 @@ def test_an_object_with_a_mark_is_written_once(services: Services, partition: st
     assert services.files.read("input", copied) == b"video"
 
 
+@pytest.mark.parametrize("is_copy", [False, True])
+@pytest.mark.parametrize("before", [b"", b"older"])
 def test_only_one_of_two_callers_writes_an_object_with_a_mark(
-    embedded: Services, partition: str, monkeypatch: pytest.MonkeyPatch
+    embedded: Services,
+    partition: str,
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes,
+    is_copy: bool,
 ) -> None:
     """The second caller looks at the object before the first one has written it."""
     files = embedded.files
     assert isinstance(files, S3Files)
-    client = files._client
-    look = client.head_object
-    for before in (b"", b"older"):
-        name = f"{partition}/{before.decode()}"
-        if before:
-            files.write("input", name, before, "text/plain")
+    source = f"{partition}/source"
+    files.write("work", source, b"second", "text/plain")
+    if before:
+        files.write("input", partition, before, "text/plain")
+    look = files._client.head_object
 
-        def outrun(*, at: str = name, **arguments: Any) -> Any:
-            monkeypatch.setattr(client, "head_object", look)
-            try:
-                return look(**arguments)
-            finally:
-                files.write("input", at, b"first", "text/plain", mark="m")
+    def outrun(**arguments: Any) -> Any:
+        monkeypatch.undo()
+        try:
+            return look(**arguments)
+        finally:
+            files.write("input", partition, b"first", "text/plain", mark="m")
 
-        monkeypatch.setattr(client, "head_object", outrun)
-        files.write("input", name, b"second", "text/plain", mark="m")
-        assert files.read("input", name) == b"first"
-        assert len(files.versions("input", name)) == 1 + bool(before)
+    monkeypatch.setattr(files._client, "head_object", outrun)
+    if is_copy:
+        files.copy(("work", source, None), ("input", partition), "text/plain", mark="m")
+    else:
+        files.write("input", partition, b"second", "text/plain", mark="m")
+    assert files.read("input", partition) == b"first"
+    assert len(files.versions("input", partition)) == 1 + bool(before)
 
 
 def test_objects_that_do_not_exist_are_missing(services: Services, partition: str) -> None:
