@@ -63,6 +63,12 @@ class ManifestTask(Document):
     image: FileName | None = None
     video: FileName | None = None
     gif: bool = False
+    interrupted: bool = False
+    """Whether an earlier processing job ended while this task was in work.
+
+    The worker has no other task in work together with this one. So if it ends again, the first task
+    without a result is known to be the cause.
+    """
 
 
 class Manifest(Document):

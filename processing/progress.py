@@ -1,6 +1,7 @@
 """Reports progress: as JSON lines on stdout for the log, and as files for the bucket."""
 
 import json
+import threading
 import time
 
 from contract.manifest import Layout
@@ -10,10 +11,14 @@ from processing import files
 LINE_EVERY_SECONDS = 1.0
 FILE_EVERY_PERCENT = 10
 
+# One thread renders and another one writes, and their lines must not mix.
+_line = threading.Lock()
+
 
 def emit(event: str, **fields: object) -> None:
     """Write one event as a line of JSON to stdout, without delay."""
-    print(json.dumps({"event": event, **fields}, ensure_ascii=False), flush=True)
+    with _line:
+        print(json.dumps({"event": event, **fields}, ensure_ascii=False), flush=True)
 
 
 class StepReporter:

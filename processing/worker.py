@@ -4,6 +4,7 @@
     loading     weights into memory
     pipelines   prompt to latents to frames
     finishing   frames to files
+    writer      does the finishing while the next task is rendered
     results     result.json
 
 A failure that concerns all tasks (manifest, weights) is raised before any task has run. After that,
@@ -20,10 +21,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contract.catalogue import Model
 from contract.errors import Code, Failure, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask, Parameters
-from contract.outcome import Rendered, Seconds, WeightsSource
+from contract.outcome import Guidance, MemoryUse, Rendered, Seconds, WeightsSource
 from processing import (
     device,
     files,
@@ -37,6 +41,7 @@ from processing import (
     weights,
 )
 from processing.plan import ReadyTask
+from processing.writer import Writer, writing
 
 T = TypeVar("T")
 
@@ -71,11 +76,18 @@ def render_manifest(layout: Layout) -> None:
     if not ready:
         return
     pipeline, compared = _load(layout, manifest, model, ready)
-    rendering = _Rendering(
-        layout=layout, manifest=manifest, model=model, pipeline=pipeline, compared=compared
-    )
-    for item in ready:
-        rendering.run(item)
+    with writing() as writer:
+        rendering = _Rendering(
+            layout=layout,
+            manifest=manifest,
+            model=model,
+            pipeline=pipeline,
+            compared=compared,
+            writer=writer,
+        )
+        for item in ready:
+            rendering.run(item)
+        writer.wait()
 
 
 def fail_every_task(layout: Layout, failure: Failure) -> None:
@@ -143,47 +155,70 @@ def _load(
     return pipeline, compared
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Unwritten:
+    """A video that was rendered and has no files yet."""
+
+    item: ReadyTask
+    started_at: datetime
+    frames: NDArray[np.uint8]
+    guidance: Guidance
+    memory: MemoryUse
+    denoising_seconds: float
+    decoding_seconds: float
+
+
 @dataclass(kw_only=True)
 class _Rendering:
-    """Renders the tasks of one manifest, one after the other, with one pipeline."""
+    """Renders the tasks of one manifest, one after the other, with one pipeline.
+
+    While a task is rendered, the writer writes the files of the one before. `_write` and what it
+    calls run in the thread of the writer, and must not use the parts of the pipeline that change
+    from task to task.
+    """
 
     layout: Layout
     manifest: Manifest
     model: Model
     pipeline: pipelines.Pipeline
     compared: weights.Compared
-    seconds_after_steps: float = 0.0
-    """How long decoding and encoding took for the latest task, to predict the next one."""
+    writer: Writer
+    decoding_seconds: float = 0.0
+    """How long decoding took for the latest task, to predict the next one."""
+    writing_seconds: float = 0.0
+    """The same for writing."""
 
     def run(self, item: ReadyTask) -> None:
-        """Render one task and write its result, whether it succeeds or fails.
+        """Render one task, and begin to write its result, whether it succeeds or fails.
 
         Raises:
             torch.AcceleratorError: The device is lost. The task and all later ones have no result.
-            OSError: The result cannot be written.
+            OSError: A result cannot be written.
         """
-        task = item.task
+        if item.task.interrupted:
+            self.writer.wait()
         started_at = results.now()
-        folder = self.layout.task_output(task.task_id)
-        progress.emit("task-started", task_id=task.task_id)
+        progress.emit("task-started", task_id=item.task.task_id)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            files.remove_parts(folder)
-            rendered = self._render(item, started_at)
+            unwritten = self._render(item, started_at)
         except Exception as error:
             if device.is_device_lost(error):
                 # Every later task would fail with the same error. Without a result, they get
                 # another attempt on a working device.
                 raise
-            results.write_failure(
-                self.layout, self.manifest, task, started_at=started_at, error=error
-            )
+            self._fail(item.task, started_at, error)
         else:
-            results.write_success(self.layout, rendered)
+            progress.emit("rendered", task_id=item.task.task_id)
+            self.writer.begin(lambda: self._write(unwritten))
+            if item.task.interrupted:
+                self.writer.wait()
 
-    def _render(self, item: ReadyTask, started_at: datetime) -> Rendered:
-        """Make and publish the files of one task."""
+    def _render(self, item: ReadyTask, started_at: datetime) -> _Unwritten:
+        """Make the frames of one task."""
         task, parameters = item.task, item.task.parameters
+        folder = self.layout.task_output(task.task_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        files.remove_parts(folder)
         steps = self._step_reporter(task)
         self.pipeline.choose_memory(parameters)
         began = time.perf_counter()
@@ -193,17 +228,41 @@ class _Rendering:
         denoised = time.perf_counter()
         progress.emit("decoding", task_id=task.task_id)
         frames = self._with_less_memory_if_needed(lambda: self.pipeline.decode(latents, parameters))
-        decoded = time.perf_counter()
-        progress.emit("encoding", task_id=task.task_id)
-        finished = finishing.finish(
-            frames,
-            task,
-            folder=self.layout.task_output(task.task_id),
-            tags=self._tags(parameters),
+        self.decoding_seconds = time.perf_counter() - denoised
+        return _Unwritten(
+            item=item,
+            started_at=started_at,
+            frames=frames,
+            guidance=self.pipeline.guidance,
+            memory=self.pipeline.memory,
+            denoising_seconds=denoised - began,
+            decoding_seconds=self.decoding_seconds,
         )
-        encoded = time.perf_counter()
-        self.seconds_after_steps = encoded - denoised
-        finishing.publish(finished)
+
+    def _write(self, unwritten: _Unwritten) -> None:
+        """Write the files of one task, and its result last."""
+        task = unwritten.item.task
+        progress.emit("encoding", task_id=task.task_id)
+        began = time.perf_counter()
+        try:
+            finished = finishing.finish(
+                unwritten.frames,
+                task,
+                folder=self.layout.task_output(task.task_id),
+                tags=self._tags(task.parameters),
+            )
+            self.writing_seconds = time.perf_counter() - began
+            finishing.publish(finished)
+        except Exception as error:
+            self._fail(task, unwritten.started_at, error)
+        else:
+            results.write_success(self.layout, self._rendered(unwritten, finished))
+
+    def _fail(self, task: ManifestTask, started_at: datetime, error: Exception) -> None:
+        results.write_failure(self.layout, self.manifest, task, started_at=started_at, error=error)
+
+    def _rendered(self, unwritten: _Unwritten, finished: finishing.Finished) -> Rendered:
+        task, parameters = unwritten.item.task, unwritten.item.task.parameters
         return Rendered(
             attempt_id=self.manifest.attempt_id,
             task_id=task.task_id,
@@ -212,24 +271,24 @@ class _Rendering:
             weights_source=self._weights_source(),
             scheduler=self.model.scheduler,
             parameters=parameters,
-            guidance=self.pipeline.guidance,
-            started_at=started_at,
+            guidance=unwritten.guidance,
+            started_at=unwritten.started_at,
             finished_at=results.now(),
             seconds=Seconds(
                 loading=round(self.pipeline.loading_seconds, 3),
                 text_encoding=round(self.pipeline.text_encoding_seconds(parameters), 3),
-                denoising=round(denoised - began, 3),
-                decoding=round(decoded - denoised, 3),
-                encoding=round(encoded - decoded, 3),
+                denoising=round(unwritten.denoising_seconds, 3),
+                decoding=round(unwritten.decoding_seconds, 3),
+                encoding=round(self.writing_seconds, 3),
             ),
             machine=self.pipeline.machine,
-            memory=self.pipeline.memory,
+            memory=unwritten.memory,
             video=finished.video,
             poster_sha256=finished.poster_sha256,
             gif_sha256=finished.gif_sha256,
             quality=finished.quality,
             warnings=(
-                *item.notices,
+                *unwritten.item.notices,
                 *self.pipeline.notices(parameters),
                 *quality.notices(finished.quality),
             ),
@@ -246,7 +305,7 @@ class _Rendering:
             self.layout,
             attempt_id=self.manifest.attempt_id,
             task_id=task.task_id,
-            seconds_after=self.seconds_after_steps,
+            seconds_after=self.decoding_seconds + self.writing_seconds,
         )
 
     def _tags(self, parameters: Parameters) -> dict[str, str]:

@@ -287,10 +287,12 @@ def attempt_ended(ports: Needs, attempt_id: str) -> None:
 def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
     """Publish or requeue each task of an ended processing job, then end its attempt.
 
-    The worker renders its tasks in order, so the first task without a result is the one that was
-    being rendered. Only that task is charged for the attempt. No task is charged if SageMaker had
-    no instance. If the processing job ended without a sign of life, the end says something about
-    the deployment, and it is counted in the health of the model (table/health.py).
+    The worker renders its tasks in order, so the first task without a result was in work. Only that
+    task is charged for the attempt. It may be the wrong one, because the worker writes the files of
+    a task while it renders the next one. In its next attempt it is in work alone
+    (`ManifestTask.interrupted`), so it is charged again only if it is the cause. No task is charged
+    if SageMaker had no instance. If the processing job ended without a sign of life, the end says
+    something about the deployment, and it is counted in the health of the model (table/health.py).
 
     Args:
         how: how the processing job ended.

@@ -133,6 +133,8 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
                 parameters=task.parameters,
                 **_reference(task),
                 gif="gif" in task.spec.outputs,
+                # The claim for this attempt is counted, too.
+                interrupted=task.attempts > 1,
             )
             for task in tasks
         ),

@@ -232,6 +232,29 @@ def test_only_the_task_that_was_being_rendered_is_charged_for_an_attempt(world: 
     assert [job.state for job in jobs(world)] == [State.SUCCEEDED] * 4
 
 
+def test_a_task_that_kills_the_worker_takes_no_neighbour_with_it(world: World) -> None:
+    """The files of the good task are still being written when the other one kills the worker."""
+    for name in ("a-good", "b-kills"):
+        world.clock.move(seconds=1)
+        world.drop(f"jobs/{name}.yaml")
+    killer = tasks(world)[1].task_id
+    for _ in range(4):
+        for attempt in world.dispatch():
+            unwritten = None
+            for task in world.manifest(attempt).tasks:
+                if unwritten and (task.interrupted or unwritten.interrupted):
+                    world.write_result(attempt, unwritten)
+                world.write_progress(attempt, task, 10)
+                if task.task_id == killer:
+                    break
+                unwritten = task
+            world.renderer.end(attempt, "Failed", "exit code: 137")
+            attempt_ended(world.ports, attempt)
+    good, kills = tasks(world)
+    assert kills.task_id == killer
+    assert (good.state, kills.state) == (State.SUCCEEDED, State.FAILED)
+
+
 def test_a_lack_of_instances_uses_up_no_attempt(world: World, attempt: str) -> None:
     for _ in range(5):
         (running,) = world.running()
