@@ -25,6 +25,7 @@ _MAX_PROBLEMS = 10
 _LONGEST_QUOTE = 400
 # The text of a mail is cut to this many bytes, without its links.
 _LONGEST_TEXT_BYTES = 6000
+_LONGEST_LINK = 1000
 
 
 class Mail(Document):
@@ -94,13 +95,9 @@ def mail_of(
     elif job.state == State.PLANNED:
         lines += [line for task in tasks[:_MAX_LINKS] for line in _planned(task)]
     lines += [*_problems(job, tasks), *_notes(job, tasks)]
-    if job.state == State.REJECTED:
-        lines.append(one_line(f"Full report: s3://{output_bucket}/{s3_keys.rejected(job.path)}"))
-    elif job.state == State.FAILED:
-        lines.append(one_line(f"Full report: s3://{output_bucket}/{s3_keys.failed(job.path)}"))
-    else:
-        lines.append(one_line(f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"))
-    body = [*head, "", *_videos(job, made, output_bucket, region), *_short(lines)]
+    ending = [one_line(line) for line in _where_to_look(job, output_bucket, region)]
+    text = [*_short(lines, room=_LONGEST_TEXT_BYTES - _bytes(ending)), *ending]
+    body = [*head, "", *_videos(job, made, output_bucket, region), *text]
     tags = job.spec.tags if job.spec else ()
     return Mail(
         subject=_subject(job),
@@ -144,16 +141,19 @@ def _quoted(text: str) -> str:
     return one_line(text, _LONGEST_QUOTE)
 
 
-def _short(lines: Iterable[str]) -> list[str]:
-    """The first lines, as many as fit."""
+def _short(lines: Iterable[str], room: int) -> list[str]:
+    """The first lines, as many as fit into `room` bytes."""
     kept: list[str] = []
-    room = _LONGEST_TEXT_BYTES
     for line in lines:
-        room -= len(line.encode()) + 1
+        room -= _bytes([line])
         if room < 0:
             return [*kept, "(This mail was shortened. The status has everything.)"]
         kept.append(line)
     return kept
+
+
+def _bytes(lines: Iterable[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)
 
 
 def _done(tasks: Sequence[Task]) -> list[Task]:
@@ -254,6 +254,29 @@ def _how_to_review(job: Job, output_bucket: str, region: str) -> list[str]:
         f"                    aws s3 cp {shlex.quote(name)} {shlex.quote(target)}",
         "",
     ]
+
+
+def _where_to_look(job: Job, output_bucket: str, region: str) -> list[str]:
+    """Where the whole answer is, and where a corrected file has to be uploaded."""
+    if job.state not in {State.REJECTED, State.FAILED}:
+        return [f"Details: s3://{output_bucket}/{s3_keys.status(job.path)}"]
+    rejected = job.state == State.REJECTED
+    report = s3_keys.rejected(job.path) if rejected else s3_keys.failed(job.path)
+    below = s3_keys.folder_of(job.source.key) if _is_in_jobs(job) else ""
+    folder = f"{s3_keys.JOBS_PREFIX}{below}".rstrip("/")
+    links = {
+        "Console:     ": _console(output_bucket, region, report),
+        "Its folder:  ": _folder(job.source.bucket, region, folder),
+    }
+    return [
+        f"Full report: s3://{output_bucket}/{report}",
+        # Mail programs cannot open longer ones, and they would fill the mail.
+        *(f"{name}{link}" for name, link in links.items() if len(link) <= _LONGEST_LINK),
+    ]
+
+
+def _is_in_jobs(job: Job) -> bool:
+    return job.source.key.startswith(s3_keys.JOBS_PREFIX)
 
 
 def _console(bucket: str, region: str, key: str) -> str:

@@ -215,7 +215,10 @@ def test_a_task_fails_after_its_last_attempt_and_the_mail_says_why(
     (task,) = tasks(world)
     assert task.state == State.FAILED and task.attempts == 2
     assert task.problem and task.problem.code == "worker-stopped"
-    assert "the machine went away" in world.post.sent[0].body
+    body = world.post.sent[0].body
+    assert "the machine went away" in body
+    assert "s3/object/output?region=us-east-1&prefix=failed/a/bee.txt\n" in body
+    assert "s3/buckets/input?region=us-east-1&prefix=jobs/a/\n" in body
 
 
 def test_only_the_task_that_was_being_rendered_is_charged_for_an_attempt(world: World) -> None:
@@ -423,7 +426,10 @@ def test_nothing_that_a_person_wrote_makes_a_mail_long_or_adds_a_line(world: Wor
     world.drop("jobs/c.yaml", f'prompt: "{"word " * 300}"\ndry_run: true\nvariations: 32\n')
     world.drop("jobs/d.yaml", 'prompt: "a\\r\\nBcc: x@y.z"\ndry_run: true\n')
     world.drop("jobs/e.yaml", f"prompt: a bee\nimage: {long}.png\n")
-    assert len(world.post.sent) == 5
+    world.drop(f"jobs/{'虫' * 320}.yaml", "".join(f"field{n}: 1\n" for n in range(500)))
+    world.drop(f"jobs/{chr(1) * 980}.yaml", "prompt: [")
+    world.drop(f"jobs/{'x' * 850}/_defaults.yaml", "".join(f"field{n}: 1\n" for n in range(500)))
+    assert len(world.post.sent) == 8
     for mail in world.post.sent:
         assert len(mail.body.encode()) < 8 * 1024 and "\nBcc" not in mail.body
 

@@ -71,7 +71,7 @@ def test_a_key_with_control_characters_is_refused_on_one_line(
     ]
     for mail in world.post.sent:
         assert "\n" not in mail.subject and "was refused" in mail.subject
-        assert mail.body.count("\n") == 6, mail.body
+        assert mail.body.count("\n") == 8, mail.body
         assert not [c for c in mail.body if not c.isprintable() and c != "\n"]
     for key in world.files.keys("output"):
         if key.startswith("rejected/"):

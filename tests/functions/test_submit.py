@@ -85,6 +85,9 @@ def test_a_refusal_is_written_to_the_bucket_and_mailed_once(world: World) -> Non
     assert mail.subject == "reeldrop: a/bee was refused"
     assert "no field called 'steps'" in mail.body
     assert mail.attributes["status"] == "rejected"
+    console = "https://us-east-1.console.aws.amazon.com/s3"
+    assert f"{console}/object/output?region=us-east-1&prefix=rejected/a/bee.txt\n" in mail.body
+    assert f"{console}/buckets/input?region=us-east-1&prefix=jobs/a/\n" in mail.body
 
 
 def test_a_corrected_spec_removes_the_old_refusal(world: World) -> None:
