@@ -81,6 +81,7 @@ class Code(StrEnum):
     REFERENCE_KIND = "reference-kind"
     REFERENCE_TOO_LARGE = "reference-too-large"
     REFERENCE_PIXELS = "reference-pixels"
+    REFERENCE_AMBIGUOUS = "reference-ambiguous"
     REFERENCE_NEVER_CAME = "reference-never-came"
     REFERENCE_UNREADABLE = "reference-unreadable"
     # its prompt
@@ -140,6 +141,8 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image, or not an MP4 video.",
     Code.REFERENCE_TOO_LARGE: "A reference is larger than 32 MiB (images) or 50 MiB (videos).",
     Code.REFERENCE_PIXELS: "A reference has too many or too few pixels.",
+    Code.REFERENCE_AMBIGUOUS: "No file has the name of the reference, and several differ from it "
+    "only in letter case or in their spaces.",
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail refused the prompt.",

@@ -21,6 +21,7 @@ import re
 import unicodedata
 from difflib import SequenceMatcher
 from enum import StrEnum
+from itertools import takewhile
 from typing import NamedTuple
 
 from contract.outcome import RESULT_FILE
@@ -62,6 +63,12 @@ _MAX_PATH_BYTES = 1_000
 # the reference and a job id.
 _MAX_REFERENCE_BYTES = 950
 _MAX_KEY_BYTES = 1_024
+
+# macOS writes U+202F before the "AM" in the names of screenshots, and browsers write U+00A0.
+UNUSUAL_SPACES = (
+    "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f"
+    "\u3000"
+)
 
 # The end of a path like the ends of the names of several videos.
 _NUMBERED = re.compile(r"[^/]-\d\d\Z")
@@ -220,16 +227,38 @@ def one_spelling(key: str) -> str:
     return unicodedata.normalize("NFC", key)
 
 
-def spellings(key: str) -> tuple[str, ...]:
-    """The keys that look like this one in NFC or NFD, with the key itself first."""
-    others = (unicodedata.normalize("NFC", key), unicodedata.normalize("NFD", key))
-    possible = (other for other in others if len(other.encode()) <= _MAX_KEY_BYTES)
-    return tuple(dict.fromkeys((key, *possible)))
+def folded(key: str) -> str:
+    """The key in lowercase, in one Unicode form and with usual spaces.
+
+    Keys for which this is equal are alike: a person who writes one of them may mean another.
+    """
+    text = one_spelling(key).translate(dict.fromkeys(map(ord, UNUSUAL_SPACES), " "))
+    return "".join(small if len(small := c.casefold()) == 1 else c for c in text)
+
+
+def shared_folder(one: str, other: str) -> str:
+    """The deepest folder that contains both keys, with a slash at its end."""
+    folders = zip(one.split("/")[:-1], other.split("/")[:-1], strict=False)
+    return "".join(f"{name}/" for name, same in takewhile(lambda pair: pair[0] == pair[1], folders))
+
+
+def may_mean(spec_key: str, reference: str, key: str) -> bool:
+    """Whether a file may be the one that a spec names.
+
+    Letter case may differ, but not in the names of the folders that contain both: `jobs/Ann` and
+    `jobs/ann` may belong to two people.
+
+    Args:
+        spec_key: key of the spec.
+        reference: the key that the spec names.
+        key: key of the file.
+    """
+    return folded(key) == folded(reference) and key.startswith(shared_folder(spec_key, reference))
 
 
 def can_be_waited_for(key: str) -> bool:
     """Whether a key is short enough for the table to record that a job waits for it."""
-    return len(one_spelling(key).encode()) <= _MAX_REFERENCE_BYTES
+    return len(folded(key).encode()) <= _MAX_REFERENCE_BYTES
 
 
 def defaults_of(key: str) -> list[str]:

@@ -15,7 +15,7 @@ from functions.ports import Missing
 from functions.reading import magic, not_specs
 from functions.spec import parsed, resolve
 from functions.spec.expand import Wanted, expand
-from functions.spec.fields import FolderDefaults, Layer
+from functions.spec.fields import FolderDefaults, Layer, quoted
 from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Original, Picture, Reader
@@ -23,6 +23,8 @@ from functions.spec.reader import Original, Picture, Reader
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_VIDEO_BYTES = 50 * 1024 * 1024
 MAX_FOLDERS = 16
+# How many files a refusal names that may be meant by a reference.
+_MOST_NAMED = 5
 
 
 class DropFiles(Protocol):
@@ -33,6 +35,14 @@ class DropFiles(Protocol):
 
     def read(self, key: str) -> bytes:
         """The content of a file. Raises Missing."""
+
+    def alike(self, key: str, folder: str) -> list[str]:
+        """The keys in a folder that differ from this one only in letter case and the like.
+
+        Args:
+            key: a key in the folder, or below it.
+            folder: the folder, with a slash at its end. Its own name is not varied.
+        """
 
 
 def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
@@ -162,22 +172,57 @@ def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:
                 yield one, field, s3_keys.in_folder("", value.removeprefix("/"))
 
 
-def located(files: DropFiles, key: str) -> str:
-    """Find a reference whose key may be spelled with other Unicode characters that look the same.
+def located(files: DropFiles, spec_key: str, wanted: Wanted, field: str, key: str) -> str:
+    """Find a reference, also if its name differs in letter case, its Unicode form or its spaces.
+
+    Args:
+        files: the drop folder.
+        spec_key: key of the spec.
+        wanted: a video that needs the reference; a problem names its place in the spec.
+        field: `image` or `video`.
+        key: the key that the spec names.
 
     Returns:
         The key of the file that exists.
 
     Raises:
-        Missing: no file has such a key.
+        Missing: there is no such file.
+        JobRejected: several files may be meant.
     """
-    for spelling in s3_keys.spellings(key):
-        try:
-            files.size_bytes(spelling)
-        except Missing:
-            continue
-        return spelling
-    raise Missing(key)
+    possible = meant(files, spec_key, key)
+    if not possible:
+        raise Missing(key)
+    if len(possible) > 1:
+        names = ", ".join(quoted(posixpath.basename(one)) for one in possible[:_MOST_NAMED])
+        raise JobRejected(
+            Problem(
+                code=Code.REFERENCE_AMBIGUOUS,
+                message=f"No file is called {quoted(posixpath.basename(key))}, but these are "
+                f"alike: {names}.",
+                hint="Write the name exactly as one of them, or upload a file with the name that "
+                "the spec has.",
+                place=wanted.place(field),
+            )
+        )
+    return possible[0]
+
+
+def meant(files: DropFiles, spec_key: str, key: str) -> list[str]:
+    """The files that a spec may mean by a reference: the file itself if it exists.
+
+    Args:
+        files: the drop folder.
+        spec_key: key of the spec.
+        key: the key that it names.
+    """
+    try:
+        files.size_bytes(key)
+    except Missing:
+        found = files.alike(key, s3_keys.shared_folder(spec_key, key))
+    else:
+        return [key]
+    same = [one for one in found if s3_keys.one_spelling(one) == s3_keys.one_spelling(key)]
+    return same[:1] or found
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The input bucket, as the stages read it."""
 
-from functions.ports import FileFacts, Missing, WithFiles
+from functions.ports import FileFacts, Missing, Page, WithFiles
+from functions.spec import alike
 
 
 class InputBucket:
@@ -48,3 +49,11 @@ class InputBucket:
         """See `DropFiles.read`."""
         facts = self.facts(key)
         return self._files.read(self.bucket, key, facts.version if facts.versioned else None)
+
+    def alike(self, key: str, folder: str) -> list[str]:
+        """See `DropFiles.alike`."""
+
+        def list_after(after: str) -> Page:
+            return self._files.page(self.bucket, folder, after)
+
+        return alike.alike(list_after, key, folder)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from contract.catalogue import MODELS, Mode, Size
 from contract.errors import Notice
-from functions.spec.fields import JobSpec, listed, mode_of
+from functions import s3_keys
+from functions.spec.fields import JobSpec, listed, mode_of, quoted
 from functions.spec.reader import Clip, Original
 
 LEAST_CUT = 0.2
@@ -30,6 +31,23 @@ def notices(made_from: Iterable[tuple[JobSpec, Original | None]]) -> tuple[Notic
         if spec.fit != "pad" and _cut(original, size) >= LEAST_CUT:
             found.append(_cut_off(name, original, size, spec.model, mode_of(spec)))
     return tuple(dict.fromkeys(found))
+
+
+def other_name(wanted: str, taken: str) -> Notice | None:
+    """A warning if another file was taken than the one that a spec names.
+
+    Args:
+        wanted: the key that the spec names.
+        taken: the key of the file.
+    """
+    if s3_keys.one_spelling(wanted) == s3_keys.one_spelling(taken):
+        return None
+    return Notice(
+        code="reference-name",
+        message=f"No file is called {quoted(posixpath.basename(wanted))}, so "
+        f"{quoted(taken.removeprefix(s3_keys.JOBS_PREFIX))} was taken. Upper and lower case are "
+        "different in S3, and so are unusual spaces.",
+    )
 
 
 def _hdr(name: str, curve: str) -> Notice:

@@ -132,6 +132,8 @@ class _Kept:
 
     key: str
     original: Original
+    wanted: str
+    """The key that the spec names."""
     source: str
     """The key of the file that it was copied from."""
     version: str
@@ -189,7 +191,7 @@ class _Accepting:
         kept: dict[str, _Kept] = {}
         for one, name, key in drop_files.references(wanted):
             try:
-                there = drop_files.located(self.drop, key)
+                there = drop_files.located(self.drop, self.job.source.key, one, name, key)
                 version = self.drop.facts(there).version
                 found = drop_files.reference(self.drop, self.ports.reader, one, name, there)
             except Missing:
@@ -201,7 +203,7 @@ class _Accepting:
                 found.body,
                 "video/mp4" if found.picture is None else "image/png",
             )
-            kept[getattr(one.spec, name)] = _Kept(target, found.original, there, version)
+            kept[getattr(one.spec, name)] = _Kept(target, found.original, key, there, version)
         return kept
 
     def show_that_it_is_read(self) -> None:
@@ -262,7 +264,11 @@ class _Accepting:
             enhancements.append(enhancement)
             references.append(reference.key if reference else None)
             originals.append(reference.original if reference else None)
-        of_references = reference_notices.notices(zip(specs, originals, strict=True))
+        names = (reference_notices.other_name(one.wanted, one.source) for one in kept.values())
+        of_references = (
+            *(notice for notice in names if notice is not None),
+            *reference_notices.notices(zip(specs, originals, strict=True)),
+        )
         self.job = self.job.noticed((*self.draft.warnings, *of_references, *resolve.notices(specs)))
         return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
@@ -379,9 +385,7 @@ class _Accepting:
             ports.log(Event.WAITING, {"job_id": job.job_id, "reference": reference})
         # The reference may have come after the first look and before the note. Then its event found
         # no waiting job, so look again.
-        try:
-            drop_files.located(InputBucket(ports, self.drop.bucket), reference)
-        except Missing:
+        if not drop_files.meant(InputBucket(ports, self.drop.bucket), job.source.key, reference):
             return Outcome.DONE
         ports.log(Event.REFERENCE_CAME_MEANWHILE, {"job_id": job.job_id})
         return Outcome.REFERENCE_CAME

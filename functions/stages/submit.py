@@ -224,13 +224,16 @@ def _wake_waiting(ports: NeedsForWake, reference: str) -> bool:
     """
     if not s3_keys.can_be_waited_for(reference):
         return False
-    waited = ports.ledger.query(WAITING, Waiting, prefix=waiting_prefix(reference))
-    for waiting in waited:
+    found = False
+    for waiting in ports.ledger.query(WAITING, Waiting, prefix=waiting_prefix(reference)):
         job = ports.ledger.get(job_key(waiting.document.job_id))
-        if job is not None:
-            source = job.document.source
+        if job is None:
+            continue
+        source, wanted = job.document.source, job.document.waiting_for
+        if wanted is not None and s3_keys.may_mean(source.key, wanted, reference):
             ports.announce(source.key, source.version_id)
-    return bool(waited)
+            found = True
+    return found
 
 
 def reject(ports: NeedsForReject, record: Record[Job], problem: Problem) -> None:

@@ -229,8 +229,7 @@ def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:
         if is_late:
             ports.announce(source.key, source.version_id)
         return
-    with suppress(Missing):
-        drop_files.located(InputBucket(ports, source.bucket), reference)
+    if drop_files.meant(InputBucket(ports, source.bucket), source.key, reference):
         ports.announce(source.key, source.version_id)
         return
     if not is_late:

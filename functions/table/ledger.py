@@ -166,8 +166,8 @@ def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
 
 
 def waiting_prefix(reference: str) -> str:
-    """The beginning of the sort keys of all jobs that wait for a reference, in any spelling."""
-    return f"{s3_keys.one_spelling(reference)}\t"
+    """The beginning of the sort keys of all jobs that wait for a reference, or for one alike."""
+    return f"{s3_keys.folded(reference)}\t"
 
 
 def used_key(reference: str, version: str) -> RecordKey[Used]:

@@ -56,3 +56,19 @@ class JobsFolder:
     def read(self, key: str) -> bytes:
         """See `functions.spec.drop_files.DropFiles`."""
         return self._bodies[key] if key in self._bodies else self.file(key).read_bytes()
+
+    def alike(self, key: str, folder: str) -> list[str]:
+        """See `functions.spec.drop_files.DropFiles`."""
+        *names, last = s3_keys.folded(key.removeprefix(folder)).split("/")
+        folders = [self.root / folder.removeprefix(s3_keys.JOBS_PREFIX)]
+        for name in names:
+            folders = [one for found in folders for one in _called(found, name) if one.is_dir()]
+        files = (one for found in folders for one in _called(found, last))
+        return [self.key(file) for file in files if file.is_file()]
+
+
+def _called(folder: Path, name: str) -> list[Path]:
+    """What is in a folder under a name, in any letter case and the like."""
+    if not folder.is_dir():
+        return []
+    return sorted(one for one in folder.iterdir() if s3_keys.folded(one.name) == name)

@@ -153,7 +153,7 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
         # no version here, so a default seed differs from the one that the bucket will use.
         job_id = s3_keys.job_id("", key, "")
         wanted = drop_files.videos(draft, default_model=default_model, job_id=job_id)
-        originals, missing = _references(jobs, reader, wanted)
+        originals, missing = _references(jobs, reader, key, wanted)
         warnings = (*draft.warnings, *missing)
         tasks = []
         for one in wanted:
@@ -187,18 +187,19 @@ def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) 
 
 
 def _references(
-    jobs: JobsFolder, reader: ChildReader, wanted: tuple[Wanted, ...]
+    jobs: JobsFolder, reader: ChildReader, spec_key: str, wanted: tuple[Wanted, ...]
 ) -> tuple[dict[str, Original], tuple[Notice, ...]]:
     """Read the references.
 
     Returns:
-        What was read, by the name that the specs give it, and a notice for each missing file.
+        What was read, by the name that the specs give it, and a notice for each file that is
+        missing or has another name.
     """
     originals: dict[str, Original] = {}
     notices = []
     for one, field, key in drop_files.references(wanted):
         try:
-            there = drop_files.located(jobs, key)
+            there = drop_files.located(jobs, spec_key, one, field, key)
             if not s3_keys.is_image(there) and find_spec("av") is None:
                 notices.append(Notice(code="clip-not-read", message=_CLIP_NOT_READ.format(there)))
                 continue
@@ -208,6 +209,8 @@ def _references(
             notices.append(Notice(code="reference-missing", message=message))
             continue
         originals[getattr(one.spec, field)] = found.original
+        if notice := reference_notices.other_name(key, there):
+            notices.append(notice)
     return originals, tuple(notices)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from contract.errors import JobRejected, Problem
+from functions import s3_keys
 from functions.ports import Missing
 from functions.spec import drop_files, resolve
 from functions.spec.fields import JobSpec
@@ -25,6 +26,10 @@ class Folder:
 
     def size_bytes(self, key: str) -> int:
         return len(self.read(key))
+
+    def alike(self, key: str, folder: str) -> list[str]:
+        same = s3_keys.folded(key)
+        return [k for k in self.files if s3_keys.folded(k) == same and k.startswith(folder)]
 
 
 def draft(body: bytes | str, key: str = "jobs/a.yaml", **others: bytes | str) -> Draft:

@@ -20,11 +20,14 @@ def at(simulation: Simulation, seconds: float, act: Callable[[], None]) -> None:
 
 
 def busy_hour(s: Simulation) -> None:
-    """Drops before, during and after attempts, with references that come early, late or never."""
+    """Drops before, during and after attempts, with references that come early, late or never.
+
+    One reference has another letter case than its file.
+    """
     s.person_drops("jobs/one.yaml")
     at(s, 0, lambda: s.person_drops("jobs/early.png", PNG))
     at(s, 20, lambda: s.person_drops("jobs/a/early.yaml", "image: /early.png\n"))
-    at(s, 30, lambda: s.person_drops("jobs/a/late.yaml", "image: late.png\npriority: high\n"))
+    at(s, 30, lambda: s.person_drops("jobs/a/late.yaml", "image: Late.PNG\npriority: high\n"))
     at(s, 31, lambda: s.person_drops("jobs/never.yaml", "image: never.png\n"))
     at(s, 60, lambda: s.person_drops("jobs/a/late.png", PNG))
     at(s, 70, lambda: s.person_drops("jobs/bad.yaml", "prompt: ["))
