@@ -78,6 +78,9 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
     accepted = _accept(ports, drop, key, drop_files.misplaced(bucket, key) if misplaced else None)
     if not accepted and kind in MAY_REPLACE:
         _look_before(ports, bucket, key, version)
+    if version is not None and version != drop.facts(key).version:
+        # If this version still has no job, a newer one has replaced it, and it will have none.
+        _clean_up(ports, s3_keys.job_id(bucket, key, version))
 
 
 def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from contract.errors import Transient
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table.records import CancelReason, State
@@ -168,3 +169,22 @@ def test_a_reference_is_no_job_because_a_damaged_version_follows(world: World) -
     world.drop("jobs/sun.yaml", "image: sun.png\n")
     world.drop("jobs/sun.png", b"damaged")
     assert [job.state for job in jobs(world) if job.path == "sun.png"] == [State.REJECTED]
+
+
+def test_a_version_that_was_replaced_while_it_was_accepted_leaves_no_reference(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("jobs/bee.png", PNG)
+    (older,) = upload(world, "image: bee.png\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "commit", fail_to_commit)
+        with pytest.raises(Transient):
+            handle(world, older)
+    (newer,) = upload(world, GOOD, seconds=5)
+    handle(world, newer, older)
+    assert [job.source.version for job in jobs(world)] == [newer]
+    assert not [key for key in world.files.keys("work") if key.startswith("references/")]
+
+
+def fail_to_commit(*_changes: object) -> None:
+    raise Transient("DynamoDB throttles")

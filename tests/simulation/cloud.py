@@ -1038,10 +1038,10 @@ class Simulation(World):
             return  # a newer version of the same key was published there later
         if sidecar.attempt_id != task.attempt_id:
             raise Violated(f"{at.video} is not from {task.attempt_id}, which owns its task")
-        for key in at:
-            # A contact sheet has no mark.
-            marks = [v.mark for v in self.files.objects.get(("output", key), []) if v.mark]
-            if len(set(marks)) < len(marks):
-                raise Violated(f"{key} was published twice: {marks}")
+        versions = self.files.objects["output", at.sidecar]
+        there = [Sidecar.from_json(v.body) for v in versions if not v.is_delete_marker]
+        published = [(one.task_id, one.attempt_id) for one in there]
+        if len(set(published)) < len(published):
+            raise Violated(f"{at.video} was published twice: {published}")
         if self.files.sha256("output", at.video) != sidecar.video.sha256:
             raise Violated(f"the hash of {at.video} is not the one in its sidecar")
