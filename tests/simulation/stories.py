@@ -268,7 +268,8 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "36 DynamoDB cancels commits without a change": (busy_hour, Faults(conflict=0.3)),
     "36 DynamoDB cancels commits without a change, specs deleted": (deleted, Faults(conflict=0.3)),
-    "37 Lambda throttles": (busy_hour, Faults(lambda_throttled=0.4)),
+    # More would make a dead letter of a message now and then, as in AWS.
+    "37 Lambda throttles": (busy_hour, Faults(lambda_throttled=0.2)),
     **{
         f"38 {service} throttles for six hours": (
             few,
