@@ -37,6 +37,10 @@ class Event(StrEnum):
         "reference-came-meanwhile",
         "A reference was uploaded while its job was being noted as waiting for it.",
     )
+    TRIED_AGAIN = (
+        "tried-again",
+        "A drop had been refused because of a reference, which has changed. It became another job.",
+    )
     DROP_GONE = "drop-gone", "A file was deleted before it could be read."
     NOT_THE_NEWEST = "not-the-newest", "An event named a version that is no longer the current one."
     DROP_WITHOUT_EVENT = (

@@ -192,6 +192,13 @@ def job_id(bucket: str, key: str, version: str) -> str:
     return f"{slug(name_of(path_of(key))) or 'job'}-{digest}"
 
 
+def next_job_id(of_job: str) -> str:
+    """The id of the job that a drop becomes after this one, when the reference has changed for
+    which this one was refused."""
+    name, _, digest = of_job.rpartition("-")
+    return f"{name}-{hashlib.sha256(digest.encode()).hexdigest()[:16]}"
+
+
 def task_id(of_job: str, number: int) -> str:
     """The id of task `number` of a job, counted from 1."""
     return f"{of_job}-{number:02d}"

@@ -59,10 +59,8 @@ def video(body: bytes, name: str) -> Facts:
     if kind not in {"an MP4 video", "a QuickTime video"}:
         raise Unusable(
             "reference-kind",
-            f"{name} is empty."
-            if kind == "empty"
-            else f"Despite its name, {name} is not an MP4 video; it is {kind}.",
-            "Upload the video again." if kind == "empty" else _EXPORT,
+            f"Despite its name, {name} is not an MP4 video; it is {kind}.",
+            _EXPORT,
         )
     av.logging.set_level(None)
     try:

@@ -134,10 +134,8 @@ def _open(body: bytes, name: str) -> ImageFile.ImageFile:
         return jpeg
     raise Unusable(
         "reference-kind",
-        f"{name} is empty."
-        if kind == "empty"
-        else f"Despite its name, {name} is not a PNG, JPEG or WebP image; it is {kind}.",
-        "Upload the image again." if kind == "empty" else how_to_export(kind),
+        f"Despite its name, {name} is not a PNG, JPEG or WebP image; it is {kind}.",
+        how_to_export(kind),
     )
 
 

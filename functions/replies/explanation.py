@@ -69,6 +69,11 @@ def _again(job: Job) -> str:
     if codes & _NAME:
         return "Upload the file again under a name that fits."
     blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}
+    if job.bad_reference is not None:
+        return (
+            f"Upload a corrected {job.bad_reference.key} under the same name. This job then begins "
+            "again by itself. Or correct this file and upload it again."
+        )
     if blamed:
         files = ", ".join(sorted(str(file) for file in blamed))
         return f"Correct {files}, and upload that and then {job.source.key} again."

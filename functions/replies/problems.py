@@ -58,8 +58,10 @@ def reference_never_came(reference: str, minutes: int) -> Problem:
     """
     return Problem(
         code=Code.REFERENCE_NEVER_CAME,
-        message=f"The reference {reference} was not uploaded within {minutes} minutes.",
-        hint="Check its name (upper and lower case matter), upload it, and then this file again.",
+        message=f"The reference {reference} was not uploaded within {minutes} minutes, or only as "
+        "an empty file.",
+        hint="Check its name (upper and lower case matter) and upload it. This file need not be "
+        "uploaded again, unless its name has to be corrected here.",
         place=Place(field="image" if s3_keys.is_image(reference) else "video"),
     )
 

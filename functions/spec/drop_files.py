@@ -210,17 +210,18 @@ def located(files: DropFiles, spec_key: str, wanted: Wanted, field: str, key: st
 def meant(files: DropFiles, spec_key: str, key: str) -> list[str]:
     """The files that a spec may mean by a reference: the file itself if it exists.
 
+    An empty file is not there yet: mounted buckets and some programs write one before the content.
+
     Args:
         files: the drop folder.
         spec_key: key of the spec.
         key: the key that it names.
     """
     try:
-        files.size_bytes(key)
+        return [key] if files.size_bytes(key) else []
     except Missing:
         found = files.alike(key, s3_keys.shared_folder(spec_key, key))
-    else:
-        return [key]
+    found = [one for one in found if files.size_bytes(one)]
     same = [one for one in found if s3_keys.one_spelling(one) == s3_keys.one_spelling(key)]
     return same[:1] or found
 

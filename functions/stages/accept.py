@@ -37,7 +37,8 @@ from functions.table.ledger import (
     waiting_key,
 )
 from functions.table.paths import take_names, take_path, with_equal_names
-from functions.table.records import Job, Source, State, Task, Used, Waiting
+from functions.table.records import BadReference, Job, Source, State, Task, Used, Waiting
+from functions.table.references import note_asked, note_refused
 
 # The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any
 # more. One answer of the language model may take 33 s, so none is asked for after ENHANCE_UNTIL.
@@ -69,7 +70,8 @@ class Outcome(Enum):
     DONE = auto()
     """It is queued, planned, rejected or gone, or it waits for its reference."""
     REFERENCE_CAME = auto()
-    """It was noted as waiting, but its reference came in the meantime. Act on the drop again."""
+    """It was noted as waiting or rejected, but its reference came or changed in the meantime. Act
+    on the drop again."""
 
 
 def accept(
@@ -82,7 +84,8 @@ def accept(
     """Accept the drop at `key`, or note why it is rejected or what it waits for.
 
     Args:
-        record: the job from the table, if it waited before.
+        record: the job from the table, if it waited before, or was rejected because of a reference
+            that has changed (`is_mended`). Then the drop becomes another job.
         refusal: what is already known to be wrong with the drop.
 
     Returns:
@@ -91,23 +94,7 @@ def accept(
     Raises:
         Conflict: another handler accepted this drop, or one with the same path.
     """
-    facts, now = drop.facts(key), ports.now()
-    job = Job(
-        job_id=s3_keys.job_id(drop.bucket, key, facts.version),
-        source=Source(
-            bucket=drop.bucket,
-            key=key,
-            version=facts.version,
-            versioned=facts.versioned,
-            modified_at=facts.modified_at,
-        ),
-        path=s3_keys.path_of(key),
-        state=State.WAITING,
-        created_at=record.document.created_at if record else now,
-        updated_at=now,
-        busy_since=record.document.busy_since if record else None,
-    )
-    accepting = _Accepting(ports, job, drop, record)
+    accepting = _accepting(ports, drop, key, record)
     try:
         if refusal is not None:
             raise refusal
@@ -118,12 +105,52 @@ def accept(
         accepting.show_that_it_is_read()
         accepting.begin(accepting.make(wanted, kept))
     except Missing:
-        ports.log(Event.DROP_GONE, {"key": key, "version": facts.version})
+        ports.log(Event.DROP_GONE, {"key": key, "version": accepting.job.source.version})
     except JobRejected as rejection:
-        accepting.reject(rejection)
+        return accepting.reject(rejection)
     except LanguageModelBusy as busy:
         accepting.ask_again_later(busy)
     return Outcome.DONE
+
+
+def is_mended(drop: InputBucket, job: Job) -> bool:
+    """Whether a job was rejected because of a reference that has changed since."""
+    if job.bad_reference is None:
+        return False
+    meant = drop_files.meant(drop, job.source.key, job.bad_reference.key)
+    return len(meant) == 1 and drop.version_of(meant[0]) != job.bad_reference.version
+
+
+def _accepting(
+    ports: Needs, drop: InputBucket, key: str, record: Record[Job] | None
+) -> "_Accepting":
+    """Begin to accept a drop. See `accept`."""
+    facts, now = drop.facts(key), ports.now()
+    source = Source(
+        bucket=drop.bucket,
+        key=key,
+        version=facts.version,
+        versioned=facts.versioned,
+        modified_at=facts.modified_at,
+    )
+    rejected = record if record is not None and record.document.state.terminal else None
+    waited = record if rejected is None else None
+    if rejected is not None:
+        job_id = s3_keys.next_job_id(rejected.document.job_id)
+    elif waited is not None:
+        job_id = waited.document.job_id
+    else:
+        job_id = s3_keys.job_id(drop.bucket, key, facts.version)
+    job = Job(
+        job_id=job_id,
+        source=source,
+        path=s3_keys.path_of(key),
+        state=State.WAITING,
+        created_at=waited.document.created_at if waited else now,
+        updated_at=now,
+        busy_since=waited.document.busy_since if waited else None,
+    )
+    return _Accepting(ports, job, drop, waited, rejected)
 
 
 @dataclass(frozen=True)
@@ -163,7 +190,11 @@ class _Accepting:
     job: Job
     drop: InputBucket
     record: Record[Job] | None
+    """The job in the table, if it waited before."""
+    rejected: Record[Job] | None
+    """The job that the drop became before, if it was rejected because of a reference."""
     draft: Draft = field(init=False)
+    bad_reference: BadReference | None = field(default=None, init=False)
 
     def read(self) -> tuple[Wanted, ...]:
         """Read the spec and its folder defaults. Returns every video that the drop asks for.
@@ -189,13 +220,21 @@ class _Accepting:
             JobRejected: a reference cannot be used.
         """
         kept: dict[str, _Kept] = {}
-        for one, name, key in drop_files.references(wanted):
+        references = list(drop_files.references(wanted))
+        itself = self.job.source.key
+        note_asked(self.ports, (key for _, _, key in references if key != itself))
+        for one, name, key in references:
+            version = None
             try:
                 there = drop_files.located(self.drop, self.job.source.key, one, name, key)
                 version = self.drop.facts(there).version
                 found = drop_files.reference(self.drop, self.ports.reader, one, name, there)
             except Missing:
                 return key
+            except JobRejected:
+                if key != itself:
+                    self.bad_reference = BadReference(key=key, version=version)
+                raise
             target = s3_keys.kept_reference(self.job.job_id, there)
             self.ports.files.write(
                 self.ports.settings.work_bucket,
@@ -362,12 +401,17 @@ class _Accepting:
         used = Used(job_id=self.job.job_id)
         return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
 
-    def reject(self, rejection: JobRejected) -> None:
+    def reject(self, rejection: JobRejected) -> Outcome:
         """Commit the job as rejected."""
-        rejected = self.job.rejected(rejection.problems, self.ports.now())
-        self.commit(rejected, ended(rejected))
+        rejected = self.job.rejected(rejection.problems, self.ports.now(), self.bad_reference)
+        self.commit(rejected, ended(rejected), *note_refused(self.ports, rejected))
         codes = [problem.code for problem in rejection.problems]
         self.ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": codes})
+        # The reference may have changed after it was read and before the note. Then its event found
+        # no refused drop, so look again.
+        if is_mended(InputBucket(self.ports, self.drop.bucket), rejected):
+            return Outcome.REFERENCE_CAME
+        return Outcome.DONE
 
     def wait(self, reference: str) -> Outcome:
         """Note that the job waits for a reference.
@@ -405,5 +449,19 @@ class _Accepting:
             Put(job_key(job.job_id), job, revision),
             *changes,
             *(stop_waiting(self.ports, waited) if waited else ()),
+            *self._tried_again(),
             *take_path(self.ports, job),
         )
+        self.rejected = None  # that is written now
+
+    def _tried_again(self) -> list[Change]:
+        """The change by which the first job of the drop names this one as its last."""
+        if self.rejected is None:
+            return []
+        source = self.job.source
+        first = self.ports.ledger.get(
+            job_key(s3_keys.job_id(source.bucket, source.key, source.version))
+        )
+        assert first is not None  # it was rejected
+        self.ports.log(Event.TRIED_AGAIN, {"job_id": self.job.job_id, "key": source.key})
+        return [Put(first.key, first.document.tried_again(self.job.job_id), first.revision)]

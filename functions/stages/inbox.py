@@ -14,7 +14,9 @@ from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import FileFacts, Listed, Missing, WithAnnounce, WithFiles
 from functions.settings import WithSettings
-from functions.stages import submit
+from functions.spec.input_bucket import InputBucket
+from functions.stages import accept, submit
+from functions.table.jobs import last_try
 from functions.table.ledger import (
     LOOKED_AT,
     Conflict,
@@ -22,12 +24,14 @@ from functions.table.ledger import (
     Put,
     Record,
     WithLedger,
+    asked_key,
     defaults_key,
     job_key,
     used_key,
 )
 from functions.table.noted import animates, noted_above
 from functions.table.records import Looked
+from functions.table.references import refused_for
 
 # The sweep ignores younger drops, because their events may still come.
 INBOX_TO = timedelta(minutes=2)
@@ -164,23 +168,33 @@ def _announce_lost(
 
 
 def _possible(ports: WithLedger, some: Sequence[Listed]) -> list[Listed]:
-    """The files that can become jobs or change a folder.
+    """The files that can become jobs, or change a folder or a job.
 
-    A reference is one of them only if it is an image in a folder that animates images.
+    A reference is one of them only if a job was refused because of it, or if it is an image in a
+    folder that animates images.
     """
-    images = {s3_keys.folder_of(one.key) for one in some if _is_reference_image(one.key)}
-    above = noted_above(ports, images) if images else {}
+    references = [one.key for one in some if s3_keys.kind_of(one.key) == s3_keys.Kind.REFERENCE]
+    images = _animated(ports, references)
+    asked = ports.ledger.get_all([asked_key(key) for key in references]) if references else []
+    refused = {
+        key
+        for key, record in zip(references, asked, strict=True)
+        if record is not None and record.document.refused
+    }
 
     def possible(key: str) -> bool:
         if s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE:
-            return _is_reference_image(key) and animates(above[s3_keys.folder_of(key)])
+            return key in images or key in refused
         return s3_keys.kind_of(key) != s3_keys.Kind.IGNORED
 
     return [one for one in some if possible(one.key)]
 
 
-def _is_reference_image(key: str) -> bool:
-    return s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE and s3_keys.is_image(key)
+def _animated(ports: WithLedger, references: Sequence[str]) -> set[str]:
+    """The references that are images in folders where images become jobs."""
+    images = [key for key in references if s3_keys.is_image(key)]
+    above = noted_above(ports, {s3_keys.folder_of(key) for key in images}) if images else {}
+    return {key for key in images if animates(above[s3_keys.folder_of(key)])}
 
 
 def _without_job(ports: Needs, drops: Sequence[_Drop]) -> list[_Drop]:
@@ -188,11 +202,12 @@ def _without_job(ports: Needs, drops: Sequence[_Drop]) -> list[_Drop]:
     if not drops:
         return []
     bucket = ports.settings.input_bucket
-    jobs = ports.ledger.get_all(
+    first = ports.ledger.get_all(
         [job_key(s3_keys.job_id(bucket, drop.key, drop.facts.version)) for drop in drops]
     )
     found: list[_Drop] = []
-    for drop, job in zip(drops, jobs, strict=True):
+    for drop, record in zip(drops, first, strict=True):
+        job = last_try(ports, record)
         if job is None:
             lost = not _is_noted(ports, drop)
         else:
@@ -203,12 +218,23 @@ def _without_job(ports: Needs, drops: Sequence[_Drop]) -> list[_Drop]:
     return found
 
 
-def _is_noted(ports: WithLedger, drop: _Drop) -> bool:
-    """Whether it needs no job: an image that is a reference, or folder defaults without errors."""
+def _is_noted(ports: Needs, drop: _Drop) -> bool:
+    """Whether it needs no job: folder defaults without errors, or a reference that is known."""
     version = drop.facts.version
     if drop.kind == s3_keys.Kind.DEFAULTS:
         noted = ports.ledger.get(defaults_key(drop.key))
         return noted is not None and noted.document.version == version
-    if drop.kind == s3_keys.Kind.REFERENCE:
-        return ports.ledger.get(used_key(drop.key, version)) is not None
-    return False
+    return drop.kind == s3_keys.Kind.REFERENCE and _is_known(ports, drop)
+
+
+def _is_known(ports: Needs, drop: _Drop) -> bool:
+    """Whether nothing is to be done for a reference: no drop is to be tried again because of it,
+    and it is no job itself."""
+    if drop.facts.size_bytes == 0:
+        return True
+    refused = [job for _, job in refused_for(ports, drop.key) if job is not None]
+    files = InputBucket(ports, ports.settings.input_bucket)
+    if any(accept.is_mended(files, job) for job in refused):
+        return False
+    is_reference = refused or ports.ledger.get(used_key(drop.key, drop.facts.version))
+    return bool(is_reference) or drop.key not in _animated(ports, [drop.key])

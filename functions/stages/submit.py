@@ -5,6 +5,7 @@ handler was killed, it can be run again from the beginning.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -16,19 +17,22 @@ from functions.replies import publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
 from functions.stages import accept, cancel, folder_defaults
-from functions.table.jobs import ended, stop_waiting
+from functions.table.jobs import ended, job_of, stop_waiting
 from functions.table.ledger import (
     WAITING,
+    Conflict,
     NeedsLedgerAndClock,
     Put,
     Record,
+    Remove,
     WithLedger,
     job_key,
     retried,
     used_key,
     waiting_prefix,
 )
-from functions.table.records import Job, State, Waiting
+from functions.table.records import BadReference, Job, State, Waiting
+from functions.table.references import note_refused, refused_for
 
 # How old an earlier version may be to be found without its event. The sweep finds every version
 # that stays the newest for some minutes, so only an older outage of reeldrop can hide one.
@@ -80,7 +84,7 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
         _look_before(ports, bucket, key, version)
     if version is not None and version != drop.facts(key).version:
         # If this version still has no job, a newer one has replaced it, and it will have none.
-        _clean_up(ports, s3_keys.job_id(bucket, key, version))
+        _clean_up(ports, bucket, key, version)
 
 
 def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> bool:
@@ -90,17 +94,18 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     except Missing:
         ports.log(Event.DROP_GONE, {"key": key, "version": version})
         if version is not None:
-            _clean_up(ports, s3_keys.job_id(drop.bucket, key, version))
+            _clean_up(ports, drop.bucket, key, version)
         return False
     if version is None or not facts.versioned or facts.version == version:
         return True
     ports.log(Event.NOT_THE_NEWEST, {"key": key, "version": version})
-    job_id = s3_keys.job_id(drop.bucket, key, version)
-    if ports.ledger.get(job_key(job_id)) is None:
+    job = job_of(ports, drop.bucket, key, version)
+    if job is None:
         return True  # only the newest version shows whether this one is still to be made
-    if not _still_waits(ports, job_id):
+    if not _still_waits(ports, job.document):
         # A newer drop has replaced it, or it was accepted long ago.
-        _settle(ports, job_id)
+        _settle(ports, job.document.job_id)
+        _clean_up(ports, drop.bucket, key, version)
         return False
     try:
         drop.use(key, version)
@@ -109,10 +114,13 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     return True
 
 
-def _clean_up(ports: Needs, job_id: str) -> None:
+def _clean_up(ports: Needs, bucket: str, key: str, version: str) -> None:
     """Remove the copies of references that a handler made before it failed to accept the drop."""
-    if ports.ledger.get(job_key(job_id)) is None:
-        publish.remove_references(ports, job_id)
+    job = job_of(ports, bucket, key, version)
+    if job is None:
+        publish.remove_references(ports, s3_keys.job_id(bucket, key, version))
+    elif job.document.bad_reference is not None:  # the handler may have tried it again
+        publish.remove_references(ports, s3_keys.next_job_id(job.document.job_id))
 
 
 def unmade_before(
@@ -137,7 +145,7 @@ def unmade_before(
     for earlier in versions[1:]:
         if earlier.modified_at < since or ports.ledger.get(used_key(key, earlier.version)):
             return
-        job = ports.ledger.get(job_key(s3_keys.job_id(bucket, key, earlier.version)))
+        job = job_of(ports, bucket, key, earlier.version)
         if job is None:
             yield earlier.version
         elif job.document.was_accepted:
@@ -165,22 +173,25 @@ def _look_before(ports: Needs, bucket: str, key: str, version: str | None) -> No
 
 def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | None) -> bool:
     """Accept a drop, and publish what became of it. Returns whether it was accepted."""
-    job_id = s3_keys.job_id(drop.bucket, key, drop.facts(key).version)
+    facts = drop.facts(key)
 
     def accepted() -> accept.Outcome:
-        record = ports.ledger.get(job_key(job_id))
-        if record is not None and record.document.state != State.WAITING:
+        record = job_of(ports, drop.bucket, key, facts.version)
+        ended = record is not None and record.document.state != State.WAITING
+        if record is not None and ended and not accept.is_mended(drop, record.document):
             return accept.Outcome.DONE
         # After a conflict this runs again: another handler accepted this drop, or one of its path.
         return accept.accept(ports, drop, key, record, refusal)
 
-    if retried(job_id, accepted) == accept.Outcome.REFERENCE_CAME:
-        job = ports.ledger.get(job_key(job_id))
-        assert job is not None  # it was noted as waiting
-        submit(ports, drop.bucket, key, job.document.source.version_id)
-    else:
-        cancel.superseded(ports, job_id)
-    return _settle(ports, job_id)
+    came = retried(key, accepted) == accept.Outcome.REFERENCE_CAME
+    if came:
+        submit(ports, drop.bucket, key, facts.version if facts.versioned else None)
+    job = job_of(ports, drop.bucket, key, facts.version)
+    if job is None:
+        return False
+    if not came:
+        cancel.superseded(ports, job.document.job_id)
+    return _settle(ports, job.document.job_id)
 
 
 def _settle(ports: Needs, job_id: str) -> bool:
@@ -197,31 +208,29 @@ def _settle(ports: Needs, job_id: str) -> bool:
     return job.document.was_accepted
 
 
-def _still_waits(ports: Needs, job_id: str) -> bool:
+def _still_waits(ports: Needs, job: Job) -> bool:
     """Whether an older version is still to be accepted: it waits, and no newer one was accepted."""
-    job = ports.ledger.get(job_key(job_id))
-    if job is None or job.document.state != State.WAITING:
-        return False
-    return not cancel.if_outdated(ports, job.document)
+    return job.state == State.WAITING and not cancel.if_outdated(ports, job)
 
 
 def _only_a_reference(ports: Needs, bucket: str, key: str) -> bool:
-    """Announce the jobs that wait for a reference again.
+    """Announce the drops again that wait for a reference, or were refused because of it.
 
     Returns whether the file is only a reference. In some folders an image can be a job itself.
     """
     drop = InputBucket(ports, bucket)
-    if _wake_waiting(ports, key) or not drop_files.animates(drop, ports.reader, key):
+    if _wake_waiting(ports, drop, key) or not drop_files.animates(drop, ports.reader, key):
         return True
     try:
-        version = drop.facts(key).version
+        facts = drop.facts(key)
     except Missing:
         return True
-    return ports.ledger.get(used_key(key, version)) is not None
+    return facts.size_bytes == 0 or ports.ledger.get(used_key(key, facts.version)) is not None
 
 
-def _wake_waiting(ports: NeedsForWake, reference: str) -> bool:
-    """Announce the jobs that wait for this reference again. Returns whether there are any.
+def _wake_waiting(ports: NeedsForWake, drop: InputBucket, reference: str) -> bool:
+    """Announce the drops that wait for this reference again, and those that were refused because of
+    another version of it. Returns whether it is the reference of any.
 
     Each of them is accepted by a call of its own, because many jobs may wait for one reference.
     """
@@ -230,25 +239,42 @@ def _wake_waiting(ports: NeedsForWake, reference: str) -> bool:
     found = False
     for waiting in ports.ledger.query(WAITING, Waiting, prefix=waiting_prefix(reference)):
         job = ports.ledger.get(job_key(waiting.document.job_id))
-        if job is None:
+        wanted = job.document.waiting_for if job is not None else None
+        if job is None or wanted is None:
             continue
-        source, wanted = job.document.source, job.document.waiting_for
-        if wanted is not None and s3_keys.may_mean(source.key, wanted, reference):
-            ports.announce(source.key, source.version_id)
+        if s3_keys.may_mean(job.document.source.key, wanted, reference):
+            _announce(ports, job.document)
             found = True
+    # A job that is rejected after it waited has its other note before it loses this one, so this
+    # order finds one of them.
+    for note, rejected in refused_for(ports, reference):
+        if rejected is None or drop.version_of(rejected.source.key) != rejected.source.version:
+            with suppress(Conflict):  # its spec was deleted or replaced, or it has another job
+                ports.ledger.commit(Remove(note.key, note.revision))
+            continue
+        found = True
+        if accept.is_mended(drop, rejected):
+            _announce(ports, rejected)
     return found
 
 
+def _announce(ports: WithAnnounce, job: Job) -> None:
+    ports.announce(job.source.key, job.source.version_id)
+
+
 def reject(ports: NeedsForReject, record: Record[Job], problem: Problem) -> None:
-    """Reject a job that waited and cannot be accepted.
+    """Reject a job whose reference never came. If it comes later, the drop is tried again.
 
     Raises:
         Conflict: the job changed in the meantime.
     """
-    rejected = record.document.rejected((problem,), ports.now())
+    assert record.document.waiting_for is not None
+    bad = BadReference(key=record.document.waiting_for, version=None)
+    rejected = record.document.rejected((problem,), ports.now(), bad)
     ports.ledger.commit(
         Put(record.key, rejected, record.revision),
         ended(rejected),
         *stop_waiting(ports, record.document),
+        *note_refused(ports, rejected),
     )
     ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": [problem.code]})

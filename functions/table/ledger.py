@@ -16,6 +16,7 @@ from functions import s3_keys
 from functions.ports import WithClock
 from functions.spec.fields import Priority
 from functions.table.records import (
+    Asked,
     Attempt,
     Capacity,
     Cursor,
@@ -28,6 +29,7 @@ from functions.table.records import (
     NotedDefaults,
     PathOwner,
     QueueEntry,
+    Refused,
     Task,
     TaskRef,
     Usage,
@@ -131,6 +133,7 @@ def task_key(task: TaskRef) -> RecordKey[Task]:
 TASKS = "TASK#"
 QUEUE = "QUEUE"
 WAITING = "WAITING"
+REFUSED = "REFUSED"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
 DEFAULTS = "DEFAULTS"
@@ -168,6 +171,20 @@ def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:
 def waiting_prefix(reference: str) -> str:
     """The beginning of the sort keys of all jobs that wait for a reference, or for one alike."""
     return f"{s3_keys.folded(reference)}\t"
+
+
+def refused_key(reference: str, job_id: str) -> RecordKey[Refused]:
+    """A drop that was refused because of a reference.
+
+    Args:
+        job_id: the id of its first job.
+    """
+    return RecordKey(REFUSED, f"{waiting_prefix(reference)}{job_id}", Refused)
+
+
+def asked_key(reference: str) -> RecordKey[Asked]:
+    """A file that some spec asks for, by this name or one that is alike."""
+    return RecordKey(f"REFERENCE#{s3_keys.folded(reference)}", "ASKED", Asked)
 
 
 def used_key(reference: str, version: str) -> RecordKey[Used]:

@@ -51,6 +51,8 @@ def _is_newer(ports: WithFiles, one: Source, other: Source) -> bool:
     """
     if one.modified_at != other.modified_at:
         return one.modified_at > other.modified_at
+    if one == other:
+        return False  # a drop that is tried again
     if (one.bucket, one.key) != (other.bucket, other.key):
         return False
     versions = [listed.version for listed in ports.files.versions(one.bucket, one.key)]

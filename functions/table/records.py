@@ -157,6 +157,16 @@ class Source(Document):
         return self.version if self.versioned else None
 
 
+class BadReference(Document):
+    """The reference because of which a job was refused."""
+
+    key: str
+    """As the spec names it."""
+    version: str | None
+    """The version that cannot be used. None if it was not uploaded in time, or if it is not known
+    which file is meant."""
+
+
 _JOB_MOVES: Mapping[State, frozenset[State]] = {
     State.WAITING: frozenset(
         {State.WAITING, State.QUEUED, State.REJECTED, State.PLANNED, State.CANCELED}
@@ -198,6 +208,11 @@ class Job(_Moving):
     canceled_because: CancelReason | None = None
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    bad_reference: BadReference | None = None
+    """For a rejected job: it was refused because of this reference, which may change."""
+    last_try: str | None = None
+    """Only in the first job of a drop: the id of the last job that the same version has become,
+    because references changed for which the jobs before had been refused."""
 
     def _to(self, state: State, at: datetime, **changes: object) -> Self:
         if state not in _JOB_MOVES.get(self.state, frozenset()):
@@ -250,9 +265,28 @@ class Job(_Moving):
         """
         return self._to(State.WAITING, self.updated_at, waiting_for=reference)
 
-    def rejected(self, problems: tuple[Problem, ...], at: datetime) -> Self:
-        """It cannot be accepted."""
-        return self._to(State.REJECTED, at, problems=problems)
+    def rejected(
+        self,
+        problems: tuple[Problem, ...],
+        at: datetime,
+        bad_reference: BadReference | None = None,
+    ) -> Self:
+        """It cannot be accepted.
+
+        Args:
+            bad_reference: the reference that is to blame, if one is.
+        """
+        return self._to(State.REJECTED, at, problems=problems, bad_reference=bad_reference)
+
+    def tried_again(self, job_id: str) -> Self:
+        """Its drop has become another job, because a bad reference has changed.
+
+        Args:
+            job_id: the id of the other job.
+        """
+        if self.state != State.REJECTED:
+            raise IllegalMove(f"job {self.job_id} is {self.state} and cannot be tried again")
+        return self._with(last_try=job_id)
 
     def accepted(self, tasks: int) -> Self:
         """Its tasks are in the queue."""
@@ -485,6 +519,20 @@ class Waiting(Document):
 
     job_id: str
     deadline: datetime
+
+
+class Refused(Document):
+    """A note that a drop was refused because of a reference."""
+
+    job_id: str
+    """The id of its first job."""
+
+
+class Asked(Document):
+    """A note that some spec asks for a file as its reference."""
+
+    refused: bool = False
+    """Whether a job was refused because of it, so that its next version may mend that."""
 
 
 class AttemptState(StrEnum):

@@ -205,7 +205,7 @@ def _references(
                 continue
             found = drop_files.reference(jobs, reader, one, field, there)
         except Missing:
-            message = f"{key} does not exist. The job would wait until it is uploaded."
+            message = f"{key} does not exist or is empty. The job would wait until it is uploaded."
             notices.append(Notice(code="reference-missing", message=message))
             continue
         originals[getattr(one.spec, field)] = found.original

@@ -122,7 +122,6 @@ _EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 96 64\n(/etc/passwd) (r) fi
 
 # name, code, content of the file, and words that the answer must contain
 _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
-    ("nothing", _KIND, lambda: b"", ("empty",)),
     ("text", _KIND, lambda: b"this is not a picture\n", ("text",)),
     ("html", _KIND, lambda: b"<!DOCTYPE html><title>404</title>", ("web page",)),
     ("bytes", _KIND, lambda: bytes(range(256)), ("unknown kind",)),

@@ -125,7 +125,6 @@ _FILES: tuple[tuple[str, Code, Callable[[], bytes], tuple[str, ...]], ...] = (
      ("text",)),
     ("sdp", _KIND, lambda: b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 0 RTP/AVP 96\n", ("text",)),
     ("text", _KIND, lambda: b"a film", ("text",)),
-    ("nothing", _KIND, lambda: b"", ("empty",)),
     ("bytes", _KIND, lambda: bytes(range(256)), ("unknown kind",)),
     ("png", _KIND, lambda: images.PLAIN, ("PNG",)),
     ("gif", _KIND, lambda: images.saved(images.coloured("P"), "GIF"), ("GIF",)),

@@ -301,14 +301,12 @@ def test_a_late_event_of_an_older_version_changes_no_reply(world: World) -> None
         ("other.yaml", "reference-kind"),
         ("bee.gif", "reference-kind"),
         ("text.png", "reference-kind"),
-        ("empty.png", "reference-kind"),
     ],
 )
 def test_references_of_the_wrong_place_or_kind_are_refused(
     world: World, value: str, code: str
 ) -> None:
     world.drop("jobs/text.png", b"I am a text")
-    world.drop("jobs/empty.png", b"")
     world.drop("jobs/bee.yaml", json.dumps({"image": value}, ensure_ascii=False))
     (job,) = jobs(world)
     assert [p.code for p in job.problems] == [code]

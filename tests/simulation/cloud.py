@@ -364,6 +364,12 @@ def _not_a_violation(error: BaseException) -> None:
         raise error
 
 
+def _last_try(jobs: dict[str, Job], key: str, version: str) -> Job | None:
+    """The last job of a version of a drop, if it has any."""
+    first = jobs.get(s3_keys.job_id("input", key, version))
+    return jobs[first.last_try] if first and first.last_try else first
+
+
 def _is_conflict(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_conflict(inner) for inner in error.exceptions)
@@ -913,6 +919,7 @@ class Simulation(World):
         """
         jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
         self._check_drops(jobs)
+        self._check_references(jobs)
         self._check_once(jobs)
         self._check_defaults(jobs)
         self._check_nothing_left()
@@ -935,7 +942,7 @@ class Simulation(World):
         answered: set[str] = set()
         accepted: set[str] = set()
         for key, version in reversed(self.dropped):  # the newest first
-            job = jobs.get(s3_keys.job_id("input", key, version))
+            job = _last_try(jobs, key, version)
             if job is None:
                 there = [one.version for one in self.files.versions("input", key)]
                 if version in there and key not in accepted:
@@ -951,6 +958,23 @@ class Simulation(World):
             if job.was_accepted:
                 accepted.add(key)
             self._check_status(job)
+
+    def _check_references(self, jobs: dict[str, Job]) -> None:
+        """No job is refused because of a reference that is empty or has changed since."""
+        for job in jobs.values():
+            bad, source = job.bad_reference, job.source
+            if bad is None:
+                continue
+            versions = self.files.objects.get(("input", bad.key), [])
+            if any(one.version == bad.version and not one.body for one in versions):
+                raise Violated(f"{job.job_id} was refused because {bad.key} is not uploaded yet")
+            newest = self.files.versions("input", source.key)[:1]
+            there = self.files.versions("input", bad.key)[:1]
+            if [one.version for one in newest] != [source.version] or not there:
+                continue
+            changed = there[0].size_bytes and there[0].version != bad.version
+            if changed and _last_try(jobs, source.key, source.version) == job:
+                raise Violated(f"{job.job_id} was not tried again with the new {bad.key}")
 
     def _check_status(self, job: Job) -> None:
         newest = self.ledger.get(owner_key(job.path))

@@ -200,6 +200,32 @@ def replaced_by_nothing(s: Simulation) -> None:
     at(s, 202, lambda: s.person_drops("jobs/gone.yaml", "prompt: ["))
 
 
+def mended(s: Simulation) -> None:
+    """References that are empty first, cannot be used, or never came are uploaded again."""
+    later = ((0.1, b""), (0.4, b"no picture"), (0.6, b"none"), (40, b"still none"), (60, PNG))
+    for number, (seconds, body) in enumerate(later):
+        key, spec = f"jobs/{number}.png", f"jobs/{number}.yaml"
+        at(s, 0, partial(s.person_drops, key, b""))
+        at(s, 1, partial(s.person_drops, spec, f"image: {number}.png\n"))
+        for again, other in (*later[: number + 1], (90 * number, PNG), (400, b"worse")):
+            at(s, again, partial(s.person_drops, key, other))
+        at(s, seconds, partial(s.person_drops, key, body))
+    s.person_drops("jobs/bad.png", b"no picture")
+    s.person_drops("jobs/worse.png", b"no picture")
+    both = "matrix: {image: [bad.png, worse.png]}\n"
+    for name, spec in (("deleted", "image: bad.png\n"), ("replaced", "image: bad.png\n"),
+                       ("both", both), ("two", "image: worse.png\nvariations: 2\n")):  # fmt: skip
+        at(s, 5, partial(s.person_drops, f"jobs/{name}.yaml", spec))
+    at(s, 5, lambda: s.person_drops("jobs/late.yaml", "image: late.png\n"))
+    at(s, 20, lambda: s.person_deletes("jobs/deleted.yaml"))
+    at(s, 20, lambda: s.person_drops("jobs/replaced.yaml", "prompt: without a picture\n"))
+    at(s, 30, lambda: s.person_drops("jobs/worse.png", b""))
+    at(s, 30.1, lambda: s.person_drops("jobs/bad.png", PNG))
+    at(s, 200, lambda: s.person_drops("jobs/worse.png", PNG))
+    at(s, 250, lambda: s.person_deletes("jobs/two.yaml"))
+    at(s, 2 * 3600, lambda: s.person_drops("jobs/late.png", PNG))
+
+
 def equal_names(s: Simulation) -> None:
     """Specs that would make videos of one name, at the same time and later."""
     many, one = "prompt: many\nvariations: 3\n", "prompt: one\n"
@@ -290,6 +316,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "27 create calls denied for a day": (few, Faults(start_denied=1, until_seconds=86_400)),
     "27 create calls denied, handlers killed": (busy_hour, Faults(start_denied=0.5, kill=0.3)),
     "27 create calls throttled for a day": (few, Faults(start_throttled=1, until_seconds=86_400)),
+    "26 28 all create calls refused for good": (few, Faults(start_refused=1)),
     "26 28 create calls refused for good": (busy_hour, Faults(start_refused=0.5)),
     "26 create calls refused, handlers killed": (few, Faults(start_refused=0.7, kill=0.5)),
     "30 copies of references deleted": (references_gone, Faults()),
@@ -351,6 +378,15 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         replaced_by_nothing,
         Faults(lose_event=0.5, kill=0.3),
     ),
+    "41 bad references uploaded again": (mended, Faults()),
+    "41 bad references uploaded again, events lost": (
+        mended,
+        Faults(lose_event=0.6, until_seconds=8000),
+    ),
+    "41 bad references uploaded again, events late, handlers killed": (
+        mended,
+        Faults(late_event=0.3, duplicate_event=0.3, kill=0.3),
+    ),
     "28 reviews and folder defaults": (reviewed, Faults()),
     "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
     "28 reviews and folder defaults, handlers killed": (reviewed, Faults(kill=0.5)),
@@ -401,4 +437,6 @@ def any_schedule(seed: int) -> Simulation:
     if rng.random() < 0.2:
         simulation.person_drops("jobs/batch/_defaults.yaml", "max_videos_per_day: 2\n")
     busy_hour(simulation)
+    if rng.random() < 0.1:
+        mended(simulation)
     return simulation

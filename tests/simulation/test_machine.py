@@ -94,9 +94,9 @@ class Cloud(RuleBasedStateMachine):
     def limit_a_folder(self, limit: str) -> None:
         self.cloud.person_drops("jobs/x/_defaults.yaml", limit or "fps: 8\n")
 
-    @rule()
-    def drop_the_picture(self) -> None:
-        self.cloud.person_drops("jobs/pic.png", PNG)
+    @rule(body=st.sampled_from([PNG, PNG, b"", b"no picture"]))
+    def drop_the_picture(self, body: bytes) -> None:
+        self.cloud.person_drops("jobs/pic.png", body)
 
     @rule(name=NAMES)
     def tell_again(self, name: str) -> None:

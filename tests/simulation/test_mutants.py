@@ -122,8 +122,8 @@ MUTANTS = {
     ),
     "a job that exists is accepted again": (
         "functions.stages.submit",
-        "        if record is not None and record.document.state != State.WAITING:",
-        "        if record is not None and record.document.state == State.RUNNING:",
+        "record is not None and record.document.state != State.WAITING",
+        "record is not None and record.document.state == State.RUNNING",
     ),
     "a version that replaces no other hides the one before": (
         "functions.stages.submit",
@@ -199,7 +199,7 @@ MUTANTS = {
     ),
     "copies of references stay if a drop is gone before it is accepted": (
         "functions.stages.submit",
-        "        publish.remove_references(ports, job_id)\n",
+        "        publish.remove_references(ports, s3_keys.job_id(bucket, key, version))\n",
         "        pass\n",
     ),
     "a message about a result whose video never comes is tried until it is a dead letter": (
@@ -244,8 +244,28 @@ MUTANTS = {
     ),
     "the sweep ignores images that are jobs": (
         "functions.stages.inbox",
-        "return _is_reference_image(key) and",
-        "return False and",
+        "            return key in images or key in refused",
+        "            return key in refused",
+    ),
+    "the sweep ignores references because of which jobs were refused": (
+        "functions.stages.inbox",
+        "            return key in images or key in refused",
+        "            return key in images",
+    ),
+    "an empty reference counts as uploaded": (
+        "functions.spec.drop_files",
+        "        return [key] if files.size_bytes(key) else []",
+        "        return [key] if files.size_bytes(key) >= 0 else []",
+    ),
+    "a job that was refused because of its reference is not tried again": (
+        "functions.stages.accept",
+        "    return len(meant) == 1 and drop.version_of(meant[0]) != job.bad_reference.version",
+        "    return False",
+    ),
+    "a drop that is tried again does not own its path": (
+        "functions.table.paths",
+        "    if one == other:",
+        "    if False:",
     ),
     "the sweep ignores changes of folder defaults": (
         "functions.stages.inbox",
