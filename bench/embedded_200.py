@@ -21,6 +21,7 @@ from functions.table.records import State
 from local import ROOT
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.command.models import folders_of, import_folder
 from tests import random_model
 
 DROPS = 200
@@ -50,15 +51,10 @@ def main() -> None:
 
 def _use_the_random_model(cloud: EmbeddedCloud, folder: DropFolder, made: Path) -> None:
     random_model.write(made)
-    s3 = cloud.client("s3")
-    for old in s3.list_objects_v2(Bucket=folder.work_bucket, Prefix=s3_keys.model("demo"))[
-        "Contents"
-    ]:
-        s3.delete_object(Bucket=folder.work_bucket, Key=old["Key"])
-    for file in (made / "demo").rglob("*"):
-        if file.is_file():
-            key = s3_keys.model("demo") + file.relative_to(made / "demo").as_posix()
-            s3.upload_file(str(file), folder.work_bucket, key)
+    _, (mode, _) = next(iter(folders_of("demo").items()))
+    import_folder(
+        cloud.client("s3"), folder.work_bucket, "demo", mode, made / "demo", lambda _line: None
+    )
 
 
 def _drop(cloud: EmbeddedCloud, folder: DropFolder, number: int) -> str:

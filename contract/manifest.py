@@ -19,6 +19,8 @@ from contract.document import Document
 CONTAINER_ROOT = "/opt/ml/processing"
 # SageMaker shows the first 1,024 bytes of this file as ExitMessage of the processing job.
 CONTAINER_MESSAGE = "/opt/ml/output/message"
+# SageMaker shows this much of the message file.
+MESSAGE_BYTES = 1024
 
 # A task id becomes a folder name and part of S3 keys, so dots and slashes are refused.
 TASK_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,80}$"

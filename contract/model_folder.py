@@ -1,18 +1,24 @@
-"""model.json: what a model folder must contain, so that damaged weights are never used.
+"""The files that describe a model folder: model.json and READY.
 
-Whoever puts a model folder together calls `write` last. The worker compares every file with
-model.json before it renders.
+model.json says what a model folder must contain, so that damaged weights are never used. Whoever
+puts a model folder together calls `write` last. The worker compares every file with it before it
+renders.
+
+The work bucket keeps each release of a model folder under a prefix of its own. READY says which of
+them is used. An import writes it last, so a model folder is never used before it is complete.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from contract.document import Document
 
 MODEL_FILE = "model.json"
+READY_FILE = "READY"
 # hashlib lets other threads run. A few threads read as fast as a disk can.
 _THREADS = 4
 
@@ -38,7 +44,27 @@ class ModelFolder(Document):
     """All files except for model.json and hidden ones, sorted by path."""
 
 
-def write(folder: Path, *, repository: str | None, revision: str | None) -> None:
+class Ready(Document):
+    """The content of READY."""
+
+    version: Literal[1] = 1
+    release: str
+    """The name of the release that is used: the last part of its prefix."""
+    repository: str | None
+    revision: str | None
+    sha256: str
+    """The `fingerprint` of its files."""
+    size_bytes: int
+    """The size of its files together."""
+    imported_at: datetime
+
+
+def release_of(revision: str | None, sha256: str) -> str:
+    """The name of a release: the beginning of its revision, or of its fingerprint without one."""
+    return (revision or sha256)[:16]
+
+
+def write(folder: Path, *, repository: str | None, revision: str | None) -> ModelFolder:
     """Write model.json for the files that are in `folder` now.
 
     Args:
@@ -51,15 +77,34 @@ def write(folder: Path, *, repository: str | None, revision: str | None) -> None
     """
     content = ModelFolder(repository=repository, revision=revision, files=files_of(folder))
     (folder / MODEL_FILE).write_text(content.to_json(), encoding="utf-8")
+    return content
 
 
-def files_of(folder: Path) -> tuple[ModelFile, ...]:
+def belongs(path: str) -> bool:
+    """Whether a file of a repository is used: weights as safetensors, settings, and vocabularies.
+
+    Weights in other formats could contain programs.
+
+    Args:
+        path: relative to the repository, with slashes.
+    """
+    visible = not any(part.startswith(".") for part in path.split("/"))
+    return visible and path.endswith((".json", ".safetensors", ".txt", ".model"))
+
+
+def files_of(
+    folder: Path, only: Callable[[str], bool] = lambda _path: True
+) -> tuple[ModelFile, ...]:
     """All files in `folder` with their hashes, except for model.json and hidden ones.
+
+    Args:
+        folder: A model folder.
+        only: Whether to take a file, by its path.
 
     Raises:
         OSError: A file cannot be read. Its name is in `filename`.
     """
-    paths = sorted(_paths(folder), key=str.encode)
+    paths = sorted(filter(only, _paths(folder)), key=str.encode)
     with ThreadPoolExecutor(_THREADS) as threads:
         return tuple(threads.map(lambda path: _file(folder, path), paths))
 

@@ -67,6 +67,7 @@ class Event(StrEnum):
         "SageMaker denied a processing job until an administrator corrects something.",
         True,
     )
+    NO_WEIGHTS = "no-weights", "Tasks wait for weights that were not imported.", True
     START_REFUSED = "start-refused", "SageMaker refused a processing job for good. Its tasks fail."
     ATTEMPT_TAKEN_OVER = (
         "attempt-taken-over",

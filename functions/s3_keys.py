@@ -9,7 +9,8 @@
     work     references/<job_id>/<file>            references as they were when the job was accepted
              attempts/<attempt_id>/input/...       the files that one processing job reads
              attempts/<attempt_id>/output/...      the files that it writes
-             models/<folder>/...                   weights in diffusers' layout
+             models/<folder>/READY                 which release of the weights is used
+             models/<folder>/<release>/...         weights in diffusers' layout
 
 `path` is the spec's key without `jobs/` and without its suffix: "birthday/bee" for
 "jobs/birthday/bee.yaml". Keys are never used as paths on a disk, because they may contain "..".
@@ -24,6 +25,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import NamedTuple
 
+from contract.model_folder import READY_FILE
 from contract.outcome import RESULT_FILE
 
 JOBS_PREFIX = "jobs/"
@@ -427,6 +429,16 @@ def parse_task_file(key: str) -> TaskFile | None:
     return TaskFile(*match.groups()) if match else None
 
 
-def model(folder: str) -> str:
-    """The prefix of the weights of a model."""
+def model_folder(folder: str) -> str:
+    """The prefix of all releases of a model folder."""
     return f"{MODELS_PREFIX}{folder}/"
+
+
+def model_ready(folder: str) -> str:
+    """The key of the file that says which release of a model folder is used."""
+    return f"{model_folder(folder)}{READY_FILE}"
+
+
+def model_release(folder: str, release: str) -> str:
+    """The prefix of the weights of one release of a model folder."""
+    return f"{model_folder(folder)}{release}/"

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contract.errors import Failure, MachineUnusable
-from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, Layout
-
-# SageMaker shows this much of the message file.
-MESSAGE_BYTES = 1024
+from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, MESSAGE_BYTES, Layout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -51,6 +51,7 @@ def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
         if code == "aws":
             _install("processing", folder, CONTAINER_PYTHON, "x86_64")
         shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
+        shutil.copytree(ROOT / "model_import", folder / "model_import", ignore=_IGNORED)
         shutil.copytree(ROOT / "processing", folder / "processing", ignore=_IGNORED)
         shutil.copy(ROOT / "processing" / "unpack.py", folder / "__main__.py")
         yield str(folder)

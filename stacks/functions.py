@@ -170,6 +170,7 @@ def _submit_permissions(resources: Resources) -> Statements:
 def _dispatch_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to start a processing job."""
     return [
+        *grants.find_weights(resources.storage.work),
         *grants.write_attempts(resources.storage.work),
         *grants.start_processing(
             cdk.Stack.of(scope), resources.config.job_prefix, resources.worker.role

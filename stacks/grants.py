@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 
+from contract.model_folder import READY_FILE
 from functions import s3_keys
 
 Statements = list[iam.PolicyStatement]
@@ -110,6 +111,12 @@ def drop_references(bucket: s3.Bucket) -> Statements:
         ),
         _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
+
+
+def find_weights(bucket: s3.Bucket) -> Statements:
+    """See which release of each model is used. `drop_references` has what listing needs."""
+    ready = f"{s3_keys.MODELS_PREFIX}*/{READY_FILE}"
+    return [_allow(["s3:GetObject"], bucket.arn_for_objects(ready))]
 
 
 def write_attempts(bucket: s3.Bucket) -> Statements:

@@ -67,7 +67,7 @@ class Reeldrop(cdk.Stack):
         watch_denied_starts(self, alarms)
         watch_paused_models(self, alarms)
         watch_rates(self, alarms)
-        self._add_outputs(config, storage, topic)
+        self._add_outputs(config, storage, topic, worker)
 
     def _start_functions(
         self, functions: Functions, queues: Queues, calls: ConcurrentCalls
@@ -86,7 +86,9 @@ class Reeldrop(cdk.Stack):
             targets=[targets.LambdaFunction(functions.sweep.function)],
         )
 
-    def _add_outputs(self, config: Config, storage: Storage, topic: sns.Topic) -> None:
+    def _add_outputs(
+        self, config: Config, storage: Storage, topic: sns.Topic, worker: Worker
+    ) -> None:
         """Publish the names that people and the `reeldrop` command need."""
         for name, value in {
             "InputBucket": storage.input.bucket_name,
@@ -97,5 +99,9 @@ class Reeldrop(cdk.Stack):
             "TableName": storage.table.table_name,
             "DefaultModel": config.default_model,
             "InstanceTypes": config.instance_types,
+            "JobPrefix": config.job_prefix,
+            "CodeUri": worker.code_uri,
+            "ImageUri": worker.image_uri,
+            "ImportRoleArn": worker.import_role.role_arn,
         }.items():
             cdk.CfnOutput(self, name, value=value)

@@ -1,6 +1,7 @@
-"""What processing jobs need: the worker's code, its container image and its role.
+"""What processing jobs need: their code, their container image and a role for each kind of them.
 
-The stack creates no processing job. Dispatch starts them, with these three.
+The stack creates no processing job. Dispatch starts those that render, and
+`reeldrop import-model` those that import weights.
 """
 
 from aws_cdk import ArnFormat, Aws, Fn, Stack, region_info
@@ -21,7 +22,7 @@ IMAGE = "huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312-cu130-ub
 
 
 class Worker(Construct):
-    """The worker's zip, image and role."""
+    """The zip, the image and the roles."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, config: Config, work: s3.Bucket
@@ -34,8 +35,15 @@ class Worker(Construct):
         self.role = iam.Role(
             self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com")
         )
-        for statement in (*_data_permissions(work, asset), *self._service_permissions()):
-            self.role.add_to_policy(statement)
+        self.import_role = iam.Role(
+            self, "ImportRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com")
+        )
+        for role, data in (
+            (self.role, _data_permissions(work, asset)),
+            (self.import_role, _import_permissions(work, asset)),
+        ):
+            for statement in (*data, *self._service_permissions()):
+                role.add_to_policy(statement)
 
     def _aws_image_uri(self) -> str:
         """Return the URI of AWS's image in the region that the stack is deployed to."""
@@ -72,6 +80,21 @@ class Worker(Construct):
                 ],
             ),
         ]
+
+
+def _import_permissions(work: s3.Bucket, code: assets.Asset) -> Statements:
+    """Read the code, and write weights."""
+    return [
+        iam.PolicyStatement(
+            actions=["s3:GetObject"],
+            resources=[code.bucket.arn_for_objects(code.s3_object_key)],
+        ),
+        iam.PolicyStatement(
+            actions=["s3:PutObject"],
+            resources=[work.arn_for_objects(f"{s3_keys.MODELS_PREFIX}*")],
+        ),
+        iam.PolicyStatement(actions=["s3:ListBucket"], resources=[code.bucket.bucket_arn]),
+    ]
 
 
 def _data_permissions(work: s3.Bucket, code: assets.Asset) -> Statements:

@@ -19,8 +19,10 @@ from itertools import islice
 
 from PIL import Image
 
+from contract.catalogue import MODELS
 from contract.errors import Code, Notice, Problem, Transient
 from contract.manifest import Manifest, ManifestTask
+from contract.model_folder import Ready
 from contract.outcome import (
     GIF_FILE,
     POSTER_FILE,
@@ -409,6 +411,7 @@ class World:
     def __post_init__(self) -> None:
         self.ledger = FakeLedger()
         self.files = FakeFiles(self.clock)
+        self.import_weights()
         self.renderer = FakeRenderer()
         self.reader: ChildReader = InProcessReader()
         self.language_model = FakeLanguageModel()
@@ -420,6 +423,25 @@ class World:
         """When announcements that are held back are delivered, and about which drops."""
         self.logged: list[tuple[Event, dict[str, object]]] = []
         self._suffixes = itertools.count(1)
+
+    def import_weights(self, release: str = "one") -> None:
+        """Mark a release of the weights of all models as complete."""
+        for model in MODELS.values():
+            for weights in model.weights.values():
+                self.weights_of(weights.folder, release)
+
+    def weights_of(self, folder: str, release: str) -> None:
+        """Mark a release of a model folder as complete."""
+        ready = Ready(
+            release=release,
+            repository=None,
+            revision=None,
+            sha256="0" * 64,
+            size_bytes=1,
+            imported_at=self.clock(),
+        )
+        key = s3_keys.model_ready(folder)
+        self.files.write("work", key, ready.to_json().encode(), "application/json")
 
     @property
     def ports(self) -> Ports:

@@ -47,26 +47,35 @@ def ending(how: Ending) -> str:
 
 def hold(why: Hold) -> str:
     """Why a queued task does not run yet, as a part of a sentence."""
-    if why.reason == HoldReason.DAILY_LIMIT:
-        return (
+    last = ending(why.ending) if why.ending else ""
+    used_up = f"a quota does not allow another processing job on {why.instance_type} now"
+    until = f"{why.until:%Y-%m-%d %H:%M} UTC" if why.until else "a while"
+    words = {
+        HoldReason.DAILY_LIMIT: (
             f"the daily limit of this folder is used up for {why.day} (UTC); "
             "it continues after midnight"
-        )
-    if why.reason == HoldReason.NO_CAPACITY:
-        used_up = f"a quota does not allow another processing job on {why.instance_type} now"
-        return f"{used_up}: {why.detail}" if why.detail else f"{used_up} (SageMaker gave no reason)"
-    if why.reason == HoldReason.START_DENIED:
-        return f"SageMaker denied the start; ask your administrator to correct this: {why.detail}"
-    if why.reason == HoldReason.THROTTLED:
-        return "SageMaker receives too many requests now; the next try is in a few minutes"
-    last = ending(why.ending) if why.ending else ""
-    if why.reason == HoldReason.MODEL_PAUSED:
-        return (
+        ),
+        HoldReason.NO_CAPACITY: (
+            f"{used_up}: {why.detail}" if why.detail else f"{used_up} (SageMaker gave no reason)"
+        ),
+        HoldReason.START_DENIED: (
+            f"SageMaker denied the start; ask your administrator to correct this: {why.detail}"
+        ),
+        HoldReason.THROTTLED: (
+            "SageMaker receives too many requests now; the next try is in a few minutes"
+        ),
+        HoldReason.NEW_ATTEMPT: f"new attempt: {last}" if last else "new attempt",
+        HoldReason.MODEL_PAUSED: (
             "processing jobs with this model end before they render anything "
             f"({last[:_LONGEST_ENDING]}); your administrator was told, and it is tried again after "
-            f"{why.until:%Y-%m-%d %H:%M} UTC"
-        )
-    return f"new attempt: {last}" if last else "new attempt"
+            f"{until}"
+        ),
+        HoldReason.NO_WEIGHTS: (
+            f"the weights of {why.detail} are not here yet; your administrator imports them with "
+            f"`reeldrop import-model {why.detail}`"
+        ),
+    }
+    return words[why.reason]
 
 
 def canceled(why: CancelReason | None) -> str:

@@ -17,6 +17,7 @@ from functions.planning import batching, estimate
 from functions.ports import WithChance, WithClock
 from functions.replies import publish
 from functions.settings import WithSettings
+from functions.stages import weights
 from functions.stages.launch import Launch, launch
 from functions.stages.launch import Needs as NeedsForLaunch
 from functions.table import day_limits
@@ -132,14 +133,20 @@ def _open_some(ports: Needs) -> bool:
     line = waiting_line(ports, need=settings.max_processing_jobs * settings.max_tasks_per_job)
     if not line:
         return False
+    releases = weights.releases(ports, {(entry.model, entry.mode) for entry in line})
+    without = [entry for entry in line if (entry.model, entry.mode) not in releases]
+    line = [entry for entry in line if (entry.model, entry.mode) in releases]
     health = health_of(ports, (entry.model for entry in line))
     paused = {model: found.hold for model, found in health.items() if found.hold}
     plan = _plan(ports, capacity, free, instance_type, line, paused)
     limit = day_limits.held(ports.now().date())
     held = [(entry, limit) for entry in plan.over_limit]
-    _note_held(ports, held + [(entry, paused[entry.model]) for entry in plan.paused])
+    held += [(entry, paused[entry.model]) for entry in plan.paused]
+    held += [(entry, weights.hold(entry.model)) for entry in without]
+    _note_held(ports, held)
     for planned in plan.attempts:
-        attempt = _new_attempt(ports, planned, instance_type)
+        release = releases[planned.kind[:2]]
+        attempt = _new_attempt(ports, planned, instance_type, release)
         folders = tuple(entry.folder for entry in planned.entries)
         capacity = capacity.leased(_lease(attempt, planned), folders)
         opened = attempt_key(attempt.attempt_id)
@@ -229,7 +236,7 @@ def _note_held(ports: NeedsForNote, held: Sequence[tuple[QueueEntry, Hold]]) -> 
 
 
 def _new_attempt(
-    ports: NeedsForAttempt, planned: batching.PlannedAttempt, instance_type: str
+    ports: NeedsForAttempt, planned: batching.PlannedAttempt, instance_type: str, release: str
 ) -> Attempt:
     now = ports.now()
     model, mode, _ = planned.kind
@@ -239,6 +246,7 @@ def _new_attempt(
         model=model,
         mode=mode,
         tasks=tuple(entry.task for entry in planned.entries),
+        release=release,
         instance_type=instance_type,
         created_at=now,
         updated_at=now,

@@ -214,7 +214,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
                 instance_type=attempt.instance_type,
                 manifest_sha256=attempt.manifest_sha256,
                 input_uri=f"s3://{work}/{s3_keys.attempt_input(attempt.attempt_id)}",
-                model_uri=f"s3://{work}/{s3_keys.model(folder)}",
+                model_uri=f"s3://{work}/{s3_keys.model_release(folder, attempt.release)}",
                 output_uri=f"s3://{work}/{s3_keys.attempt_output(attempt.attempt_id)}",
             )
         )

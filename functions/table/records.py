@@ -107,6 +107,8 @@ class HoldReason(StrEnum):
     NEW_ATTEMPT = "new-attempt"
     MODEL_PAUSED = "model-paused"
     """Processing jobs with this model end without a sign of life."""
+    NO_WEIGHTS = "no-weights"
+    """The weights of its model were not imported."""
 
 
 class Hold(Document):
@@ -118,7 +120,8 @@ class Hold(Document):
     instance_type: str = ""
     """For `NO_CAPACITY`: the type whose quota is used up."""
     detail: str = ""
-    """For `NO_CAPACITY` and `START_DENIED`: the message of SageMaker."""
+    """For `NO_CAPACITY` and `START_DENIED`: the message of SageMaker. For `NO_WEIGHTS`: the name of
+    the model."""
     ending: Ending | None = None
     """For `NEW_ATTEMPT` and `MODEL_PAUSED`: how the last attempt ended."""
     until: datetime | None = None
@@ -576,6 +579,8 @@ class Attempt(_Moving):
     mode: Mode
     tasks: tuple[TaskRef, ...]
     """While claiming, the tasks to claim. From `starting` on, the tasks of the manifest."""
+    release: str
+    """The release of the weights. A newer one does not change a processing job that was begun."""
     instance_type: str
     created_at: datetime
     updated_at: datetime

@@ -132,8 +132,7 @@ def validate(
     from local.command.validate import show  # noqa: PLC0415
     from local.command.validate import validate as check  # noqa: PLC0415
 
-    places = [outputs] if outputs else [Path("cdk-outputs.json"), context.obj / "outputs.json"]
-    deployment = Deployment.found(places)
+    deployment = Deployment.found(_outputs_files(context, outputs))
     verdicts = check(
         files,
         default_model=model or deployment.default_model,
@@ -144,6 +143,74 @@ def validate(
     else:
         show(verdicts, Console(soft_wrap=True))
     raise typer.Exit(0 if all(verdict.ok for verdict in verdicts) else 1)
+
+
+_Outputs = Annotated[
+    Path | None,
+    typer.Option(
+        help="The outputs of the deployment, as `cdk deploy --outputs-file` writes them. If it is "
+        "not given: cdk-outputs.json here, or the drop folder of `reeldrop up`, or --stack."
+    ),
+]
+_Stack = Annotated[str, typer.Option(help="The stack to ask CloudFormation about.")]
+
+
+@app.command("import-model")
+def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A model of `reeldrop models`.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="A folder with one model folder, instead of Hugging Face."),
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(help="Only the weights for this mode, such as image-to-video."),
+    ] = "",
+    revision: Annotated[
+        str, typer.Option(help="A commit, branch or tag on Hugging Face.")
+    ] = "main",
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="You have read the licence and accept it.")
+    ] = False,
+    instance_type: Annotated[
+        str, typer.Option(help="What the import from Hugging Face runs on.")
+    ] = "ml.m5.xlarge",
+    volume_gb: Annotated[int, typer.Option(help="The disk of that machine.")] = 100,
+    outputs: _Outputs = None,
+    stack: _Stack = "Reeldrop",
+) -> None:
+    """Put the weights of a model into the work bucket, from Hugging Face or from a folder."""
+    with _interruptible():
+        _need_a_checkout()
+        from local.command.import_model import Wanted, run_import  # noqa: PLC0415
+
+        wanted = Wanted(
+            model=model,
+            mode=mode,
+            source=source,
+            revision=revision,
+            accepts_licence=accept_licence,
+            instance_type=instance_type,
+            volume_gb=volume_gb,
+        )
+        files = _outputs_files(context, outputs)
+        raise typer.Exit(_told(lambda console: run_import(wanted, files, stack, console)))
+
+
+@app.command()
+def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "Reeldrop") -> None:
+    """List the models, and which weights are in the work bucket."""
+    with _interruptible():
+        _need_a_checkout()
+        from local.command.import_model import show_models  # noqa: PLC0415
+
+        files = _outputs_files(context, outputs)
+        raise typer.Exit(_told(lambda console: show_models(files, stack, console)))
+
+
+def _outputs_files(context: typer.Context, outputs: Path | None) -> list[Path]:
+    return [outputs] if outputs else [Path("cdk-outputs.json"), context.obj / "outputs.json"]
 
 
 def _need_a_checkout() -> None:
@@ -160,14 +227,25 @@ def _told(command: "Callable[[Console], int | None]") -> int:
     from rich.console import Console  # noqa: PLC0415
 
     from local.cloud.process import CloudFailed  # noqa: PLC0415
+    from local.command.account import NoDeployment  # noqa: PLC0415
     from local.command.assembly import SynthesisFailed  # noqa: PLC0415
     from local.command.demo import DemoFailed  # noqa: PLC0415
     from local.command.deploy import DeployFailed  # noqa: PLC0415
     from local.command.up import AlreadyUp  # noqa: PLC0415
+    from model_import import ImportFailed  # noqa: PLC0415
 
+    ours = (
+        AlreadyUp,
+        CloudFailed,
+        DemoFailed,
+        DeployFailed,
+        ImportFailed,
+        NoDeployment,
+        SynthesisFailed,
+    )
     console = Console(soft_wrap=True)
     try:
         return command(console) or 0
-    except (AlreadyUp, CloudFailed, DemoFailed, DeployFailed, SynthesisFailed) as error:
+    except ours as error:
         console.print(str(error), markup=False, highlight=False, style="red")
         return 1

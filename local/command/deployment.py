@@ -23,7 +23,7 @@ class Deployment(Document):
         --outputs-file`). If there is none, the facts are those of the embedded cloud.
         """
         for file in files:
-            for outputs in _stacks(file):
+            for outputs in outputs_in(file):
                 if "DefaultModel" in outputs:
                     return cls(
                         default_model=outputs["DefaultModel"],
@@ -32,7 +32,8 @@ class Deployment(Document):
         return cls()
 
 
-def _stacks(file: Path) -> list[dict[str, str]]:
+def outputs_in(file: Path) -> list[dict[str, str]]:
+    """The outputs in a file: `{"Output": "value"}`, or one of these for each stack."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

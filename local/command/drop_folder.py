@@ -1,19 +1,16 @@
 """Deploys reeldrop to the embedded cloud, with the demo model and mail."""
 
-import hashlib
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from boto3.s3.transfer import TransferConfig
-
-from functions import s3_keys
 from local import ROOT
 from local.cloud.mail import subscribe_mail
 from local.cloud.process import EmbeddedCloud
 from local.command.assembly import assembly
 from local.command.deploy import deploy
+from local.command.models import folders_of, import_folder
 
 _MODELS = "models"
 
@@ -31,6 +28,10 @@ class DropFolder:
     table_name: str
     default_model: str
     instance_types: str
+    job_prefix: str
+    code_uri: str
+    image_uri: str
+    import_role_arn: str
 
     def as_outputs(self) -> dict[str, str]:
         """Return the names under the keys of the stack's outputs, with the endpoint."""
@@ -44,6 +45,10 @@ class DropFolder:
             "TableName": self.table_name,
             "DefaultModel": self.default_model,
             "InstanceTypes": self.instance_types,
+            "JobPrefix": self.job_prefix,
+            "CodeUri": self.code_uri,
+            "ImageUri": self.image_uri,
+            "ImportRoleArn": self.import_role_arn,
         }
 
 
@@ -82,6 +87,10 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         table_name=outputs["TableName"],
         default_model=outputs["DefaultModel"],
         instance_types=outputs["InstanceTypes"],
+        job_prefix=outputs["JobPrefix"],
+        code_uri=outputs["CodeUri"],
+        image_uri=outputs["ImageUri"],
+        import_role_arn=outputs["ImportRoleArn"],
     )
     subscribe_mail(cloud.endpoint, folder.topic_arn)
     upload_models(home / _MODELS, cloud, folder.work_bucket)
@@ -89,31 +98,13 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
 
 
 def upload_models(models: Path, cloud: EmbeddedCloud, bucket: str) -> None:
-    """Upload the files of every model below `models` that the bucket does not have yet.
+    """Import every model folder below `models`, unless it was imported already.
 
     Args:
-        models: a folder with one folder for each model.
+        models: a folder with one folder for each model folder of the demo model.
         cloud: the running cloud.
-        bucket: the bucket from which the worker gets its models.
+        bucket: the work bucket.
     """
     s3 = cloud.client("s3")
-    uploaded = {
-        item["Key"]: item["ETag"].strip('"')
-        for item in s3.list_objects_v2(Bucket=bucket, Prefix=s3_keys.MODELS_PREFIX).get(
-            "Contents", []
-        )
-    }
-    # The ETag of an upload in one part is the MD5 of the file. Sizes would not do, because weights
-    # keep their size when they are trained further.
-    in_one_part = TransferConfig(multipart_threshold=5 * 1024**3)
-    for file in sorted(models.glob("[!.]*/**/*")):
-        if file.is_file():
-            model, _, rest = file.relative_to(models).as_posix().partition("/")
-            key = f"{s3_keys.model(model)}{rest}"
-            if uploaded.get(key) != _md5(file):
-                s3.upload_file(str(file), bucket, key, Config=in_one_part)
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "md5").hexdigest()
+    for name, (mode, _) in folders_of("demo").items():
+        import_folder(s3, bucket, name, mode, models / name, lambda _line: None)

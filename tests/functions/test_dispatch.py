@@ -143,7 +143,7 @@ def test_the_status_names_the_quota_in_the_words_of_sagemaker(world: World, mess
 
 
 def test_a_refused_processing_job_fails_its_tasks_and_delays_no_others(world: World) -> None:
-    world.renderer.refuses.add("s3://work/models/cogvideox-2b/")
+    world.renderer.refuses.add("s3://work/models/cogvideox-2b/one/")
     world.drop("jobs/a.yaml", "prompt: x\nmodel: cogvideox-2b\npriority: high\n")
     world.drop("jobs/b.yaml", "prompt: x\n")
     (attempt,) = world.dispatch()
@@ -589,7 +589,7 @@ def test_a_video_that_is_tried_again_is_counted_once(world: World) -> None:
 
 def test_a_task_that_could_not_start_does_not_count_in_its_day(world: World) -> None:
     world.drop("jobs/_defaults.yaml", "max_videos_per_day: 1\n")
-    world.renderer.refuses = {f"s3://work/{s3_keys.model('demo')}"}
+    world.renderer.refuses = {f"s3://work/{s3_keys.model_release('demo', 'one')}"}
     world.drop("jobs/1.yaml")
     world.dispatch()
     assert jobs(world)[0].state == State.FAILED
@@ -727,7 +727,7 @@ def test_a_processing_job_that_may_run_keeps_its_tasks_if_another_call_is_thrott
 
 def test_forty_refused_processing_jobs_do_not_delay_another_model(world: World) -> None:
     world.set(max_tasks_per_job=1)
-    world.renderer.refuses = {"s3://work/models/cogvideox-2b/"}
+    world.renderer.refuses = {"s3://work/models/cogvideox-2b/one/"}
     for number in range(40):
         world.drop(f"jobs/{number}.yaml", "prompt: a bee\nmodel: cogvideox-2b\n")
     world.clock.move(seconds=1)
@@ -741,7 +741,7 @@ def test_forty_refused_processing_jobs_do_not_delay_another_model(world: World) 
 
 
 def test_a_refused_attempt_gives_its_lease_back_before_mails_are_sent(world: World) -> None:
-    world.renderer.refuses = {"s3://work/models/cogvideox-2b/"}
+    world.renderer.refuses = {"s3://work/models/cogvideox-2b/one/"}
     world.drop("jobs/bad.yaml", "prompt: a bee\nmodel: cogvideox-2b\n")
     world.post.broken = True
     with pytest.raises(ConnectionError):

@@ -43,7 +43,7 @@ def task(state: State = State.QUEUED) -> Task:
 
 
 def attempt() -> Attempt:
-    return Attempt(attempt_id="x", state=AttemptState.CLAIMING, model="demo",
+    return Attempt(attempt_id="x", state=AttemptState.CLAIMING, model="demo", release="one",
                    mode=task().parameters.mode, tasks=(), instance_type="ml.g6e.xlarge",
                    created_at=AT, updated_at=AT)  # fmt: skip
 

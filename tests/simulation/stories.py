@@ -95,7 +95,7 @@ def refused_half_done(s: Simulation) -> None:
     s.set(max_tasks_per_job=2)
     s.tasks_may_fail = True
     s.person_drops("jobs/four.yaml", "prompt: a\nvariations: 4\n")
-    at(s, 350, lambda: s.renderer.refuses.add(f"s3://work/{s3_keys.model('demo')}"))
+    at(s, 350, lambda: s.renderer.refuses.add(f"s3://work/{s3_keys.model_release('demo', 'one')}"))
 
 
 def reviewed(s: Simulation) -> None:

@@ -77,7 +77,7 @@ def test_only_results_and_progress_of_the_worker_are_received(template: dict[str
         s3_keys.task_file("a-1", "bee-01", "video.mp4"),
         s3_keys.attempt_manifest("a-1"),
         s3_keys.kept_reference("bee-1", ".png"),
-        s3_keys.model("demo") + "vae/config.json",
+        s3_keys.model_release("demo", "one") + "vae/config.json",
     ):
         assert matching(template, created(work, key)) == 0, key
 

@@ -1,0 +1,80 @@
+"""A deployment as the `reeldrop` command sees it: its names, and clients to reach it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.cloud.clients import client
+from local.command.deployment import outputs_in
+
+
+class NoDeployment(Exception):
+    """The deployment cannot be found. The message says how to name it."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The names of a deployment that imports of weights need."""
+
+    client: Callable[[str], Any]
+    """Makes a boto3 client, by the name of the service."""
+    work_bucket: str
+    job_prefix: str
+    code_uri: str
+    image_uri: str
+    import_role_arn: str
+
+    @classmethod
+    def found(cls, files: Sequence[Path], stack: str) -> Self:
+        """Look into files with outputs of a deployment, then ask CloudFormation.
+
+        Args:
+            files: the first one that has the outputs of a drop folder is used.
+            stack: the name of the stack that CloudFormation is asked about.
+
+        Raises:
+            NoDeployment: there is none.
+        """
+        for outputs in (found for file in files for found in outputs_in(file)):
+            if "WorkBucket" in outputs:
+                break
+        else:
+            outputs = _outputs_of(stack)
+        endpoint = outputs.get("Endpoint")
+
+        def make(service: str) -> Any:
+            return client(service, endpoint) if endpoint else _client(service)
+
+        try:
+            return cls(
+                client=make,
+                work_bucket=outputs["WorkBucket"],
+                job_prefix=outputs["JobPrefix"],
+                code_uri=outputs["CodeUri"],
+                image_uri=outputs["ImageUri"],
+                import_role_arn=outputs["ImportRoleArn"],
+            )
+        except KeyError as error:
+            raise NoDeployment(
+                f"The deployment is older than this command: it has no output {error}. Deploy it "
+                "again."
+            ) from None
+
+
+def _client(service: Any) -> Any:
+    return boto3.client(service)
+
+
+def _outputs_of(stack: str) -> dict[str, str]:
+    try:
+        stacks = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except (BotoCoreError, ClientError) as error:
+        raise NoDeployment(
+            f"No deployment was found. CloudFormation says about the stack {stack}: {error}. "
+            "Name the stack with --stack, or a file with its outputs with --outputs."
+        ) from None
+    return {row["OutputKey"]: row["OutputValue"] for row in stacks[0].get("Outputs", ())}

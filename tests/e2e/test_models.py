@@ -1,0 +1,127 @@
+"""The weights of a model are imported with the command, and drops wait until they are there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.catalogue import Mode
+from contract.model_folder import MODEL_FILE, Ready
+from demo_model.install import SHIPPED
+from functions import s3_keys
+from functions.table.records import State
+from local import ROOT
+from local.command.models import folders_of, import_folder
+from tests.e2e.conftest import Person, eventually
+from tests.hub import COMMIT, Hub, serving
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    folder = tmp_path / "repository"
+    shutil.copytree(SHIPPED, folder)
+    (folder / MODEL_FILE).unlink()
+    with serving(Hub("zai-org/CogVideoX-5b-I2V", folder)) as found:
+        yield found
+
+
+@pytest.fixture
+def command(person: Person, hub: Hub, tmp_path: Path) -> Command:
+    outputs = tmp_path / "outputs.json"
+    outputs.write_text(json.dumps(person.folder.as_outputs()))
+
+    def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "local", name, *arguments, "--outputs", str(outputs)],
+            cwd=ROOT,
+            env={**os.environ, "HF_ENDPOINT": hub.endpoint, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    return run
+
+
+def ready(person: Person, folder: str) -> Ready:
+    s3, key = person.cloud.client("s3"), s3_keys.model_ready(folder)
+    body = s3.get_object(Bucket=person.folder.work_bucket, Key=key)["Body"].read()
+    return Ready.from_json(body)
+
+
+def drop(person: Person, spec: Path) -> None:
+    person.aws("s3", "cp", str(spec), f"s3://{person.folder.input_bucket}/jobs/")
+
+
+IMPORT = ("import-model", "cogvideox-5b", "--mode", "image-to-video")
+
+
+def test_a_model_is_imported_from_a_hub_by_a_processing_job(
+    person: Person, command: Command, hub: Hub
+) -> None:
+    refused = command(*IMPORT)
+    assert refused.returncode == 1
+    assert "--accept-licence" in refused.stdout and "CogVideoX License" in refused.stdout
+
+    hub.altered = {"vae/config.json"}
+    failed = command(*IMPORT, "--accept-licence")
+    assert failed.returncode == 1 and "vae/config.json" in failed.stdout
+    assert "cogvideox-5b  " in (listed := command("models").stdout)
+    assert COMMIT[:16] not in listed
+
+    hub.altered = set()
+    done = command(*IMPORT, "--accept-licence")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = ready(person, "cogvideox-5b-i2v")
+    assert (found.revision, found.repository) == (COMMIT, hub.repository)
+    assert COMMIT[:16] in command("models").stdout
+    sent = len(hub.sent)
+    assert command(*IMPORT, "--accept-licence").returncode == 0
+    assert len(hub.sent) == sent, "it was there already"
+
+
+def test_a_drop_waits_for_weights_that_were_not_imported(
+    person: Person, command: Command, spec_file: Callable[..., Path], home: Path
+) -> None:
+    s3, work = person.cloud.client("s3"), person.folder.work_bucket
+    s3.delete_object(Bucket=work, Key=s3_keys.model_ready("demo"))
+    try:
+        drop(person, spec_file("early.json"))
+        status = eventually(
+            lambda: (s := person.status("early")) and "import-model demo" in s.message and s,
+            30,
+            person.cloud,
+        )
+        assert status.state == State.QUEUED
+        source = str(home / "models" / "demo")
+        done = command("import-model", "demo", "--mode", "text-to-video", "--from", source)
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        mode = Mode.TEXT_TO_VIDEO
+        import_folder(s3, work, "demo", mode, home / "models" / "demo", lambda _line: None)
+    drop(person, spec_file("next.json"))  # the sweep would wake dispatch within five minutes
+    assert person.final("next").state == person.final("early").state == State.SUCCEEDED
+
+
+def test_what_cannot_be_imported_is_said(command: Command, tmp_path: Path) -> None:
+    for arguments, says in (
+        (("cogvideo",), "The models are demo, cogvideox-2b"),
+        (("cogvideox-2b", "--mode", "image-to-video"), "has no mode"),
+        (("cogvideox-5b", "--accept-licence", "--from", str(tmp_path)), "Say with --mode"),
+        (("cogvideox-2b", "--from", str(tmp_path)), "Files are missing"),
+        (("cogvideox-2b",), "has no repository zai-org/CogVideoX-2b"),
+    ):
+        done = command("import-model", *arguments)
+        assert done.returncode == 1 and says in done.stdout, done.stdout + done.stderr
+
+
+def test_each_mode_of_the_demo_model_is_imported_with_the_drop_folder(person: Person) -> None:
+    assert {ready(person, folder).repository for folder in folders_of("demo")} == {None}
