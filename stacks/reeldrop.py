@@ -20,6 +20,7 @@ from stacks.monitoring import (
     watch_rates,
     watch_sweep,
     watch_throttles,
+    watch_weights,
 )
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.queues import Queues, create_queues
@@ -66,6 +67,7 @@ class Reeldrop(cdk.Stack):
         watch_capacity(self, alarms)
         watch_denied_starts(self, alarms)
         watch_paused_models(self, alarms)
+        watch_weights(self, alarms)
         watch_rates(self, alarms)
         self._add_outputs(config, storage, topic, worker)
 

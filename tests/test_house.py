@@ -11,7 +11,9 @@ import pytest
 from contract.errors import MEANINGS, Code
 from local import ROOT
 
-PACKAGES = ("contract", "functions", "processing", "demo_model", "stacks", "local", "bench")
+PACKAGES = (
+    "contract", "functions", "processing", "model_import", "demo_model", "stacks", "local", "bench",
+)  # fmt: skip
 
 # Where a new file is planted, and what it must not import there.
 STRAYS = [
@@ -33,6 +35,7 @@ STRAYS = [
     ("functions/adapters", "torch"),
     ("processing", "boto3"),
     ("processing", "demo_model.world"),
+    ("model_import", "boto3"),
     ("demo_model", "boto3"),
     ("stacks", "functions.table.ledger"),
     ("stacks", "functions.handlers.runtime"),

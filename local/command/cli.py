@@ -178,7 +178,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
     ] = "ml.m5.xlarge",
     volume_gb: Annotated[int, typer.Option(help="The disk of that machine.")] = 100,
     outputs: _Outputs = None,
-    stack: _Stack = "Reeldrop",
+    stack: _Stack = "reeldrop",
 ) -> None:
     """Put the weights of a model into the work bucket, from Hugging Face or from a folder."""
     with _interruptible():
@@ -199,7 +199,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 @app.command()
-def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "Reeldrop") -> None:
+def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "reeldrop") -> None:
     """List the models, and which weights are in the work bucket."""
     with _interruptible():
         _need_a_checkout()

@@ -754,3 +754,41 @@ def test_a_refused_attempt_gives_its_lease_back_before_mails_are_sent(world: Wor
     world.clock.move(minutes=10)
     world.dispatch()
     assert "bad failed" in " ".join(sent.subject for sent in world.post.sent)
+
+
+def test_a_task_waits_for_weights_that_were_not_imported(world: World) -> None:
+    world.files.remove("work", s3_keys.model_ready("cogvideox-2b"))
+    world.drop("jobs/big.yaml", "prompt: a bee\nmodel: cogvideox-2b\n")
+    world.drop("jobs/small.yaml")
+    (attempt,) = world.dispatch()
+    assert world.renderer.jobs[attempt][0].model_uri == "s3://work/models/demo/one/"
+    world.render(attempt)
+    assert world.dispatch() == []
+    waiting = status(world, "big")
+    assert waiting.state == State.QUEUED
+    assert "`reeldrop import-model cogvideox-2b`" in waiting.message
+    world.weights_of("cogvideox-2b", "new")
+    (attempt,) = world.dispatch()
+    assert world.renderer.jobs[attempt][0].model_uri == "s3://work/models/cogvideox-2b/new/"
+
+
+def test_ready_that_nobody_can_read_is_not_ready(world: World) -> None:
+    world.files.write("work", s3_keys.model_ready("demo"), b"", "application/json")
+    world.drop("jobs/small.yaml")
+    assert world.dispatch() == []
+    assert "import-model demo" in status(world, "small").message
+
+
+def test_newer_weights_do_not_change_an_attempt_that_was_begun(world: World) -> None:
+    world.drop("jobs/a.yaml")
+    world.renderer.lose_next_acknowledgement = True
+    with pytest.raises(ConnectionError):
+        world.dispatch()
+    world.import_weights("two")
+    world.clock.move(minutes=3)
+    (attempt,) = world.dispatch()
+    assert world.renderer.jobs[attempt][0].model_uri == "s3://work/models/demo/one/"
+    world.render(attempt)
+    world.drop("jobs/b.yaml")
+    (attempt,) = world.dispatch()
+    assert world.renderer.jobs[attempt][0].model_uri == "s3://work/models/demo/two/"

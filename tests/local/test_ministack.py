@@ -142,16 +142,6 @@ def test_conditional_writes(cloud: EmbeddedCloud, bucket: str) -> None:
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 412
 
 
-def test_a_copy_ignores_the_conditions_on_its_target(cloud: EmbeddedCloud, bucket: str) -> None:
-    """AWS answers 412. So two handlers may still copy a video twice on the embedded cloud."""
-    s3 = cloud.client("s3")
-    s3.put_object(Bucket=bucket, Key="k", Body=b"1")
-    s3.copy_object(
-        Bucket=bucket, Key="k", CopySource=f"{bucket}/k", MetadataDirective="REPLACE",
-        IfNoneMatch="*",
-    )  # fmt: skip
-
-
 def test_versions_and_missing_things(cloud: EmbeddedCloud, bucket: str) -> None:
     s3 = cloud.client("s3")
     first = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]

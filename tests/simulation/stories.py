@@ -119,6 +119,22 @@ def limited(s: Simulation) -> None:
         at(s, seconds, partial(s.person_drops, "jobs/c/_defaults.yaml", f"fps: 8 # {seconds}\n"))
 
 
+def weights_later(s: Simulation) -> None:
+    """The weights of a model are imported after it was wanted, and again while it renders."""
+    at_first = f"s3://work/{s3_keys.model_release('demo', 'one')}"
+    s.renderer.refuses.add(at_first)
+    s.files.remove("work", s3_keys.model_ready("demo"))
+    few(s)
+
+    def imported() -> None:
+        s.renderer.refuses.remove(at_first)
+        s.weights_of("demo", "one")
+
+    at(s, 700, imported)
+    for seconds in range(1000, 3000, 200):
+        at(s, seconds, partial(s.weights_of, "demo", f"release-{seconds}"))
+
+
 def spread(s: Simulation) -> None:
     """Drops whose keys are far apart in a listing, at different times."""
     for number, letter in enumerate("zmaxbyc"):
@@ -403,6 +419,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "40 a listing takes several sweeps, events lost, handlers killed": (
         spread,
         Faults(slow_listing=0.7, lose_event=0.7, kill=0.3),
+    ),
+    "42 the weights are imported after the drops": (weights_later, Faults()),
+    "42 the weights are imported after the drops, handlers killed": (
+        weights_later,
+        Faults(kill=0.3, lose_event=0.3, lose_answer=0.1),
     ),
     "21 22 a task fails alone": (busy_hour, Faults(task_fails=0.3)),
     "21 22 tasks fail, and their specs are dropped again": (overwritten, Faults(task_fails=1)),

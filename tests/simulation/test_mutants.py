@@ -46,6 +46,11 @@ MUTANTS = {
         "    return chosen, [e for e in allowed if probes.get(e.model, e) != e]",
         "    return list(allowed), []",
     ),
+    "weights that were not imported are not waited for": (
+        "functions.stages.weights",
+        "        return None\n",
+        '        return "one"\n',
+    ),
     "two handlers that publish a video do not notice each other": (
         "functions.stages.finish",
         '    mark = f"{rendered.attempt_id} {task.task_id}"',

@@ -14,6 +14,9 @@ from stacks.__main__ import app
 _BY_PREFIX = "A function may touch the objects of its own prefixes, and a prefix needs a wildcard."
 EXPLAINED = {
     r"AwsSolutions-IAM5\[Resource::<Storage\w+\.Arn>/([a-z*/]+/)?\*\]": _BY_PREFIX,
+    r"AwsSolutions-IAM5\[Resource::<Storage\w+\.Arn>/models/\*/READY\]": (
+        "Each model folder has this file. A deployment may get models that the catalogue has later."
+    ),
     r"AwsSolutions-IAM5\[Resource::arn:.*:processing-job/reeldrop--\*\]": (
         "The name of a processing job is only known when it is created. All begin alike."
     ),
