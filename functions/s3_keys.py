@@ -288,6 +288,11 @@ def folder_of(key: str) -> str:
     return posixpath.dirname(key.removeprefix(JOBS_PREFIX))
 
 
+def parent(key: str) -> str:
+    """The key of the folder of a file, without a slash at its end; empty for the bucket itself."""
+    return posixpath.dirname(key)
+
+
 def in_folder(folder: str, name: str) -> str:
     """The key of a file in a folder that `folder_of` names."""
     return posixpath.join(JOBS_PREFIX + folder, name)

@@ -24,8 +24,8 @@ _MAX_PROBLEMS = 10
 # Prompts, names and messages are cut to this many characters each. The status has all of them.
 _LONGEST_QUOTE = 400
 # The text of a mail is cut to this many bytes, without its links.
-_LONGEST_TEXT_BYTES = 6000
-_LONGEST_LINK = 1000
+LONGEST_TEXT_BYTES = 6000
+LONGEST_LINK = 1000
 
 
 class Mail(Document):
@@ -84,23 +84,21 @@ def mail_of(
         region: where the buckets are, for links to the console.
         again: whether SNS may have sent this mail already.
     """
-    head = [f"{_quoted(job.source.key)} {_outcome(job)}."]
-    if again:
-        head.append("You may have this mail already, because SNS did not confirm that it was sent.")
+    head = [f"{quoted(job.source.key)} {outcome(job)}.", *maybe_again(again=again)]
     lines = [*_failed_numbers(job, tasks), *_what_was_made(job, tasks, made)]
     if job.state in {State.PLANNED, State.CANCELED}:
         lines += [one_line(ending_words(job, tasks, expected)), ""]
-    if _is_for_review(job):
+    if is_for_review(job):
         lines += _how_to_review(job, output_bucket, region)
     elif job.state == State.PLANNED:
         lines += [line for task in tasks[:_MAX_LINKS] for line in _planned(task)]
     lines += [*_problems(job, tasks), *_notes(job, tasks)]
     ending = [one_line(line) for line in _where_to_look(job, output_bucket, region)]
-    text = [*_short(lines, room=_LONGEST_TEXT_BYTES - _bytes(ending)), *ending]
+    text = [*_short(lines, room=LONGEST_TEXT_BYTES - bytes_of(ending)), *ending]
     body = [*head, "", *_videos(job, made, output_bucket, region), *text]
     tags = job.spec.tags if job.spec else ()
     return Mail(
-        subject=_subject(job),
+        subject=subject_of(job.path, f" {outcome(job)}"),
         body="\n".join(body) + "\n",
         attributes={
             "status": job.state.value,
@@ -111,21 +109,20 @@ def mail_of(
     )
 
 
-def _is_for_review(job: Job) -> bool:
+def is_for_review(job: Job) -> bool:
     return job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review"
 
 
-def _outcome(job: Job) -> str:
-    return "needs your review" if _is_for_review(job) else _OUTCOMES[job.state]
+def outcome(job: Job) -> str:
+    return "needs your review" if is_for_review(job) else _OUTCOMES[job.state]
 
 
-def _subject(job: Job) -> str:
+def subject_of(path: str, ending: str) -> str:
     """One line of ASCII. SNS refuses anything else, and a name must not add mail headers.
 
     Mails of different folders can be told apart, so it has the whole path, cut at its beginning.
     """
-    ending = f" {_outcome(job)}"
-    plain = "/".join(_plain(part) for part in job.path.split("/"))
+    plain = "/".join(_plain(part) for part in path.split("/"))
     room = MAX_SUBJECT_CHARACTERS - len("reeldrop: ") - len(ending)
     return f"reeldrop: {plain if len(plain) <= room else '...' + plain[3 - room :]}{ending}"
 
@@ -136,7 +133,14 @@ def _plain(name: str) -> str:
     return "".join(c for c in letters if c.isprintable()).strip() or "(name in the mail)"
 
 
-def _quoted(text: str) -> str:
+def maybe_again(*, again: bool) -> list[str]:
+    """The line of a mail that SNS may have sent already."""
+    if not again:
+        return []
+    return ["You may have this mail already, because SNS did not confirm that it was sent."]
+
+
+def quoted(text: str) -> str:
     """A text of a person on one line, not too long."""
     return one_line(text, _LONGEST_QUOTE)
 
@@ -145,14 +149,14 @@ def _short(lines: Iterable[str], room: int) -> list[str]:
     """The first lines, as many as fit into `room` bytes."""
     kept: list[str] = []
     for line in lines:
-        room -= _bytes([line])
+        room -= bytes_of([line])
         if room < 0:
             return [*kept, "(This mail was shortened. The status has everything.)"]
         kept.append(line)
     return kept
 
 
-def _bytes(lines: Iterable[str]) -> int:
+def bytes_of(lines: Iterable[str]) -> int:
     return sum(len(line.encode()) + 1 for line in lines)
 
 
@@ -176,8 +180,8 @@ def _videos(job: Job, made: Made, output_bucket: str, region: str) -> list[str]:
         lines += [
             f"Video:    s3://{output_bucket}/{link.video}",
             f"Copy it:  aws s3 cp {shlex.quote(f's3://{output_bucket}/{link.video}')} .",
-            f"Console:  {_console(output_bucket, region, link.video)}",
-            *([f"GIF:      {_console(output_bucket, region, gif)}"] if gifs else []),
+            f"Console:  {console_link(output_bucket, region, link.video)}",
+            *([f"GIF:      {console_link(output_bucket, region, gif)}"] if gifs else []),
             f"Link (until {made.links_end_at:%Y-%m-%d %H:%M} UTC at the latest): {link.link}",
             "",
         ]
@@ -186,7 +190,7 @@ def _videos(job: Job, made: Made, output_bucket: str, region: str) -> list[str]:
         lines += [f"{words.videos(len(made.links) - _MAX_LINKS)} more in this folder: {folder}", ""]
     if len(made.links) > 1:
         sheet = s3_keys.contact_sheet(job.path)
-        lines += [f"Contact sheet: {_console(output_bucket, region, sheet)}", ""]
+        lines += [f"Contact sheet: {console_link(output_bucket, region, sheet)}", ""]
     return lines
 
 
@@ -213,7 +217,7 @@ def _about(task: Task, *, number: bool) -> list[str]:
     return [
         f"{f'{task.number:02d}: ' if number else ''}{p.num_frames} frames of {p.height} x "
         f"{p.width} (height x width) at {p.fps} fps, model {task.model}, seed {p.seed}",
-        f"Prompt: {_quoted(' '.join(p.prompt.split()))}",
+        f"Prompt: {quoted(' '.join(p.prompt.split()))}",
         "",
     ]
 
@@ -224,8 +228,8 @@ def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:
     for problem in found[:_MAX_PROBLEMS]:
         where = [problem.place.file] if problem.place.file else []
         where += [f"line {problem.place.line}"] if problem.place.line is not None else []
-        place = f" ({_quoted(', '.join(where))})" if where else ""
-        message, hint = _quoted(problem.message), _quoted(problem.hint)
+        place = f" ({quoted(', '.join(where))})" if where else ""
+        message, hint = quoted(problem.message), quoted(problem.hint)
         lines += [f"{message}{place}", f"{hint}  [{problem.code}]", ""]
     if len(found) > _MAX_PROBLEMS:
         lines += [f"{len(found) - _MAX_PROBLEMS} more problems are in the report.", ""]
@@ -234,7 +238,7 @@ def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:
 
 def _notes(job: Job, tasks: Sequence[Task]) -> list[str]:
     notices = [*words.not_enhanced(tasks), *job.warnings]
-    return [f"Note: {_quoted(notice.message)}" for notice in notices[:_MAX_NOTES]]
+    return [f"Note: {quoted(notice.message)}" for notice in notices[:_MAX_NOTES]]
 
 
 def _how_to_review(job: Job, output_bucket: str, region: str) -> list[str]:
@@ -244,8 +248,8 @@ def _how_to_review(job: Job, output_bucket: str, region: str) -> list[str]:
     name = s3_keys.name_of(job.path) + ".yaml"
     target = f"s3://{job.source.bucket}/{folder_key}/{name}"
     return [
-        f"Read it in the console:  {_console(output_bucket, region, review)}",
-        f"Upload it, changed or not, here:  {_folder(job.source.bucket, region, folder_key)}",
+        f"Read it in the console:  {console_link(output_bucket, region, review)}",
+        f"Upload it, changed or not, here:  {folder_link(job.source.bucket, region, folder_key)}",
         "",
         "Or in a terminal:",
         f"Read it:            aws s3 cp {shlex.quote(written)} -",
@@ -265,13 +269,13 @@ def _where_to_look(job: Job, output_bucket: str, region: str) -> list[str]:
     below = s3_keys.folder_of(job.source.key) if _is_in_jobs(job) else ""
     folder = f"{s3_keys.JOBS_PREFIX}{below}".rstrip("/")
     links = {
-        "Console:     ": _console(output_bucket, region, report),
-        "Its folder:  ": _folder(job.source.bucket, region, folder),
+        "Console:     ": console_link(output_bucket, region, report),
+        "Its folder:  ": folder_link(job.source.bucket, region, folder),
     }
     return [
         f"Full report: s3://{output_bucket}/{report}",
         # Mail programs cannot open longer ones, and they would fill the mail.
-        *(f"{name}{link}" for name, link in links.items() if len(link) <= _LONGEST_LINK),
+        *(f"{name}{link}" for name, link in links.items() if len(link) <= LONGEST_LINK),
     ]
 
 
@@ -279,14 +283,14 @@ def _is_in_jobs(job: Job) -> bool:
     return job.source.key.startswith(s3_keys.JOBS_PREFIX)
 
 
-def _console(bucket: str, region: str, key: str) -> str:
+def console_link(bucket: str, region: str, key: str) -> str:
     return (
         f"https://{region}.console.aws.amazon.com/s3/object/{bucket}"
         f"?region={region}&prefix={urllib.parse.quote(key)}"
     )
 
 
-def _folder(bucket: str, region: str, folder_key: str) -> str:
+def folder_link(bucket: str, region: str, folder_key: str) -> str:
     return (
         f"https://{region}.console.aws.amazon.com/s3/buckets/{bucket}"
         f"?region={region}&prefix={urllib.parse.quote(folder_key)}/"

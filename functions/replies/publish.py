@@ -1,44 +1,25 @@
-"""Writes status, refusal, review and contact sheet into the bucket, and sends owed mails.
+"""Writes status, refusal, review and contact sheet into the bucket, and has owed mails sent.
 
 Everything here follows from what the table and the published videos say, and may run any number
 of times.
 """
 
-from datetime import datetime, timedelta
 from typing import Protocol
 
 from functions import s3_keys
-from functions.planning.estimate import cost
 from functions.ports import Missing, WithFiles, keys_below
+from functions.replies import outbox
 from functions.replies.explanation import failure_of, refusal_of
 from functions.replies.forecast import forecast
-from functions.replies.mail import Made, VideoLink, mail_of
-from functions.replies.post import MaybeSent, WithPost
 from functions.replies.review import review_of
 from functions.replies.status import status_of
 from functions.settings import WithSettings
 from functions.spec.fields import JobSpec, Video
 from functions.spec.reader import WithReader
-from functions.table.ledger import (
-    Conflict,
-    NeedsLedgerAndClock,
-    Put,
-    Remove,
-    WithLedger,
-    job_key,
-    letter_key,
-    retried,
-)
+from functions.table.ledger import NeedsLedgerAndClock, job_key
 from functions.table.paths import is_live, is_newest
-from functions.table.rates import learned_rates
-from functions.table.records import Job, Letter, State, Task
+from functions.table.records import Job, State, Task
 from functions.table.tasks import tasks_of
-
-# None of our functions runs for longer than five minutes (stacks/). So if a letter was claimed
-# longer ago and is still there, its handler was killed.
-LETTER_CLAIM = timedelta(minutes=6)
-LONGEST_CLAIM = timedelta(hours=4)
-_MOST_DOUBLINGS = 10
 
 
 class NeedsForFiles(WithFiles, WithSettings, Protocol):
@@ -49,11 +30,7 @@ class NeedsForStatus(NeedsLedgerAndClock, NeedsForFiles, Protocol):
     """What writing the status uses."""
 
 
-class NeedsForMail(NeedsForStatus, WithPost, Protocol):
-    """What sending a mail uses."""
-
-
-class Needs(NeedsForMail, WithReader, Protocol):
+class Needs(NeedsForStatus, outbox.Needs, WithReader, Protocol):
     """What publishing everything uses."""
 
 
@@ -85,7 +62,7 @@ def settle(ports: Needs, job_id: str) -> None:
         forget(ports, job.path)
     if job.state.terminal:
         _forget_references(ports, job, tasks)
-    deliver(ports, job_id)  # last, because it removes the note that the job is not settled
+    outbox.deliver(ports, job_id)  # last, because it removes the note that the job is not settled
 
 
 def _forget_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
@@ -208,81 +185,3 @@ def publish_status(ports: NeedsForStatus, job_id: str) -> None:
         )
         if ports.ledger.get(job_key(job_id)) == job and tasks_of(ports, job_id) == tasks:
             return
-
-
-def deliver(ports: NeedsForMail, job_id: str) -> None:
-    """Send the mail about the end of a job, if one is owed, and note that the job is settled.
-
-    SNS cannot send exactly once. If a handler is killed after SNS accepted the mail and before the
-    letter is removed, or if SNS's answer is lost, the mail is sent again, and says so. Nothing else
-    sends a mail twice.
-    """
-    letter = ports.ledger.get(letter_key(job_id))
-    if letter is None or not _is_due(letter.document, ports.now()):
-        return
-    job = ports.ledger.get(job_key(job_id))
-    assert job is not None  # a letter is committed together with its job
-    if not job.document.wants_mail:
-        _settled(ports, letter.document)
-        return
-    claimed = letter.document.claimed(ports.now())
-    try:
-        ports.ledger.commit(Put(letter.key, claimed, letter.revision))
-    except Conflict:
-        return
-    tasks = [task.document for task in tasks_of(ports, job_id)]
-    mail = mail_of(
-        job.document,
-        tasks,
-        _made(ports, job.document, tasks),
-        forecast(ports, tasks),
-        output_bucket=ports.settings.output_bucket,
-        region=ports.region,
-        again=claimed.tries > 1,
-    )
-    try:
-        ports.post.send(mail.subject, mail.body, dict(mail.attributes))
-    except MaybeSent:
-        raise
-    except Exception:
-        ports.ledger.commit(Put(letter.key, claimed.not_sent(), letter.revision + 1))
-        raise
-    _settled(ports, claimed)
-
-
-def _is_due(letter: Letter, now: datetime) -> bool:
-    """Whether a letter may be claimed: nobody has claimed it, or it is not known what came of that.
-
-    The wait doubles with each try, so that few mails are sent again while SNS answers too late.
-    """
-    if letter.claimed_at is None:
-        return True
-    times: int = 2 ** min(max(0, letter.tries - 1), _MOST_DOUBLINGS)
-    return now - letter.claimed_at >= min(LETTER_CLAIM * times, LONGEST_CLAIM)
-
-
-def _settled(ports: WithLedger, letter: Letter) -> None:
-    """Remove a letter. If it was changed, another handler has claimed it, and will remove it."""
-
-    def remove() -> None:
-        current = ports.ledger.get(letter_key(letter.job_id))
-        if current is not None and current.document == letter:
-            ports.ledger.commit(Remove(current.key, current.revision))
-
-    retried(f"the letter of {letter.job_id}", remove)
-
-
-def _made(ports: NeedsForMail, job: Job, tasks: list[Task]) -> Made:
-    output, seconds = ports.settings.output_bucket, ports.settings.link_seconds
-    done = [task for task in tasks if task.state == State.SUCCEEDED]
-    links = []
-    for task in done:
-        video = s3_keys.published(job.path, task.number, job.task_count).video
-        links.append(VideoLink(video=video, link=ports.files.link(output, video, seconds)))
-    # The demo model renders where its user is, which costs nothing.
-    specs = [task.spec for task in done if task.model != "demo"]
-    return Made(
-        links=tuple(links),
-        links_end_at=ports.now() + timedelta(seconds=seconds),
-        cost=cost(learned_rates(ports), specs, ports.settings) if specs else None,
-    )

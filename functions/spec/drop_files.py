@@ -147,14 +147,29 @@ def animates(files: DropFiles, reader: Reader, key: str) -> bool:
     """Whether a dropped image is a job by itself, as the folder defaults that apply to it say."""
     if not s3_keys.is_image(key):
         return False
+    closest = _closest(files, reader, key, "animate_images")
+    return closest is not None and draft([closest]).animate_images
+
+
+def wants_digest(files: DropFiles, reader: Reader, key: str) -> bool:
+    """Whether the folder defaults that apply to a spec say `notify: digest`.
+
+    It is for a spec that cannot be read. Otherwise the draft has the value that applies.
+    """
+    closest = _closest(files, reader, key, "notify")
+    return closest is not None and closest.spec.notify == "digest"
+
+
+def _closest(files: DropFiles, reader: Reader, key: str, field: str) -> Layer | None:
+    """The closest folder defaults above a file that give a field."""
     for place in s3_keys.defaults_of(key)[:MAX_FOLDERS]:
         try:
             layer = defaults(files, reader, place)
         except (Missing, JobRejected):
             continue  # errors in them were reported when they were dropped
-        if "animate_images" in layer.spec.model_fields_set:
-            return draft([layer]).animate_images
-    return False
+        if field in layer.spec.model_fields_set:
+            return layer
+    return None
 
 
 def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contract.catalogue import MODELS, Mode, Preset
@@ -184,7 +184,14 @@ class JobSpec(Video):
             "then older jobs first."
         ),
     ] = "normal"
-    notify: Annotated[bool, Field(description="Send an email when the job has ended.")] = True
+    notify: Annotated[
+        Literal[True, False, "digest"],
+        Field(
+            description="Send an email when the job has ended. With `digest`, one email tells of "
+            "all jobs of the folder, when nothing of it is in the queue any more, and after an "
+            "hour at the latest."
+        ),
+    ] = True
     tags: Annotated[
         tuple[Tag, ...],
         Field(
@@ -198,13 +205,14 @@ class JobSpec(Video):
         Field(description="Check the spec and report the plan and its cost, but render nothing."),
     ] = False
 
-    @field_validator("enhance", mode="before")
+    @field_validator("enhance", "notify", mode="before")
     @classmethod
-    def _one_is_not_true(cls, value: object) -> object:
+    def _one_is_not_true(cls, value: object, info: ValidationInfo) -> object:
         # Pydantic compares the choices with ==, so it would accept 1 as true.
         if isinstance(value, int | float) and not isinstance(value, bool):
+            word = {"enhance": "review", "notify": "digest"}[info.field_name or ""]
             raise PydanticCustomError(
-                "literal_error", "not a choice", {"expected": "true, false or review"}
+                "literal_error", "not a choice", {"expected": f"true, false or {word}"}
             )
         return value
 

@@ -403,7 +403,12 @@ class _Accepting:
 
     def reject(self, rejection: JobRejected) -> Outcome:
         """Commit the job as rejected."""
-        rejected = self.job.rejected(rejection.problems, self.ports.now(), self.bad_reference)
+        rejected = self.job.rejected(
+            rejection.problems,
+            self.ports.now(),
+            self.bad_reference,
+            folder_wants_digest=self.job.spec is None and self._folder_wants_digest(),
+        )
         self.commit(rejected, ended(rejected), *note_refused(self.ports, rejected))
         codes = [problem.code for problem in rejection.problems]
         self.ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": codes})
@@ -412,6 +417,12 @@ class _Accepting:
         if is_mended(InputBucket(self.ports, self.drop.bucket), rejected):
             return Outcome.REFERENCE_CAME
         return Outcome.DONE
+
+    def _folder_wants_digest(self) -> bool:
+        key = self.job.source.key
+        return s3_keys.kind_of(key) == s3_keys.Kind.SPEC and drop_files.wants_digest(
+            self.drop, self.ports.reader, key
+        )
 
     def wait(self, reference: str) -> Outcome:
         """Note that the job waits for a reference.

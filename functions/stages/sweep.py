@@ -15,12 +15,14 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol
 
 from functions.ports import Missing
-from functions.replies import problems, publish
+from functions.replies import outbox, problems, publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
-from functions.stages import cancel, finish, inbox, submit
+from functions.stages import cancel, digests, finish, inbox, submit
 from functions.table.ledger import (
+    COLLECTED,
     DEFAULTS,
+    DIGESTS,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
@@ -30,13 +32,16 @@ from functions.table.ledger import (
     NeedsLedgerAndClock,
     Put,
     Record,
+    collected_prefix,
     cursor_key,
     job_key,
 )
 from functions.table.records import (
     Attempt,
     AttemptState,
+    Collected,
     Cursor,
+    Digest,
     Ending,
     Letter,
     NotedDefaults,
@@ -73,8 +78,8 @@ class _Check(Generic[D]):
     """How many records are read together."""
     at_most: int | None = None
     """How many records one sweep looks at. The others can wait."""
-    job_id: Callable[[D], str] | None = None
-    """The job of a record, if one look at each job is enough."""
+    of: Callable[[D], str] | None = None
+    """What a record is about, such as its job, if one look at that is enough."""
 
 
 def sweep(ports: Needs) -> None:
@@ -86,6 +91,9 @@ def sweep(ports: Needs) -> None:
     began = ports.now()
     checks: list[_Check[Any]] = [
         _Check(OUTBOX, Letter, _letter),
+        _Check(DIGESTS, Digest, outbox.deliver_digest),
+        # Those that one digest will tell of are next to each other.
+        _Check(COLLECTED, Collected, _collected, A_FEW, None, _digest),
         # Each attempt may take long, because all of its results may have to be published.
         _Check(OPEN_ATTEMPTS, Attempt, _attempt, together=1),
         _Check(WAITING, Waiting, _waiting),
@@ -126,7 +134,7 @@ def _each(ports: Needs, check: _Check[D], until: datetime, errors: list[Exceptio
         errors: gets the errors from looking at single records.
     """
     cursor = _Cursor(ports, check.partition)
-    looked, jobs = 0, set[str]()
+    looked, seen = 0, set[str]()
     while True:
         found = ports.ledger.query(
             check.partition, check.kind, start=cursor.start, limit=check.together + 1
@@ -139,9 +147,9 @@ def _each(ports: Needs, check: _Check[D], until: datetime, errors: list[Exceptio
                 cursor.move(record.key.sort)
                 return
             looked += 1
-            job_id = check.job_id(record.document) if check.job_id else record.key.sort
-            if job_id not in jobs:
-                jobs.add(job_id)
+            about = check.of(record.document) if check.of else record.key.sort
+            if about not in seen:
+                seen.add(about)
                 with _kept(errors):
                     check.look(ports, record)
         if not following or looked == check.at_most or ports.now() >= until:
@@ -176,6 +184,14 @@ class _Cursor:
 def _letter(ports: Needs, letter: Record[Letter]) -> None:
     # Status and refusal are written before the mail is sent, so they may be missing, too.
     publish.settle(ports, letter.document.job_id)
+
+
+def _digest(collected: Collected) -> str:
+    return collected_prefix(collected.kind, collected.folder)
+
+
+def _collected(ports: Needs, record: Record[Collected]) -> None:
+    digests.make_if_due(ports, record.document.kind, record.document.folder)
 
 
 def _attempt(ports: Needs, record: Record[Attempt]) -> None:

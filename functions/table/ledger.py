@@ -19,7 +19,10 @@ from functions.table.records import (
     Asked,
     Attempt,
     Capacity,
+    Collected,
     Cursor,
+    Digest,
+    DigestKind,
     Family,
     Health,
     Job,
@@ -32,6 +35,7 @@ from functions.table.records import (
     Refused,
     Task,
     TaskRef,
+    Told,
     Usage,
     Used,
     Waiting,
@@ -136,6 +140,8 @@ WAITING = "WAITING"
 REFUSED = "REFUSED"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
+COLLECTED = "COLLECTED"
+DIGESTS = "DIGESTS"
 DEFAULTS = "DEFAULTS"
 HEALTH = "HEALTH"
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
@@ -241,6 +247,27 @@ def family_key(root: str) -> RecordKey[Family]:
 def letter_key(job_id: str) -> RecordKey[Letter]:
     """A notification that is owed."""
     return RecordKey(OUTBOX, job_id, Letter)
+
+
+def collected_prefix(kind: DigestKind, folder: str) -> str:
+    """The beginning of the sort keys of all ended jobs that one digest will tell of."""
+    return f"{kind}#{hashlib.sha256(folder.encode()).hexdigest()[:16]}#"
+
+
+def collected_key(collected: Collected) -> RecordKey[Collected]:
+    """An ended job that a digest will tell of."""
+    prefix = collected_prefix(collected.kind, collected.folder)
+    return RecordKey(COLLECTED, f"{prefix}{collected.job_id}", Collected)
+
+
+def digest_key(kind: DigestKind, folder: str) -> RecordKey[Digest]:
+    """The digest of a folder that is to be sent. There is at most one of each kind."""
+    return RecordKey(DIGESTS, collected_prefix(kind, folder), Digest)
+
+
+def told_key(kind: DigestKind, folder: str) -> RecordKey[Told]:
+    """When a digest of a folder was last made."""
+    return RecordKey(f"TOLD#{collected_prefix(kind, folder)}", "LAST", Told)
 
 
 class WithLedger(Protocol):

@@ -9,6 +9,7 @@ checks that the state allows this change, and validates the result. So a field t
 or a state that may not follow, is never written.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -18,11 +19,14 @@ from contract.catalogue import Mode
 from contract.document import Document
 from contract.errors import Notice, Problem
 from contract.manifest import Parameters
+from functions import s3_keys
 from functions.spec.enhance import PATIENCE, Enhancement
 from functions.spec.fields import JobSpec, Priority, parameters_of
 from functions.spec.folder_defaults import DayLimits
 from functions.spec.work import size_class_of, work_of
 
+# Whoever put such files there perhaps never meant to drop them.
+_NO_DROP = {s3_keys.Kind.UNKNOWN, s3_keys.Kind.MISPLACED}
 # How many folders are remembered for taking turns.
 _FOLDERS = 64
 
@@ -136,6 +140,15 @@ class Hold(Document):
         return self.until is not None and at >= self.until
 
 
+class DigestKind(StrEnum):
+    """What a digest tells of."""
+
+    ENDED = "ended"
+    """Jobs that have ended, whose specs or folders say `notify: digest`."""
+    NO_DROPS = "no-drops"
+    """Files that are no drops."""
+
+
 class CancelReason(StrEnum):
     """Why a job was canceled."""
 
@@ -216,6 +229,8 @@ class Job(_Moving):
     last_try: str | None = None
     """Only in the first job of a drop: the id of the last job that the same version has become,
     because references changed for which the jobs before had been refused."""
+    folder_wants_digest: bool = False
+    """For a spec that could not be read: whether its folder says `notify: digest`."""
 
     def _to(self, state: State, at: datetime, **changes: object) -> Self:
         if state not in _JOB_MOVES.get(self.state, frozenset()):
@@ -230,7 +245,15 @@ class Job(_Moving):
         """
         if self.canceled_because == CancelReason.SUPERSEDED:
             return False
-        return self.spec is None or self.spec.notify
+        return self.spec is None or self.spec.notify is not False
+
+    @property
+    def digest(self) -> DigestKind | None:
+        """The digest that tells of its end, if it does not get a mail of its own."""
+        if s3_keys.kind_of(self.source.key) in _NO_DROP:
+            return DigestKind.NO_DROPS
+        wanted = self.folder_wants_digest if self.spec is None else self.spec.notify == "digest"
+        return DigestKind.ENDED if wanted else None
 
     @property
     def was_accepted(self) -> bool:
@@ -273,13 +296,22 @@ class Job(_Moving):
         problems: tuple[Problem, ...],
         at: datetime,
         bad_reference: BadReference | None = None,
+        *,
+        folder_wants_digest: bool = False,
     ) -> Self:
         """It cannot be accepted.
 
         Args:
             bad_reference: the reference that is to blame, if one is.
+            folder_wants_digest: for a spec that could not be read, whether its folder says so.
         """
-        return self._to(State.REJECTED, at, problems=problems, bad_reference=bad_reference)
+        return self._to(
+            State.REJECTED,
+            at,
+            problems=problems,
+            bad_reference=bad_reference,
+            folder_wants_digest=folder_wants_digest,
+        )
 
     def tried_again(self, job_id: str) -> Self:
         """Its drop has become another job, because a bad reference has changed.
@@ -904,14 +936,13 @@ class Cursor(_Moving):
         return self._with(start=start)
 
 
-class Letter(_Moving):
-    """A note that a job has ended and is not settled yet. It is removed when the job is settled.
+class _Owed(_Moving):
+    """A mail that is owed.
 
-    A handler claims it before it sends a mail, so that two handlers do not both send it. If the
+    A handler claims it before it sends the mail, so that two handlers do not both send it. If the
     handler is killed in between, or SNS does not answer, the sweep has it claimed and sent again.
     """
 
-    job_id: str
     claimed_at: datetime | None = None
     tries: int = 0
     """How often it was claimed, without the claims after which it was certainly not sent."""
@@ -923,3 +954,44 @@ class Letter(_Moving):
     def not_sent(self) -> Self:
         """It could not be sent. Another handler may try when the claim ends."""
         return self._with(tries=self.tries - 1)
+
+
+class Letter(_Owed):
+    """A note that a job has ended and is not settled yet. It is removed when the job is settled."""
+
+    job_id: str
+
+
+class Collected(Document):
+    """A note that a job has ended and is settled, and that a digest will tell of it."""
+
+    job_id: str
+    kind: DigestKind
+    folder: str
+    """The key of its folder, without a slash at the end."""
+    at: datetime
+
+
+class Digest(_Owed):
+    """A mail about several jobs of a folder. It is removed when it was sent."""
+
+    kind: DigestKind
+    folder: str
+    job_ids: tuple[str, ...] = ()
+
+    def telling_of(self, job_ids: tuple[str, ...]) -> Self:
+        """It tells of more jobs."""
+        if self.claimed_at is not None:
+            raise IllegalMove(f"the digest of {self.folder} may have been sent")
+        return self._with(job_ids=(*self.job_ids, *job_ids))
+
+    @property
+    def digest_id(self) -> str:
+        """Identifies the mail, so that a reader recognizes it if it is sent twice."""
+        return hashlib.sha256("\n".join(self.job_ids).encode()).hexdigest()[:16]
+
+
+class Told(Document):
+    """When a digest of a kind that is sent once a day was last made for a folder."""
+
+    at: datetime

@@ -106,12 +106,13 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
             review = _fetch(cloud, folder, s3_keys.review(status.path), out / f"{spec.stem}.yaml")
             console.print(f"review   {review}", markup=False, highlight=False)
     # The mail comes last, so that a missing mail does not keep back the other files.
-    if draft is None or draft.spec.notify:
+    if draft is None or draft.spec.notify is True:
         mail = _mail(cloud, out / f"{spec.stem}.eml")
         subject = BytesParser(policy=policy.default).parsebytes(mail.read_bytes())["Subject"]
         console.print(f"mail     {mail}   ({subject})", markup=False, highlight=False)
     else:
-        console.print("mail     none, because notify is false", markup=False, highlight=False)
+        notify = str(draft.spec.notify).lower()
+        console.print(f"mail     none, because notify is {notify}", markup=False, highlight=False)
     for warning in dict.fromkeys(w.message for w in status.warnings):
         console.print(f"note     {warning}", markup=False, highlight=False)
     return 0 if status.state in {State.SUCCEEDED, State.PLANNED} else 1

@@ -9,8 +9,8 @@ import pytest
 
 from contract.errors import Transient, one_line
 from functions import s3_keys
+from functions.replies.outbox import LETTER_CLAIM
 from functions.replies.post import MaybeSent
-from functions.replies.publish import LETTER_CLAIM
 from functions.replies.sidecar import Sidecar
 from functions.stages.finish import attempt_ended, file_written
 from functions.stages.sweep import sweep

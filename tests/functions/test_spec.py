@@ -179,7 +179,7 @@ JOB_FIELDS = {
     "enhance": some([True, False, "review", "no"]),
     "variations": st.integers(0, 40),
     "outputs": st.lists(some(["mp4", "gif", "webm"]), max_size=3),
-    "notify": st.booleans(),
+    "notify": st.sampled_from([True, False, "digest"]),
     "tags": st.lists(some(["a", "b c"]), max_size=3),
     "matrix": st.fixed_dictionaries(
         {},

@@ -106,6 +106,8 @@ def test_a_file_with_a_wrong_name_gets_an_answer(world: World, key: str) -> None
     world.drop(key)
     (job,) = jobs(world)
     assert [p.code for p in job.problems] == ["key-suffix"]
+    world.clock.move(minutes=3)
+    sweep(world.ports)
     assert len(world.post.sent) == 1
 
 
@@ -357,6 +359,8 @@ def test_a_spec_beside_the_folder_is_told_where_it_belongs(
     assert job.path.startswith("(not in jobs)/")
     refusal = world.files.read("output", s3_keys.rejected(job.path)).decode()
     assert belongs in refusal and "Code:  key-place" in refusal
+    world.clock.move(minutes=3)
+    sweep(world.ports)
     assert len(world.post.sent) == 1 and belongs in world.post.sent[0].body
     assert status(world, "bee").state == State.QUEUED, "it has a status of its own"
     world.delete(key)

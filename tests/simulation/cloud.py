@@ -43,7 +43,9 @@ from functions.table import day_limits
 from functions.table.health import health_of
 from functions.table.ledger import (
     CAPACITY,
+    COLLECTED,
     DEFAULTS,
+    DIGESTS,
     HEALTH,
     OPEN_ATTEMPTS,
     OUTBOX,
@@ -65,6 +67,9 @@ from functions.table.records import (
     Attempt,
     CancelReason,
     Capacity,
+    Collected,
+    Digest,
+    DigestKind,
     Health,
     Job,
     Letter,
@@ -246,6 +251,7 @@ class WatchedLedger(FakeLedger):
         if self._simulation.happens("conflict"):
             raise _Cancelled("another transaction changes one of these items")
         super().commit(*changes)
+        self._check_digests(changes)
         if any(change.key.partition == DEFAULTS for change in changes):
             self._limits_changed_at = self._simulation.clock()
         for change in changes:
@@ -263,6 +269,19 @@ class WatchedLedger(FakeLedger):
             # A new attempt of a counted task starts even if the limit is lower now.
             if isinstance(new, Task) and new.counted_on != getattr(old.document, "counted_on", 0):
                 self._check_day(new)
+
+    def _check_digests(self, changes: tuple[Change, ...]) -> None:
+        """Files of a folder that are no drops may make one mail a day."""
+        simulation = self._simulation
+        for change in changes:
+            if change.revision or not isinstance(change, Put):
+                continue
+            made = change.document
+            if isinstance(made, Digest) and made.kind == DigestKind.NO_DROPS:
+                now, last = simulation.clock(), simulation.digest_made.get(made.folder)
+                if last is not None and now - last < timedelta(days=1) - _SKEW:
+                    raise Violated(f"two digests about no drops in '{made.folder}' within a day")
+                simulation.digest_made[made.folder] = now
 
     def _check_return(self, task: Task) -> None:
         """A task may return to the queue only if no processing job renders it any more."""
@@ -397,8 +416,9 @@ class Handler:
     name: str
     work: Callable[[Ports], None]
     receives: int = 0
-    sent: set[str] = field(default_factory=set)
-    """Jobs whose mail this run has sent and whose letter it has not removed yet."""
+    sent: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The mails that this run has sent and has not noted as sent yet: the sort key of the letter or
+    the digest, and the jobs that the mail is about."""
     fault: bool = False
     """Whether a fault happened to this run."""
     own_failures: list[str] = field(default_factory=list)
@@ -445,6 +465,8 @@ class Simulation(World):
     unnoted_mails: Counter[str] = field(default_factory=Counter, init=False)
     """How many handlers sent a job's mail and were kept from removing the letter by a kill or
     by an error of AWS. SNS cannot send exactly once, so each of them allows one more mail."""
+    digest_made: dict[str, datetime] = field(default_factory=dict, init=False)
+    """When the last digest about files that are no drops was made, by folder."""
     dead_letters: list[Handler] = field(default_factory=list, init=False)
     failed_sweeps: list[tuple[float, str]] = field(default_factory=list, init=False)
     """When a sweep ended with an error although no fault happened to it, and the error."""
@@ -646,6 +668,11 @@ class Simulation(World):
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
             if self.ledger.query(OUTBOX, Letter, limit=1):
                 patience = 60  # a mail that may have been sent is sent again after hours
+            digests = bool(self.ledger.query(DIGESTS, Digest, limit=1))
+            if digests or self.ledger.query(COLLECTED, Collected, limit=1):
+                # Files that are no drops are told of once a day, and a sender may be killed then.
+                # A sweep and its start are two steps.
+                patience = 2 * 36 * 3600 // int(self.sweep_every_seconds)
             if day_limits.today(
                 self.plain,
                 [entry.document.folder for entry in self.ledger.query(QUEUE, QueueEntry, limit=1)],
@@ -728,8 +755,8 @@ class Simulation(World):
     def _failed(self, handler: Handler, error: BaseException) -> None:
         """A run of a function failed. It is repeated as AWS would do it."""
         if not isinstance(error, Conflict):  # after a conflict, the letter can still be removed
-            self.unnoted_mails.update(handler.sent)
-        handler.sent = set()
+            self.unnoted_mails.update(job_id for told in handler.sent.values() for job_id in told)
+        handler.sent = {}
         if not handler.fault:
             handler.own_failures.append(repr(error))
             # Sweeps that run at the same time may conflict. They rarely do so twice.
@@ -760,13 +787,25 @@ class Simulation(World):
         raise Killed(f"{handler.name} ran longer than its timeout")
 
     def _count_mails(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
-        """Count a mail that was sent, and note when a letter was removed."""
+        """Count a mail that was sent, and note when its letter or digest was removed."""
         if what == "post.send":
-            job_id = str(args[2]["job_id"])
-            self.mails[job_id] += 1
-            handler.sent.add(job_id)
+            sort, job_ids = self._told(args[2])
+            self.mails.update(job_ids)
+            handler.sent[sort] = job_ids
         if what == "ledger.commit":
-            handler.sent -= {change.key.sort for change in args}
+            for change in args:
+                handler.sent.pop(change.key.sort, None)
+
+    def _told(self, attributes: dict[str, str]) -> tuple[str, tuple[str, ...]]:
+        """The sort key of the letter or the digest of a mail, and the jobs that it is about."""
+        if "digest_id" not in attributes:
+            return attributes["job_id"], (attributes["job_id"],)
+        (digest,) = (
+            record
+            for record in self.ledger.query(DIGESTS, Digest)
+            if record.document.digest_id == attributes["digest_id"]
+        )
+        return digest.key.sort, digest.document.job_ids
 
     def _call(
         self,
@@ -1040,6 +1079,7 @@ class Simulation(World):
     def _check_nothing_left(self) -> None:
         for partition, kind in (
             (QUEUE, QueueEntry), (WAITING, Waiting), (OPEN_ATTEMPTS, Attempt), (OUTBOX, Letter),
+            (COLLECTED, Collected), (DIGESTS, Digest),
         ):  # fmt: skip
             left = self.ledger.query(partition, kind)
             if left:

@@ -44,6 +44,25 @@ def few(s: Simulation) -> None:
     at(s, 5, lambda: s.person_drops("jobs/pic.png", PNG))
 
 
+def digests(s: Simulation) -> None:
+    """Jobs of a folder that wants digests end at different times, and one file is no drop."""
+    s.person_drops("jobs/a/_defaults.yaml", "notify: digest\n")
+    for number, body in enumerate(("prompt: a\n", "prompt: [", "prompt: a\ndry_run: true\n")):
+        at(s, 5 + number, partial(s.person_drops, f"jobs/a/{number}.yaml", body))
+    at(s, 6, lambda: s.person_drops("jobs/a/own.yaml", "prompt: a\nnotify: true\n"))
+    at(s, 3000, lambda: s.person_drops("jobs/a/later.yaml"))
+    at(s, 7, lambda: s.person_drops("jobs/a/notes.docx", is_job=True))
+
+
+def no_drops(s: Simulation) -> None:
+    """Files that are no drops come in two folders, at two times of a day."""
+    s.sweep_every_seconds = 1800
+    for seconds in (1, 2, 3, 5000, 5001):
+        at(s, seconds, partial(s.person_drops, f"jobs/a/{seconds}.docx", is_job=True))
+    at(s, 4, lambda: s.person_drops("jobs/b/bee.yaml.txt", is_job=True))
+    at(s, 4, lambda: s.person_drops("beside.yaml"))
+
+
 def slow(s: Simulation) -> None:
     """A processing job renders several videos, and takes long for each of them."""
     s.render_seconds = 1200
@@ -290,6 +309,17 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "03 references before, after, never": (busy_hour, Faults()),
     "04 every event lost": (few, Faults(lose_event=1)),
+    "43 digests": (digests, Faults()),
+    "43 digests, events lost, handlers killed": (digests, Faults(lose_event=0.5, kill=0.4)),
+    "17 43 digests, SNS fails and answers are lost": (
+        digests,
+        Faults(post=0.5, lose_answer=0.05, duplicate_event=0.3),
+    ),
+    "43 files that are no drops": (no_drops, Faults()),
+    "43 files that are no drops, handlers killed, answers lost": (
+        no_drops,
+        Faults(kill=0.3, lose_answer=0.05, duplicate_event=0.3, until_seconds=7200),
+    ),
     "05 handlers killed": (few, Faults(kill=0.5)),
     "05 07 messages delivered again while they are handled": (few, Faults(shown_again=1)),
     "08 answers to create calls lost": (few, Faults(lose_acknowledgement=1)),

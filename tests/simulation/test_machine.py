@@ -43,6 +43,7 @@ BODIES = st.sampled_from(
         "prompt: [",
         "prompt: planned\ndry_run: true\n",
         "prompt: many\nvariations: 3\n",
+        "prompt: told later\nnotify: digest\n",
     ]
 )
 FAULTS = st.sampled_from(

@@ -162,9 +162,39 @@ MUTANTS = {
         "            pass\n",
     ),
     "a letter is sent without being claimed": (
-        "functions.replies.publish",
-        "    try:\n        ports.ledger.commit(Put(letter.key, claimed, letter.revision))\n"
+        "functions.replies.outbox",
+        "    try:\n        ports.ledger.commit(Put(owed.key, claimed, owed.revision))\n"
         "    except Conflict:\n        return\n",
+        "",
+    ),
+    "a collected job keeps its letter": (
+        "functions.replies.outbox",
+        "        Remove(letter.key, letter.revision), Put(collected_key(collected), collected)\n",
+        "        Put(collected_key(collected), collected)\n",
+    ),
+    "a job that a digest will tell of is forgotten": (
+        "functions.replies.outbox",
+        "        Remove(letter.key, letter.revision), Put(collected_key(collected), collected)\n",
+        "        Remove(letter.key, letter.revision)\n",
+    ),
+    "a digest tells of a job that the next one tells of, too": (
+        "functions.stages.digests",
+        "            ports.ledger.commit(Put(key, digest, revision), *removed, *first)\n",
+        "            ports.ledger.commit(Put(key, digest, revision), *removed[1:], *first)\n",
+    ),
+    "files that are no drops get several mails a day": (
+        "functions.stages.digests",
+        "        return told is None or now - told.document.at >= A_DAY",
+        "        return True",
+    ),
+    "the sweep makes no digests": (
+        "functions.stages.sweep",
+        "        _Check(COLLECTED, Collected, _collected, A_FEW, None, _digest),\n",
+        "",
+    ),
+    "the sweep does not send digests": (
+        "functions.stages.sweep",
+        "        _Check(DIGESTS, Digest, outbox.deliver_digest),\n",
         "",
     ),
     "the sweep does not check the letters": (
@@ -198,8 +228,8 @@ MUTANTS = {
         "",
     ),
     "a letter whose removal conflicts stays": (
-        "functions.replies.publish",
-        '    retried(f"the letter of {letter.job_id}", remove)\n',
+        "functions.replies.outbox",
+        '    retried(f"the mail {owed.key.sort}", remove)\n',
         "    remove()\n",
     ),
     "copies of references stay if a drop is gone before it is accepted": (
