@@ -22,7 +22,7 @@ from functions.spec.folder_defaults import Draft
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.reader import Original, Picture, WithReader
-from functions.stages import folder_defaults
+from functions.stages import folder_defaults, lone
 from functions.table import day_limits
 from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
@@ -222,7 +222,9 @@ class _Accepting:
         kept: dict[str, _Kept] = {}
         references = list(drop_files.references(wanted))
         itself = self.job.source.key
-        note_asked(self.ports, (key for _, _, key in references if key != itself))
+        asked = [key for _, _, key in references if key != itself]
+        note_asked(self.ports, asked)
+        lone.settle_all(self.ports, asked)
         for one, name, key in references:
             version = None
             try:

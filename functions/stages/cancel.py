@@ -11,7 +11,7 @@ from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import Missing, WithFiles
 from functions.replies import publish
-from functions.stages import folder_defaults
+from functions.stages import folder_defaults, lone
 from functions.stages.renderer import WithRenderer
 from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
@@ -59,6 +59,8 @@ def deleted(ports: Needs, bucket: str, key: str) -> None:
     if s3_keys.kind_of(key) == s3_keys.Kind.MISPLACED:
         publish.forget(ports, s3_keys.path_of(key))
         return
+    if kind == s3_keys.Kind.REFERENCE:
+        lone.settle_all(ports, [key])
     owner = ports.ledger.get(owner_key(s3_keys.path_of(key)))
     if owner is None:
         return

@@ -15,7 +15,7 @@ from functions.log import Event, WithLog
 from functions.ports import FileFacts, Listed, Missing, WithAnnounce, WithFiles
 from functions.settings import WithSettings
 from functions.spec.input_bucket import InputBucket
-from functions.stages import accept, submit
+from functions.stages import accept, lone, submit
 from functions.table.jobs import last_try
 from functions.table.ledger import (
     LOOKED_AT,
@@ -31,7 +31,7 @@ from functions.table.ledger import (
 )
 from functions.table.noted import animates, noted_above
 from functions.table.records import Looked
-from functions.table.references import refused_for
+from functions.table.references import note_lone, refused_for
 
 # The sweep ignores younger drops, because their events may still come.
 INBOX_TO = timedelta(minutes=2)
@@ -128,22 +128,29 @@ def _look_at(
     if not young:
         return None
     try:
-        return _announce_lost(ports, looked, young, errors)
+        references = _references(ports, young)
+        _note_lone(ports, young, references)
+        return _announce_lost(ports, looked, young, references, errors)
     except Exception as error:
         errors.append(error)
         return min(listed.modified_at for listed in young)
 
 
 def _announce_lost(
-    ports: Needs, looked: Looked, young: Sequence[Listed], errors: list[Exception]
+    ports: Needs,
+    looked: Looked,
+    young: Sequence[Listed],
+    references: "_References",
+    errors: list[Exception],
 ) -> datetime | None:
     """Announce those that have no job, the older ones more rarely. Returns the time of the oldest.
 
     Args:
         young: objects that may be without their job.
+        references: the references among them.
         errors: gets the errors from reading the facts of single objects.
     """
-    possible = _possible(ports, young)
+    possible = [one for one in young if references.is_possible(one.key)]
     bucket, known = ports.settings.input_bucket, dict[str, FileFacts]()
     if len(possible) > A_FEW:
         known = ports.files.facts_after(bucket, s3_keys.JOBS_PREFIX, looked.round_after)
@@ -167,27 +174,41 @@ def _announce_lost(
     return min(lost, default=None)
 
 
-def _possible(ports: WithLedger, some: Sequence[Listed]) -> list[Listed]:
-    """The files that can become jobs, or change a folder or a job.
+@dataclass(frozen=True)
+class _References:
+    """The references among some objects, by what they are."""
 
-    A reference is one of them only if a job was refused because of it, or if it is an image in a
-    folder that animates images.
-    """
-    references = [one.key for one in some if s3_keys.kind_of(one.key) == s3_keys.Kind.REFERENCE]
-    images = _animated(ports, references)
-    asked = ports.ledger.get_all([asked_key(key) for key in references]) if references else []
-    refused = {
-        key
-        for key, record in zip(references, asked, strict=True)
-        if record is not None and record.document.refused
-    }
+    images: frozenset[str]
+    """Images in folders where images become jobs."""
+    refused: frozenset[str]
+    """Those because of which a job was refused."""
+    unasked: frozenset[str]
+    """Those that no spec asks for."""
 
-    def possible(key: str) -> bool:
+    def is_possible(self, key: str) -> bool:
+        """Whether a file can become a job, or change a folder or a job."""
         if s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE:
-            return key in images or key in refused
+            return key in self.images or key in self.refused
         return s3_keys.kind_of(key) != s3_keys.Kind.IGNORED
 
-    return [one for one in some if possible(one.key)]
+
+def _references(ports: WithLedger, some: Sequence[Listed]) -> _References:
+    keys = [one.key for one in some if s3_keys.kind_of(one.key) == s3_keys.Kind.REFERENCE]
+    images = _animated(ports, keys)
+    records = ports.ledger.get_all([asked_key(key) for key in keys]) if keys else []
+    asked = {key: record.document for key, record in zip(keys, records, strict=True) if record}
+    return _References(
+        images=frozenset(images),
+        refused=frozenset(key for key, one in asked.items() if one.refused),
+        unasked=frozenset(set(keys) - set(asked) - images),
+    )
+
+
+def _note_lone(ports: Needs, young: Sequence[Listed], references: _References) -> None:
+    """Note the references that no spec has asked for since a while. Each sweep tells about some."""
+    before = ports.now() - lone.GRACE
+    old = [one.key for one in young if one.modified_at <= before and lone.can_be_told(one.key)]
+    note_lone(ports, [key for key in old if key in references.unasked])
 
 
 def _animated(ports: WithLedger, references: Sequence[str]) -> set[str]:

@@ -18,11 +18,12 @@ from functions.ports import Missing
 from functions.replies import outbox, problems, publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
-from functions.stages import cancel, digests, finish, inbox, submit
+from functions.stages import cancel, digests, finish, inbox, lone, submit
 from functions.table.ledger import (
     COLLECTED,
     DEFAULTS,
     DIGESTS,
+    LONE,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
@@ -44,6 +45,7 @@ from functions.table.records import (
     Digest,
     Ending,
     Letter,
+    Lone,
     NotedDefaults,
     QueueEntry,
     State,
@@ -99,6 +101,7 @@ def sweep(ports: Needs) -> None:
         _Check(WAITING, Waiting, _waiting),
         _Check(QUEUE, QueueEntry, _queued, A_FEW, A_FEW, lambda entry: entry.task.job_id),
         _Check(DEFAULTS, NotedDefaults, _defaults, A_FEW, A_FEW),
+        _Check(LONE, Lone, lone.settle),
     ]
     errors: list[Exception] = []
     with _kept(errors):

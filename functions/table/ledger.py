@@ -28,6 +28,7 @@ from functions.table.records import (
     Job,
     Learned,
     Letter,
+    Lone,
     Looked,
     NotedDefaults,
     PathOwner,
@@ -138,6 +139,7 @@ TASKS = "TASK#"
 QUEUE = "QUEUE"
 WAITING = "WAITING"
 REFUSED = "REFUSED"
+LONE = "LONE"
 OPEN_ATTEMPTS = "ATTEMPTS"
 OUTBOX = "OUTBOX"
 COLLECTED = "COLLECTED"
@@ -191,6 +193,11 @@ def refused_key(reference: str, job_id: str) -> RecordKey[Refused]:
 def asked_key(reference: str) -> RecordKey[Asked]:
     """A file that some spec asks for, by this name or one that is alike."""
     return RecordKey(f"REFERENCE#{s3_keys.folded(reference)}", "ASKED", Asked)
+
+
+def lone_key(reference: str) -> RecordKey[Lone]:
+    """A file that no spec asks for."""
+    return RecordKey(LONE, reference, Lone)
 
 
 def used_key(reference: str, version: str) -> RecordKey[Used]:

@@ -570,6 +570,28 @@ class Asked(Document):
     """Whether a job was refused because of it, so that its next version may mend that."""
 
 
+class Lone(_Moving):
+    """A note that no spec asks for a picture or a clip, and that its status says so.
+
+    It is written before the status and removed after it, so a sweep finds every such status.
+    """
+
+    claimed_at: datetime | None = None
+    """When a handler began to write the status."""
+    told: bool = False
+    """Whether the status was written."""
+
+    def claimed(self, at: datetime) -> Self:
+        """A handler will write the status."""
+        if self.told:
+            raise IllegalMove("its status was written")
+        return self._with(claimed_at=at)
+
+    def written(self) -> Self:
+        """The status was written."""
+        return self._with(told=True)
+
+
 class AttemptState(StrEnum):
     """The state of an attempt."""
 

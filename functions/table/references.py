@@ -1,25 +1,28 @@
 """Which drops were refused because of a reference, and which references are asked for."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from functions import s3_keys
 from functions.table.jobs import last_try
 from functions.table.ledger import (
     REFUSED,
     Change,
+    Conflict,
     Put,
     Record,
     WithLedger,
     asked_key,
     job_key,
+    lone_key,
     refused_key,
     waiting_prefix,
 )
-from functions.table.records import Asked, Job, Refused, State
+from functions.table.records import Asked, Job, Lone, Refused, State
 
 
 def note_asked(ports: WithLedger, references: Iterable[str]) -> None:
-    """Note that some spec asks for these files.
+    """Note that some spec asks for these files. From then on they are not lone.
 
     Args:
         references: their keys.
@@ -32,6 +35,25 @@ def note_asked(ports: WithLedger, references: Iterable[str]) -> None:
     new = [key for key, record in zip(keys, records, strict=True) if record is None]
     if new:
         ports.ledger.commit(*(Put(key, Asked()) for key in new))
+
+
+def is_asked(ports: WithLedger, reference: str) -> bool:
+    """Whether some spec asks for a file, or has asked for it."""
+    return ports.ledger.get(asked_key(reference)) is not None
+
+
+def note_lone(ports: WithLedger, references: Sequence[str]) -> None:
+    """Note files that no spec asks for.
+
+    Args:
+        references: their keys, at most 100.
+    """
+    keys = [lone_key(reference) for reference in references]
+    records = ports.ledger.get_all(keys) if keys else []
+    new = [key for key, record in zip(keys, records, strict=True) if record is None]
+    if new:
+        with suppress(Conflict):  # another sweep has noted them
+            ports.ledger.commit(*(Put(key, Lone()) for key in new))
 
 
 def note_refused(ports: WithLedger, job: Job) -> list[Change]:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from functions import s3_keys
+from functions.replies.lone import LoneStatus
 from functions.replies.status import Status
 from functions.table.records import State
 from local import ROOT
@@ -96,6 +97,9 @@ class Watch:
                 body = self._s3.get_object(Bucket=self._bucket, Key=item["Key"])["Body"].read()
             except ClientError:
                 continue  # it was removed meanwhile
+            if json.loads(body)["state"] == "lone":
+                lines.append(_line_of_lone(LoneStatus.from_json(body)))
+                continue
             status = Status.from_json(body)
             # While a job renders, its message changes with each step.
             news = status.state, "" if status.state == State.RUNNING else status.message
@@ -103,6 +107,10 @@ class Watch:
                 self._said[item["Key"]] = status.job_id, str(news)
                 lines.append(_line(status, self._bucket))
         return lines
+
+
+def _line_of_lone(status: LoneStatus) -> str:
+    return f"{time.strftime('%H:%M:%S')}  {status.path}: {status.message}"
 
 
 def _line(status: Status, output_bucket: str) -> str:

@@ -55,6 +55,7 @@ from functions.table.ledger import (
     Conflict,
     D,
     Put,
+    asked_key,
     attempt_key,
     job_key,
     owner_key,
@@ -959,6 +960,7 @@ class Simulation(World):
         jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
         self._check_drops(jobs)
         self._check_references(jobs)
+        self._check_lone()
         self._check_once(jobs)
         self._check_defaults(jobs)
         self._check_nothing_left()
@@ -1014,6 +1016,27 @@ class Simulation(World):
             changed = there[0].size_bytes and there[0].version != bad.version
             if changed and _last_try(jobs, source.key, source.version) == job:
                 raise Violated(f"{job.job_id} was not tried again with the new {bad.key}")
+
+    def _check_lone(self) -> None:
+        """A file that no spec asks for has a status that says so, and no other file has."""
+        keys = {key for bucket, key in self.files.objects if bucket == "input"}
+        for key in (key for key in keys if s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE):
+            path = s3_keys.path_of(key)
+            if self.ledger.get(owner_key(path)) is not None:
+                continue  # it is a job itself
+            told = self.files.exists("output", s3_keys.status(path))
+            there = self.files.exists("input", key) and self.files.facts("input", key).size_bytes
+            lone = there and self.ledger.get(asked_key(key)) is None
+            if told and not lone:
+                raise Violated(f"the status of {key} says that no spec asks for it")
+            if lone and not told and self.files.facts("input", key).modified_at < self._told_since:
+                raise Violated(f"{key} has no status that says that no spec asks for it")
+
+    @property
+    def _told_since(self) -> datetime:
+        """Files that came before that are told about, if no spec asks for them."""
+        calm = min(self.clock(), max(self.calm_at, self._start + timedelta(hours=1)))
+        return min(calm, self.clock() - timedelta(minutes=40))
 
     def _check_status(self, job: Job) -> None:
         newest = self.ledger.get(owner_key(job.path))

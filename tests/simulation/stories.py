@@ -261,6 +261,17 @@ def mended(s: Simulation) -> None:
     at(s, 2 * 3600, lambda: s.person_drops("jobs/late.png", PNG))
 
 
+def lonely(s: Simulation) -> None:
+    """Pictures that no spec asks for. Later some are deleted, and specs ask for others."""
+    for number in range(12):
+        s.person_drops(f"jobs/{number}.png", PNG)
+    for number in range(4):
+        when = (30, 900, 1500, 3000)[number]
+        at(s, when, partial(s.person_drops, f"jobs/{number}.yaml", f"image: {number}.png\n"))
+        at(s, when, partial(s.person_deletes, f"jobs/{number + 4}.png"))
+    at(s, 2 * 3600, lambda: s.person_drops("jobs/end.yaml", "image: 8.png\n"))
+
+
 def equal_names(s: Simulation) -> None:
     """Specs that would make videos of one name, at the same time and later."""
     many, one = "prompt: many\nvariations: 3\n", "prompt: one\n"
@@ -424,6 +435,9 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         replaced_by_nothing,
         Faults(lose_event=0.5, kill=0.3),
     ),
+    "04 pictures that no spec asks for": (lonely, Faults()),
+    "04 pictures that no spec asks for, events lost": (lonely, Faults(lose_event=0.7)),
+    "04 pictures that no spec asks for, handlers killed": (lonely, Faults(kill=0.4)),
     "41 bad references uploaded again": (mended, Faults()),
     "41 bad references uploaded again, events lost": (
         mended,

@@ -10,8 +10,8 @@ import pytest
 
 from functions import s3_keys
 from functions.ports import PAGE_OBJECTS, Listed, Page
-from functions.table.ledger import Put, job_key, usage_key
-from functions.table.records import Job, Source, State, Usage
+from functions.table.ledger import LONE, Put, job_key, usage_key
+from functions.table.records import Job, Lone, Source, State, Usage
 from tests.fakes import PNG
 from tests.simulation import time_limits
 from tests.simulation.cloud import SWEEP_EVERY_SECONDS, Simulation
@@ -91,7 +91,10 @@ def test_a_million_objects(page_seconds: float, monkeypatch: pytest.MonkeyPatch)
 def test_eight_thousand_references_in_half_an_hour() -> None:
     simulation = Simulation()
     for number in range(8000):
-        simulation.files.write("input", f"jobs/a/pictures/{number}.png", b"", "x")
+        simulation.files.write("input", f"jobs/a/pictures/{number}.png", PNG, "x")
+    check_found(simulation, lost_drop(simulation))
+    simulation.run_for(1200)  # from now on, sweeps also tell about pictures that no spec asks for
+    assert simulation.ledger.query(LONE, Lone, limit=1)
     check_found(simulation, lost_drop(simulation))
 
 
@@ -99,7 +102,7 @@ def test_references_in_a_folder_with_defaults() -> None:
     simulation = Simulation()
     simulation.person_drops("jobs/pictures/_defaults.yaml", "fps: 8\n")
     for number in range(2500):
-        simulation.files.write("input", f"jobs/pictures/{number}.png", b"", "x")
+        simulation.files.write("input", f"jobs/pictures/{number}.png", PNG, "x")
     check_found(simulation, lost_drop(simulation))
 
 

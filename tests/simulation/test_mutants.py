@@ -287,6 +287,16 @@ MUTANTS = {
         "            return key in images or key in refused",
         "            return key in images",
     ),
+    "the sweep does not tell about lone pictures": (
+        "functions.stages.sweep",
+        "        _Check(LONE, Lone, lone.settle),\n",
+        "",
+    ),
+    "the status of a lone picture stays": (
+        "functions.stages.lone",
+        "        _forget(ports, record)\n",
+        "        pass\n",
+    ),
     "an empty reference counts as uploaded": (
         "functions.spec.drop_files",
         "        return [key] if files.size_bytes(key) else []",
