@@ -25,8 +25,8 @@ class Bucket:
         found = [{"Key": key, "ETag": str(hash(body))} for key, body in self.bodies.items()]
         return [{"Contents": found}]
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:
-        return {"Body": io.BytesIO(self.bodies[Key].encode())}
+    def get_object(self, **of: str) -> dict[str, Any]:
+        return {"Body": io.BytesIO(self.bodies[of["Key"]].encode())}
 
 
 def test_each_change_is_one_line_and_a_lone_picture_is_told_too() -> None:

@@ -279,13 +279,13 @@ MUTANTS = {
     ),
     "the sweep ignores images that are jobs": (
         "functions.stages.inbox",
-        "            return key in images or key in refused",
-        "            return key in refused",
+        "            return key in self.images or key in self.refused",
+        "            return key in self.refused",
     ),
     "the sweep ignores references because of which jobs were refused": (
         "functions.stages.inbox",
-        "            return key in images or key in refused",
-        "            return key in images",
+        "            return key in self.images or key in self.refused",
+        "            return key in self.images",
     ),
     "the sweep does not tell about lone pictures": (
         "functions.stages.sweep",
