@@ -28,6 +28,11 @@ class Event(StrEnum):
     PLANNED = "planned", "A dry run or a review was answered. Nothing is rendered."
     REJECTED = "rejected", "A drop was refused.", True
     WAITING = "waiting", "A drop was accepted and waits for its reference."
+    NOT_ENHANCED = (
+        "not-enhanced",
+        "The language model did not enhance a prompt, and the video is made with it as it is.",
+        True,
+    )
     LANGUAGE_MODEL_BUSY = (
         "language-model-busy",
         "The language model had too many requests. A drop waits and asks it again later.",

@@ -48,8 +48,11 @@ class Config(Document):
         "cogvideox-5b"
     )
     """The models have different licences: see contract/catalogue.py."""
-    enhancer_model_id: str = "us.amazon.nova-2-lite-v1:0"
-    """Bedrock model or inference profile that enhances prompts. Empty: prompts are not changed."""
+    enhancer_model_id: Annotated[
+        str, Field(pattern=r"^(|auto|[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9a-z]+)*)$")
+    ] = "auto"
+    """Bedrock model or inference profile that enhances prompts. "auto": the one of
+    stacks/enhancer.py that fits the region. Empty: prompts are not changed."""
 
     instance_types: InstanceTypes = "ml.g6e.xlarge"
     """Separated by commas. A later type is used when the earlier ones are not available."""

@@ -12,6 +12,7 @@ from functions.settings import Settings
 from stacks import grants
 from stacks.code import functions_code
 from stacks.config import Config
+from stacks.enhancer import Enhancer
 from stacks.grants import Statements
 from stacks.stage_function import Program, StageFunction
 from stacks.storage import Storage
@@ -36,6 +37,8 @@ class Resources:
     wake_ups: sqs.Queue
     """The queue that feeds dispatch."""
     worker: Worker
+    enhancer: Enhancer | None
+    """The language model that enhances prompts."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
     """Create the functions. They share one zip and one set of settings."""
     common = _common_permissions(resources)
     finding = _find_permissions(resources)
-    submitting = [*finding, *_submit_permissions(resources)]
+    submitting = [*finding, *_submit_permissions(scope, resources)]
     finishing = _finish_permissions(scope, resources)
     announcing = grants.send_messages(resources.drops)
     waking = grants.send_messages(resources.wake_ups)
@@ -130,7 +133,7 @@ def _settings(resources: Resources) -> Settings:
         max_attempts=config.max_attempts,
         max_runtime_seconds=config.max_runtime_seconds,
         default_model=config.default_model,
-        enhancer_model_id=config.enhancer_model_id,
+        enhancer_model_id=resources.enhancer.model_id if resources.enhancer else "",
         reference_deadline_seconds=config.reference_deadline_minutes * 60,
         link_seconds=config.link_hours * 3600,
     )
@@ -157,13 +160,13 @@ def _find_permissions(resources: Resources) -> Statements:
     ]
 
 
-def _submit_permissions(resources: Resources) -> Statements:
+def _submit_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to turn a drop into tasks."""
-    model_id = resources.config.enhancer_model_id
+    model, stack = resources.enhancer, cdk.Stack.of(scope)
     return [
         *grants.read_drops(resources.storage.input),
         *grants.keep_references(resources.storage.work),
-        *(grants.enhance_prompts(model_id) if model_id else []),
+        *(grants.enhance_prompts(stack, model) if model else []),
     ]
 
 

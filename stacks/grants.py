@@ -4,7 +4,7 @@ They are written out because CDK's own grants allow more than is needed. Each fu
 statements that a role needs for what the function's name says.
 """
 
-from aws_cdk import Fn, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -13,6 +13,7 @@ from aws_cdk import aws_sqs as sqs
 
 from contract.model_folder import READY_FILE
 from functions import s3_keys
+from stacks.enhancer import Enhancer
 
 Statements = list[iam.PolicyStatement]
 
@@ -143,30 +144,28 @@ def send_notifications(topic: sns.Topic) -> Statements:
     return [_allow(["sns:Publish"], topic.topic_arn)]
 
 
-# The id of a cross-region inference profile is one of these, a dot and the id of the model.
-_GEOGRAPHIES = {"us", "us-gov", "eu", "apac", "au", "ca", "jp", "global"}
-
-
-def enhance_prompts(model_id: str) -> Statements:
+def enhance_prompts(stack: Stack, model: Enhancer) -> Statements:
     """Call the language model that enhances prompts.
 
     An inference profile forwards a call to the model in one of several regions, and IAM wants
     both to be allowed: the profile, and the model in every region.
 
     Args:
-        model_id: id of a Bedrock model or of an inference profile.
+        stack: the stack whose region and account the profile belongs to.
+        model: the language model.
     """
-    bedrock = "arn:${AWS::Partition}:bedrock"
-    profile = f"{bedrock}:${{AWS::Region}}:${{AWS::AccountId}}:inference-profile/{model_id}"
-    geography, _, rest = model_id.partition(".")
-    foundation = rest if geography in _GEOGRAPHIES else model_id
-    return [
-        _allow(
-            ["bedrock:InvokeModel"],
-            Fn.sub(profile),
-            Fn.sub(f"{bedrock}:*::foundation-model/{foundation}"),
-        )
-    ]
+    profile = stack.format_arn(
+        service="bedrock", resource="inference-profile", resource_name=model.model_id
+    )
+    foundation = stack.format_arn(
+        service="bedrock",
+        # The calls of a global profile have no region, which "*" fits, too.
+        region="*",
+        account="",
+        resource="foundation-model",
+        resource_name=model.foundation,
+    )
+    return [_allow(["bedrock:InvokeModel"], profile, foundation)]
 
 
 def _processing_arn(stack: Stack, job_prefix: str) -> str:

@@ -88,6 +88,13 @@ def watch_denied_starts(scope: Construct, alarms: sns.Topic) -> None:
     _notify(alarms, alarm)
 
 
+def watch_enhancement(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for prompts that the language model does not enhance."""
+    description = "Prompts are not enhanced: see docs/operations.md."
+    alarm = _alarm_on(scope, "NotEnhanced", Event.NOT_ENHANCED, description, periods=1)
+    _notify(alarms, alarm)
+
+
 def watch_weights(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for drops that wait for weights that were not imported."""
     description = "Drops wait for weights: see docs/operations.md."

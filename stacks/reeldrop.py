@@ -12,10 +12,12 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.config import ConcurrentCalls, Config
+from stacks.enhancer import enhancer
 from stacks.functions import Functions, Resources, create_functions
 from stacks.monitoring import (
     watch_capacity,
     watch_denied_starts,
+    watch_enhancement,
     watch_paused_models,
     watch_rates,
     watch_sweep,
@@ -58,6 +60,7 @@ class Reeldrop(cdk.Stack):
                 drops=queues.drops.queue,
                 wake_ups=queues.wake_ups.queue,
                 worker=worker,
+                enhancer=enhancer(self, config.enhancer_model_id),
             ),
         )
         self._start_functions(functions, queues, config.concurrent_calls)
@@ -68,6 +71,7 @@ class Reeldrop(cdk.Stack):
         watch_denied_starts(self, alarms)
         watch_paused_models(self, alarms)
         watch_weights(self, alarms)
+        watch_enhancement(self, alarms)
         watch_rates(self, alarms)
         self._add_outputs(config, storage, topic, worker)
 

@@ -396,6 +396,8 @@ class _Accepting:
         self.commit(job, *changes)
         facts = {"job_id": job.job_id, "key": job.source.key, "tasks": len(tasks)}
         self.ports.log(Event.QUEUED if rendering else Event.PLANNED, facts)
+        if reasons := {one.reason for one in made.enhancements if one.status == "kept"}:
+            self.ports.log(Event.NOT_ENHANCED, {**facts, "reasons": sorted(reasons)})
 
     def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
         """Note which images are references, in a folder where every other image becomes a job."""

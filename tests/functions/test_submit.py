@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from functions import s3_keys
+from functions.log import Event
 from functions.spec.language_model import Answer, LanguageModelUnavailable
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
@@ -172,6 +173,8 @@ def test_without_an_answer_the_prompt_is_kept_and_the_reason_recorded(
     assert task.parameters.prompt == "a bee"
     assert task.enhancement.status == "kept"
     assert reason in task.enhancement.reason
+    logged = [facts for event, facts in world.logged if event == Event.NOT_ENHANCED]
+    assert len(logged) == 1 and logged[0]["reasons"], "an alarm counts it"
 
 
 def test_a_prompt_that_the_guardrail_blocks_is_rejected(world: World) -> None:

@@ -163,10 +163,12 @@ def _resource(value: Any) -> str:
         return _name(argument)
     if function == "Fn::Join":
         text: str = argument[0].join(_resource(part) for part in argument[1])
+        if ":bedrock:" in text:
+            return "model"
         arn, found, name = text.partition(":processing-job/")
         return f"processing-job/{name}" if found else arn
-    if function == "Fn::Sub":
-        return "model" if "bedrock" in argument else str(argument)
+    if function == "Fn::FindInMap":
+        return "us"  # the only mapping in an ARN: where prompts are enhanced
     raise ValueError(f"no pattern for {value}")
 
 

@@ -330,3 +330,31 @@ def test_the_image_is_the_one_that_the_sagemaker_sdk_names() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip().endswith(f".dkr.ecr.us-east-1.amazonaws.com/{IMAGE}")
+
+
+@pytest.mark.parametrize(
+    ("region", "profile"),
+    [
+        ("us-east-1", "us"),
+        ("us-west-2", "us"),
+        ("eu-central-1", "eu"),
+        ("ap-northeast-1", "jp"),
+        ("ap-southeast-2", "global"),
+        ("sa-east-1", "global"),
+    ],
+)
+def test_prompts_are_enhanced_by_the_profile_of_the_region(
+    template: dict[str, Any], region: str, profile: str
+) -> None:
+    """The id in the settings and in the permission come from the same mapping."""
+    (mapping,) = (
+        name for name, rows in template["Mappings"].items() if "profile" in rows.get(region, {})
+    )
+    assert template["Mappings"][mapping][region]["profile"] == profile
+    found = {"Fn::FindInMap": [mapping, {"Ref": "AWS::Region"}, "profile"]}
+    wanted = {"Fn::Join": ["", [found, ".amazon.nova-2-lite-v1:0"]]}
+    functions = resources(template, "AWS::Lambda::Function").values()
+    settings = [value for f in functions for value in f["Environment"]["Variables"].values()]
+    assert wanted in settings
+    policies = json.dumps(list(resources(template, "AWS::IAM::Policy").values()))
+    assert json.dumps(found) in policies
