@@ -14,6 +14,11 @@ from contract.instance_types import FAMILIES, verdict
 
 _INSTANCE_TYPE = rf"ml\.({'|'.join(FAMILIES)})\.[a-z0-9]+"
 InstanceTypes = Annotated[str, Field(pattern=f"^{_INSTANCE_TYPE}(,{_INSTANCE_TYPE}){{0,4}}$")]
+# SageMaker takes images from ECR only.
+IMAGE_URI = (
+    r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
+    r"/(?P<repository>[a-z0-9._/-]+)([:@][A-Za-z0-9._:-]+)?"
+)
 _ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
 Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
 
@@ -56,8 +61,8 @@ class Config(Document):
 
     instance_types: InstanceTypes = "ml.g6e.xlarge"
     """Separated by commas. A later type is used when the earlier ones are not available."""
-    image_uri: str = ""
-    """Container image with Python 3.12 and PyTorch. Empty: AWS's own image."""
+    image_uri: Annotated[str, Field(pattern=rf"^({IMAGE_URI})?$")] = ""
+    """Container image in ECR, with Python 3.12 and PyTorch. Empty: AWS's own image."""
     volume_gb: Annotated[int, Field(ge=30, le=1000)] = 100
     max_processing_jobs: Annotated[int, Field(ge=1, le=100)] = 1
     """How many run at the same time, counting all instance types together."""

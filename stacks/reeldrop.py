@@ -25,6 +25,7 @@ from stacks.monitoring import (
     watch_weights,
 )
 from stacks.notifications import create_alarm_topic, create_job_topic
+from stacks.people import create_policies
 from stacks.queues import Queues, create_queues
 from stacks.storage import Storage
 from stacks.worker import Worker
@@ -73,7 +74,10 @@ class Reeldrop(cdk.Stack):
         watch_weights(self, alarms)
         watch_enhancement(self, alarms)
         watch_rates(self, alarms)
+        policies = create_policies(self, drops=storage.input, output=storage.output)
         self._add_outputs(config, storage, topic, worker)
+        self._add_output("DropPolicyArn", policies.drop.managed_policy_arn)
+        self._add_output("WatchPolicyArn", policies.watch.managed_policy_arn)
 
     def _start_functions(
         self, functions: Functions, queues: Queues, calls: ConcurrentCalls
@@ -110,4 +114,7 @@ class Reeldrop(cdk.Stack):
             "ImageUri": worker.image_uri,
             "ImportRoleArn": worker.import_role.role_arn,
         }.items():
-            cdk.CfnOutput(self, name, value=value)
+            self._add_output(name, value)
+
+    def _add_output(self, name: str, value: str) -> None:
+        cdk.CfnOutput(self, name, value=value)

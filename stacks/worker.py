@@ -4,6 +4,8 @@ The stack creates no processing job. Dispatch starts those that render, and
 `reeldrop import-model` those that import weights.
 """
 
+import re
+
 from aws_cdk import ArnFormat, Aws, Fn, Stack, region_info
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -12,7 +14,7 @@ from constructs import Construct
 
 from functions import s3_keys
 from stacks.code import worker_code
-from stacks.config import Config
+from stacks.config import IMAGE_URI, Config
 from stacks.grants import Statements
 
 # AWS's image with Python 3.12, PyTorch 2.9 and CUDA 13. A ready image means that a deployment needs
@@ -32,12 +34,14 @@ class Worker(Construct):
             asset = assets.Asset(self, "Code", path=folder)
         self.code_uri = asset.s3_object_url
         self.image_uri = config.image_uri or self._aws_image_uri()
-        self.role = iam.Role(
-            self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com")
+        self._image_arn = _repository_arn(config.image_uri) or self._aws_image_arn()
+        # Only for processing jobs of this account. SageMaker must not use the roles for others.
+        sagemaker = iam.ServicePrincipal(
+            "sagemaker.amazonaws.com",
+            conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
         )
-        self.import_role = iam.Role(
-            self, "ImportRole", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com")
-        )
+        self.role = iam.Role(self, "Role", assumed_by=sagemaker)
+        self.import_role = iam.Role(self, "ImportRole", assumed_by=sagemaker)
         for role, data in (
             (self.role, _data_permissions(work, asset)),
             (self.import_role, _import_permissions(work, asset)),
@@ -50,6 +54,15 @@ class Worker(Construct):
         registry = Stack.of(self).regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT)
         return Fn.join("", [registry, ".dkr.ecr.", Aws.REGION, ".", Aws.URL_SUFFIX, "/", IMAGE])
 
+    def _aws_image_arn(self) -> str:
+        stack = Stack.of(self)
+        return stack.format_arn(
+            service="ecr",
+            account=stack.regional_fact(region_info.FactName.DLC_REPOSITORY_ACCOUNT),
+            resource="repository",
+            resource_name=IMAGE.partition(":")[0],
+        )
+
     def _service_permissions(self) -> Statements:
         """Pull the image, and write metrics and logs."""
         return [
@@ -58,10 +71,12 @@ class Worker(Construct):
                     "ecr:BatchGetImage",
                     "ecr:GetDownloadUrlForLayer",
                     "ecr:BatchCheckLayerAvailability",
-                    "ecr:GetAuthorizationToken",
-                    "cloudwatch:PutMetricData",
                 ],
-                resources=["*"],
+                resources=[self._image_arn],
+            ),
+            iam.PolicyStatement(
+                actions=["ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"],
+                resources=["*"],  # neither knows a resource
             ),
             iam.PolicyStatement(
                 actions=[
@@ -80,6 +95,15 @@ class Worker(Construct):
                 ],
             ),
         ]
+
+
+def _repository_arn(image_uri: str) -> str | None:
+    """The ARN of the repository of an image in ECR; None without an image."""
+    found = re.fullmatch(IMAGE_URI, image_uri)
+    if found is None:
+        return None
+    place = f"{found['region']}:{found['account']}:repository/{found['repository']}"
+    return Fn.sub(f"arn:${{AWS::Partition}}:ecr:{place}")
 
 
 def _import_permissions(work: s3.Bucket, code: assets.Asset) -> Statements:

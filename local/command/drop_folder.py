@@ -32,6 +32,8 @@ class DropFolder:
     code_uri: str
     image_uri: str
     import_role_arn: str
+    drop_policy_arn: str
+    watch_policy_arn: str
 
     def as_outputs(self) -> dict[str, str]:
         """Return the names under the keys of the stack's outputs, with the endpoint."""
@@ -49,6 +51,8 @@ class DropFolder:
             "CodeUri": self.code_uri,
             "ImageUri": self.image_uri,
             "ImportRoleArn": self.import_role_arn,
+            "DropPolicyArn": self.drop_policy_arn,
+            "WatchPolicyArn": self.watch_policy_arn,
         }
 
 
@@ -91,6 +95,8 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         code_uri=outputs["CodeUri"],
         image_uri=outputs["ImageUri"],
         import_role_arn=outputs["ImportRoleArn"],
+        drop_policy_arn=outputs["DropPolicyArn"],
+        watch_policy_arn=outputs["WatchPolicyArn"],
     )
     subscribe_mail(cloud.endpoint, folder.topic_arn)
     upload_models(home / _MODELS, cloud, folder.work_bucket)

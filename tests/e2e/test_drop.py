@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from functions import s3_keys
 from functions.table.records import State
 from local import ROOT
+from local.cloud.clients import Credentials, client
 from tests.e2e.conftest import Person, eventually
 from tests.e2e.decoding import decoded
 
@@ -199,3 +201,41 @@ def dead_letters(person: Person) -> int:
 def _no_dead_letters(person: Person) -> Iterator[None]:
     yield
     assert dead_letters(person) == 0, person.cloud.log_tail()
+
+
+def test_the_policies_for_people_allow_what_they_need(person: Person) -> None:
+    """Whoever drops may write below jobs/, and whoever watches may only read."""
+    cloud, folder = person.cloud, person.folder
+    iam = cloud.client("iam")
+
+    def somebody(name: str, policy: str) -> Any:
+        iam.create_user(UserName=name)
+        iam.attach_user_policy(UserName=name, PolicyArn=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        return client("s3", cloud.endpoint, credentials=credentials)
+
+    def may(call: Callable[..., Any], bucket: str, key: str, **more: Any) -> bool:
+        try:
+            call(Bucket=bucket, **({"Key": key} if key else {}), **more)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in {"AccessDenied", "403"}, error
+            return False
+        return True
+
+    cloud.client("s3").put_object(Bucket=folder.output_bucket, Key="videos/x.mp4", Body=b"1")
+    drops, watches = (
+        somebody("drops", folder.drop_policy_arn),
+        somebody("watches", folder.watch_policy_arn),
+    )
+    for who, is_dropper in ((drops, True), (watches, False)):
+        put = {"Body": b"not a spec"}
+        assert may(who.put_object, folder.input_bucket, "jobs/x.md", **put) == is_dropper
+        assert may(who.list_objects_v2, folder.input_bucket, "", Prefix="jobs/") == is_dropper
+        assert may(who.get_object, folder.output_bucket, "videos/x.mp4")
+        assert may(who.list_objects_v2, folder.output_bucket, "")
+        assert not may(who.put_object, folder.input_bucket, "x.yaml", **put)
+        assert not may(who.list_objects_v2, folder.input_bucket, "", Prefix="other/")
+        assert not may(who.put_object, folder.output_bucket, "videos/x.mp4", **put)
+        assert not may(who.get_object, folder.work_bucket, "models/demo/READY")
+    assert may(drops.delete_object, folder.input_bucket, "jobs/x.md")

@@ -5,6 +5,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from functions import s3_keys
 from functions.handlers import events
 from functions.settings import Settings
+from stacks.__main__ import app
 from stacks.config import Config
 from stacks.notifications import create_job_topic
 from stacks.storage import Storage
@@ -358,3 +360,31 @@ def test_prompts_are_enhanced_by_the_profile_of_the_region(
     assert wanted in settings
     policies = json.dumps(list(resources(template, "AWS::IAM::Policy").values()))
     assert json.dumps(found) in policies
+
+
+def test_sagemaker_may_use_its_roles_for_this_account_only(template: dict[str, Any]) -> None:
+    roles = resources(template, "AWS::IAM::Role").values()
+    trusts = [s for role in roles for s in role["AssumeRolePolicyDocument"]["Statement"]]
+    of_sagemaker = [t for t in trusts if "sagemaker" in json.dumps(t["Principal"])]
+    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert [trust.get("Condition") for trust in of_sagemaker] == [account, account]
+
+
+@pytest.mark.parametrize("uri", ["", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/my/image:1"])
+def test_processing_jobs_may_pull_their_image_and_no_other(uri: str, tmp_path: Path) -> None:
+    app(outdir=str(tmp_path), code="embedded", image_uri=uri).synth()
+    found = json.loads((tmp_path / "reeldrop.template.json").read_text())
+    pulls = [
+        json.dumps(statement["Resource"])
+        for policy in resources(found, "AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "ecr:BatchGetImage" in statement["Action"]
+    ]
+    name = "eu-west-1:123456789012:repository/my/image" if uri else IMAGE.partition(":")[0]
+    assert len(pulls) == 2 and all(f'{name}"' in pull for pull in pulls)
+
+
+def test_an_image_that_sagemaker_cannot_pull_is_refused() -> None:
+    for uri in ("python:3.12", "docker.io/me/image", "public.ecr.aws/me/image:1"):
+        with pytest.raises(ValidationError):
+            Config(image_uri=uri)
