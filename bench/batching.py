@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import plot
 from bench.results import write
-from contract.catalogue import Mode
+from contract.catalogue import Mode, Preset
 from contract.manifest import ManifestTask
 from functions import s3_keys
 from functions.planning import batching, estimate
@@ -36,7 +36,7 @@ from tests.fakes import SETTINGS, FakeRenderer, World, clear_read_cache, replace
 
 MODEL, INSTANCE_TYPE = "cogvideox-5b", "ml.g6e.xlarge"
 SPEC = f"prompt: a bee\nmodel: {MODEL}\nenhance: false\n"
-_RATE = estimate.rate_of(Learned(), MODEL, Mode.TEXT_TO_VIDEO, INSTANCE_TYPE)
+_RATE = estimate.rate_of(Learned(), MODEL, Mode.TEXT_TO_VIDEO, Preset.STANDARD, INSTANCE_TYPE)
 STARTUP_SECONDS = _RATE.startup_seconds
 LOADING_SECONDS = _RATE.loading_seconds
 RENDER_SECONDS = 200.0

@@ -19,7 +19,11 @@ class Mode(StrEnum):
 
 
 class Preset(StrEnum):
-    """How many inference steps a video gets: few (draft), the usual number, or more (best)."""
+    """How a video is computed: quickly (draft), well (standard), or exactly (best).
+
+    `draft` has fewer steps. On a GPU, `standard` and `draft` round some numbers and leave parts of
+    some steps out; `best` computes every step as the model's authors do.
+    """
 
     DRAFT = "draft"
     STANDARD = "standard"
@@ -91,7 +95,7 @@ class Model(Document):
     """Name of a scheduler class in diffusers."""
     use_dynamic_cfg: bool
     num_inference_steps: dict[Preset, int]
-    """Steps of each preset. `standard` is the default and what the model's authors use.
+    """Steps of each preset. `standard` is the default and has what the model's authors use.
 
     All divide 1,000, the number of steps in training. With other numbers, the schedulers of
     diffusers step to a time that is off by one from the time of the next step.
@@ -186,7 +190,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=226,
             scheduler="CogVideoXDDIMScheduler",
             use_dynamic_cfg=False,
-            num_inference_steps=_steps(25, 50, 100),
+            num_inference_steps=_steps(25, 50, 50),
             guidance_scale=6.0,
         ),
         Model(
@@ -215,7 +219,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=226,
             scheduler="CogVideoXDPMScheduler",
             use_dynamic_cfg=True,
-            num_inference_steps=_steps(25, 50, 100),
+            num_inference_steps=_steps(25, 50, 50),
             guidance_scale=6.0,
         ),
         Model(
@@ -244,7 +248,7 @@ MODELS: dict[str, Model] = {
             prompt_tokens=224,
             scheduler="CogVideoXDPMScheduler",
             use_dynamic_cfg=True,
-            num_inference_steps=_steps(25, 50, 100),
+            num_inference_steps=_steps(25, 50, 50),
             guidance_scale=6.0,
         ),
     )

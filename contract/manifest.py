@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contract.catalogue import Mode
+from contract.catalogue import Mode, Preset
 from contract.document import Document
 
 CONTAINER_ROOT = "/opt/ml/processing"
@@ -45,6 +45,8 @@ class Parameters(Document):
     width: int
     num_frames: int
     fps: int
+    preset: Preset = Preset.STANDARD
+    """How the steps are computed on a GPU. Their number is below."""
     num_inference_steps: int
     guidance_scale: float
     seed: int
@@ -74,7 +76,7 @@ class ManifestTask(Document):
 
 
 class Manifest(Document):
-    """All tasks of one processing job. They share model and mode, so one pipeline renders all."""
+    """All tasks of one processing job. One pipeline renders all, so they share mode and preset."""
 
     version: Literal[1] = 1
     attempt_id: str

@@ -102,6 +102,26 @@ class Guidance(Document):
     """The scale that each step was made with, in order. All are 1 without guidance."""
 
 
+class Profile(Document):
+    """How the steps of a video were computed. The preset and the GPU decide it.
+
+    On a CPU, all is as in stock diffusers: nothing is compiled, rounded or left out.
+    """
+
+    compiled: bool
+    """Whether PyTorch compiled the blocks of the transformer. This changes the order of operations,
+    so numbers differ in their last digits."""
+    own_attention_blocks: int
+    """In how many blocks reeldrop's own attention kernel worked. It is as exact as PyTorch's."""
+    fp8: bool
+    """Whether the large matrix products rounded their inputs to eight bits."""
+    computed_steps: int
+    """The steps that were computed in full. In the others, all blocks but the first one were
+    replaced by what they had added in the step before."""
+    lacking: tuple[str, ...] = ()
+    """What the preset would have used, with the reason why it could not."""
+
+
 class MemoryUse(Document):
     """How the worker shared the memory of the GPU for a task."""
 
@@ -136,6 +156,7 @@ class Rendered(Document):
     parameters: Parameters
     """The parameters that were used."""
     guidance: Guidance | None = None
+    profile: Profile | None = None
     started_at: datetime
     finished_at: datetime
     seconds: Seconds

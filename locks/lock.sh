@@ -18,3 +18,6 @@ compile dev --python-version 3.11 --universal
 compile local --python-version 3.11 --universal -c locks/dev.txt
 compile functions --python-version 3.13 --python-platform aarch64-manylinux_2_28 -c locks/dev.txt
 compile processing --python-version 3.12 --python-platform x86_64-manylinux_2_28 -c locks/dev.txt
+# Only torchao: the other packages of the zip are in the lock above.
+uv pip compile -q --group fp8 --no-deps --generate-hashes --no-header --no-annotate \
+    --python-version 3.12 --python-platform x86_64-manylinux_2_28 -o locks/fp8.txt

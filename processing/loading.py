@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contract.catalogue import Mode, Model
+from contract.catalogue import Mode, Model, Preset
 from contract.errors import Code, Problem, TaskFailed
 from contract.outcome import MACHINE_VARIABLE, Machine
 from processing import device as devices
@@ -54,6 +54,7 @@ def load(
     mode: Mode,
     folder: Path,
     texts: Collection[str],
+    preset: Preset = Preset.STANDARD,
     began: float | None = None,
 ) -> Pipeline:
     """Encode all prompts, then load the rest of the model.
@@ -61,6 +62,7 @@ def load(
     Args:
         model: The model's entry in the catalogue.
         mode: Which of its pipelines to load.
+        preset: How the model is to compute.
         folder: Its weights. They must have passed `weights.check`.
         texts: All prompts and negative prompts that the pipeline will be used with.
         began: When loading began, on `time.perf_counter`. By default, now.
@@ -73,14 +75,18 @@ def load(
     """
     began = time.perf_counter() if began is None else began
     loader = _Loader.of(model, mode, folder)
+    from processing.gpu import profiles  # noqa: PLC0415 - imports torch
+
     free = devices.memory(loader.device)
     scheduler = loader.scheduler()
     encoded = loader.encoded(texts, scheduler)
     devices.free_memory()
+    able = profiles.abilities(loader.device, loader.dtype)
+    transformer, prepared = profiles.prepare(loader.transformer, preset, able)
     pipe = loader.pipeline_class(
         tokenizer=None,
         text_encoder=None,
-        transformer=loader.part("transformer", loader.diffusers.CogVideoXTransformer3DModel),
+        transformer=transformer,
         vae=loader.part("vae", loader.diffusers.AutoencoderKLCogVideoX),
         scheduler=scheduler,
     )
@@ -93,6 +99,7 @@ def load(
         loading_seconds=devices.clock(loader.device) - began - text_seconds,
         machine=loader.machine(),
         free=free,
+        prepared=prepared,
     )
 
 
@@ -151,6 +158,10 @@ class _Loader:
             text: _encode(pipe, text, self.device, self.model.prompt_tokens)
             for text in sorted(set(texts))
         }
+
+    def transformer(self) -> Any:
+        """The transformer, as it is in stock diffusers."""
+        return self.part("transformer", self.diffusers.CogVideoXTransformer3DModel)
 
     def part(self, name: str, part_class: Any) -> Any:
         """The transformer or the VAE, from the subfolder `name`."""

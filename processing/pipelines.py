@@ -5,6 +5,7 @@ The model runs in diffusers' own, unmodified pipelines. `loading.load` creates a
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,13 @@ from contract.catalogue import Mode, Model
 from contract.errors import Code, Notice, Problem, TaskFailed
 from contract.manifest import Parameters
 from contract.memory import MemoryMode, Shape, mode_for
-from contract.outcome import Guidance, Machine, MemoryUse
+from contract.outcome import Guidance, Machine, MemoryUse, Profile
 from processing import device as devices
 
 if TYPE_CHECKING:
     import torch
+
+    from processing.gpu.profiles import Prepared
 
 StepReport = Callable[[int, int], None]
 """Called after each denoising step with the number of steps done and the number of all steps."""
@@ -55,6 +58,7 @@ class Pipeline:
         loading_seconds: Time to import the libraries and load the weights, without encoding.
         machine: What the worker runs on.
         free: Memory that was free before the model was loaded. None on a CPU.
+        prepared: What was done with the transformer for the preset.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Pipeline:
         loading_seconds: float,
         machine: Machine,
         free: devices.FreeMemory | None,
+        prepared: Prepared,
     ) -> None:
         self._pipe = pipe
         self._model = model
@@ -73,6 +78,7 @@ class Pipeline:
         self.loading_seconds = loading_seconds
         self.machine = machine
         self._free = free
+        self._prepared = prepared
         self._scales: list[float] = []
         self._device = pipe._execution_device
         self._memory = MemoryUse(mode=MemoryMode.WHOLE, stepped_down=False, gpu_gib=None)
@@ -100,6 +106,11 @@ class Pipeline:
     def guidance(self) -> Guidance:
         """The guidance of the latest denoising."""
         return Guidance(use_dynamic_cfg=self._model.use_dynamic_cfg, scales=tuple(self._scales))
+
+    @property
+    def profile(self) -> Profile:
+        """How the latest denoising was computed."""
+        return self._prepared.profile(len(self._scales))
 
     @property
     def memory(self) -> MemoryUse:
@@ -163,7 +174,28 @@ class Pipeline:
         Raises:
             TaskFailed: `render-failed`; a number in the latents is not finite.
         """
+        from processing.gpu import profiles  # noqa: PLC0415 - imports torch
+
+        try:
+            return self._denoise(parameters, reference, on_step)
+        except Exception as error:
+            if not profiles.is_compiler_error(error):
+                raise
+            traceback.print_exception(error)
+            why = f"compiling: it failed with {type(error).__name__}"
+        # The same video without what makes it faster is better than none.
+        self._pipe.transformer = None
+        devices.free_memory()
+        self._pipe.transformer = self._prepared.load_stock()
+        self._prepared = profiles.Prepared(load_stock=self._prepared.load_stock, lacking=(why,))
+        return self._denoise(parameters, reference, on_step)
+
+    def _denoise(
+        self, parameters: Parameters, reference: Reference | None, on_step: StepReport
+    ) -> torch.Tensor:
         import torch  # noqa: PLC0415
+
+        from processing.gpu import profiles  # noqa: PLC0415 - imports torch
 
         device = self._device
         self._scales = []
@@ -185,23 +217,25 @@ class Pipeline:
             on_step(index + 1, pipe.num_timesteps)
             return tensors
 
-        latents = self._pipe(
-            **_inputs(parameters, reference, self._frames_in_front(parameters)),
-            prompt_embeds=prompt,
-            negative_prompt_embeds=negative[0] if negative else None,
-            height=parameters.height,
-            width=parameters.width,
-            num_inference_steps=parameters.num_inference_steps,
-            guidance_scale=parameters.guidance_scale,
-            use_dynamic_cfg=self._model.use_dynamic_cfg,
-            # Noise is drawn on the CPU, so that a seed gives the same noise on every device.
-            generator=torch.Generator("cpu").manual_seed(parameters.seed),
-            # `decode` is separate: if it does not fit into memory, it can be repeated without the
-            # denoising, which is nearly all of the work.
-            output_type="latent",
-            callback_on_step_end=step_done,
-            max_sequence_length=self._model.prompt_tokens,
-        ).frames
+        steps = _steps_of(parameters)
+        with profiles.leaving_out(self._pipe, profiles.mask(steps, self._prepared.period)):
+            latents = self._pipe(
+                **_inputs(parameters, reference, self._frames_in_front(parameters)),
+                prompt_embeds=prompt,
+                negative_prompt_embeds=negative[0] if negative else None,
+                height=parameters.height,
+                width=parameters.width,
+                num_inference_steps=parameters.num_inference_steps,
+                guidance_scale=parameters.guidance_scale,
+                use_dynamic_cfg=self._model.use_dynamic_cfg,
+                # Noise is drawn on the CPU, so that a seed gives the same noise on every device.
+                generator=torch.Generator("cpu").manual_seed(parameters.seed),
+                # `decode` is separate: if it does not fit into memory, it can be repeated without
+                # the denoising, which is nearly all of the work.
+                output_type="latent",
+                callback_on_step_end=step_done,
+                max_sequence_length=self._model.prompt_tokens,
+            ).frames
         # CogVideoX 1.5 has latent frames at the front that only fill its temporal patches. The
         # pipeline removes them only if it also decodes.
         kept: torch.Tensor = latents[:, latents.shape[1] - self._latent_frames(parameters) :]
@@ -269,6 +303,12 @@ def texts_of(parameters: Parameters) -> tuple[str, ...]:
     if parameters.guidance_scale > 1:
         return (parameters.prompt, parameters.negative_prompt)
     return (parameters.prompt,)
+
+
+def _steps_of(parameters: Parameters) -> int:
+    """How many steps are computed. Video to video leaves out the first ones."""
+    steps = parameters.num_inference_steps
+    return steps if parameters.strength is None else int(steps * parameters.strength)
 
 
 def _check_finite(numbers: torch.Tensor, when: str) -> None:

@@ -57,6 +57,8 @@ def check_manifest(manifest: Manifest) -> Model:
     ids = [task.task_id for task in manifest.tasks]
     if len(set(ids)) < len(ids):
         raise _invalid("has two tasks with the same id")
+    if len({task.parameters.preset for task in manifest.tasks}) > 1:
+        raise _invalid("has tasks of several presets")
     for task in manifest.tasks:
         _check_task(task, manifest.mode)
     return model

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from contract.catalogue import Model
 from contract.errors import Code, Failure, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask, Parameters
-from contract.outcome import Guidance, MemoryUse, Rendered, Seconds, WeightsSource
+from contract.outcome import Guidance, MemoryUse, Profile, Rendered, Seconds, WeightsSource
 from processing import (
     device,
     files,
@@ -137,6 +137,7 @@ def _load(
                 model=model,
                 mode=manifest.mode,
                 folder=layout.model,
+                preset=ready[0].task.parameters.preset,
                 texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},
                 began=began,
             )
@@ -163,6 +164,7 @@ class _Unwritten:
     started_at: datetime
     frames: NDArray[np.uint8]
     guidance: Guidance
+    profile: Profile
     memory: MemoryUse
     denoising_seconds: float
     decoding_seconds: float
@@ -234,6 +236,7 @@ class _Rendering:
             started_at=started_at,
             frames=frames,
             guidance=self.pipeline.guidance,
+            profile=self.pipeline.profile,
             memory=self.pipeline.memory,
             denoising_seconds=denoised - began,
             decoding_seconds=self.decoding_seconds,
@@ -272,6 +275,7 @@ class _Rendering:
             scheduler=self.model.scheduler,
             parameters=parameters,
             guidance=unwritten.guidance,
+            profile=unwritten.profile,
             started_at=unwritten.started_at,
             finished_at=results.now(),
             seconds=Seconds(

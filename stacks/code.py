@@ -50,6 +50,7 @@ def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
     with _folder() as folder:
         if code == "aws":
             _install("processing", folder, CONTAINER_PYTHON, "x86_64")
+            _install("fp8", folder / "fp8", CONTAINER_PYTHON, "x86_64")
         shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
         shutil.copytree(ROOT / "model_import", folder / "model_import", ignore=_IGNORED)
         shutil.copytree(ROOT / "processing", folder / "processing", ignore=_IGNORED)

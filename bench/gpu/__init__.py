@@ -4,6 +4,6 @@ No weights are downloaded: every model has its published configuration and rando
 is enough for work that does not depend on what the values are. A cache that decides from what it
 sees would not be, so only caches with a fixed mask of steps are timed.
 
-It imports nothing else of this repository, so that it runs on a machine that has torch and
-diffusers and not the rest. `README.md` in this folder says what such a machine needs.
+What makes a model faster is imported from `processing/gpu`, because the worker uses it, too.
+`README.md` in this folder says what a machine needs.
 """

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.gpu import attention, models, profiles
+from bench.gpu import models
 from bench.gpu.measure import STEPS, Facts, Setup, compile_seconds, seconds, synchronize
+from contract.catalogue import MODELS, Preset
+from processing.gpu import attention, profiles
 
 GUIDANCE = 6.0
 
@@ -29,13 +31,13 @@ def rows_5b(setup: Setup) -> None:
 
         setup.rows.row("5b step, cuDNN attention", cudnn)
     if attention.available():
-        profiles.exact(model, own=False)
+        profiles.exact(model, own=False, tuned=True)
         setup.rows.row("5b step, compiled", lambda: setup.compiled_step("compiled", *work))
-        profiles.exact(model, running_maximum=True)
+        profiles.exact(model, running_maximum=True, tuned=True)
         setup.rows.row(
             "5b step, exact, running maximum", lambda: setup.compiled_step("maximum", *work)
         )
-    profiles.exact(model)
+    profiles.exact(model, own=attention.available(), tuned=True)
     setup.rows.row("5b step, exact", lambda: setup.compiled_step("exact", *work))
     vae = _decoding(setup, shape)
     pipe = pipeline(model, vae)
@@ -48,7 +50,7 @@ def _rows_5b_fp8(setup: Setup, pipe: Any, shape: models.CogVideoX, work: Any) ->
     model = work[0]
     missing: list[ImportError] = []
     try:
-        profiles.fp8(model.transformer_blocks)
+        profiles.fp8(model.transformer_blocks, tuned=True)
     except ImportError as error:
         missing.append(error)
 
@@ -60,17 +62,16 @@ def _rows_5b_fp8(setup: Setup, pipe: Any, shape: models.CogVideoX, work: Any) ->
 
         setup.rows.row(name, unless_missing)
 
-    def cached(mask: tuple[int, ...]) -> Facts:
-        profiles.cached(pipe, mask)
-        try:
-            facts = video(setup, pipe, shape, len(mask))
-        finally:
-            profiles.uncached(pipe)
-        return {"steps": len(mask), "computed_steps": sum(mask), **facts}
+    def leaving_out(preset: Preset) -> Facts:
+        steps = MODELS["cogvideox-5b"].num_inference_steps[preset]
+        mask = profiles.mask(steps, profiles.PERIODS[preset])
+        with profiles.leaving_out(pipe, mask):
+            facts = video(setup, pipe, shape, steps)
+        return {"steps": steps, "computed_steps": sum(mask), **facts}
 
     row("5b step, exact + fp8", lambda: setup.compiled_step("fp8", *work))
-    row("5b video, standard", lambda: cached(profiles.STANDARD_MASK))
-    row("5b video, draft", lambda: cached(profiles.DRAFT_MASK))
+    row("5b video, standard", lambda: leaving_out(Preset.STANDARD))
+    row("5b video, draft", lambda: leaving_out(Preset.DRAFT))
     row("5b video, exact + fp8", lambda: video(setup, pipe, shape, STEPS))
     single = models.step(shape, setup.device, setup.dtype, 1)
     row(
@@ -86,7 +87,7 @@ def rows_2b(setup: Setup) -> None:
     pair = models.step(shape, setup.device, dtype, 2)
     work = (model, pair, 2 * shape.flops_per_forward(), pair(model).float())
     setup.rows.row("2b step, stock", lambda: setup.step(*work))
-    profiles.exact(model)
+    profiles.exact(model, own=attention.available(), tuned=True)
     setup.rows.row("2b step, exact", lambda: setup.compiled_step("2b", *work))
 
 
@@ -133,11 +134,11 @@ def _decoding(setup: Setup, shape: models.CogVideoX) -> Any:
             return decode()
 
     def channels_last() -> Facts:
-        profiles.layout(vae, torch.channels_last_3d)
+        _layout(vae, torch.channels_last_3d)
         try:
             return decode()
         finally:
-            profiles.layout(vae, torch.contiguous_format)
+            _layout(vae, torch.contiguous_format)
 
     vae.enable_tiling()
     setup.rows.row("5b decode, stock (tiled)", decode)
@@ -147,6 +148,13 @@ def _decoding(setup: Setup, shape: models.CogVideoX) -> Any:
         setup.rows.row("5b decode, untiled, cuDNN's search", search)
     setup.rows.row("5b decode, untiled, channels last", channels_last)
     return vae
+
+
+def _layout(vae: Any, memory_format: torch.memory_format) -> None:
+    """How the weights of 3D convolutions lie in memory. channels_last_3d turned out slower."""
+    for module in vae.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            module.weight.data = module.weight.data.contiguous(memory_format=memory_format)
 
 
 def pipeline(transformer: Any, vae: Any) -> Any:

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.gpu import attention, models, profiles
+from bench.gpu import models
 from bench.gpu.measure import STEPS, Facts, Setup, seconds, tera
+from processing.gpu import attention, profiles
 
 
 def rows_ceilings(setup: Setup) -> None:
@@ -87,7 +88,7 @@ def rows_wan(setup: Setup) -> None:
         return {**facts, "seconds_50_steps": round(2 * STEPS * facts["seconds"], 2)}
 
     setup.rows.row("Wan2.2-5B forward, stock", lambda: both_halves(setup.step(*work)))
-    profiles.compiled(model.blocks)
+    profiles.compiled(model.blocks, tuned=True)
     setup.rows.row(
         "Wan2.2-5B forward, compiled", lambda: both_halves(setup.compiled_step("wan", *work))
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from bench.gpu import attention, models
+from bench.gpu import models
 from bench.gpu.measure import Facts, Rows, seconds, tera
+from processing.gpu import attention
 
 # Queries, keys, warps, stages.
 SETTINGS = (
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 def measure(rows: Rows) -> None:
-    from bench.gpu import kernel  # noqa: PLC0415 - Triton is only there with CUDA
+    from processing.gpu import kernel  # noqa: PLC0415 - Triton is only there with CUDA
 
     shape = models.COGVIDEOX_5B
     torch.manual_seed(0)

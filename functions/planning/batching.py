@@ -2,8 +2,8 @@
 
 This module is pure: it reads and writes nothing. An earlier rule takes precedence over a later one:
 
-1. An attempt has tasks of one model, mode and size class. It has at most `max_tasks` of them, and
-   no more than are expected to end within a part (`FILL`) of its longest run.
+1. An attempt has tasks of one model, mode, preset and size class. It has at most `max_tasks` of
+   them, and no more than are expected to end within a part (`FILL`) of its longest run.
 2. Tasks of a higher priority come first. Among equal priorities the folders take turns, and the
    folder that was served longest ago is first. Within a folder the oldest task is first. Tasks of
    a lower priority join an attempt only while every task of a higher priority is in one, too.
@@ -25,8 +25,9 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from contract.catalogue import Mode
+from contract.catalogue import Mode, Preset
 from functions.table.day_limits import Day
 from functions.table.ledger import PRIORITIES
 from functions.table.records import Lease, QueueEntry
@@ -39,8 +40,15 @@ WORTH = 4.0
 values."""
 PATIENCE = timedelta(minutes=5)
 """How long a task waits for others that could share its start-up, while its kind is running."""
-Kind = tuple[str, Mode, int]
-"""Model, mode and size class. Tasks of one kind may share an attempt."""
+
+
+class Kind(NamedTuple):
+    """What the tasks of an attempt have in common."""
+
+    model: str
+    mode: Mode
+    preset: Preset
+    size_class: int
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,7 @@ class Plan:
 
 def kind_of(what: QueueEntry | Lease) -> Kind:
     """What a task must have in common with the others of its attempt."""
-    return what.model, what.mode, what.size_class
+    return Kind(what.model, what.mode, what.preset, what.size_class)
 
 
 def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan:
@@ -152,7 +160,7 @@ def _not_paused(
 
     When a pause is over, the model's tasks may run again, but see `_one_for_each_probe`.
     """
-    running = {model for model, _, _ in situation.running}
+    running = {kind.model for kind in situation.running}
     paused = {
         model
         for model, until in situation.paused.items()

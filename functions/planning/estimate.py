@@ -60,22 +60,27 @@ class TaskEstimate:
     """Alone in a processing job."""
 
 
-def rate_of(learned: Learned, model: str, mode: Mode, instance_type: str) -> Rate:
+def rate_of(learned: Learned, model: str, mode: Mode, preset: Preset, instance_type: str) -> Rate:
     """The rate that was learned, or the one assumed above."""
     for rate in learned.rates:
-        if (rate.model, rate.mode, rate.instance_type) == (model, mode, instance_type):
+        if _key(rate) == (model, mode, preset, instance_type):
             return rate
     seconds = _H100_SECONDS.get(model, _H100_SECONDS_OF_OTHERS)
     family = instance_type.split(".")[1] if instance_type.count(".") == 2 else ""
     return Rate(
         model=model,
         mode=mode,
+        preset=preset,
         instance_type=instance_type,
         startup_seconds=STARTUP_SECONDS,
         loading_seconds=_LOADING_SECONDS.get(model, _LOADING_SECONDS_OF_OTHERS),
         seconds_per_work=seconds / _SPEED.get(family, _SPEED_OF_OTHERS) / _own_work(model, mode),
         jobs=0,
     )
+
+
+def _key(rate: Rate) -> tuple[str, Mode, Preset, str]:
+    return rate.model, rate.mode, rate.preset, rate.instance_type
 
 
 def _own_work(model: str, mode: Mode) -> float:
@@ -99,7 +104,7 @@ def of_task(
     Args:
         tasks_in_full_job: how many tasks share a start-up at most (`max_tasks_per_job`).
     """
-    rate = rate_of(learned, model, parameters.mode, instance_type)
+    rate = rate_of(learned, model, parameters.mode, parameters.preset, instance_type)
     startup = rate.startup_seconds + rate.loading_seconds
     render = rate.seconds_per_work * work_of(parameters)
     price = USD_PER_HOUR.get(instance_type)
@@ -124,7 +129,8 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
     work = sum(work_of(s.parameters) for s in samples)
     if until_first < 0 or seconds <= 0:
         return learned  # clocks that disagree teach nothing
-    old = rate_of(learned, attempt.model, attempt.mode, attempt.instance_type)
+    preset = first.parameters.preset
+    old = rate_of(learned, attempt.model, attempt.mode, preset, attempt.instance_type)
     weight = max(_NEWEST_WEIGHT, 1 / (old.jobs + 1))
 
     def mixed(before: float, now: float) -> float:
@@ -133,17 +139,14 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
     new = Rate(
         model=old.model,
         mode=old.mode,
+        preset=old.preset,
         instance_type=old.instance_type,
         startup_seconds=mixed(old.startup_seconds, max(0.0, until_first - loading)),
         loading_seconds=mixed(old.loading_seconds, loading),
         seconds_per_work=mixed(old.seconds_per_work, seconds / work),
         jobs=old.jobs + 1,
     )
-    others = tuple(
-        rate
-        for rate in learned.rates
-        if (rate.model, rate.mode, rate.instance_type) != (new.model, new.mode, new.instance_type)
-    )
+    others = tuple(rate for rate in learned.rates if _key(rate) != _key(new))
     return Learned(rates=(*others, new))
 
 

@@ -16,7 +16,7 @@ def review_of(job: Job, tasks: Sequence[Task]) -> str:
     is also YAML.
     """
     specs = list({task.spec.model_dump_json(): task.spec for task in tasks}.values())
-    plain = [spec.model_dump(mode="json", exclude={"matrix", "preset", "aspect"}) for spec in specs]
+    plain = [spec.model_dump(mode="json", exclude={"matrix", "aspect"}) for spec in specs]
     varied = [
         name
         for name in Video.model_fields

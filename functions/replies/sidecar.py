@@ -9,6 +9,7 @@ from contract.outcome import (
     Guidance,
     Machine,
     MemoryUse,
+    Profile,
     Quality,
     Rendered,
     Seconds,
@@ -55,6 +56,7 @@ class Sidecar(Document):
     """None: the model folder has no model.json, so its files could not be checked."""
     scheduler: str
     guidance: Guidance | None
+    profile: Profile | None
     timing: Timing
     machine: Machine
     memory: MemoryUse | None
@@ -88,6 +90,7 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         weights_source=rendered.weights_source,
         scheduler=rendered.scheduler,
         guidance=rendered.guidance,
+        profile=rendered.profile,
         timing=Timing(
             dropped_at=job.created_at,
             queued_at=task.queued_at,

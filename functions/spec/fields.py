@@ -78,7 +78,7 @@ class Video(Document):
     ] = None
     preset: Annotated[
         _Preset | None,
-        Field(description="Quality against speed: sets the number of steps to suit the model."),
+        Field(description="Quality against speed: how a video is computed, and in how many steps."),
     ] = None
     aspect: Annotated[
         Aspect | None,
@@ -260,7 +260,8 @@ def mode_of(spec: Video) -> Mode:
 def parameters_of(spec: Video) -> Parameters:
     """The part of a resolved spec that the worker receives."""
     names = set(Parameters.model_fields) - {"mode"}
-    return Parameters.model_validate({"mode": mode_of(spec), **spec.model_dump(include=names)})
+    given = spec.model_dump(include=names, exclude_none=True)
+    return Parameters.model_validate({"mode": mode_of(spec), **given})
 
 
 S = TypeVar("S", bound=JobSpec)
@@ -422,7 +423,6 @@ _REFERENCES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
 }
 CONFLICTS = (
     ("video", "image", "a video can only start from one of them"),
-    ("preset", "num_inference_steps", "both set the number of steps"),
     ("aspect", "height", "both set the size"),
     ("aspect", "width", "both set the size"),
     ("duration_seconds", "num_frames", "both set the length"),

@@ -3,9 +3,9 @@
 `_defaults.yaml` in a folder applies to everything below that folder. A closer folder overrides one
 farther up, and the spec overrides all folders.
 
-Some fields set the same thing in different ways, such as `preset` and `num_inference_steps`. If a
-spec gives one of them, the others of its folders are ignored too. Otherwise a folder's
-`num_inference_steps` would override `preset: best` of a spec.
+Some fields set the same thing in different ways: `preset` and `num_inference_steps` both set the
+number of steps. If a spec gives one of them, the others of its folders are ignored too. Otherwise a
+folder's `num_inference_steps` would override the steps of `preset: best` in a spec.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -46,7 +46,8 @@ def resolve(
     size = _size(wanted, model, mode, picture, problems)
     fps = spec.fps or model.fps
     num_frames = _num_frames(wanted, model, fps, problems)
-    steps = spec.num_inference_steps or model.num_inference_steps[spec.preset or Preset.STANDARD]
+    preset = spec.preset or Preset.STANDARD
+    steps = spec.num_inference_steps or model.num_inference_steps[preset]
     strength = _strength(wanted, mode, steps, problems)
     if problems:
         raise JobRejected(*problems)
@@ -57,7 +58,7 @@ def resolve(
     return spec.model_copy(
         update={
             "model": model.name,
-            "preset": None,
+            "preset": preset,
             "aspect": None,
             "duration_seconds": None,
             "height": size.height,

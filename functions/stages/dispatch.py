@@ -189,7 +189,7 @@ def _plan(
     learned = learned_rates(ports)
 
     def expect(entry: QueueEntry) -> batching.Expected:
-        rate = estimate.rate_of(learned, entry.model, entry.mode, instance_type)
+        rate = estimate.rate_of(learned, entry.model, entry.mode, entry.preset, instance_type)
         return batching.Expected(
             startup_seconds=rate.startup_seconds + rate.loading_seconds,
             render_seconds=rate.seconds_per_work * entry.work,
@@ -239,12 +239,11 @@ def _new_attempt(
     ports: NeedsForAttempt, planned: batching.PlannedAttempt, instance_type: str, release: str
 ) -> Attempt:
     now = ports.now()
-    model, mode, _ = planned.kind
     return Attempt(
         attempt_id=f"{ports.settings.job_prefix}{now:%Y%m%d-%H%M%S}-{ports.new_suffix()}",
         state=AttemptState.CLAIMING,
-        model=model,
-        mode=mode,
+        model=planned.kind.model,
+        mode=planned.kind.mode,
         tasks=tuple(entry.task for entry in planned.entries),
         release=release,
         instance_type=instance_type,
@@ -259,6 +258,7 @@ def _lease(attempt: Attempt, planned: batching.PlannedAttempt) -> Lease:
         instance_type=attempt.instance_type,
         model=attempt.model,
         mode=attempt.mode,
-        size_class=planned.kind[2],
+        preset=planned.kind.preset,
+        size_class=planned.kind.size_class,
         ends_at=attempt.created_at + timedelta(seconds=planned.seconds),
     )

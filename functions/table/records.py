@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
-from contract.catalogue import Mode
+from contract.catalogue import Mode, Preset
 from contract.document import Document
 from contract.errors import Notice, Problem
 from contract.manifest import Parameters
@@ -429,6 +429,7 @@ class Task(_Moving):
             task_id=self.task_id,
             model=self.model,
             mode=parameters.mode,
+            preset=parameters.preset,
             priority=self.spec.priority,
             folder=self.folder,
             counted_on=self.counted_on,
@@ -536,6 +537,7 @@ class QueueEntry(Document):
     task_id: str
     model: str
     mode: Mode
+    preset: Preset = Preset.STANDARD
     priority: Priority
     folder: str
     counted_on: date | None = None
@@ -737,6 +739,7 @@ class Lease(Document):
     instance_type: str
     model: str
     mode: Mode
+    preset: Preset = Preset.STANDARD
     size_class: int
     ends_at: datetime
     """When the attempt is expected to end."""
@@ -828,10 +831,11 @@ class NotedDefaults(Document):
 
 
 class Rate(Document):
-    """How long rendering took with one model, mode and instance type."""
+    """How long rendering took with one model, mode, preset and instance type."""
 
     model: str
     mode: Mode
+    preset: Preset = Preset.STANDARD
     instance_type: str
     startup_seconds: float
     """From the opening of an attempt to its first task, without loading the weights."""

@@ -4,8 +4,17 @@ from collections import Counter
 from collections.abc import Set
 from datetime import UTC, date, datetime, timedelta
 
-from contract.catalogue import Mode
-from functions.planning.batching import FILL, WORTH, Expected, Plan, Situation, kind_of, plan
+from contract.catalogue import Mode, Preset
+from functions.planning.batching import (
+    FILL,
+    WORTH,
+    Expected,
+    Kind,
+    Plan,
+    Situation,
+    kind_of,
+    plan,
+)
 from functions.spec.fields import Priority
 from functions.spec.folder_defaults import DayLimits
 from functions.table.day_limits import Day
@@ -22,6 +31,7 @@ def entry(
     priority: Priority = "normal",
     model: str = "m",
     size: int = 24,
+    preset: Preset = Preset.STANDARD,
     counted_on: date | None = None,
     suspicion: int = 0,
 ) -> QueueEntry:
@@ -31,6 +41,7 @@ def entry(
         task_id=f"j{number:05d}-01",
         model=model,
         mode=Mode.TEXT_TO_VIDEO,
+        preset=preset,
         priority=priority,
         folder=folder,
         counted_on=counted_on,
@@ -56,7 +67,7 @@ def planned(
 ) -> Plan:
     situation = Situation(
         line=line,
-        running={(model, Mode.TEXT_TO_VIDEO, 24) for model in running},
+        running={Kind(m, Mode.TEXT_TO_VIDEO, Preset.STANDARD, 24) for m in running},
         free=free,
         busy_until=[NOW + timedelta(minutes=minutes) for minutes in busy_minutes],
         served=served,
@@ -142,9 +153,10 @@ def test_an_attempt_has_no_more_tasks_than_are_allowed_or_fit_its_longest_run() 
 
 
 def test_only_tasks_of_one_kind_share_an_attempt() -> None:
-    line = [entry(1), entry(2, model="x"), entry(3, size=25), entry(4)]
+    draft = entry(5, preset=Preset.DRAFT)
+    line = [entry(1), entry(2, model="x"), entry(3, size=25), entry(4), draft]
     found = planned(line, free=9)
-    assert [names(found, n) for n in range(3)] == [[1, 4], [2], [3]]
+    assert [names(found, n) for n in range(4)] == [[1, 4], [2], [3], [5]]
     assert all(len({kind_of(e) for e in attempt.entries}) == 1 for attempt in found.attempts)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from contract.catalogue import MODELS, Mode
+from contract.catalogue import MODELS, Mode, Preset
 from contract.manifest import Parameters
 from contract.outcome import Outcome
 from functions.planning import estimate
@@ -97,6 +97,17 @@ def test_rates_are_learned_from_finished_jobs(world: World) -> None:
         finish_one(world, f"c{number}", startup=301, render=20)
     (rate,) = learned_rates(world.ports).rates
     assert 280 < rate.startup_seconds < 300, "old jobs have little weight"
+
+
+def test_each_preset_has_a_rate_of_its_own(world: World) -> None:
+    """A video of `standard` takes about half of the time of one of `best`."""
+    finish_one(world, "a", startup=101, render=10)
+    learned = learned_rates(world.ports)
+    standard = tasks(world)[0].parameters
+    best = standard.model_copy(update={"preset": Preset.BEST})
+    assert standard.preset == Preset.STANDARD
+    assert estimate.of_task(learned, standard, "demo", G6E).startup_seconds == 101
+    assert estimate.of_task(learned, best, "demo", G6E).startup_seconds == 302, "not learned yet"
 
 
 @pytest.mark.parametrize("error", [Conflict("others learned too"), ConnectionError("away")])

@@ -251,7 +251,9 @@ def test_an_image_that_a_spec_waits_for_does_not_become_a_job(world: World) -> N
 
 def test_the_sidecar_of_each_video_makes_that_video_again(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: x\nmatrix: {seed: [3, 4], preset: [draft, best]}\n")
-    world.render(world.dispatch()[0])
+    # Videos of two presets are computed in different ways, so they share no processing job.
+    for _ in range(2):
+        world.render(world.dispatch()[0])
     for task in tasks(world):
         sidecar = world.files.read("output", f"videos/bee-{task.number:02d}.json")
         spec = json.dumps(json.loads(sidecar)["spec"])

@@ -231,7 +231,9 @@ def test_presets_set_the_steps_that_the_model_needs() -> None:
     )
     assert draft_steps and standard and best
     assert draft_steps < standard < best
-    assert refusal("prompt: x\npreset: draft\nnum_inference_steps: 33\n").code == "field-conflict"
+    both = read("prompt: x\npreset: draft\nnum_inference_steps: 33\n")
+    assert (both.preset, both.num_inference_steps) == ("draft", 33)
+    assert read("prompt: x\nnum_inference_steps: 33\n").preset == "standard"
 
 
 def test_an_aspect_chooses_a_size_of_that_shape() -> None:
@@ -328,7 +330,7 @@ def test_a_matrix_replaces_fields_that_set_the_same_value() -> None:
         ("{seed: [1], exclude: [{seed: 1}]}", "too-many-videos", 2),
         ("{seed: [1, 2, 3, 4, 5, 6], fps: [1, 2, 3, 4, 5, 6]}", "too-many-videos", 2),
         ("{height: [64], aspect: [square]}", "matrix-invalid", 2),
-        ("{preset: [draft], num_inference_steps: [9]}", "matrix-invalid", 2),
+        ("{duration_seconds: [2], num_frames: [17]}", "matrix-invalid", 2),
         ("{seed: [1, 2], exclude: [{seed: 3}]}", "matrix-invalid", 2),
         ("{guidance_scale: [4, 4.0]}", "matrix-invalid", 2),
         ("{include: [{image: a.png, video: a.mp4}]}", "field-conflict", 2),
