@@ -49,6 +49,8 @@ docs: $(VENV)/.dev ## write the generated parts of the guide and the schema of s
 
 bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.first_drop
+	$(BIN)/python -m bench.reading
+	$(BIN)/python -m bench.validate
 	@$(MAKE) --no-print-directory bench-batching
 
 bench-batching: $(VENV)/.dev ## batching against one job a video, simulated; writes figures and docs

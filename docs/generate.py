@@ -65,7 +65,8 @@ def _documents() -> Iterable[tuple[Path, str]]:
     operations = _ROOT / "docs" / "operations.md"
     yield operations, _with_part(operations.read_text(), "events", _events())
     performance = _ROOT / "docs" / "performance.md"
-    yield performance, _with_part(performance.read_text(), "batching", _batching())
+    text = _with_part(performance.read_text(), "batching", _batching())
+    yield performance, _with_part(text, "reading", _reading())
     for name, kind, title in (
         ("job", JobSpec, "reeldrop job spec"),
         ("defaults", FolderDefaults, "reeldrop folder defaults"),
@@ -258,6 +259,25 @@ def _batching() -> str:
         ),
     )
     return f"{document['what']}.\n\n{table}"
+
+
+def _reading() -> str:
+    """What reading files takes, from the figures of `python -m bench.reading`."""
+    document = json.loads((_ROOT / "bench" / "results" / "reading.json").read_text())
+    rows: list[dict[str, Any]] = document["rows"]
+    return _table(
+        ("file", "MB", "CPU, median s", "CPU, max s", "memory, MiB"),
+        (
+            [
+                str(row["file"]).rpartition(".")[0],
+                f"{row['file_bytes'] / 1e6:.1f}",
+                f"{row['cpu_seconds']['median']:.2f}",
+                f"{row['cpu_seconds']['max']:.2f}",
+                str(row["max_rss_mib"]),
+            ]
+            for row in rows
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -302,8 +302,9 @@ def _opaque(strip: Image.Image) -> Image.Image:
         return opaque
     if strip.has_transparency_data:
         with_alpha = strip.convert("RGBA")
-        white = Image.new("RGBA", strip.size, "white")
-        return Image.alpha_composite(white, with_alpha).convert("RGB")
+        white = Image.new("RGB", strip.size, "white")
+        white.paste(with_alpha, mask=with_alpha)
+        return white
     return strip if strip.mode in {"L", "RGB", "CMYK"} else strip.convert("RGB")
 
 
