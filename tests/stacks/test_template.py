@@ -388,3 +388,13 @@ def test_an_image_that_sagemaker_cannot_pull_is_refused() -> None:
     for uri in ("python:3.12", "docker.io/me/image", "public.ecr.aws/me/image:1"):
         with pytest.raises(ValidationError):
             Config(image_uri=uri)
+
+
+@pytest.mark.parametrize("keep_data", [True, False])
+def test_buckets_are_emptied_only_if_they_are_to_be_removed(keep_data: bool) -> None:
+    stack = cdk.Stack(cdk.App(), "T")
+    Storage(stack, "S", config=Config(keep_data=keep_data))
+    found = dict(Template.from_stack(stack).to_json())
+    emptied = resources(found, "Custom::S3AutoDeleteObjects")
+    buckets = resources(found, "AWS::S3::Bucket")
+    assert len(emptied) == (0 if keep_data else len(buckets))
