@@ -6,6 +6,14 @@ from typing import TypedDict, Unpack
 
 from contract.errors import Code
 
+OF_THE_WORKER = frozenset(
+    {
+        Code.GPU_UNUSABLE, Code.MANIFEST_INVALID, Code.WEIGHTS_MISSING, Code.WEIGHTS_DAMAGED,
+        Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.RENDER_FAILED,
+    }
+)  # fmt: skip
+"""The codes that only the worker finds. `tests/processing/test_advice.py` follows their advice."""
+
 
 @dataclass(frozen=True)
 class Bad:
