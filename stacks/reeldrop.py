@@ -8,7 +8,6 @@ schedule → sweep
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.config import ConcurrentCalls, Config
@@ -52,6 +51,7 @@ class Reeldrop(cdk.Stack):
         alarms = create_alarm_topic(self, config.alarm_email)
         worker = Worker(self, "Worker", config=config, work=storage.work)
         queues = create_queues(self, storage=storage, job_prefix=config.job_prefix, alarms=alarms)
+        language_model = enhancer(self, config.enhancer_model_id)
         functions = create_functions(
             self,
             Resources(
@@ -61,7 +61,7 @@ class Reeldrop(cdk.Stack):
                 drops=queues.drops.queue,
                 wake_ups=queues.wake_ups.queue,
                 worker=worker,
-                enhancer=enhancer(self, config.enhancer_model_id),
+                enhancer=language_model,
             ),
         )
         self._start_functions(functions, queues, config.concurrent_calls)
@@ -75,9 +75,27 @@ class Reeldrop(cdk.Stack):
         watch_enhancement(self, alarms)
         watch_rates(self, alarms)
         policies = create_policies(self, drops=storage.input, output=storage.output)
-        self._add_outputs(config, storage, topic, worker)
-        self._add_output("DropPolicyArn", policies.drop.managed_policy_arn)
-        self._add_output("WatchPolicyArn", policies.watch.managed_policy_arn)
+        for name, value in {
+            "InputBucket": storage.input.bucket_name,
+            "OutputBucket": storage.output.bucket_name,
+            "WorkBucket": storage.work.bucket_name,
+            "LogBucket": storage.logs.bucket_name,
+            "TopicArn": topic.topic_arn,
+            "TableName": storage.table.table_name,
+            "DefaultModel": config.default_model,
+            "InstanceTypes": config.instance_types,
+            "JobPrefix": config.job_prefix,
+            "CodeUri": worker.code_uri,
+            "ImageUri": worker.image_uri,
+            "ImportRoleArn": worker.import_role.role_arn,
+            # An output cannot be empty.
+            "EnhancerModelId": language_model.model_id if language_model else "none",
+            "LambdaConcurrency": str(config.lambda_concurrency),
+            "DropPolicyArn": policies.drop.managed_policy_arn,
+            "WatchPolicyArn": policies.watch.managed_policy_arn,
+        }.items():
+            # For people, and for the `reeldrop` command.
+            cdk.CfnOutput(self, name, value=value)
 
     def _start_functions(
         self, functions: Functions, queues: Queues, calls: ConcurrentCalls
@@ -95,26 +113,3 @@ class Reeldrop(cdk.Stack):
             schedule=events.Schedule.rate(cdk.Duration.minutes(SWEEP_EVERY_MINUTES)),
             targets=[targets.LambdaFunction(functions.sweep.function)],
         )
-
-    def _add_outputs(
-        self, config: Config, storage: Storage, topic: sns.Topic, worker: Worker
-    ) -> None:
-        """Publish the names that people and the `reeldrop` command need."""
-        for name, value in {
-            "InputBucket": storage.input.bucket_name,
-            "OutputBucket": storage.output.bucket_name,
-            "WorkBucket": storage.work.bucket_name,
-            "LogBucket": storage.logs.bucket_name,
-            "TopicArn": topic.topic_arn,
-            "TableName": storage.table.table_name,
-            "DefaultModel": config.default_model,
-            "InstanceTypes": config.instance_types,
-            "JobPrefix": config.job_prefix,
-            "CodeUri": worker.code_uri,
-            "ImageUri": worker.image_uri,
-            "ImportRoleArn": worker.import_role.role_arn,
-        }.items():
-            self._add_output(name, value)
-
-    def _add_output(self, name: str, value: str) -> None:
-        cdk.CfnOutput(self, name, value=value)

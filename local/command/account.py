@@ -11,6 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.cloud.clients import client
 from local.command.deployment import outputs_in
 
+# An output of CloudFormation cannot be empty.
+_NONE = "none"
+
 
 class NoDeployment(Exception):
     """The deployment cannot be found. The message says how to name it."""
@@ -18,15 +21,23 @@ class NoDeployment(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """The names of a deployment that imports of weights need."""
+    """The names and settings of a deployment that commands need."""
 
     client: Callable[[str], Any]
     """Makes a boto3 client, by the name of the service."""
+    input_bucket: str
+    output_bucket: str
     work_bucket: str
+    topic_arn: str
     job_prefix: str
     code_uri: str
     image_uri: str
     import_role_arn: str
+    default_model: str
+    instance_types: tuple[str, ...]
+    enhancer_model_id: str
+    """Empty: none."""
+    lambda_concurrency: int
 
     @classmethod
     def found(cls, files: Sequence[Path], stack: str) -> Self:
@@ -52,11 +63,18 @@ class Account:
         try:
             return cls(
                 client=make,
+                input_bucket=outputs["InputBucket"],
+                output_bucket=outputs["OutputBucket"],
                 work_bucket=outputs["WorkBucket"],
+                topic_arn=outputs["TopicArn"],
                 job_prefix=outputs["JobPrefix"],
                 code_uri=outputs["CodeUri"],
                 image_uri=outputs["ImageUri"],
                 import_role_arn=outputs["ImportRoleArn"],
+                default_model=outputs["DefaultModel"],
+                instance_types=tuple(outputs["InstanceTypes"].split(",")),
+                enhancer_model_id=outputs["EnhancerModelId"].removeprefix(_NONE),
+                lambda_concurrency=int(outputs["LambdaConcurrency"]),
             )
         except KeyError as error:
             raise NoDeployment(

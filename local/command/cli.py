@@ -209,6 +209,19 @@ def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "re
         raise typer.Exit(_told(lambda console: show_models(files, stack, console)))
 
 
+@app.command("doctor")
+def look_for_problems(
+    context: typer.Context, outputs: _Outputs = None, stack: _Stack = "reeldrop"
+) -> None:
+    """Check a deployment before its first job costs anything. The exit status is 1 if it is ill."""
+    with _interruptible():
+        _need_a_checkout()
+        from local.command.doctor import doctor  # noqa: PLC0415
+
+        files = _outputs_files(context, outputs)
+        raise typer.Exit(_told(lambda console: doctor(files, stack, console)))
+
+
 def _outputs_files(context: typer.Context, outputs: Path | None) -> list[Path]:
     return [outputs] if outputs else [Path("cdk-outputs.json"), context.obj / "outputs.json"]
 

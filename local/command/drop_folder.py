@@ -32,6 +32,8 @@ class DropFolder:
     code_uri: str
     image_uri: str
     import_role_arn: str
+    enhancer_model_id: str
+    lambda_concurrency: str
     drop_policy_arn: str
     watch_policy_arn: str
 
@@ -51,6 +53,8 @@ class DropFolder:
             "CodeUri": self.code_uri,
             "ImageUri": self.image_uri,
             "ImportRoleArn": self.import_role_arn,
+            "EnhancerModelId": self.enhancer_model_id,
+            "LambdaConcurrency": self.lambda_concurrency,
             "DropPolicyArn": self.drop_policy_arn,
             "WatchPolicyArn": self.watch_policy_arn,
         }
@@ -95,6 +99,8 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         code_uri=outputs["CodeUri"],
         image_uri=outputs["ImageUri"],
         import_role_arn=outputs["ImportRoleArn"],
+        enhancer_model_id=outputs["EnhancerModelId"],
+        lambda_concurrency=outputs["LambdaConcurrency"],
         drop_policy_arn=outputs["DropPolicyArn"],
         watch_policy_arn=outputs["WatchPolicyArn"],
     )

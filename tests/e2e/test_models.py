@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -125,3 +126,48 @@ def test_what_cannot_be_imported_is_said(command: Command, tmp_path: Path) -> No
 
 def test_each_mode_of_the_demo_model_is_imported_with_the_drop_folder(person: Person) -> None:
     assert {ready(person, folder).repository for folder in folders_of("demo")} == {None}
+
+
+def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """What the doctor found, by check: the worst of each."""
+    found: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        verdict, what = line[:12].strip(), line[12:29].strip()
+        found[what] = "problem" if "problem" in {verdict, found.get(what)} else verdict
+    return found
+
+
+def test_the_doctor_finds_a_deployment_well_or_ill(person: Person, command: Command) -> None:
+    done = command("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    well = verdicts(done)
+    # The embedded cloud has no Service Quotas.
+    assert well == dict.fromkeys(well, "ok") | {"quota": "not checked"}, done.stdout
+    assert set(well) >= {"weights", "notifications", "language model", "a dry run"}
+    assert not [key for key in keys(person, person.folder.input_bucket) if "doctor" in key]
+
+    s3, work = person.cloud.client("s3"), person.folder.work_bucket
+    key = s3_keys.model_ready("demo")
+    marker = s3.get_object(Bucket=work, Key=key)["Body"].read()
+    s3.delete_object(Bucket=work, Key=key)
+    set_fault(person, "ThrottlingException")
+    try:
+        done = command("doctor")
+    finally:
+        set_fault(person, None)
+        s3.put_object(Bucket=work, Key=key, Body=marker)
+    assert done.returncode == 1
+    ill = {what for what, verdict in verdicts(done).items() if verdict == "problem"}
+    assert ill == {"weights", "language model"}, done.stdout
+    assert "reeldrop import-model demo" in done.stdout
+
+
+def set_fault(person: Person, fault: str | None) -> None:
+    """Let the stand-in of Bedrock fail."""
+    body = json.dumps({"fault": fault}).encode()
+    urllib.request.urlopen(f"{person.cloud.endpoint}/_reeldrop/bedrock", body).close()
+
+
+def keys(person: Person, bucket: str) -> list[str]:
+    found = person.cloud.client("s3").list_objects_v2(Bucket=bucket)
+    return [entry["Key"] for entry in found.get("Contents", ())]

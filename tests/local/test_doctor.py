@@ -1,0 +1,81 @@
+"""What the doctor says about quotas and addresses, which the embedded cloud does not check."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from local.command.account import Account
+from local.command.doctor import Verdict, findings
+
+ACCOUNT = Account(
+    client=lambda _service: None,
+    input_bucket="input",
+    output_bucket="output",
+    work_bucket="work",
+    topic_arn="topic",
+    job_prefix="reeldrop--",
+    code_uri="s3://assets/code.zip",
+    image_uri="image",
+    import_role_arn="role",
+    default_model="demo",
+    instance_types=("ml.g6e.xlarge", "ml.p5.4xlarge"),
+    enhancer_model_id="",
+    lambda_concurrency=10,
+)
+
+
+class Answers:
+    """A client that answers every page and call with the same."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self._answer = answer
+
+    def get_paginator(self, _call: str) -> "Answers":
+        return self
+
+    def paginate(self, **_arguments: str) -> list[dict[str, Any]]:
+        return [self._answer]
+
+    def get_account_settings(self) -> dict[str, Any]:
+        return self._answer
+
+
+def quota(name: str, value: float) -> dict[str, object]:
+    return {"QuotaName": f"{name} for processing job usage", "Value": value}
+
+
+@pytest.mark.parametrize(
+    ("quotas", "wanted"),
+    [
+        ([quota("ml.g6e.xlarge", 2), quota("ml.p5.4xlarge", 0)], [Verdict.GOOD, Verdict.BAD]),
+        ([quota("ml.g6e.xlarge", 0), quota("ml.g5.xlarge", 9)], [Verdict.BAD, Verdict.UNKNOWN]),
+    ],
+)
+def test_each_instance_type_needs_a_quota(
+    quotas: list[dict[str, object]], wanted: list[Verdict]
+) -> None:
+    account = replace(ACCOUNT, client=lambda _service: Answers({"Quotas": quotas}))
+    checks = findings(account, only={"quota"})
+    assert [finding.verdict for finding in checks] == wanted
+
+
+@pytest.mark.parametrize(("calls", "verdict"), [(10, Verdict.GOOD), (9, Verdict.BAD)])
+def test_the_account_must_run_the_calls_that_the_deployment_wants(
+    calls: int, verdict: Verdict
+) -> None:
+    answer = {"AccountLimit": {"ConcurrentExecutions": calls}}
+    account = replace(ACCOUNT, client=lambda _service: Answers(answer))
+    (finding,) = findings(account, only={"functions"})
+    assert finding.verdict is verdict
+
+
+def test_an_address_that_was_not_confirmed_is_named() -> None:
+    subscriptions = [
+        {"SubscriptionArn": arn, "Protocol": "email", "Endpoint": f"{name}@example.org"}
+        for arn, name in (("arn:aws:sns:1", "early"), ("PendingConfirmation", "late"))
+    ]
+    account = replace(ACCOUNT, client=lambda _service: Answers({"Subscriptions": subscriptions}))
+    early, late = findings(account, only={"notifications"})
+    assert early.verdict is Verdict.GOOD
+    assert late.verdict is Verdict.BAD and late.says.startswith("late@example.org")
