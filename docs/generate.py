@@ -66,6 +66,7 @@ def _documents() -> Iterable[tuple[Path, str]]:
     yield operations, _with_part(operations.read_text(), "events", _events())
     performance = _ROOT / "docs" / "performance.md"
     text = _with_part(performance.read_text(), "batching", _batching())
+    text = _with_part(text, "worker", _worker())
     yield performance, _with_part(text, "reading", _reading())
     for name, kind, title in (
         ("job", JobSpec, "reeldrop job spec"),
@@ -234,6 +235,36 @@ def _events() -> str:
         ("event", "metric", "meaning"),
         ((f"`{event.value}`", "yes" if event.counted else "", event.meaning) for event in Event),
     )
+
+
+def _worker() -> str:
+    """What `python -m bench.worker` measured, and what it could not."""
+    document = json.loads((_ROOT / "bench" / "results" / "worker.json").read_text())
+    rows = document["rows"]
+    load = rows["load_at_the_beginning"]
+    busy = f"not measured yet: the machine was busy (load {load})" if load > 0.5 else ""
+    start, batch, idle = rows["start"], rows["batch"], rows["idle"]
+    table = _table(
+        ("what", "measured", "goal"),
+        (
+            (
+                "start of the worker to its first step",
+                busy or f"{start['to_first_step_seconds']['median']} s",
+                "3 s",
+            ),
+            (
+                f"a batch of {batch['videos']} against as many single runs",
+                busy or f"{100 * batch['share']:.0f} %",
+                "50 %",
+            ),
+            (
+                f"renderer idle between the tasks of a batch of {idle['videos']}",
+                f"{100 * idle['share']:.2f} % ({idle['seconds']} of {idle['of_seconds']} s)",
+                "3 %",
+            ),
+        ),
+    )
+    return f"{document['what']}, on {document['machine']['cores']} cores.\n\n{table}"
 
 
 def _batching() -> str:

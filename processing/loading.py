@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow", "av")
 _CUT_TEXT_CHARACTERS = 80
+# diffusers, transformers and accelerate import these where they are installed, for what this worker
+# never does. scipy alone takes half a second.
+_UNUSED = ("boto3", "scipy", "sklearn")
 
 
 def machine_name() -> str:
@@ -234,13 +238,15 @@ def _import_libraries() -> tuple[Any, Any, Any]:
     # them many times, which takes a quarter of the import time.
     gc.disable()
     try:
-        import diffusers  # noqa: PLC0415
         import torch  # noqa: PLC0415
-        import transformers  # noqa: PLC0415
 
-        # Both libraries import a class when it is first used. Do that here as well.
-        _ = transformers.T5EncoderModel, transformers.T5Tokenizer
-        _ = diffusers.CogVideoXPipeline, diffusers.CogVideoXDDIMScheduler
+        with _without(*_UNUSED):
+            import diffusers  # noqa: PLC0415
+            import transformers  # noqa: PLC0415
+
+            # Both libraries import a class when it is first used. Do that here as well.
+            _ = transformers.T5EncoderModel, transformers.T5Tokenizer
+            _ = diffusers.CogVideoXPipeline, diffusers.CogVideoXDDIMScheduler
         gc.freeze()
     finally:
         gc.enable()
@@ -249,6 +255,19 @@ def _import_libraries() -> tuple[Any, Any, Any]:
         library.disable_progress_bar()
         library.set_verbosity_error()
     return torch, diffusers, transformers
+
+
+@contextmanager
+def _without(*packages: str) -> Iterator[None]:
+    """Import libraries as if `packages` were not installed, unless they are imported already."""
+    hidden = [name for name in packages if name not in sys.modules]
+    # Python takes a module that is None for one that cannot be found.
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _check_nothing_missing(info: dict[str, Any]) -> None:

@@ -57,6 +57,7 @@ def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
         shutil.copytree(ROOT / "model_import", folder / "model_import", ignore=_IGNORED)
         shutil.copytree(ROOT / "processing", folder / "processing", ignore=_IGNORED)
         shutil.copy(ROOT / "processing" / "unpack.py", folder / "__main__.py")
+        _compile(folder, CONTAINER_PYTHON if code == "aws" else None)
         yield str(folder)
 
 
@@ -117,16 +118,15 @@ def _download(lock: str, target: Path, python: str, machine: str) -> None:
 def _compile(folder: Path, python: str | None) -> None:
     """Add .pyc files, which halve the time that imports take.
 
-    The process that reads drops cannot write these files itself. Python only uses .pyc files of
-    its own minor version. If this machine does not have that version, none are added; the
-    functions then work, but start more slowly.
+    The process that reads drops cannot write these files itself, and the worker would write them
+    anew in each processing job. Python only uses .pyc files of its own minor version. If this
+    machine does not have that version, none are added; the code then works, but starts more slowly.
 
     Args:
         folder: the folder with the code.
         python: version of the Python that will run the code; None is the one that runs now.
     """
-    now = f"{sys.version_info.major}.{sys.version_info.minor}"
-    interpreter = sys.executable if python in {None, now} else shutil.which(f"python{python}")
+    interpreter = _interpreter(python)
     if interpreter is None:
         return
     # compileall fails if a .py file is not valid Python, such as a template in a package. Nobody
@@ -139,3 +139,17 @@ def _compile(folder: Path, python: str | None) -> None:
         env={**os.environ, "PYTHONHASHSEED": "0"},
         check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def _interpreter(python: str | None) -> str | None:
+    """A program that is Python of this version, or None if this machine has none."""
+    version = "import sys; print('%d.%d' % sys.version_info[:2])"
+    now = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if python in {None, now}:
+        return sys.executable
+    found = shutil.which(f"python{python}")
+    if found is None:
+        return None
+    # A program of this name may only stand for a Python that is not installed, as those of pyenv.
+    done = subprocess.run([found, "-c", version], capture_output=True, text=True, check=False)
+    return found if done.stdout.strip() == python else None

@@ -172,9 +172,10 @@ def compiled(blocks: nn.ModuleList, *, tuned: bool = False) -> None:
 
 def is_compiler_error(error: BaseException) -> bool:
     """Whether PyTorch or Triton could not compile something."""
-    return isinstance(error, torch._dynamo.exc.TorchDynamoException) or type(
-        error
-    ).__module__.startswith("triton.")
+    return any(
+        kind.__module__.startswith(("torch._dynamo.", "torch._inductor.", "triton."))
+        for kind in type(error).__mro__
+    )
 
 
 def exact(

@@ -95,6 +95,18 @@ def test_importing_any_module_of_the_room_imports_no_torch() -> None:
     assert not loaded & {"torch", "diffusers", "transformers", "boto3", "botocore"}
 
 
+def test_the_libraries_do_not_import_what_the_worker_never_uses() -> None:
+    done = python(
+        "-c",
+        "import sys; from processing import loading; loading.usable_device(); print(*sys.modules)",
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+
+    assert {"torch", "diffusers", "transformers"} <= loaded
+    assert not loaded & {"scipy", "sklearn", "boto3", "torchao", "cache_dit"}
+
+
 @pytest.mark.parametrize("package", ["contract", "processing.__main__"])
 def test_contract_and_entry_import_next_to_nothing(package: str) -> None:
     modules = [package]
