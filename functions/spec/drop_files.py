@@ -236,9 +236,16 @@ def meant(files: DropFiles, spec_key: str, key: str) -> list[str]:
         return [key] if files.size_bytes(key) else []
     except Missing:
         found = files.alike(key, s3_keys.shared_folder(spec_key, key))
-    found = [one for one in found if files.size_bytes(one)]
+    found = [one for one in found if _has_content(files, one)]
     same = [one for one in found if s3_keys.one_spelling(one) == s3_keys.one_spelling(key)]
     return same[:1] or found
+
+
+def _has_content(files: DropFiles, key: str) -> bool:
+    try:
+        return files.size_bytes(key) > 0
+    except Missing:
+        return False  # it was deleted after it was listed
 
 
 @dataclass(frozen=True)

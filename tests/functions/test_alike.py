@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contract.errors import Code
 from functions import s3_keys
+from functions.log import Event
 from functions.ports import Listed, Page
 from functions.spec import alike
 from functions.stages.sweep import sweep
@@ -83,6 +84,18 @@ def test_a_file_that_came_between_the_look_and_the_note_is_found(world: World) -
     world.files.page = page_then_upload  # type: ignore[method-assign]
     world.drop("jobs/bee.yaml", "image: Photo.png\n")
     assert status(world, "bee").state == State.QUEUED
+
+
+def test_a_file_that_is_deleted_after_it_was_listed_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Page((Listed("jobs/photo.png", world.clock()),), False)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.files, "page", lambda *_args: listed)
+        world.drop("jobs/bee.yaml", "image: Photo.png\n")
+        sweep(world.ports)
+    assert status(world, "bee").state == State.WAITING
+    assert Event.DROP_GONE not in [event for event, _ in world.logged]
 
 
 def test_several_files_that_may_be_meant_are_named_and_the_advice_helps(world: World) -> None:

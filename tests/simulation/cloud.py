@@ -1001,7 +1001,11 @@ class Simulation(World):
             self._check_status(job)
 
     def _check_references(self, jobs: dict[str, Job]) -> None:
-        """No job is refused because of a reference that is empty or has changed since."""
+        """No job is refused because of a reference that is empty or has changed since.
+
+        A file whose name is alike is the reference, too, if it is the only one.
+        """
+        uploaded = self.files.keys("input")
         for job in jobs.values():
             bad, source = job.bad_reference, job.source
             if bad is None:
@@ -1010,12 +1014,14 @@ class Simulation(World):
             if any(one.version == bad.version and not one.body for one in versions):
                 raise Violated(f"{job.job_id} was refused because {bad.key} is not uploaded yet")
             newest = self.files.versions("input", source.key)[:1]
-            there = self.files.versions("input", bad.key)[:1]
+            alike = [key for key in uploaded if s3_keys.may_mean(source.key, bad.key, key)]
+            key = alike[0] if len(alike) == 1 else bad.key
+            there = self.files.versions("input", key)[:1]
             if [one.version for one in newest] != [source.version] or not there:
                 continue
             changed = there[0].size_bytes and there[0].version != bad.version
             if changed and _last_try(jobs, source.key, source.version) == job:
-                raise Violated(f"{job.job_id} was not tried again with the new {bad.key}")
+                raise Violated(f"{job.job_id} was not tried again with the new {key}")
 
     def _check_lone(self) -> None:
         """A file that no spec asks for has a status that says so, and no other file has."""

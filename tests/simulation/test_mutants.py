@@ -297,6 +297,11 @@ MUTANTS = {
         "        _forget(ports, record)\n",
         "        pass\n",
     ),
+    "a reference whose name differs in letter case is not found": (
+        "functions.spec.drop_files",
+        "        found = files.alike(key, s3_keys.shared_folder(spec_key, key))\n",
+        "        found = []\n",
+    ),
     "an empty reference counts as uploaded": (
         "functions.spec.drop_files",
         "        return [key] if files.size_bytes(key) else []",
