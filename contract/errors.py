@@ -104,7 +104,7 @@ class Code(StrEnum):
 
 
 MEANINGS: dict[Code, str] = {
-    Code.KEY_PLACE: "The spec is beside the folder jobs/ and not in it.",
+    Code.KEY_PLACE: "The file is beside the folder jobs/ and not in it.",
     Code.KEY_SUFFIX: "The file under jobs/ looks like a job spec, but has the wrong ending.",
     Code.KEY_TOO_DEEP: "The file is more than 16 folders deep.",
     Code.KEY_CHARACTER: "The name of the file or a folder has a control character or an invisible "

@@ -41,6 +41,7 @@ SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
 # Browsers and Windows save JPEGs under the last four names.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".jfif", ".jpe", ".pjpeg", ".pjp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".qt")
+DROP_SUFFIXES = (*SPEC_SUFFIXES, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 DEFAULTS_FILE = "_defaults.yaml"
 # What programs leave in synced folders, in lowercase. None of it was dropped to make a video.
 _LEFT_FOLDERS = {
@@ -84,7 +85,7 @@ class Kind(StrEnum):
     DEFAULTS = "defaults"
     UNKNOWN = "unknown"
     MISPLACED = "misplaced"
-    """A spec beside jobs/: at the top of the bucket, or in a folder whose name is almost jobs."""
+    """A spec at the top of the bucket, or a spec or reference in a folder that is almost jobs."""
     IGNORED = "ignored"
 
 
@@ -117,15 +118,15 @@ def _kind_of_name(name: str) -> Kind:
 
 
 def _is_misplaced(key: str) -> bool:
-    """Whether a key outside of jobs/ looks like a spec that somebody meant to drop.
+    """Whether a key outside of jobs/ looks like a file that somebody meant to drop.
 
     `aws s3 cp bee.yaml s3://BUCKET/jobs`, without a slash at the end, makes an object "jobs".
     """
     folder, slash, _ = key.lstrip("/").partition("/")
     if not slash and _is_almost_jobs(key):
         return True
-    is_spec = posixpath.splitext(key.lower())[1] in SPEC_SUFFIXES
-    return is_spec and (not slash or _is_almost_jobs(folder))
+    suffix = posixpath.splitext(key.lower())[1]
+    return suffix in DROP_SUFFIXES and _is_almost_jobs(folder) if slash else suffix in SPEC_SUFFIXES
 
 
 def _is_almost_jobs(folder: str) -> bool:

@@ -310,9 +310,9 @@ def _text(files: DropFiles, key: str) -> bytes:
 
 
 def misplaced(bucket: str, key: str) -> JobRejected:
-    """Why a spec beside jobs/ is refused: where it belongs."""
+    """Why a file beside jobs/ is refused: where it belongs."""
     name = posixpath.basename(key.rstrip("/"))
-    if posixpath.splitext(name)[1].lower() in s3_keys.SPEC_SUFFIXES:
+    if posixpath.splitext(name)[1].lower() in s3_keys.DROP_SUFFIXES:
         below = key.lstrip("/").partition("/")[2] or name
         there = f"s3://{bucket}/{s3_keys.JOBS_PREFIX}{below}"
         hint = f"Move it to {there}: in the console, upload it again inside the folder jobs."

@@ -120,6 +120,17 @@ def test_files_that_are_not_drops_are_ignored(world: World, key: str) -> None:
     assert not jobs(world) and not world.post.sent and not world.files.keys("output")
 
 
+@pytest.mark.parametrize("key", ["JOBS/bee.PNG", "Jobs/a/bee.jpg", "job/bee.mp4", "/jobs/bee.webp"])
+def test_a_reference_beside_the_folder_is_told_where_it_belongs(world: World, key: str) -> None:
+    world.drop(key, PNG)
+    (job,) = jobs(world)
+    assert [problem.code for problem in job.problems] == ["key-place"]
+    name = key.rpartition("/")[2]
+    below = f"a/{name}" if "/a/" in key else name
+    assert f"Move it to s3://input/jobs/{below}:" in job.problems[0].hint
+    assert not world.post.sent, "one mail a day tells of all of them"
+
+
 @pytest.mark.parametrize("suffix", ["yaml", "yml", "YAML", "json", "txt"])
 def test_every_format_of_spec_is_accepted(world: World, suffix: str) -> None:
     body = {"json": '{"prompt": "a bee"}', "txt": "a bee\n"}.get(suffix, "prompt: a bee\n")
