@@ -47,7 +47,7 @@ class Config(Document):
     """Email addresses for notifications about jobs, separated by commas. The owner of each has to
     confirm once. Empty: none."""
     alarm_email: Addresses = ""
-    """Email addresses for alarms, likewise."""
+    """Email addresses for alarms, likewise. Empty: those of `notify_email`."""
 
     default_model: Annotated[str, Field(pattern=f"^({'|'.join(MODELS)})$".replace(".", r"\."))] = (
         "cogvideox-5b"
@@ -107,6 +107,11 @@ class Config(Document):
             if refused:
                 raise ValueError(f"{instance_type} cannot run {self.default_model}: {refused}")
         return self
+
+    @property
+    def alarm_addresses(self) -> str:
+        """Whom alarms tell."""
+        return self.alarm_email or self.notify_email
 
     @property
     def job_prefix(self) -> str:

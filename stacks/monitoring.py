@@ -31,11 +31,43 @@ def watch_dead_letters(scope: Construct, dead_letters: sqs.Queue, alarms: sns.To
     _notify(alarms, alarm)
 
 
+def watch_age(scope: Construct, queue: sqs.Queue, alarms: sns.Topic) -> None:
+    """Create the alarm for a queue that nobody empties.
+
+    A message that fails comes again within minutes, so a message that is older than half an hour
+    has failed several times, or its function is not called at all.
+    """
+    alarm = cloudwatch.Alarm(
+        scope,
+        "Slow",
+        alarm_description="Messages wait for half an hour: see docs/operations.md.",
+        metric=queue.metric_approximate_age_of_oldest_message(
+            period=cdk.Duration.minutes(5), statistic="Maximum"
+        ),
+        threshold=1800,
+        evaluation_periods=1,
+        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+    )
+    _notify(alarms, alarm)
+
+
 def watch_sweep(scope: Construct, sweep: lambda_.Function, alarms: sns.Topic) -> None:
-    """Create the alarm for a sweep that keeps failing.
+    """Create the alarms for a sweep that keeps failing, or that does not run.
 
     The sweep has no queue, so no dead-letter queue shows its failures.
     """
+    silent = cloudwatch.Alarm(
+        scope,
+        "SweepSilent",
+        alarm_description="The sweep does not run: see docs/operations.md.",
+        metric=sweep.metric_invocations(period=cdk.Duration.minutes(15)),
+        threshold=1,
+        evaluation_periods=2,
+        comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+        treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+    )
+    _notify(alarms, silent)
     alarm = cloudwatch.Alarm(
         scope,
         "SweepFails",

@@ -12,7 +12,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from functions.handlers import events as event_patterns
-from stacks.monitoring import watch_dead_letters
+from stacks.monitoring import watch_age, watch_dead_letters
 from stacks.storage import Storage
 
 
@@ -63,6 +63,7 @@ class FunctionQueue(Construct):
         for rule_name, pattern in patterns.items():
             self._receive(rule_name, pattern)
         watch_dead_letters(self, self.dead_letters, alarms)
+        watch_age(self, self.queue, alarms)
 
     def _receive(self, rule_name: str, pattern: Mapping[str, Any]) -> None:
         """Send the events that match a pattern to the queue."""

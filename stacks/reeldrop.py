@@ -11,6 +11,7 @@ from aws_cdk import aws_events_targets as targets
 from constructs import Construct
 
 from stacks.config import ConcurrentCalls, Config
+from stacks.dashboard import create_dashboard
 from stacks.enhancer import enhancer
 from stacks.functions import Functions, Resources, create_functions
 from stacks.monitoring import (
@@ -48,7 +49,7 @@ class Reeldrop(cdk.Stack):
         cdk.Tags.of(self).add("application", "reeldrop")
         cdk.Tags.of(self).add("deployment", config.stack_name)
         topic = create_job_topic(self, config.notify_email)
-        alarms = create_alarm_topic(self, config.alarm_email)
+        alarms = create_alarm_topic(self, config.alarm_addresses)
         worker = Worker(self, "Worker", config=config, work=storage.work)
         queues = create_queues(self, storage=storage, job_prefix=config.job_prefix, alarms=alarms)
         language_model = enhancer(self, config.enhancer_model_id)
@@ -68,6 +69,20 @@ class Reeldrop(cdk.Stack):
         watch_sweep(self, functions.sweep.function, alarms)
         for stage in (functions.submit, functions.dispatch, functions.finish, functions.sweep):
             watch_throttles(stage, stage.function, alarms)
+        create_dashboard(
+            self,
+            queues={
+                "drops": (queues.drops.queue, queues.drops.dead_letters),
+                "wake-ups": (queues.wake_ups.queue, queues.wake_ups.dead_letters),
+                "results": (queues.results.queue, queues.results.dead_letters),
+            },
+            functions={
+                "submit": functions.submit.function,
+                "dispatch": functions.dispatch.function,
+                "finish": functions.finish.function,
+                "sweep": functions.sweep.function,
+            },
+        )
         watch_capacity(self, alarms)
         watch_denied_starts(self, alarms)
         watch_paused_models(self, alarms)

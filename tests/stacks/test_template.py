@@ -17,7 +17,9 @@ from pydantic import ValidationError
 
 from functions import s3_keys
 from functions.handlers import events
+from functions.log import Event
 from functions.settings import Settings
+from local import ROOT
 from stacks.__main__ import app
 from stacks.config import Config
 from stacks.notifications import create_job_topic
@@ -199,7 +201,8 @@ def test_every_queue_has_a_dead_letter_queue_an_alarm_and_a_visibility_that_outl
     dead = {q["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for q in redriving.values()}
     assert len(redriving) == 3 and dead == set(queues) - set(redriving)
     alarms = resources(template, "AWS::CloudWatch::Alarm").values()
-    queues_watched = [a for a in alarms if a.get("Namespace") == "AWS/SQS"]
+    visible = "ApproximateNumberOfMessagesVisible"
+    queues_watched = [a for a in alarms if a.get("MetricName") == visible]
     watched = {a["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for a in queues_watched}
     assert watched == dead and all(a["AlarmActions"] for a in alarms)
     functions = resources(template, "AWS::Lambda::Function")
@@ -370,18 +373,26 @@ def test_sagemaker_may_use_its_roles_for_this_account_only(template: dict[str, A
     assert [trust.get("Condition") for trust in of_sagemaker] == [account, account]
 
 
-@pytest.mark.parametrize("uri", ["", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/my/image:1"])
-def test_processing_jobs_may_pull_their_image_and_no_other(uri: str, tmp_path: Path) -> None:
-    app(outdir=str(tmp_path), code="embedded", image_uri=uri).synth()
-    found = json.loads((tmp_path / "reeldrop.template.json").read_text())
-    pulls = [
+def image_pulled(found: dict[str, Any]) -> list[str]:
+    """The repositories that the roles of processing jobs may pull from."""
+    return [
         json.dumps(statement["Resource"])
         for policy in resources(found, "AWS::IAM::Policy").values()
         for statement in policy["PolicyDocument"]["Statement"]
         if "ecr:BatchGetImage" in statement["Action"]
     ]
-    name = "eu-west-1:123456789012:repository/my/image" if uri else IMAGE.partition(":")[0]
-    assert len(pulls) == 2 and all(f'{name}"' in pull for pull in pulls)
+
+
+def test_processing_jobs_may_pull_their_image_and_no_other(
+    template: dict[str, Any], tmp_path: Path
+) -> None:
+    uri = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/my/image:1"
+    app(outdir=str(tmp_path), code="embedded", image_uri=uri).synth()
+    other = json.loads((tmp_path / "reeldrop.template.json").read_text())
+    name = IMAGE.partition(":")[0]
+    assert [f'repository/{name}"' in pull for pull in image_pulled(template)] == [True, True]
+    name = "eu-west-1:123456789012:repository/my/image"
+    assert [f'{name}"' in pull for pull in image_pulled(other)] == [True, True]
 
 
 def test_an_image_that_sagemaker_cannot_pull_is_refused() -> None:
@@ -398,3 +409,26 @@ def test_buckets_are_emptied_only_if_they_are_to_be_removed(keep_data: bool) -> 
     emptied = resources(found, "Custom::S3AutoDeleteObjects")
     buckets = resources(found, "AWS::S3::Bucket")
     assert len(emptied) == (0 if keep_data else len(buckets))
+
+
+def test_operations_says_what_to_do_for_each_alarm(template: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    alarms = [name[:-8] for name in resources(template, "AWS::CloudWatch::Alarm")]
+    explained = re.findall(r"\*\*([A-Z][A-Za-z]+)\*\*", page)
+    assert [name for name in alarms if not name.endswith(tuple(explained))] == []
+    assert alarms
+
+
+def test_the_dashboard_shows_every_counted_event_and_every_queue(template: dict[str, Any]) -> None:
+    (dashboard,) = resources(template, "AWS::CloudWatch::Dashboard").values()
+    body = json.dumps(dashboard["DashboardBody"])
+    assert [event for event in Event if event.counted and event.value not in body] == []
+    queues = resources(template, "AWS::SQS::Queue")
+    assert [name for name in queues if name not in body] == []
+    assert [name for name in resources(template, "AWS::Lambda::Function") if name not in body] == []
+
+
+def test_alarms_go_to_the_address_for_jobs_unless_they_have_their_own() -> None:
+    assert Config(notify_email="me@example.org").alarm_addresses == "me@example.org"
+    own = Config(notify_email="me@example.org", alarm_email="ops@example.org")
+    assert own.alarm_addresses == "ops@example.org"
