@@ -3,6 +3,7 @@
     docs/guide.md              the parts between `<!-- name:begin ... -->` and `<!-- name:end -->`
     docs/operations.md         the same: the events that the functions log
     docs/performance.md        the same, from bench/results/
+    docs/cost.md               the same: what videos are expected to cost
     docs/job.schema.json       JSON Schema of a spec, for editors
     docs/defaults.schema.json  JSON Schema of folder defaults, for editors
     docs/images/console-*.png  the pictures of docs/console.md
@@ -18,13 +19,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contract.catalogue import MODELS, Model, Preset
+from contract.catalogue import MODELS, Mode, Model, Preset
 from contract.errors import MEANINGS
 from contract.instance_types import FAMILIES, Verdict, verdict
 from contract.memory import MemoryMode
 from docs.pictures import is_current, pictures
 from functions.log import Event
+from functions.planning import estimate
 from functions.spec.fields import FolderDefaults, JobSpec
+from functions.table.records import Learned
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,6 +67,8 @@ def _documents() -> Iterable[tuple[Path, str]]:
     yield guide, text
     operations = _ROOT / "docs" / "operations.md"
     yield operations, _with_part(operations.read_text(), "events", _events())
+    costs = _ROOT / "docs" / "cost.md"
+    yield costs, _with_part(costs.read_text(), "costs", _costs())
     performance = _ROOT / "docs" / "performance.md"
     text = _with_part(performance.read_text(), "batching", _batching())
     text = _with_part(text, "worker", _worker())
@@ -218,6 +223,44 @@ def _instances() -> str:
             for name in types
         ),
     )
+
+
+def _costs() -> str:
+    """A video of each model's own size and frames, alone and as one of a hundred."""
+    rows = []
+    for model in MODELS.values():
+        if model.name == "demo":
+            continue
+        size = model.weights[Mode.TEXT_TO_VIDEO].sizes[0]
+        spec = JobSpec(
+            prompt="a bee",
+            model=model.name,
+            preset=Preset.STANDARD,
+            height=size.height,
+            width=size.width,
+            num_frames=model.num_frames[0],
+            fps=model.fps,
+            num_inference_steps=model.num_inference_steps[Preset.STANDARD],
+            guidance_scale=model.guidance_scale,
+            seed=1,
+        )
+        for name in estimate.USD_PER_HOUR:
+            if verdict(model.name, name).refused:
+                continue
+            alone = estimate.cost_on(Learned(), [spec], name, tasks=1)
+            many = estimate.cost_on(Learned(), [spec] * 100, name, tasks=100)
+            rows.append(
+                (
+                    f"`{model.name}`",
+                    f"`{name}`",
+                    f"{alone.gpu_minutes:.1f}",
+                    f"{alone.usd_high:.2f}",
+                    f"{many.usd_high:.2f}",
+                    f"{(many.usd_high or 0) / 100:.2f}",
+                )
+            )
+    head = ("model", "instance type", "minutes of rendering", "one alone", "a hundred", "each")
+    return _table(head, rows)
 
 
 def _verdict(found: Verdict) -> str:

@@ -432,3 +432,9 @@ def test_alarms_go_to_the_address_for_jobs_unless_they_have_their_own() -> None:
     assert Config(notify_email="me@example.org").alarm_addresses == "me@example.org"
     own = Config(notify_email="me@example.org", alarm_email="ops@example.org")
     assert own.alarm_addresses == "ops@example.org"
+
+
+def test_the_page_about_costs_counts_the_alarms(template: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
+    count = len(resources(template, "AWS::CloudWatch::Alarm"))
+    assert f"| alarms | {count} at 0.10 | {count / 10:.2f} |" in page
