@@ -23,10 +23,10 @@ demo: $(BIN)/reeldrop ## one job from `aws s3 cp` to the mail, on this machine (
 up: $(BIN)/reeldrop ## keep a drop folder open on this machine
 	@$(BIN)/python -m local up
 
-bootstrap: $(CDK) ## prepare an AWS account and region for CDK, once
+bootstrap: $(CDK) $(BIN)/reeldrop ## prepare an AWS account and region for CDK, once
 	$(WITH_NODE) $(CDK) bootstrap
 
-deploy: $(CDK) ## deploy to AWS, or change what is deployed (ARGS="-c notify_email=me@example.org")
+deploy: $(CDK) $(BIN)/reeldrop ## deploy to AWS, or change what is deployed (ARGS="-c notify_email=me@example.org")
 	$(WITH_NODE) $(CDK) deploy --outputs-file cdk-outputs.json $(ARGS)
 
 destroy: $(CDK) ## remove a deployment from AWS (with the same ARGS)

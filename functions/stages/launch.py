@@ -102,7 +102,8 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
         return Launch.REFUSED
     record = move_attempt(ports, record, record.document.started(ports.now()))
     cancel.stop_if_idle(ports, record.document)
-    ports.log(Event.STARTED, {"attempt_id": attempt.attempt_id, "tasks": len(tasks)})
+    ids = [task.task_id for task in tasks]
+    ports.log(Event.STARTED, {"attempt_id": attempt.attempt_id, "task_ids": ids})
     for job_id in dict.fromkeys(task.job_id for task in tasks):
         publish.publish_status(ports, job_id)
     return Launch.STARTED

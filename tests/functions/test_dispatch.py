@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import pytest
 
 from functions import s3_keys
+from functions.log import Event
 from functions.ports import Throttled
 from functions.stages.dispatch import dispatch
 from functions.stages.finish import attempt_ended, file_written
@@ -792,3 +793,12 @@ def test_newer_weights_do_not_change_an_attempt_that_was_begun(world: World) -> 
     world.drop("jobs/b.yaml")
     (attempt,) = world.dispatch()
     assert world.renderer.jobs[attempt][0].model_uri == "s3://work/models/demo/two/"
+
+
+def test_the_log_says_which_processing_job_renders_a_task(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a bee\nvariations: 2\n")
+    (attempt,) = world.dispatch()
+    (job,) = jobs(world)
+    (started,) = (facts for event, facts in world.logged if event == Event.STARTED)
+    assert started["attempt_id"] == attempt
+    assert started["task_ids"] == [f"{job.job_id}-01", f"{job.job_id}-02"]
