@@ -60,7 +60,7 @@ from functions.stages.renderer import (
 from functions.stages.submit import submit
 from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
 from functions.table.records import ProcessingState
-from local.cloud.sagemaker_limits import violations
+from local.cloud.service_limits import violations
 
 
 def picture(kind: str, size: tuple[int, int] = (96, 64), colour: str = "red") -> bytes:

@@ -22,7 +22,7 @@ from local.cloud.files import write_atomically
 from local.cloud.permissions import Decide, first_denial, of_sagemaker
 from local.cloud.processing_job import Ending, Host, ProcessingJob
 from local.cloud.processing_request import JobRecord, JobRequest, Status, Tag
-from local.cloud.sagemaker_limits import violations
+from local.cloud.service_limits import violations
 
 TARGET = "SageMaker."
 CONTENT_TYPE = "application/x-amz-json-1.1"

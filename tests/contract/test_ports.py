@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
@@ -25,6 +26,7 @@ from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
 from functions.table.records import Letter
 from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
+from local.cloud.service_limits import violations
 from tests.fakes import SETTINGS, Clock, FakeFiles, FakeLedger, FakeRenderer
 from tests.local.roles import create_role
 
@@ -38,6 +40,26 @@ class Services:
     ledger: Ledger
     files: Files
     renderer: Renderer
+
+
+_WITHOUT_COPY_SOURCE = [
+    "Value null at 'copySource' failed to satisfy constraint: Member must not be null"
+]
+
+
+@pytest.fixture(autouse=True)
+def every_request_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check each request with the model of its service. The embedded cloud forgives more."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def checked(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
+        service = client.meta.service_model.service_name
+        # boto3 makes a string of the source of a copy.
+        sent = {name: part for name, part in parameters.items() if name != "CopySource"}
+        assert violations(operation, sent, service) in ([], _WITHOUT_COPY_SOURCE)
+        return call(client, operation, parameters)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", checked)
 
 
 @pytest.fixture(scope="module")

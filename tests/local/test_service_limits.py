@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud.sagemaker_limits import violations
+from local.cloud.service_limits import violations
 
 GOOD: dict[str, Any] = {
     "ProcessingJobName": "job-1",

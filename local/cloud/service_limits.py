@@ -1,4 +1,4 @@
-"""Checks requests against SageMaker's service model: lengths, ranges, patterns, enumerations.
+"""Checks requests against the model of a service: lengths, ranges, patterns, enumerations.
 
 botocore itself checks only types and required members and leaves the rest to AWS.
 """
@@ -26,23 +26,24 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def violations(operation: str, request: dict[str, Any]) -> list[str]:
+def violations(operation: str, request: dict[str, Any], service: str = "sagemaker") -> list[str]:
     """List everything that is wrong with a request, in the wording of AWS.
 
     Args:
         operation: for example `CreateProcessingJob`.
         request: the parameters, named as in boto3 and in the JSON of the API.
+        service: its name in boto3.
 
     Returns:
         One message for each violation; an empty list if the request is valid.
     """
-    return _check(_input_shape(operation), request, "")
+    return _check(_input_shape(operation, service), request, "")
 
 
 @cache
-def _input_shape(operation: str) -> Shape:
+def _input_shape(operation: str, service: str) -> Shape:
     # Cached, because loading the 4 MB of the service model takes 0.2 s.
-    model = botocore.session.get_session().get_service_model("sagemaker")
+    model = botocore.session.get_session().get_service_model(service)
     shape = model.operation_model(operation).input_shape
     if shape is None:
         raise ValueError(f"{operation} takes no input")
