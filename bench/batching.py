@@ -166,7 +166,10 @@ class Bench(World):
         if len(self.done_at) < len(self.dropped_at) or self._heap:
             self.at(self.seconds + SWEEP_SECONDS, self.sweep)
 
-    def _wake(self) -> None:
+    def _wake(self, *, delay_seconds: int = 0) -> None:
+        if delay_seconds:
+            self.at(self.seconds + delay_seconds, self._wake)
+            return
         self.wakes += 1
         if not self._dispatch_is_due:
             self._dispatch_is_due = True

@@ -53,6 +53,19 @@ class Event(StrEnum):
         "The sweep found a drop that no event had announced.",
         True,
     )
+    DEFAULTS_CHANGED = (
+        "defaults-changed",
+        "The folder defaults of a queued job have changed, so its drop was announced again.",
+    )
+    PLANNED_AGAIN = (
+        "planned-again",
+        "A queued job was planned again, with its newer folder defaults.",
+    )
+    KEPT = "kept", "The newer folder defaults of a job do not fit it. It stays as it was accepted."
+    UPLOADS_CONTINUE = (
+        "uploads-continue",
+        "Tasks wait some seconds, because files are still being uploaded near them.",
+    )
     CANCELED = "canceled", "A job was canceled: its spec was deleted or replaced."
     STOPPING = "stopping", "SageMaker was asked to stop a processing job that has no task left."
     NO_LEASE = "no-lease", "Every instance is in use, or no type has one available."

@@ -167,9 +167,20 @@ class WithAnnounce(Protocol):
         """Send the event about a drop again."""
 
 
+class Wake(Protocol):
+    """Asks for a dispatch."""
+
+    def __call__(self, *, delay_seconds: int = 0) -> None:
+        """Ask that the dispatch function runs soon.
+
+        Args:
+            delay_seconds: how long to wait before that, at most 900.
+        """
+
+
 class WithWake(Protocol):
     """Can ask for a dispatch."""
 
     @property
-    def wake(self) -> Callable[[], None]:
-        """Ask that the dispatch function runs soon."""
+    def wake(self) -> Wake:
+        """Ask that the dispatch function runs."""

@@ -171,8 +171,15 @@ def _submit_permissions(scope: Construct, resources: Resources) -> Statements:
 
 
 def _dispatch_permissions(scope: Construct, resources: Resources) -> Statements:
-    """What is needed to start a processing job."""
+    """What is needed to start a processing job.
+
+    Dispatch looks at the folders of the tasks that it starts. It announces drops whose folder
+    defaults have changed, and wakes itself while files are still being uploaded.
+    """
     return [
+        *grants.look_at_drops(resources.storage.input),
+        *grants.send_messages(resources.drops),
+        *grants.send_messages(resources.wake_ups),
         *grants.find_weights(resources.storage.work),
         *grants.write_attempts(resources.storage.work),
         *grants.start_processing(

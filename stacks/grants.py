@@ -52,6 +52,17 @@ def find_drops(bucket: s3.Bucket) -> Statements:
     ]
 
 
+def look_at_drops(bucket: s3.Bucket) -> Statements:
+    """List what is in jobs/, and read the facts of folder defaults there."""
+    return [
+        _allow(
+            ["s3:GetObject"],
+            bucket.arn_for_objects(f"{s3_keys.JOBS_PREFIX}*{s3_keys.DEFAULTS_FILE}"),
+        ),
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
+    ]
+
+
 def read_drops(bucket: s3.Bucket) -> Statements:
     """Read specs and references by version. `find_drops` has what finding them needs."""
     return [_allow(["s3:GetObjectVersion"], bucket.arn_for_objects("*"))]

@@ -417,6 +417,8 @@ class World:
         self.language_model = FakeLanguageModel()
         self.post = FakePost()
         self.wakes = 0
+        self.wakes_later: list[datetime] = []
+        """When dispatch is to run because it asked for that."""
         self.announced: list[str] = []
         """The keys of the drops that were announced again."""
         self.announced_later: list[tuple[datetime, str, str | None]] = []
@@ -484,8 +486,11 @@ class World:
             self._announce(*due[1:])
         self.clock.at = until
 
-    def _wake(self) -> None:
-        self.wakes += 1
+    def _wake(self, *, delay_seconds: int = 0) -> None:
+        if delay_seconds:
+            self.wakes_later.append(self.clock() + timedelta(seconds=delay_seconds))
+        else:
+            self.wakes += 1
 
     def set(self, **settings: object) -> None:
         """Change settings."""
@@ -508,8 +513,16 @@ class World:
     # what SageMaker and the worker do
 
     def dispatch(self) -> list[str]:
-        """Run a dispatch. Returns the names of the processing jobs that run now."""
-        dispatch(self.ports)
+        """Run a dispatch, and those for which it asks or that follow from its announcements.
+
+        Returns the names of the processing jobs that run now.
+        """
+        wakes = -1
+        while self.wakes_later or self.wakes != wakes:
+            if self.wakes_later:
+                self.clock.at = max(self.clock.at, self.wakes_later.pop())
+            wakes = self.wakes
+            dispatch(self.ports)
         return self.running()
 
     def running(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from functions.adapters.errors import CONFIG, translated
-from functions.ports import Announce
+from functions.ports import Announce, Wake
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -27,10 +27,14 @@ def announcer(queue_url: str, bucket: str) -> Announce:
     return announce
 
 
-def waker(queue_url: str) -> Callable[[], None]:
+def waker(queue_url: str) -> Wake:
     """Returns a function that sends a message to the queue of the dispatch function."""
     send = _sender(queue_url)
-    return lambda: send({"wake": "dispatch"})
+
+    def wake(*, delay_seconds: int = 0) -> None:
+        send({"wake": "dispatch"}, delay_seconds)
+
+    return wake
 
 
 def _sender(queue_url: str) -> Callable[..., None]:

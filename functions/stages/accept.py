@@ -1,7 +1,8 @@
 """Accepts one drop. Reads one version of the spec, checks it, and commits a job with its tasks."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
@@ -22,7 +23,7 @@ from functions.spec.folder_defaults import Draft
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.reader import Original, Picture, WithReader
-from functions.stages import folder_defaults, lone
+from functions.stages import folder_defaults, lone, newer_defaults
 from functions.table import day_limits
 from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
@@ -31,14 +32,13 @@ from functions.table.ledger import (
     Put,
     Record,
     job_key,
-    queue_key,
-    task_key,
     used_key,
     waiting_key,
 )
 from functions.table.paths import take_names, take_path, with_equal_names
 from functions.table.records import BadReference, Job, Source, State, Task, Used, Waiting
 from functions.table.references import note_asked, note_refused
+from functions.table.tasks import plan_tasks
 
 # The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any
 # more. One answer of the language model may take 33 s, so none is asked for after ENHANCE_UNTIL.
@@ -123,7 +123,7 @@ def is_mended(drop: InputBucket, job: Job) -> bool:
 
 def _accepting(
     ports: Needs, drop: InputBucket, key: str, record: Record[Job] | None
-) -> "_Accepting":
+) -> "Accepting":
     """Begin to accept a drop. See `accept`."""
     facts, now = drop.facts(key), ports.now()
     source = Source(
@@ -150,7 +150,22 @@ def _accepting(
         updated_at=now,
         busy_since=waited.document.busy_since if waited else None,
     )
-    return _Accepting(ports, job, drop, waited, rejected)
+    return Accepting(ports, job, drop, waited, rejected)
+
+
+_Query = tuple[str, int, str | None]
+"""What the language model is asked for: prompt, length, image."""
+
+
+def _query(spec: JobSpec, prompt: str | None = None) -> _Query:
+    """What is asked for a resolved spec.
+
+    Args:
+        prompt: the prompt before it was enhanced, if it was.
+    """
+    assert spec.model is not None  # resolved
+    original = spec.prompt if prompt is None else prompt
+    return original, MODELS[spec.model].prompt_tokens, spec.image
 
 
 @dataclass(frozen=True)
@@ -183,8 +198,8 @@ class _Made:
 
 
 @dataclass
-class _Accepting:
-    """One drop while it is being accepted."""
+class Accepting:
+    """One drop while it is being accepted, or planned again (`plan_again.py`)."""
 
     ports: Needs
     job: Job
@@ -193,8 +208,15 @@ class _Accepting:
     """The job in the table, if it waited before."""
     rejected: Record[Job] | None
     """The job that the drop became before, if it was rejected because of a reference."""
+    before: Sequence[Record[Task]] = ()
+    """If it is planned again: its tasks until now."""
     draft: Draft = field(init=False)
     bad_reference: BadReference | None = field(default=None, init=False)
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the job was accepted before, and newer folder defaults apply to it."""
+        return bool(self.before)
 
     def read(self) -> tuple[Wanted, ...]:
         """Read the spec and its folder defaults. Returns every video that the drop asks for.
@@ -205,7 +227,8 @@ class _Accepting:
         """
         ports = self.ports
         self.draft = drop_files.drafted(self.drop, ports.reader, self.job.source.key)
-        self.job = self.job.read_as(self.draft.spec, self.draft.warnings)
+        versions = newer_defaults.versions(self.drop, self.job.source.key)
+        self.job = self.job.read_as(self.draft.spec, self.draft.warnings, versions)
         return drop_files.videos(
             self.draft, default_model=ports.settings.default_model, job_id=self.job.job_id
         )
@@ -232,6 +255,9 @@ class _Accepting:
                 version = self.drop.facts(there).version
                 found = drop_files.reference(self.drop, self.ports.reader, one, name, there)
             except Missing:
+                if self.is_again and (before := self._kept_before(one, name, key)):
+                    kept[getattr(one.spec, name)] = before
+                    continue
                 return key
             except JobRejected:
                 if key != itself:
@@ -246,6 +272,19 @@ class _Accepting:
             )
             kept[getattr(one.spec, name)] = _Kept(target, found.original, key, there, version)
         return kept
+
+    def _kept_before(self, wanted: Wanted, field: str, key: str) -> _Kept | None:
+        """The copy of a reference that was deleted since the job was accepted; None without one."""
+        work = InputBucket(self.ports, self.ports.settings.work_bucket)
+        value = getattr(wanted.spec, field)
+        for task in (record.document for record in self.before):
+            if task.reference is None or getattr(task.spec, field) != value:
+                continue
+            with suppress(Missing):
+                copy = task.reference
+                found = drop_files.reference(work, self.ports.reader, wanted, field, copy)
+                return _Kept(copy, found.original, key, key, "")
+        return None
 
     def show_that_it_is_read(self) -> None:
         """Publish a status before asking the language model, because its answer takes seconds."""
@@ -273,7 +312,7 @@ class _Accepting:
             JobRejected: the guardrail blocked a prompt, or it is far too long.
         """
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
-        known: dict[tuple[str, int, str | None], tuple[str, Enhancement]] = {}
+        known: dict[_Query, tuple[str, Enhancement]] = {}
         specs, enhancements, references, originals = [], [], [], []
         for one in wanted:
             value = one.spec.image or one.spec.video
@@ -285,9 +324,8 @@ class _Accepting:
                 job_id=self.job.job_id,
                 picture=picture,
             )
-            assert spec.model is not None  # resolved
-            tokens = MODELS[spec.model].prompt_tokens
-            query = (spec.prompt, tokens, spec.image)
+            query = _query(spec)
+            tokens = query[1]
             if query not in known:
                 known[query] = self._caption(spec, tokens, picture, late=ports.now() > until)
             prompt, enhancement = known[query]
@@ -319,6 +357,8 @@ class _Accepting:
         model_id = self.ports.settings.enhancer_model_id
         if not (spec.enhance and model_id and spec.prompt.strip()):
             return spec.prompt, enhance.off(spec.prompt)
+        if before := self._enhanced_before(spec):
+            return before
         if late:
             return spec.prompt, enhance.kept(spec.prompt, model_id, "the other prompts took long")
         preview = picture.preview if picture else None
@@ -331,6 +371,14 @@ class _Accepting:
                 raise
             return spec.prompt, enhance.kept(spec.prompt, model_id, f"too many requests ({busy})")
 
+    def _enhanced_before(self, spec: JobSpec) -> tuple[str, Enhancement] | None:
+        """The answer of the language model when the job was accepted, if it is planned again."""
+        for task in (record.document for record in self.before):
+            same = _query(task.spec, task.enhancement.original) == _query(spec)
+            if same and task.enhancement.status == "enhanced":
+                return task.spec.prompt, task.enhancement
+        return None
+
     def ask_again_later(self, busy: LanguageModelBusy) -> None:
         """Note that the language model is busy, and announce the drop again.
 
@@ -339,19 +387,21 @@ class _Accepting:
         """
         assert self.record is not None  # it was noted that the drop is being read
         now, job_id = self.ports.now(), self.job.job_id
-        job = self.job.language_model_busy(now)
+        # A job that is planned again stays as it was accepted until that is done.
+        job = (self.record.document if self.is_again else self.job).language_model_busy(now)
         until = job.enhance_until
         assert job.busy_since is not None and until is not None
         spread = timedelta(seconds=int(job_id[-2:], 16) % ASK_AGAIN_SPREAD_SECONDS)
         wait = min(max(now - job.busy_since, ASK_AGAIN_AFTER) + spread, until - now, ASK_AGAIN_BY)
         seconds = max(1, math.ceil(wait.total_seconds()))
-        key = waiting_key("", job_id)
-        note = self.ports.ledger.get(key)
-        deadline = now + timedelta(seconds=seconds) + READ_WITHIN
-        self.ports.ledger.commit(
-            Put(self.record.key, job, self.record.revision),
-            Put(key, Waiting(job_id=job_id, deadline=deadline), note.revision if note else 0),
-        )
+        changes: list[Change] = [Put(self.record.key, job, self.record.revision)]
+        if not self.is_again:
+            key = waiting_key("", job_id)
+            note = self.ports.ledger.get(key)
+            deadline = now + timedelta(seconds=seconds) + READ_WITHIN
+            waiting = Waiting(job_id=job_id, deadline=deadline)
+            changes.append(Put(key, waiting, note.revision if note else 0))
+        self.ports.ledger.commit(*changes)
         source = job.source
         self.ports.announce(source.key, source.version_id, delay_seconds=seconds)
         self.ports.log(Event.LANGUAGE_MODEL_BUSY, {"job_id": job_id, "reason": str(busy)})
@@ -365,8 +415,11 @@ class _Accepting:
         if rendering:
             folder_defaults.note_all(self.ports, self.drop, self.job.source.key)
             hold = day_limits.held_now(self.ports, folder)
+        old = {record.document.number: record.document for record in self.before}
         tasks = [
-            Task(
+            old[number].planned_again(spec, enhancement, reference, hold=hold, rendering=rendering)
+            if number in old
+            else Task(
                 task_id=s3_keys.task_id(self.job.job_id, number),
                 job_id=self.job.job_id,
                 number=number,
@@ -376,7 +429,7 @@ class _Accepting:
                 folder=folder,
                 hold=hold,
                 reference=reference,
-                queued_at=self.job.updated_at,
+                queued_at=self.job.queued_at or self.job.updated_at,
             )
             for number, (spec, enhancement, reference) in enumerate(
                 zip(made.specs, made.enhancements, made.references, strict=True), 1
@@ -386,22 +439,19 @@ class _Accepting:
         names = take_names(self.ports, job)
         if found := with_equal_names(self.ports, job):
             raise JobRejected(problems.name_taken(*found))
-        changes: list[Change] = [Put(task_key(task.ref), task) for task in tasks]
-        if rendering:
-            changes += [Put(queue_key(task), task.queue_entry) for task in tasks] + names
-        else:
-            changes.append(ended(job))
+        changes = plan_tasks(self.before, tasks) + (names if rendering else [ended(job)])
         if self.draft.animate_images:
             changes += self._used(made.kept)
         self.commit(job, *changes)
         facts = {"job_id": job.job_id, "key": job.source.key, "tasks": len(tasks)}
-        self.ports.log(Event.QUEUED if rendering else Event.PLANNED, facts)
+        event = Event.QUEUED if rendering else Event.PLANNED
+        self.ports.log(Event.PLANNED_AGAIN if self.is_again else event, facts)
         if reasons := {one.reason for one in made.enhancements if one.status == "kept"}:
             self.ports.log(Event.NOT_ENHANCED, {**facts, "reasons": sorted(reasons)})
 
     def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
         """Note which images are references, in a folder where every other image becomes a job."""
-        places = [used_key(one.source, one.version) for one in kept if one.picture is not None]
+        places = [used_key(one.source, one.version) for one in kept if one.picture and one.version]
         used = Used(job_id=self.job.job_id)
         return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
 

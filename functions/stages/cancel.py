@@ -9,7 +9,7 @@ from typing import Protocol
 
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithFiles
+from functions.ports import Missing, WithAnnounce, WithFiles
 from functions.replies import publish
 from functions.stages import folder_defaults, lone
 from functions.stages.renderer import WithRenderer
@@ -42,7 +42,11 @@ class NeedsForStop(WithLedger, WithLog, WithRenderer, Protocol):
     """What stopping a processing job uses."""
 
 
-def deleted(ports: Needs, bucket: str, key: str) -> None:
+class NeedsForDeleted(Needs, WithAnnounce, Protocol):
+    """What acting on a deletion uses."""
+
+
+def deleted(ports: NeedsForDeleted, bucket: str, key: str) -> None:
     """Act on an object that was deleted from the input bucket.
 
     Events may come late and in any order, so what counts is whether the object exists now.

@@ -8,18 +8,22 @@ id as its name, and SageMaker accepts a name once. A later dispatch takes over a
 handler was killed, and continues it.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.planning import batching, estimate
-from functions.ports import WithChance, WithClock
+from functions.ports import WithAnnounce, WithChance, WithClock, WithWake
 from functions.replies import publish
 from functions.settings import WithSettings
-from functions.stages import weights
+from functions.stages import newer_defaults, weights
 from functions.stages.launch import Launch, launch
 from functions.stages.launch import Needs as NeedsForLaunch
+from functions.stages.newer_defaults import ANNOUNCE_EVERY, CurrentDefaults
+from functions.stages.uploads import QUIET_AFTER, Uploads
 from functions.table import day_limits
 from functions.table.attempts import capacity as read_capacity
 from functions.table.attempts import is_abandoned, move_attempt
@@ -32,6 +36,7 @@ from functions.table.ledger import (
     Put,
     Record,
     attempt_key,
+    job_key,
     task_key,
 )
 from functions.table.queue import waiting_line
@@ -41,9 +46,11 @@ from functions.table.records import (
     AttemptState,
     Capacity,
     Hold,
+    Job,
     Lease,
     QueueEntry,
     State,
+    TaskRef,
 )
 
 # How long an instance type is skipped after there was no instance of it. It is less than the time
@@ -55,7 +62,7 @@ _NOTED_TOGETHER = 32
 _NOTED_AT_MOST = 128
 
 
-class Needs(NeedsForLaunch, WithChance, Protocol):
+class Needs(NeedsForLaunch, WithAnnounce, WithChance, WithWake, Protocol):
     """What a dispatch uses."""
 
 
@@ -85,7 +92,7 @@ def dispatch(ports: Needs) -> None:
         try:
             taken = move_attempt(ports, record, record.document.taken_over(ports.now()))
             ports.log(Event.ATTEMPT_TAKEN_OVER, {"attempt_id": taken.document.attempt_id})
-            launch(ports, taken)
+            launch(ports, taken, CurrentDefaults(ports, ports.settings.input_bucket))
         except Exception as error:
             errors.append(error)
     try:
@@ -104,17 +111,72 @@ def _open_all(ports: Needs) -> None:
     Raises:
         Conflict: other dispatches changed the leases too often.
     """
-    outrun = 0
+    outrun, seen = 0, _Seen(ports)
     while outrun < RETRIES:
         try:
-            if not _open_some(ports):
+            if not _open_some(ports, seen):
                 return
         except _Outrun:
             outrun += 1
     raise Conflict("the leases on instances kept changing")
 
 
-def _open_some(ports: Needs) -> bool:
+class _Seen:
+    """What one dispatch has seen in the input bucket, and the tasks that it does not start."""
+
+    def __init__(self, ports: Needs) -> None:
+        self._ports = ports
+        self.defaults = CurrentDefaults(ports, ports.settings.input_bucket)
+        self._uploads = Uploads(ports)
+        self._left_out: set[TaskRef] = set()
+        self._folders_left_out: set[str] = set()
+        self._wakes = False
+
+    def ready(self, line: Sequence[QueueEntry]) -> list[QueueEntry]:
+        """The tasks near which no file is being uploaded, less those that were left out before."""
+        line = [
+            entry
+            for entry in line
+            if entry.task not in self._left_out and entry.folder not in self._folders_left_out
+        ]
+        waiting = self._uploads.continue_near(line)
+        if waiting and not self._wakes:
+            self._wakes = True
+            self._ports.wake(delay_seconds=math.ceil(QUIET_AFTER.total_seconds()))
+            self._ports.log(Event.UPLOADS_CONTINUE, {"tasks": len(waiting)})
+        self._left_out |= waiting
+        return [entry for entry in line if entry.task not in waiting]
+
+    def leaves_out(self, plan: batching.Plan, line: Sequence[QueueEntry]) -> bool:
+        """Leave out the planned tasks to which newer folder defaults apply, and announce them.
+
+        Soon after the change, the whole folder is left out, so that a processing job does not start
+        with the few tasks that were planned again first.
+
+        Returns whether there are any. Then the plan is out of date.
+        """
+        changed = self._changed(entry for attempt in plan.attempts for entry in attempt.entries)
+        if not changed:
+            return False
+        folders = {s3_keys.folder_of(record.document.source.key) for record in changed}
+        changed = self._changed(entry for entry in line if entry.folder in folders)
+        newer_defaults.act_on(self._ports, changed, self.defaults)
+        jobs = {record.document.job_id: record.document for record in changed}
+        self._left_out |= {entry.task for entry in line if entry.task.job_id in jobs}
+        for job in jobs.values():
+            changed_at = self.defaults.changed_at(job)
+            if changed_at and self._ports.now() - changed_at < ANNOUNCE_EVERY:
+                self._folders_left_out.add(s3_keys.folder_of(job.source.key))
+        return True
+
+    def _changed(self, entries: Iterable[QueueEntry]) -> list[Record[Job]]:
+        """The jobs of queued tasks to which newer folder defaults apply."""
+        ids = dict.fromkeys(entry.task.job_id for entry in entries)
+        found = self._ports.ledger.get_all([job_key(job_id) for job_id in ids])
+        return [r for r in found if r is not None and not self.defaults.allow_claim(r.document)]
+
+
+def _open_some(ports: Needs, seen: _Seen) -> bool:
     """Plan once and launch the planned attempts. Returns False if none was planned.
 
     Raises:
@@ -130,7 +192,8 @@ def _open_some(ports: Needs) -> bool:
         return False
     # The plan leaves a share to instances that will be free later, so it has to see more tasks than
     # the free instances could take.
-    line = waiting_line(ports, need=settings.max_processing_jobs * settings.max_tasks_per_job)
+    need = settings.max_processing_jobs * settings.max_tasks_per_job
+    line = seen.ready(waiting_line(ports, need))
     if not line:
         return False
     releases = weights.releases(ports, {(entry.model, entry.mode) for entry in line})
@@ -139,6 +202,8 @@ def _open_some(ports: Needs) -> bool:
     health = health_of(ports, (entry.model for entry in line))
     paused = {model: found.hold for model, found in health.items() if found.hold}
     plan = _plan(ports, capacity, free, instance_type, line, paused)
+    if seen.leaves_out(plan, line):
+        return True
     limit = day_limits.held(ports.now().date())
     held = [(entry, limit) for entry in plan.over_limit]
     held += [(entry, paused[entry.model]) for entry in plan.paused]
@@ -155,7 +220,7 @@ def _open_some(ports: Needs) -> bool:
         except Conflict:
             raise _Outrun from None
         revision += 1
-        became = launch(ports, Record(opened, attempt, 1))
+        became = launch(ports, Record(opened, attempt, 1), seen.defaults)
         if became == Launch.NO_CAPACITY:
             break  # another type may have instances
         if became == Launch.NOTHING_TO_CLAIM:

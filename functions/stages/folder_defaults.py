@@ -18,6 +18,7 @@ from functions.spec.fields import FolderDefaults
 from functions.spec.folder_defaults import limits_in
 from functions.spec.input_bucket import InputBucket
 from functions.spec.reader import WithReader
+from functions.stages import newer_defaults
 from functions.table.ledger import (
     NeedsLedgerAndClock,
     Put,
@@ -30,7 +31,11 @@ from functions.table.records import NotedDefaults
 
 
 class Needs(NeedsLedgerAndClock, WithFiles, WithSettings, WithReader, Protocol):
-    """What acting on folder defaults uses."""
+    """What noting folder defaults uses."""
+
+
+class NeedsForChange(newer_defaults.Needs, WithReader, Protocol):
+    """What acting on folder defaults that were dropped or deleted uses."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Wrong:
     refusal: JobRejected
 
 
-def changed(ports: Needs, bucket: str, key: str) -> Wrong | None:
+def changed(ports: NeedsForChange, bucket: str, key: str) -> Wrong | None:
     """Act on folder defaults that were dropped or deleted.
 
     Returns:
@@ -53,6 +58,7 @@ def changed(ports: Needs, bucket: str, key: str) -> Wrong | None:
         Conflict: what is noted about them kept changing.
     """
     wrong = _note(ports, bucket, key)
+    newer_defaults.changed(ports, bucket, key)
     if wrong is None:
         publish.forget(ports, s3_keys.path_of(key))
     return wrong

@@ -16,6 +16,7 @@ from functions.ports import Missing, WithFiles, keys_below
 from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.stages import cancel
+from functions.stages.newer_defaults import CurrentDefaults
 from functions.stages.renderer import (
     CannotStart,
     NameTaken,
@@ -57,8 +58,11 @@ class Launch(Enum):
     """SageMaker refused its processing job, or its references are gone. Its tasks failed."""
 
 
-def launch(ports: Needs, record: Record[Attempt]) -> Launch:
+def launch(ports: Needs, record: Record[Attempt], current: CurrentDefaults) -> Launch:
     """Bring an attempt from any state to `started`, or end it.
+
+    Args:
+        current: the folder defaults. A task to which newer ones apply is not claimed.
 
     Raises:
         Transient: try again later.
@@ -71,7 +75,8 @@ def launch(ports: Needs, record: Record[Attempt]) -> Launch:
         _fail(ports, attempt)
         return Launch.REFUSED
     if attempt.state == AttemptState.CLAIMING:
-        claimed = claim_tasks(ports, attempt, _seconds_of(ports, attempt))
+        seconds_of = _seconds_of(ports, attempt)
+        claimed = claim_tasks(ports, attempt, seconds_of, current.allow_claim)
         tasks = _with_references(ports, attempt, claimed)
         if not tasks:
             end_attempt(ports, attempt.attempt_id)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from functions.log import Event
-from functions.ports import Announce, Files
+from functions.ports import Announce, Files, Wake
 from functions.replies.post import Post
 from functions.settings import Settings
 from functions.spec.language_model import LanguageModel
@@ -27,8 +27,7 @@ class Ports:
     language_model: LanguageModel
     post: Post
     announce: Announce
-    wake: Callable[[], None]
-    """Ask for a dispatch soon."""
+    wake: Wake
     now: Callable[[], datetime]
     """The time now, with the time zone UTC."""
     new_suffix: Callable[[], str]

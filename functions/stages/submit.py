@@ -16,7 +16,7 @@ from functions.ports import Missing, WithAnnounce, WithFiles, WithWake
 from functions.replies import publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
-from functions.stages import accept, cancel, folder_defaults
+from functions.stages import accept, cancel, folder_defaults, plan_again
 from functions.table.jobs import ended, job_of, stop_waiting
 from functions.table.ledger import (
     WAITING,
@@ -69,7 +69,7 @@ def submit(ports: Needs, bucket: str, key: str, version: str | None = None) -> N
     kind = s3_keys.kind_of(key)
     if kind == s3_keys.Kind.IGNORED:
         return
-    if kind == s3_keys.Kind.REFERENCE and _only_a_reference(ports, bucket, key):
+    if kind == s3_keys.Kind.REFERENCE and _only_a_reference(ports, bucket, key, version):
         return
     drop = InputBucket(ports, bucket)
     if not _look_at(ports, drop, key, version):
@@ -102,7 +102,7 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     job = job_of(ports, drop.bucket, key, version)
     if job is None:
         return True  # only the newest version shows whether this one is still to be made
-    if not _still_waits(ports, job.document):
+    if not _still_changes(ports, job.document):
         # A newer drop has replaced it, or it was accepted long ago.
         _settle(ports, job.document.job_id)
         _clean_up(ports, drop.bucket, key, version)
@@ -110,8 +110,24 @@ def _look_at(ports: Needs, drop: InputBucket, key: str, version: str | None) -> 
     try:
         drop.use(key, version)
     except Missing:
-        return False  # versions expire long after the deadline of every job that waits
+        # Versions expire long after the deadline of every job that waits, but a job may be queued
+        # for longer.
+        _keep(ports, drop, key, version)
+        return False
     return True
+
+
+def _keep(ports: Needs, drop: InputBucket, key: str, version: str) -> None:
+    """Keep a queued job as it is, because its spec can no longer be read."""
+
+    def keep() -> None:
+        record = job_of(ports, drop.bucket, key, version)
+        if record is not None and plan_again.is_needed(drop, record.document):
+            plan_again.keep(ports, drop, record, "That version of its spec has expired.")
+
+    retried(key, keep)
+    if job := job_of(ports, drop.bucket, key, version):
+        _settle(ports, job.document.job_id)
 
 
 def _clean_up(ports: Needs, bucket: str, key: str, version: str) -> None:
@@ -177,6 +193,9 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
 
     def accepted() -> accept.Outcome:
         record = job_of(ports, drop.bucket, key, facts.version)
+        if record is not None and plan_again.is_needed(drop, record.document):
+            plan_again.plan_again(ports, drop, record)
+            return accept.Outcome.DONE
         ended = record is not None and record.document.state != State.WAITING
         if record is not None and ended and not accept.is_mended(drop, record.document):
             return accept.Outcome.DONE
@@ -195,7 +214,7 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
 
 
 def _settle(ports: Needs, job_id: str) -> bool:
-    """Publish what the table says about a job, and wake dispatch if the job is queued.
+    """Publish what the table says about a job, and wake dispatch if the job is or was queued.
 
     Returns whether the job was accepted.
     """
@@ -203,23 +222,33 @@ def _settle(ports: Needs, job_id: str) -> bool:
     job = ports.ledger.get(job_key(job_id))
     if job is None:
         return False
-    if job.document.state == State.QUEUED:
-        ports.wake()
+    if job.document.state == State.QUEUED or (
+        job.document.state == State.PLANNED and job.document.queued_at is not None
+    ):
+        ports.wake()  # if it was planned again, dispatch sees to the next ones
     return job.document.was_accepted
 
 
-def _still_waits(ports: Needs, job: Job) -> bool:
-    """Whether an older version is still to be accepted: it waits, and no newer one was accepted."""
-    return job.state == State.WAITING and not cancel.if_outdated(ports, job)
+def _still_changes(ports: Needs, job: Job) -> bool:
+    """Whether an older version is still to be accepted, or can be planned again.
+
+    That is if it waits or is queued, and no newer version was accepted.
+    """
+    changes = job.state == State.WAITING or job.can_be_planned_again
+    return changes and not cancel.if_outdated(ports, job)
 
 
-def _only_a_reference(ports: Needs, bucket: str, key: str) -> bool:
+def _only_a_reference(ports: Needs, bucket: str, key: str, version: str | None) -> bool:
     """Announce the drops again that wait for a reference, or were refused because of it.
 
     Returns whether the file is only a reference. In some folders an image can be a job itself.
     """
     drop = InputBucket(ports, bucket)
-    if _wake_waiting(ports, drop, key) or not drop_files.animates(drop, ports.reader, key):
+    waited = _wake_waiting(ports, drop, key)
+    version = version or drop.version_of(key)
+    if version and job_of(ports, bucket, key, version):
+        return False  # it was accepted as a job, whatever its folder defaults say now
+    if waited or not drop_files.animates(drop, ports.reader, key):
         return True
     try:
         facts = drop.facts(key)

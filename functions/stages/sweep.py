@@ -18,7 +18,8 @@ from functions.ports import Missing
 from functions.replies import outbox, problems, publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
-from functions.stages import cancel, digests, finish, inbox, lone, submit
+from functions.stages import cancel, digests, finish, inbox, lone, newer_defaults, submit
+from functions.stages.newer_defaults import CurrentDefaults
 from functions.table.ledger import (
     COLLECTED,
     DEFAULTS,
@@ -44,6 +45,7 @@ from functions.table.records import (
     Cursor,
     Digest,
     Ending,
+    Job,
     Letter,
     Lone,
     NotedDefaults,
@@ -202,8 +204,10 @@ def _attempt(ports: Needs, record: Record[Attempt]) -> None:
     if attempt.state in _UNFINISHED:
         ports.wake()  # a dispatch takes it over when it is old enough
         return
+    current = CurrentDefaults(ports, ports.settings.input_bucket)
     for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
-        _still_wanted(ports, job_id)
+        if job := _still_wanted(ports, job_id):
+            newer_defaults.act_on(ports, [job], current)
     status = ports.renderer.status(attempt.attempt_id)
     if status is None:
         if attempt.state == AttemptState.STARTING:
@@ -218,21 +222,27 @@ def _attempt(ports: Needs, record: Record[Attempt]) -> None:
     cancel.stop_if_idle(ports, attempt)
 
 
-def _still_wanted(ports: Needs, job_id: str) -> bool:
+def _still_wanted(ports: Needs, job_id: str) -> Record[Job] | None:
     """Cancel a job whose spec was deleted or replaced without an event.
 
-    Returns whether the job is still wanted.
+    Returns the job if it is still wanted.
     """
     job = ports.ledger.get(job_key(job_id))
     if job is None or job.document.state.terminal:
-        return False
-    return not (cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document))
+        return None
+    if cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document):
+        return None
+    return job
 
 
 def _queued(ports: Needs, entry: Record[QueueEntry]) -> None:
-    job_id = entry.document.task.job_id
-    if _still_wanted(ports, job_id):
-        publish.publish_status(ports, job_id)  # its place changes when others leave the queue
+    job = _still_wanted(ports, entry.document.task.job_id)
+    if job is None:
+        return
+    current = CurrentDefaults(ports, ports.settings.input_bucket)
+    newer_defaults.act_on(ports, [job], current)
+    # Its place changes when others leave the queue.
+    publish.publish_status(ports, job.document.job_id)
 
 
 def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:

@@ -73,7 +73,8 @@ def with_equal_names(ports: Needs, job: Job) -> tuple[str, str] | None:
         assert record is not None  # it took its path in the commit that accepted it
         other = record.document
         equal = mine & s3_keys.outputs(other.path, other.task_count)
-        if equal and other.state != State.CANCELED and _is_there(ports, other.source):
+        makes = other.state not in {State.CANCELED, State.PLANNED}
+        if equal and makes and _is_there(ports, other.source):
             return other.source.key, max(equal)  # the MP4, if it is among them
     return None
 

@@ -189,15 +189,23 @@ _JOB_MOVES: Mapping[State, frozenset[State]] = {
     ),
     # A job is queued again if no task of it runs any more. A queued job may end directly, because
     # the tasks of a job change independently of each other.
+    # If newer folder defaults want no rendering, it may become planned before anything has begun.
     State.QUEUED: frozenset(
-        {State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELED}
+        {
+            State.QUEUED,
+            State.RUNNING,
+            State.PLANNED,
+            State.SUCCEEDED,
+            State.FAILED,
+            State.CANCELED,
+        }
     ),
     State.RUNNING: frozenset(
         {State.QUEUED, State.RUNNING, State.SUCCEEDED, State.FAILED, State.CANCELED}
     ),
 }
 _TASK_MOVES: Mapping[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.CANCELED}),
+    State.QUEUED: frozenset({State.QUEUED, State.RUNNING, State.PLANNED, State.CANCELED}),
     State.RUNNING: frozenset({State.QUEUED, State.SUCCEEDED, State.FAILED, State.CANCELED}),
 }
 
@@ -213,6 +221,15 @@ class Job(_Moving):
     updated_at: datetime
     spec: JobSpec | None = None
     """As it was dropped, merged with the defaults of its folders."""
+    defaults: tuple[str, ...] = ()
+    """The versions of the folder defaults that it was last compared with, the closest folder first.
+    The text is empty for a folder without any."""
+    queued_at: datetime | None = None
+    """When its videos were queued first; None if they never were."""
+    begun: bool = False
+    """Whether an attempt has claimed one of its videos. Newer folder defaults do not apply then."""
+    announced_at: datetime | None = None
+    """When its drop was announced because folder defaults had changed."""
     task_count: int = 0
     open_tasks: int = 0
     failed_tasks: int = 0
@@ -258,7 +275,12 @@ class Job(_Moving):
     @property
     def was_accepted(self) -> bool:
         """Whether its videos were queued, whatever became of them. It then replaces older jobs."""
-        return self.task_count > 0 and self.state != State.PLANNED
+        return self.task_count > 0 and (self.state != State.PLANNED or self.queued_at is not None)
+
+    @property
+    def can_be_planned_again(self) -> bool:
+        """Whether newer folder defaults may still change it."""
+        return self.state == State.QUEUED and not self.begun
 
     @property
     def enhance_until(self) -> datetime | None:
@@ -267,9 +289,38 @@ class Job(_Moving):
             return None
         return self.busy_since + PATIENCE[self.spec.priority]
 
-    def read_as(self, spec: JobSpec, warnings: tuple[Notice, ...]) -> Self:
-        """Its files were read."""
-        return self._with(spec=spec, warnings=warnings)
+    def read_as(
+        self, spec: JobSpec, warnings: tuple[Notice, ...], defaults: tuple[str, ...]
+    ) -> Self:
+        """Its files were read.
+
+        Args:
+            defaults: the versions of its folder defaults.
+        """
+        return self._with(spec=spec, warnings=warnings, defaults=defaults)
+
+    def read_again(self, at: datetime) -> Self:
+        """Its files are read again, because its folder defaults have changed."""
+        if not self.can_be_planned_again:
+            raise IllegalMove(f"job {self.job_id} is {self.state} and cannot be planned again")
+        return self._with(updated_at=at)
+
+    def announced(self, at: datetime) -> Self:
+        """Its drop was announced, because its folder defaults have changed."""
+        if not self.can_be_planned_again:
+            raise IllegalMove(f"job {self.job_id} is {self.state} and cannot be planned again")
+        return self._with(announced_at=at)
+
+    def kept(self, defaults: tuple[str, ...], why: Notice) -> Self:
+        """Its folder defaults have changed, and it stays as it was accepted.
+
+        Args:
+            defaults: the versions of the folder defaults that do not apply to it.
+        """
+        if self.state not in {State.QUEUED, State.RUNNING}:
+            raise IllegalMove(f"job {self.job_id} is {self.state} and needs no defaults")
+        warnings = tuple(dict.fromkeys((*self.warnings, why)))
+        return self._with(defaults=defaults, warnings=warnings, announced_at=None)
 
     def noticed(self, warnings: tuple[Notice, ...]) -> Self:
         """Its warnings are known. They replace those from reading."""
@@ -281,7 +332,7 @@ class Job(_Moving):
 
     def language_model_busy(self, at: datetime) -> Self:
         """The language model had too many requests, and is asked again later."""
-        return self._to(State.WAITING, at, busy_since=self.busy_since or at)
+        return self._to(self.state, at, busy_since=self.busy_since or at)
 
     def waiting_for_reference(self, reference: str) -> Self:
         """A reference was not uploaded yet.
@@ -325,19 +376,31 @@ class Job(_Moving):
 
     def accepted(self, tasks: int) -> Self:
         """Its tasks are in the queue."""
-        return self._to(State.QUEUED, self.updated_at, task_count=tasks, open_tasks=tasks)
+        return self._to(
+            State.QUEUED,
+            self.updated_at,
+            task_count=tasks,
+            open_tasks=tasks,
+            queued_at=self.queued_at or self.updated_at,
+            busy_since=None,
+            announced_at=None,
+        )
 
     def planned(self, tasks: int) -> Self:
         """It is answered with what it would make."""
-        return self._to(State.PLANNED, self.updated_at, task_count=tasks)
+        return self._to(State.PLANNED, self.updated_at, task_count=tasks, open_tasks=0)
 
     def running(self, at: datetime) -> Self:
         """At least one of its tasks runs."""
-        return self._to(State.RUNNING, at)
+        return self._to(State.RUNNING, at, begun=True)
 
-    def queued_again(self, at: datetime) -> Self:
-        """None of its tasks runs any more."""
-        return self._to(State.QUEUED, at)
+    def queued_again(self, at: datetime, *, begun: bool) -> Self:
+        """None of its tasks runs any more.
+
+        Args:
+            begun: whether an attempt was charged to one of them.
+        """
+        return self._to(State.QUEUED, at, begun=begun)
 
     def task_ended(self, state: State, warnings: tuple[Notice, ...], at: datetime) -> Self:
         """One of its tasks ended. If it was the last one, the job ends.
@@ -383,6 +446,8 @@ class Task(_Moving):
     reference: str | None
     """Key of the copy of the image or video in the work bucket."""
     queued_at: datetime
+    queue_revision: int = 1
+    """The revision of its entry in the queue."""
     attempts: int = 0
     """How many attempts were charged to it. An attempt without capacity is not charged."""
     attempt_id: str | None = None
@@ -448,6 +513,32 @@ class Task(_Moving):
             raise IllegalMove(f"task {self.task_id} cannot go from {self.state} to {state}")
         return self._with(state=state, **changes)
 
+    def planned_again(
+        self,
+        spec: JobSpec,
+        enhancement: Enhancement,
+        reference: str | None,
+        *,
+        hold: Hold | None,
+        rendering: bool,
+    ) -> Self:
+        """Newer folder defaults apply to it. It keeps its place in the queue.
+
+        Args:
+            rendering: whether it is still to be rendered.
+        """
+        if self.attempts:
+            raise IllegalMove(f"task {self.task_id} was begun and cannot be planned again")
+        same_key = spec.priority == self.spec.priority
+        return self._to(
+            State.QUEUED if rendering else State.PLANNED,
+            spec=spec,
+            enhancement=enhancement,
+            reference=reference,
+            hold=hold,
+            queue_revision=self.queue_revision + 1 if same_key else 1,
+        )
+
     def claimed(self, attempt_id: str, at: datetime) -> Self:
         """An attempt claimed it."""
         return self._to(
@@ -486,6 +577,7 @@ class Task(_Moving):
             expected_seconds_left=None,
             hold=hold,
             started_at=None,
+            queue_revision=1,
         )
         return again if charge else again.uncounted()
 
@@ -530,7 +622,8 @@ class Task(_Moving):
 class QueueEntry(Document):
     """A queued task's place in the queue, with what planning needs to know about it.
 
-    It exists exactly while the task is queued. It is never changed, so its revision is always 1.
+    It exists exactly while the task is queued. It changes only together with its task, which knows
+    its revision.
     """
 
     task: TaskRef

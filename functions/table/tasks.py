@@ -55,15 +55,19 @@ def tasks_of(ports: WithLedger, job_id: str) -> list[Record[Task]]:
 
 
 def claim_tasks(
-    ports: NeedsForClaim, attempt: Attempt, seconds_of: Callable[[Task], float]
+    ports: NeedsForClaim,
+    attempt: Attempt,
+    seconds_of: Callable[[Task], float],
+    is_current: Callable[[Job], bool],
 ) -> list[Task]:
     """Claim the queued tasks of an attempt, many in one commit.
 
-    Tasks are left out if they are no longer queued, if another attempt owns them, or if their
-    folder has used up its daily limit.
+    Tasks are left out if they are no longer queued, if another attempt owns them, if their folder
+    has used up its daily limit, or if newer folder defaults apply to them.
 
     Args:
         seconds_of: how many GPU seconds a task is expected to take, for folders with limits.
+        is_current: whether no newer folder defaults apply to a job.
 
     Returns:
         The tasks that the attempt owns now.
@@ -71,7 +75,7 @@ def claim_tasks(
     taken: list[Task] = []
     for start in range(0, len(attempt.tasks), CLAIMED_TOGETHER):
         refs = attempt.tasks[start : start + CLAIMED_TOGETHER]
-        taken += _claim_together(ports, attempt, refs, seconds_of)
+        taken += _claim_together(ports, attempt, refs, seconds_of, is_current)
     return taken
 
 
@@ -80,27 +84,33 @@ def _claim_together(
     attempt: Attempt,
     refs: Sequence[TaskRef],
     seconds_of: Callable[[Task], float],
+    is_current: Callable[[Job], bool],
 ) -> list[Task]:
     attempt_id = attempt.attempt_id
     mine: list[Task] = []
 
     def claim() -> list[Task]:
+        # The jobs are read before their tasks, and all of them are written. So if a job is planned
+        # again in between, this commit conflicts.
+        ids = dict.fromkeys(ref.job_id for ref in refs)
+        jobs = {
+            record.document.job_id: record
+            for record in ports.ledger.get_all([job_key(job_id) for job_id in ids])
+            if record and is_current(record.document)
+        }
         records = [r for r in ports.ledger.get_all([task_key(ref) for ref in refs]) if r]
         # The attempt may own some already, if a handler that was killed had claimed them.
         mine[:] = [r.document for r in records if r.document.owned_by(attempt_id)]
-        queued = [r for r in records if r.document.state == State.QUEUED]
+        queued = [r for r in records if r.document.job_id in jobs and _suits(r.document, attempt)]
         queued, counted, usages = _within_limits(ports, queued, seconds_of)
         if not queued:
             return mine
-        jobs = ports.ledger.get_all(
-            [job_key(job_id) for job_id in dict.fromkeys(r.document.job_id for r in queued)]
-        )
+        of_queued = [jobs[job_id] for job_id in dict.fromkeys(r.document.job_id for r in queued)]
         taken = [_claimed(r, attempt_id, ports, counted) for r in queued]
         ports.ledger.commit(
             *taken,
-            # Queue entries are never changed, so the revision is always 1.
-            *(Remove(queue_key(record.document), 1) for record in queued),
-            *(change for job in jobs if job for change in _running(ports, job)),
+            *(Remove(queue_key(r.document), r.document.queue_revision) for r in queued),
+            *(Put(job.key, job.document.running(ports.now()), job.revision) for job in of_queued),
             *usages,
         )
         by_ref = {task.ref: task for task in (*mine, *(put.document for put in taken))}
@@ -110,6 +120,12 @@ def _claim_together(
         return retried(f"tasks of {attempt_id}", claim)
     except Conflict:
         return mine  # a later attempt will claim the others
+
+
+def _suits(task: Task, attempt: Attempt) -> bool:
+    """Whether an attempt can render a queued task. It may have been planned again since."""
+    kind = (task.model, task.parameters.mode)
+    return task.state == State.QUEUED and kind == (attempt.model, attempt.mode)
 
 
 def _claimed(
@@ -186,18 +202,43 @@ def requeue_task(
             task = task.suspected(suspicion, ports.now())
         job = ports.ledger.get(job_key(task.job_id))
         assert job is not None  # tasks are committed together with their job
-        running = any(
-            other.document.state == State.RUNNING and other.key != record.key
-            for other in tasks_of(ports, task.job_id)
-        )
+        others = [r.document for r in tasks_of(ports, task.job_id) if r.key != record.key]
+        running = any(other.state == State.RUNNING for other in others)
+        begun = any(one.attempts for one in (task, *others))
         ports.ledger.commit(
             Put(record.key, task, record.revision),
             Put(queue_key(task), task.queue_entry),
-            *(_running(ports, job) if running else _queued(ports, job)),
+            *([] if running else _queued(ports, job, begun=begun)),
             *([] if charge else day_limits.given_back(ports, record.document)),
         )
 
     retried(f"{ref}", requeue)
+
+
+def plan_tasks(before: Sequence[Record[Task]], tasks: Sequence[Task]) -> list[Change]:
+    """The changes that write the tasks of a job that is accepted, or planned again.
+
+    Args:
+        before: the tasks that it had, all of them queued.
+        tasks: the tasks that it has from now on.
+    """
+    old = {record.document.number: record for record in before}
+    changes: list[Change] = []
+    for task in tasks:
+        record = old.pop(task.number, None)
+        changes.append(Put(task_key(task.ref), task, record.revision if record else 0))
+        entry = queue_key(task) if task.state == State.QUEUED else None
+        if record is not None and queue_key(record.document) != entry:
+            changes.append(_remove_entry(record))
+        if entry is not None:
+            changes.append(Put(entry, task.queue_entry, task.queue_revision - 1))
+    for record in old.values():
+        changes += [_remove_entry(record), Remove(record.key, record.revision)]
+    return changes
+
+
+def _remove_entry(record: Record[Task]) -> Change:
+    return Remove(queue_key(record.document), record.document.queue_revision)
 
 
 def succeed_task(ports: NeedsForEnd, record: Record[Task], warnings: tuple[Notice, ...]) -> None:
@@ -253,13 +294,7 @@ def _end(
     ports.log(event, {"task_id": ended.task_id, "attempt_id": ended.attempt_id})
 
 
-def _running(ports: NeedsLedgerAndClock, job: Record[Job]) -> list[Change]:
-    if job.document.state == State.RUNNING or job.document.state.terminal:
+def _queued(ports: NeedsLedgerAndClock, job: Record[Job], *, begun: bool) -> list[Change]:
+    if job.document.state.terminal:
         return []
-    return [Put(job.key, job.document.running(ports.now()), job.revision)]
-
-
-def _queued(ports: NeedsLedgerAndClock, job: Record[Job]) -> list[Change]:
-    if job.document.state == State.QUEUED or job.document.state.terminal:
-        return []
-    return [Put(job.key, job.document.queued_again(ports.now()), job.revision)]
+    return [Put(job.key, job.document.queued_again(ports.now(), begun=begun), job.revision)]

@@ -280,6 +280,7 @@ def test_a_dispatch_can_be_killed_at_every_step(world: World) -> None:
         fresh = World()
         fresh.drop("jobs/1.yaml")
         fresh.drop("jobs/2.yaml")
+        fresh.clock.move(seconds=10)
         count = 0
 
         def guarded(call: Callable[P, T]) -> Callable[P, T]:
@@ -332,6 +333,7 @@ def test_a_long_queue_is_read_in_parts_and_a_small_folder_has_its_turn(
         world.clock.move(milliseconds=1)
         world.drop(f"jobs/{number % 2}/{number}.yaml", "prompt: x\nenhance: false\n")
     world.drop("jobs/small/bee.yaml")
+    world.clock.move(seconds=10)
     counted = Counted(world)
     (attempt,) = world.dispatch()
     folders = [t.task_id.rpartition("-")[0][:3] for t in world.manifest(attempt).tasks]
@@ -383,6 +385,7 @@ def test_every_folder_has_its_turn_if_there_are_more_than_one_dispatch_reads(
     chance = random.Random(1)
     ports = replace(world.ports, new_suffix=lambda: f"{chance.getrandbits(32):08x}")
     seen: set[str] = set()
+    world.clock.move(seconds=10)
     for _ in range(30):
         dispatch(ports)
         (attempt,) = world.running()
@@ -466,6 +469,7 @@ def test_a_task_over_the_daily_limit_waits_for_the_next_day_and_says_so(world: W
     for name in ("a/1", "a/2", "a/3", "b/4"):
         world.clock.move(seconds=1)
         world.drop(f"jobs/{name}.yaml")
+    world.clock.move(seconds=10)
     (attempt,) = world.dispatch()
     assert [t.task_id[0] for t in world.manifest(attempt).tasks] == ["1", "4", "2"]
     world.render(attempt)

@@ -98,7 +98,7 @@ def test_a_task_moves_from_claim_to_its_end() -> None:
 
 
 def test_a_job_ends_with_its_last_task() -> None:
-    running = job().read_as(SPEC, ()).accepted(2).running(AT)
+    running = job().read_as(SPEC, (), ("",)).accepted(2).running(AT)
     half = running.task_ended(State.FAILED, (), AT)
     assert (half.state, half.open_tasks, half.failed_tasks) == (State.RUNNING, 1, 1)
     assert half.task_ended(State.SUCCEEDED, (), AT).state == State.FAILED

@@ -18,12 +18,15 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from contract.document import Document
-from contract.errors import Transient
+from contract.errors import JobRejected, Transient
 from functions import s3_keys
-from functions.ports import Page, Throttled
+from functions.ports import Missing, Page, Throttled
 from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
+from functions.spec import drop_files, resolve
+from functions.spec.fields import JobSpec
+from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import Answer, LanguageModelBusy, LanguageModelUnavailable
 from functions.stages.cancel import deleted
 from functions.stages.dispatch import dispatch
@@ -50,6 +53,7 @@ from functions.table.ledger import (
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
+    TASKS,
     WAITING,
     Change,
     Conflict,
@@ -260,7 +264,8 @@ class WatchedLedger(FakeLedger):
             if old is None or not isinstance(old.document, Job | Task):
                 continue
             if not isinstance(change, Put):
-                raise Violated(f"{change.key} was removed")
+                self._check_removal(old.document)
+                continue
             new = change.document
             assert isinstance(new, Job | Task)
             if old.document.state.terminal and new.state != old.document.state:
@@ -268,6 +273,8 @@ class WatchedLedger(FakeLedger):
             if new.state == State.QUEUED and isinstance(old.document, Task):
                 self._check_return(old.document)
             # A new attempt of a counted task starts even if the limit is lower now.
+            if isinstance(new, Job) and new.begun and not getattr(old.document, "begun", False):
+                self._simulation.check_folder_defaults(new)
             if isinstance(new, Task) and new.counted_on != getattr(old.document, "counted_on", 0):
                 self._check_day(new)
 
@@ -283,6 +290,12 @@ class WatchedLedger(FakeLedger):
                 if last is not None and now - last < timedelta(days=1) - _SKEW:
                     raise Violated(f"two digests about no drops in '{made.folder}' within a day")
                 simulation.digest_made[made.folder] = now
+
+    def _check_removal(self, document: Job | Task) -> None:
+        """If a job is planned again before anything has begun, it may have fewer tasks."""
+        begun = isinstance(document, Job) or document.attempts > 0
+        if begun or document.state != State.QUEUED:
+            raise Violated(f"{document} was removed")
 
     def _check_return(self, task: Task) -> None:
         """A task may return to the queue only if no processing job renders it any more."""
@@ -341,6 +354,8 @@ class WatchedRenderer(FakeRenderer):
         mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
         running = simulation.running()
         for task in simulation.documents(Task):
+            if task.task_id in mine and task.model != simulation.manifest(job.attempt_id).model:
+                raise Violated(f"{job.attempt_id} has another model than {task.task_id}")
             owned = task.state.terminal or task.attempt_id == job.attempt_id
             if task.task_id in mine and not owned:
                 raise Violated(f"{job.attempt_id} renders {task.task_id}, which it does not own")
@@ -394,6 +409,11 @@ def _is_conflict(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_conflict(inner) for inner in error.exceptions)
     return isinstance(error, Conflict)
+
+
+def _settings(spec: JobSpec) -> tuple[object, ...]:
+    """What does not depend on the prompt or on a picture."""
+    return spec.model, spec.num_inference_steps, spec.fps, spec.seed
 
 
 class _Watched:
@@ -451,6 +471,10 @@ class Simulation(World):
     """How many objects one call lists: fewer than in S3, so that few objects need several calls."""
     tasks_may_fail: bool = False
     """Whether a story breaks something without a fault."""
+    nothing_runs_in: tuple[str, ...] = ()
+    """The beginnings of the keys of specs of which nothing may be started."""
+    at_once: int = 4
+    """How many handlers run at the same time at most."""
 
     # what was seen
 
@@ -654,9 +678,9 @@ class Simulation(World):
         work = partial(submit, bucket="input", key=key, version=version)
         self.soon("submit", work, delay_seconds or 0.2)
 
-    def _wake_up(self) -> None:
+    def _wake_up(self, *, delay_seconds: int = 0) -> None:
         self.wakes += 1
-        self.soon("dispatch", dispatch)
+        self.soon("dispatch", dispatch, delay_seconds or 0.2)
 
     def run(self, horizon_seconds: float = 86_400) -> None:
         """Run until only sweeps are left to do, or until the horizon."""
@@ -701,7 +725,7 @@ class Simulation(World):
         """Run the handlers that are due within the same quarter of a second, interleaved."""
         first = self._heap[0][0]
         due: list[Handler] = []
-        while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < 4:
+        while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < self.at_once:
             due.append(heapq.heappop(self._heap)[2])
         self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
         if first <= self.faults.end_seconds:
@@ -950,6 +974,34 @@ class Simulation(World):
             for (_, sort), (_, body) in self.ledger.items.items()
             if sort.startswith(prefix)
         ]
+
+    def check_folder_defaults(self, job: Job) -> None:
+        """A job that begins must be as its spec and its folder defaults say now, or say why not."""
+        files, key, job_id = self.files, job.source.key, job.job_id
+        if key.startswith(self.nothing_runs_in):
+            raise Violated(f"{job_id} started")
+        if any(notice.code == "newer-defaults" for notice in job.warnings):
+            return
+        found = (files.objects.get(("input", place), []) for place in s3_keys.defaults_of(key))
+        changed = [versions[-1].at for versions in found if versions]
+        # The handler may have looked just before the last change.
+        if any(self.clock() - at < timedelta(seconds=2) for at in changed):
+            return
+        drop = InputBucket(self.plain, "input")
+        try:
+            drop.use(key, job.source.version)
+            draft = drop_files.drafted(drop, self.reader, key)
+        except Missing:
+            return  # this version has expired
+        except JobRejected as error:
+            raise Violated(f"{job_id} started without saying: {error}") from error
+        model = self.settings.default_model
+        wanted = drop_files.videos(draft, default_model=model, job_id=job_id)
+        made = [resolve.resolve(one, default_model=model, job_id=job_id) for one in wanted]
+        found_tasks = self.ledger.query(job_key(job_id).partition, Task, prefix=TASKS)
+        tasks = [record.document.spec for record in found_tasks]
+        if draft.spec != job.spec or [*map(_settings, made)] != [*map(_settings, tasks)]:
+            raise Violated(f"{job_id} started although its folder defaults had changed")
 
     def check(self) -> None:
         """Check that nothing was lost, done twice or left over.

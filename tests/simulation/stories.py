@@ -7,11 +7,14 @@ from functools import partial
 from functions import s3_keys
 from functions.stages import cancel
 from functions.stages.renderer import ProcessingJob
+from functions.table.ledger import Change
+from functions.table.records import Attempt
 from tests.fakes import PNG
-from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Simulation
+from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Killed, Simulation
 
 Story = Callable[[Simulation], None]
 DAY = 86_400
+FOLDERS = ("jobs/", "jobs/a/", "jobs/batch/")
 
 
 def at(simulation: Simulation, seconds: float, act: Callable[[], None]) -> None:
@@ -308,6 +311,54 @@ def midnight(s: Simulation) -> None:
     at(s, later, lambda: s.person_deletes("jobs/b/_defaults.yaml"))
 
 
+def late_defaults(s: Simulation) -> None:
+    """Folder defaults are uploaded after specs to which they apply, and change while these wait."""
+    s.nothing_runs_in = ("jobs/plan/",)
+    for number, name in enumerate("BDCA"):
+        at(s, number / 2, partial(s.person_drops, f"jobs/plan/{name}.yaml", f"image: {name}.png\n"))
+        at(s, number / 3, partial(s.person_drops, f"jobs/plan/{name}.png", PNG))
+    at(s, 4, lambda: s.person_drops("jobs/plan/_defaults.yaml", "dry_run: true\n"))
+    at(s, 0, lambda: s.person_drops("jobs/busy.yaml"))
+    for number, body in enumerate(("prompt: a\n", "prompt: b\nvariations: 2\n", "prompt: c\n")):
+        at(s, 20 + number, partial(s.person_drops, f"jobs/x/y/{number}.yaml", body))
+    at(s, 25, lambda: s.person_drops("jobs/z/a.yaml"))
+    later = (
+        (50, "jobs/z/_defaults.yaml", "fps: [\n"),
+        (60, "jobs/x/_defaults.yaml", "matrix: {seed: [1, 2, 3]}\n"),
+        (140, "jobs/x/_defaults.yaml", "num_inference_steps: 3\npriority: high\n"),
+        (200, "jobs/x/y/_defaults.yaml", "model: cogvideox-2b\n"),
+        (250, "jobs/x/_defaults.yaml", "fps: [\n"),
+        (300, "jobs/x/y/_defaults.yaml", "image: late.png\n"),
+        (340, "jobs/_defaults.yaml", "num_inference_steps: 4\n"),
+        (3000, "jobs/x/_defaults.yaml", "num_inference_steps: 5\n"),
+    )
+    for seconds, key, body in later:
+        at(s, seconds, partial(s.person_drops, key, body))
+    at(s, 320, lambda: s.person_deletes("jobs/x/y/_defaults.yaml"))
+
+
+def changed_before_the_claim(s: Simulation) -> None:
+    """Folder defaults change after an attempt was opened by a dispatch that is killed at once."""
+    commit, kills = s.ledger.commit, 6
+
+    def commit_and_die(*changes: Change) -> None:
+        nonlocal kills
+        commit(*changes)
+        if kills and any(c.key.kind is Attempt and c.revision == 0 for c in changes):
+            kills -= 1
+            raise Killed
+
+    s.ledger.commit = commit_and_die  # type: ignore[method-assign]
+    for number in range(6):
+        at(s, 900 * number, partial(s.person_drops, f"jobs/{number}/a.yaml"))
+        key, seconds = f"jobs/{number}/_defaults.yaml", 900 * number + 20
+        if number % 2:
+            at(s, seconds, partial(s.person_drops, key, "model: cogvideox-2b\n"))
+        else:  # without an event
+            steps = b"num_inference_steps: 4\n"
+            at(s, seconds, partial(s.files.write, "input", key, steps, "x"))
+
+
 # The numbers at the beginning of a name are those of the faults in docs/faults.md.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
@@ -482,6 +533,16 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         midnight,
         Faults(clock_skew_seconds=30, duplicate_event=0.3, until_seconds=50_000),
     ),
+    "44 folder defaults after their specs": (late_defaults, Faults()),
+    "44 folder defaults after their specs, events lost and late, handlers killed": (
+        late_defaults,
+        Faults(kill=0.3, lose_event=0.3, late_event=0.2, shown_again=0.2),
+    ),
+    "44 folder defaults after their specs, no instance": (
+        late_defaults,
+        Faults(no_quota=0.6, worker_dies=0.3, language_model_busy=0.5),
+    ),
+    "44 folder defaults after an attempt was opened": (changed_before_the_claim, Faults()),
     "25 many at once": (many, Faults()),
     "25 many at once, throttled": (
         many,
@@ -501,6 +562,10 @@ def any_schedule(seed: int) -> Simulation:
     )
     if rng.random() < 0.2:
         simulation.person_drops("jobs/batch/_defaults.yaml", "max_videos_per_day: 2\n")
+    if rng.random() < 0.3:
+        body = rng.choice(("dry_run: true\n", "num_inference_steps: 3\n", "variations: 2\n"))
+        late = partial(simulation.person_drops, rng.choice(FOLDERS) + "_defaults.yaml", body)
+        at(simulation, rng.choice((2, 25, 405, 700)), late)
     busy_hour(simulation)
     if rng.random() < 0.1:
         mended(simulation)

@@ -46,6 +46,9 @@ BODIES = st.sampled_from(
         "prompt: told later\nnotify: digest\n",
     ]
 )
+DEFAULTS = st.sampled_from(
+    ["", "dry_run: true\n", "num_inference_steps: 3\n", "model: cogvideox-2b\n", "variations: 2\n"]
+)
 FAULTS = st.sampled_from(
     [
         "duplicate_event", "lose_event", "late_event", "kill", "throttle", "lose_acknowledgement",
@@ -94,6 +97,13 @@ class Cloud(RuleBasedStateMachine):
     @rule(limit=st.sampled_from(["", "max_videos_per_day: 1\n", "max_gpu_minutes_per_day: 1\n"]))
     def limit_a_folder(self, limit: str) -> None:
         self.cloud.person_drops("jobs/x/_defaults.yaml", limit or "fps: 8\n")
+
+    @rule(body=DEFAULTS)
+    def change_the_defaults(self, body: str) -> None:
+        if body:
+            self.cloud.person_drops("jobs/_defaults.yaml", body)
+        else:
+            self.cloud.person_deletes("jobs/_defaults.yaml")
 
     @rule(body=st.sampled_from([PNG, PNG, b"", b"no picture"]))
     def drop_the_picture(self, body: bytes) -> None:

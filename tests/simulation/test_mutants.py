@@ -93,8 +93,8 @@ MUTANTS = {
     ),
     "an attempt that SageMaker may have accepted gets a new manifest": (
         "functions.stages.launch",
-        "    if attempt.state == AttemptState.CLAIMING:\n        claimed",
-        "    if True:\n        claimed",
+        "    if attempt.state == AttemptState.CLAIMING:\n        seconds_of",
+        "    if True:\n        seconds_of",
     ),
     "after a missing quota nobody checks whether the processing job exists": (
         "functions.stages.launch",
@@ -122,7 +122,7 @@ MUTANTS = {
     ),
     "a claim does not remove the queue entry": (
         "functions.table.tasks",
-        "            *(Remove(queue_key(record.document), 1) for record in queued),\n",
+        "*(Remove(queue_key(r.document), r.document.queue_revision) for r in queued),\n",
         "",
     ),
     "a job that exists is accepted again": (
@@ -147,8 +147,8 @@ MUTANTS = {
     ),
     "two jobs take one name in the same moment": (
         "functions.stages.accept",
-        "for task in tasks] + names",
-        "for task in tasks]",
+        "(names if rendering else [ended(job)])",
+        "([] if rendering else [ended(job)])",
     ),
     "two versions of one second have no order": (
         "functions.table.paths",
@@ -321,6 +321,51 @@ MUTANTS = {
         "functions.stages.inbox",
         "        return noted is not None and noted.document.version == version",
         "        return True",
+    ),
+    "newer folder defaults are ignored when tasks are claimed": (
+        "functions.stages.newer_defaults",
+        "        return not job.can_be_planned_again or self.apply_to(job)",
+        "        return True",
+    ),
+    "an attempt that is taken over claims jobs with newer folder defaults": (
+        "functions.stages.launch",
+        "claim_tasks(ports, attempt, seconds_of, current.allow_claim)",
+        "claim_tasks(ports, attempt, seconds_of, lambda _job: True)",
+    ),
+    "a task that was planned again with another model is claimed": (
+        "functions.table.tasks",
+        "task.state == State.QUEUED and kind == (attempt.model, attempt.mode)",
+        "task.state == State.QUEUED or not kind",
+    ),
+    "tasks start while files are being uploaded": (
+        "functions.stages.uploads",
+        "            if alone and (recent := self._recent_in(top, alone[0])):",
+        "            if recent := frozenset[str]():",
+    ),
+    "tasks start while others are being queued near them": (
+        "functions.stages.uploads",
+        "            found |= {entry.task for entry in entries if fresh - {entry.task.job_id}}\n",
+        "",
+    ),
+    "jobs to which newer folder defaults apply are not announced": (
+        "functions.stages.newer_defaults",
+        "    ports.announce(job.source.key, job.source.version_id)\n",
+        "",
+    ),
+    "a job that newer folder defaults do not fit is never started": (
+        "functions.stages.plan_again",
+        "        keep(ports, drop, record, rejection.problems[0].sentence())\n",
+        "        pass\n",
+    ),
+    "a task that is planned again keeps its settings": (
+        "functions.table.records",
+        "            spec=spec,\n            enhancement=enhancement,",
+        "            enhancement=enhancement,",
+    ),
+    "the revision of a queue entry is not known": (
+        "functions.table.records",
+        "queue_revision=self.queue_revision + 1 if same_key else 1",
+        "queue_revision=1",
     ),
     "the table does not compare revisions": (
         "tests.fakes",

@@ -17,6 +17,9 @@ EXPLAINED = {
     r"AwsSolutions-IAM5\[Resource::<Storage\w+\.Arn>/models/\*/READY\]": (
         "Each model folder has this file. A deployment may get models that the catalogue has later."
     ),
+    r"AwsSolutions-IAM5\[Resource::<StorageInput\w+\.Arn>/jobs/\*_defaults\.yaml\]": (
+        "folder defaults may be in any folder"
+    ),
     r"AwsSolutions-IAM5\[Resource::arn:.*:processing-job/reeldrop--\*\]": (
         "The name of a processing job is only known when it is created. All begin alike."
     ),
