@@ -17,10 +17,11 @@ from stacks.code import worker_code
 from stacks.config import IMAGE_URI, Config
 from stacks.grants import Statements
 
-# AWS's image with Python 3.12, PyTorch 2.9 and CUDA 13. A ready image means that a deployment needs
-# no Docker and that no pip runs when a job starts. sagemaker.core.image_uris.retrieve names the
-# same image; a test compares the two.
-IMAGE = "huggingface-pytorch-training:2.9.0-transformers5.3.0-gpu-py312-cu130-ubuntu22.04"
+# AWS's image with Python 3.12, PyTorch 2.8 and CUDA 12.9, which runs with the drivers that
+# SageMaker's hosts may have (docs/decisions/0020-the-image-of-processing-jobs.md). A ready image
+# means that a deployment needs no Docker and that no pip runs when a job starts.
+# sagemaker.core.image_uris.retrieve names the same image; a test compares the two.
+IMAGE = "huggingface-pytorch-training:2.8.0-transformers4.56.2-gpu-py312-cu129-ubuntu22.04"
 
 
 class Worker(Construct):

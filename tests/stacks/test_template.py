@@ -327,8 +327,8 @@ def test_the_image_is_the_one_that_the_sagemaker_sdk_names() -> None:
     """The SDK runs in another process, because it takes seconds to import and prints messages."""
     program = (
         "from sagemaker.core import image_uris as i;"
-        "print(i.retrieve('huggingface','us-east-1',version='5.3.0',"
-        "base_framework_version='pytorch2.9.0',instance_type='ml.g6e.xlarge',"
+        "print(i.retrieve('huggingface','us-east-1',version='4.56.2',"
+        "base_framework_version='pytorch2.8.0',instance_type='ml.g6e.xlarge',"
         "image_scope='training'))"
     )
     done = subprocess.run(
