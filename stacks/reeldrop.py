@@ -8,6 +8,7 @@ schedule → sweep
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from stacks.config import ConcurrentCalls, Config
@@ -66,6 +67,32 @@ class Reeldrop(cdk.Stack):
             ),
         )
         self._start_functions(functions, queues, config.concurrent_calls)
+        self._watch(functions, queues, alarms)
+        policies = create_policies(self, drops=storage.input, output=storage.output)
+        for name, value in {
+            "InputBucket": storage.input.bucket_name,
+            "OutputBucket": storage.output.bucket_name,
+            "WorkBucket": storage.work.bucket_name,
+            "LogBucket": storage.logs.bucket_name,
+            "TopicArn": topic.topic_arn,
+            "TableName": storage.table.table_name,
+            "DefaultModel": config.default_model,
+            "InstanceTypes": config.instance_types,
+            "JobPrefix": config.job_prefix,
+            "CodeUri": worker.code_uri,
+            "ImageUri": worker.image_uri,
+            "ImportRoleArn": worker.import_role.role_arn,
+            # An output cannot be empty.
+            "EnhancerModelId": language_model.model_id if language_model else "none",
+            "LambdaConcurrency": str(config.lambda_concurrency),
+            "DropPolicyArn": policies.drop.managed_policy_arn,
+            "WatchPolicyArn": policies.watch.managed_policy_arn,
+        }.items():
+            # For people, and for the `reeldrop` command.
+            cdk.CfnOutput(self, name, value=value)
+
+    def _watch(self, functions: Functions, queues: Queues, alarms: sns.Topic) -> None:
+        """Create the alarms that belong to no queue, and the dashboard."""
         watch_sweep(self, functions.sweep.function, alarms)
         for stage in (functions.submit, functions.dispatch, functions.finish, functions.sweep):
             watch_throttles(stage, stage.function, alarms)
@@ -89,28 +116,6 @@ class Reeldrop(cdk.Stack):
         watch_weights(self, alarms)
         watch_enhancement(self, alarms)
         watch_rates(self, alarms)
-        policies = create_policies(self, drops=storage.input, output=storage.output)
-        for name, value in {
-            "InputBucket": storage.input.bucket_name,
-            "OutputBucket": storage.output.bucket_name,
-            "WorkBucket": storage.work.bucket_name,
-            "LogBucket": storage.logs.bucket_name,
-            "TopicArn": topic.topic_arn,
-            "TableName": storage.table.table_name,
-            "DefaultModel": config.default_model,
-            "InstanceTypes": config.instance_types,
-            "JobPrefix": config.job_prefix,
-            "CodeUri": worker.code_uri,
-            "ImageUri": worker.image_uri,
-            "ImportRoleArn": worker.import_role.role_arn,
-            # An output cannot be empty.
-            "EnhancerModelId": language_model.model_id if language_model else "none",
-            "LambdaConcurrency": str(config.lambda_concurrency),
-            "DropPolicyArn": policies.drop.managed_policy_arn,
-            "WatchPolicyArn": policies.watch.managed_policy_arn,
-        }.items():
-            # For people, and for the `reeldrop` command.
-            cdk.CfnOutput(self, name, value=value)
 
     def _start_functions(
         self, functions: Functions, queues: Queues, calls: ConcurrentCalls
