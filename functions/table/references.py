@@ -1,14 +1,12 @@
 """Which drops were refused because of a reference, and which references are asked for."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 
 from functions import s3_keys
 from functions.table.jobs import last_try
 from functions.table.ledger import (
     REFUSED,
     Change,
-    Conflict,
     Put,
     Record,
     WithLedger,
@@ -47,13 +45,15 @@ def note_lone(ports: WithLedger, references: Sequence[str]) -> None:
 
     Args:
         references: their keys, at most 100.
+
+    Raises:
+        Conflict: another sweep has noted one of them.
     """
     keys = [lone_key(reference) for reference in references]
     records = ports.ledger.get_all(keys) if keys else []
     new = [key for key, record in zip(keys, records, strict=True) if record is None]
     if new:
-        with suppress(Conflict):  # another sweep has noted them
-            ports.ledger.commit(*(Put(key, Lone()) for key in new))
+        ports.ledger.commit(*(Put(key, Lone()) for key in new))
 
 
 def note_refused(ports: WithLedger, job: Job) -> list[Change]:

@@ -5,7 +5,7 @@ import pytest
 from functions import s3_keys
 from functions.replies.lone import LoneStatus
 from functions.stages.sweep import sweep
-from functions.table.ledger import LONE
+from functions.table.ledger import LONE, Change, Conflict
 from functions.table.records import Job, Lone, State
 from tests.corpus.videos import mp4
 from tests.fakes import PNG, World
@@ -146,3 +146,22 @@ def test_a_killed_sweep_leaves_no_status_about_a_picture_that_is_taken(
     world.drop("jobs/a.yaml", "image: bee.png\n")
     sweeps(world, minutes=15)
     assert statuses(world) == ["status/a.json"] and notes(world) == []
+
+
+def test_a_picture_whose_note_conflicts_is_looked_at_again(world: World) -> None:
+    """Although no sweep looks at pictures that are as old as this one is then."""
+    commit = world.ledger.commit
+
+    def conflicts(*changes: Change) -> None:
+        if any(change.key.partition == LONE for change in changes):
+            raise Conflict("another sweep")
+        commit(*changes)
+
+    world.drop("jobs/bee.png", PNG)
+    world.clock.move(minutes=11)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(ExceptionGroup):
+        patched.setattr(world.ledger, "commit", conflicts)
+        sweep(world.ports)
+    world.clock.move(minutes=60)
+    sweeps(world, minutes=10)
+    assert statuses(world) == ["status/bee.png.json"]

@@ -182,7 +182,8 @@ class Faults:
     result_garbage: float = 0
     early_ending: float = 0
     slow_listing: float = 0
-    """For each listing of objects in the input bucket: that it takes `SLOW_SECONDS`."""
+    """For each listing of the whole input bucket, which the sweep does: that it takes
+    `SLOW_SECONDS`."""
     shown_again: float = 0
     """For each handler: that its message is delivered to another handler while it runs."""
     clock_skew_seconds: float = 0
@@ -683,12 +684,16 @@ class Simulation(World):
         self.soon("dispatch", dispatch, delay_seconds or 0.2)
 
     def run(self, horizon_seconds: float = 86_400) -> None:
-        """Run until only sweeps are left to do, or until the horizon."""
+        """Run until only sweeps are left to do after the faults have ended, or until the horizon.
+
+        A sweep counts twice: when it is scheduled, and when it runs.
+        """
         idle_sweeps = 0
         while self._heap and self.now_seconds < horizon_seconds:
             self._step()
             only_sweeps = all(h.name in {"sweep", "schedule"} for _, _, h in self._heap)
-            idle_sweeps = idle_sweeps + 1 if only_sweeps else 0
+            calm = self.now_seconds > self.faults.end_seconds
+            idle_sweeps = idle_sweeps + 1 if only_sweeps and calm else 0
             # A reference that never comes keeps a job waiting for its whole deadline.
             patience = 40 if self.ledger.query(WAITING, Waiting, limit=1) else 4
             if self.ledger.query(OUTBOX, Letter, limit=1):
@@ -709,8 +714,8 @@ class Simulation(World):
                 patience = (
                     24 * 3600 // int(self.sweep_every_seconds)
                 )  # the longest pause of a model
-            if self.dead_letters:
-                patience = max(patience, 15)  # older drops are announced once in an hour
+            if self.dead_letters or self.faults.outage_of:
+                patience = max(patience, 30)  # older drops are announced once in an hour
             if idle_sweeps > patience and self.now_seconds > self.faults.end_seconds + 1000:
                 return
 
@@ -853,7 +858,8 @@ class Simulation(World):
             handler.fault |= type(error) is not Conflict
             raise
         self._count_mails(handler, what, args)
-        if what == "files.page" and args[0] == "input" and self.happens("slow_listing"):
+        of_sweep = handler.function == "sweep" and what == "files.page"
+        if of_sweep and args[0] == "input" and self.happens("slow_listing"):
             time.wait(SLOW_SECONDS)
         if what in _CHANGING and self.happens("lose_answer"):
             handler.fault = True
