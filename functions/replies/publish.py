@@ -12,7 +12,7 @@ from functions.replies import outbox
 from functions.replies.explanation import failure_of, refusal_of
 from functions.replies.forecast import forecast
 from functions.replies.review import review_of
-from functions.replies.status import status_of
+from functions.replies.status import Status, differs, status_of
 from functions.settings import WithSettings
 from functions.spec.fields import JobSpec, Video
 from functions.spec.reader import WithReader
@@ -161,6 +161,26 @@ def _difference(spec: JobSpec, varied: list[str]) -> str:
     values = {name: getattr(spec, name) for name in varied}
     short = sorted(values, key=lambda name: isinstance(values[name], str))
     return ", ".join(f"{name} {values[name]}" for name in short)
+
+
+def refresh_status(ports: NeedsForStatus, job_id: str) -> None:
+    """Write the status again, if a reader would notice what has changed since it was written.
+
+    The place in the queue and the expected end change while nothing happens to the job itself.
+    """
+    job = ports.ledger.get(job_key(job_id))
+    if job is None or not is_newest(ports, job.document):
+        return
+    tasks = [record.document for record in tasks_of(ports, job_id)]
+    now = ports.now()
+    document = status_of(job.document, tasks, forecast(ports, tasks), now)
+    output = ports.settings.output_bucket
+    try:
+        written = Status.from_json(ports.files.read(output, s3_keys.status(job.document.path)))
+    except (Missing, ValueError):
+        written = None  # it was deleted, or written by an earlier release
+    if written is None or differs(written, document, now):
+        publish_status(ports, job_id)
 
 
 def publish_status(ports: NeedsForStatus, job_id: str) -> None:

@@ -1,7 +1,7 @@
 """Builds status/<path>.json: the state of a job, in fields and in one sentence."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from contract.document import Document
 from contract.errors import Notice, Problem
@@ -10,6 +10,9 @@ from functions.replies import words
 from functions.replies.forecast import Forecast
 from functions.spec.fields import JobSpec
 from functions.table.records import HoldReason, Job, State, Task
+
+# By how much an expected end must change at least, so that the status is written again.
+NOTICEABLE = timedelta(minutes=1)
 
 
 class TaskStatus(Document):
@@ -66,6 +69,23 @@ def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime
         problems=job.problems,
         warnings=(*job.warnings, *words.not_enhanced(tasks)),
     )
+
+
+def differs(written: Status, current: Status, now: datetime) -> bool:
+    """Whether a reader would notice the difference between two statuses of a job.
+
+    Estimates move all the time. A new one is worth a new status if it is more than a minute, and
+    more than a tenth of the time until then, away from the one before.
+    """
+    if written.model_dump(exclude={"expected"}) != current.model_dump(exclude={"expected"}):
+        return True
+    old, new = written.expected, current.expected
+    if old.queue_position != new.queue_position or (old.ends_at is None) != (new.ends_at is None):
+        return True
+    if old.ends_at is None or new.ends_at is None:
+        return False
+    left = abs(new.ends_at - now)
+    return abs(new.ends_at - old.ends_at) > max(NOTICEABLE, left / 10)
 
 
 def _task_status(job: Job, task: Task) -> TaskStatus:

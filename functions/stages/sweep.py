@@ -208,6 +208,7 @@ def _attempt(ports: Needs, record: Record[Attempt]) -> None:
     for job_id in dict.fromkeys(ref.job_id for ref in attempt.tasks):
         if job := _still_wanted(ports, job_id):
             newer_defaults.act_on(ports, [job], current)
+            publish.refresh_status(ports, job_id)
     status = ports.renderer.status(attempt.attempt_id)
     if status is None:
         if attempt.state == AttemptState.STARTING:
@@ -242,7 +243,7 @@ def _queued(ports: Needs, entry: Record[QueueEntry]) -> None:
     current = CurrentDefaults(ports, ports.settings.input_bucket)
     newer_defaults.act_on(ports, [job], current)
     # Its place changes when others leave the queue.
-    publish.publish_status(ports, job.document.job_id)
+    publish.refresh_status(ports, job.document.job_id)
 
 
 def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:
