@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from contract.catalogue import MODELS
-from contract.errors import JobRejected
+from contract.errors import JobRejected, Notice
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import Missing, WithAnnounce, WithFiles
@@ -32,6 +32,7 @@ from functions.table.ledger import (
     Put,
     Record,
     job_key,
+    owner_key,
     used_key,
     waiting_key,
 )
@@ -435,6 +436,8 @@ class Accepting:
                 zip(made.specs, made.enhancements, made.references, strict=True), 1
             )
         ]
+        if rendering:
+            self.job = self.job.noticed((*self.job.warnings, *self._older_files(len(tasks))))
         job = self.job.accepted(len(tasks)) if rendering else self.job.planned(len(tasks))
         names = take_names(self.ports, job)
         if found := with_equal_names(self.ports, job):
@@ -448,6 +451,36 @@ class Accepting:
         self.ports.log(Event.PLANNED_AGAIN if self.is_again else event, facts)
         if reasons := {one.reason for one in made.enhancements if one.status == "kept"}:
             self.ports.log(Event.NOT_ENHANCED, {**facts, "reasons": sorted(reasons)})
+
+    def _older_files(self, tasks: int) -> list[Notice]:
+        """A notice that names the videos of the version before that this one does not replace.
+
+        Args:
+            tasks: how many videos this version has.
+        """
+        if self.is_again:
+            assert self.record is not None  # it was accepted
+            return [one for one in self.record.document.warnings if one.code == "older-files"]
+        owner = self.ports.ledger.get(owner_key(self.job.path))
+        live = owner.document.live if owner else None
+        before = self.ports.ledger.get(job_key(live)) if live else None
+        if before is None or before.document.task_count == tasks:
+            return []
+        output, found = self.ports.settings.output_bucket, list[str]()
+        mine = s3_keys.outputs(self.job.path, tasks)
+        for key in sorted(s3_keys.outputs(self.job.path, before.document.task_count) - mine):
+            if key.endswith(".mp4"):
+                with suppress(Missing):
+                    self.ports.files.facts(output, key)
+                    found.append(key)
+        if not found:
+            return []
+        names = ", ".join(found)
+        message = (
+            f"The version before made videos under other names, and they stay: {names}. "
+            "Delete them if you do not need them."
+        )
+        return [Notice(code="older-files", message=message)]
 
     def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
         """Note which images are references, in a folder where every other image becomes a job."""
