@@ -139,6 +139,8 @@ def limited(s: Simulation) -> None:
     at(s, 3000, lambda: s.person_deletes("jobs/a/_defaults.yaml"))
     for seconds in (100, 1000):
         at(s, seconds, partial(s.person_drops, "jobs/c/_defaults.yaml", f"fps: 8 # {seconds}\n"))
+    # No job is queued there, which would notice it.
+    at(s, 3500, lambda: s.person_deletes("jobs/c/_defaults.yaml"))
 
 
 def weights_later(s: Simulation) -> None:
