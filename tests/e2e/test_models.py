@@ -43,7 +43,8 @@ def command(person: Person, hub: Hub, tmp_path: Path) -> Command:
             [sys.executable, "-m", "local", name, *arguments, "--outputs", str(outputs)],
             cwd=ROOT,
             env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+                "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
                 "HF_ENDPOINT": hub.endpoint,
                 "COLUMNS": "200",
             },
