@@ -15,7 +15,7 @@ from functions.replies import publish
 from functions.settings import WithSettings
 from functions.spec import drop_files
 from functions.spec.fields import FolderDefaults
-from functions.spec.folder_defaults import limits_in
+from functions.spec.folder_defaults import DayLimits, limits_in
 from functions.spec.input_bucket import InputBucket
 from functions.spec.reader import WithReader
 from functions.stages import newer_defaults
@@ -93,15 +93,24 @@ def _note(ports: Needs, bucket: str, key: str) -> Wrong | None:
             layer = drop_files.defaults(drop, ports.reader, key)
         except Missing:
             if record is not None:
+                # First, because without the record no sweep would come back to it.
+                publish.forget(ports, s3_keys.path_of(key))
                 ports.ledger.commit(Remove(record.key, record.revision))
             return None
         except JobRejected as refusal:
+            if record is None:
+                _put(ports, None, key, _UNUSABLE)
             return Wrong(drop, refusal)
         assert isinstance(layer.spec, FolderDefaults)
         _put(ports, record, key, _noted(layer.spec, drop.facts(key).version))
         return None
 
     return retried(f"the defaults at {key}", note)
+
+
+# It lets the sweep notice that wrong folder defaults were deleted. No version is like its own, so a
+# refusal that is still owed is not taken for given.
+_UNUSABLE = NotedDefaults(version="", limits=DayLimits(), animate_images=None)
 
 
 def _noted(defaults: FolderDefaults, version: str) -> NotedDefaults:

@@ -323,6 +323,18 @@ def test_folder_defaults_without_event_are_announced_once(world: World) -> None:
     assert day_limits.limits_of(world.ports, ["a"])["a"].videos == 1
 
 
+def test_the_answer_to_wrong_folder_defaults_ends_with_them(world: World) -> None:
+    """Neither the correction nor the deletion had an event."""
+    world.drop("jobs/a/_defaults.yaml", "fps: [\n")
+    assert world.files.exists("output", "rejected/a/_defaults.txt")
+    world.clock.move(minutes=1)
+    world.drop("jobs/a/_defaults.yaml", "fps: 8\n", event=False)
+    world.delete("jobs/a/_defaults.yaml", event=False)
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    assert not [key for key in world.files.keys("output") if "a/_defaults" in key]
+
+
 def test_folder_defaults_that_were_deleted_without_event_end(world: World) -> None:
     world.drop("jobs/a/_defaults.yaml", "max_videos_per_day: 1\n")
     world.delete("jobs/a/_defaults.yaml", event=False)

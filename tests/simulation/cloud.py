@@ -1162,6 +1162,11 @@ class Simulation(World):
         for key in noted:
             if key not in there:
                 raise Violated(f"{key} was deleted and still has an effect")
+        paths = {s3_keys.path_of(key) for key in there}
+        for answer in self.files.keys("output"):
+            _, _, path = answer.rpartition(".")[0].partition("/")
+            if path.endswith("_defaults") and path not in paths:
+                raise Violated(f"{answer} is about folder defaults that were deleted")
 
     def _check_nothing_left(self) -> None:
         for partition, kind in (

@@ -126,6 +126,10 @@ def reviewed(s: Simulation) -> None:
     s.person_drops("jobs/_defaults.yaml", "fps: 8\n")
     at(s, 5, lambda: s.person_drops("jobs/_defaults.yaml", "fps: [\n"))
     at(s, 10, lambda: s.person_deletes("jobs/_defaults.yaml"))
+    # Wrong from the beginning. Between two sweeps it is corrected and deleted.
+    s.person_drops("jobs/w/_defaults.yaml", "fps: [\n")
+    at(s, 400, lambda: s.person_drops("jobs/w/_defaults.yaml", "fps: 8\n"))
+    at(s, 410, lambda: s.person_deletes("jobs/w/_defaults.yaml"))
 
 
 def limited(s: Simulation) -> None:
@@ -502,6 +506,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "28 reviews and folder defaults": (reviewed, Faults()),
     "28 reviews and folder defaults, events lost": (reviewed, Faults(lose_event=1)),
+    "28 reviews and folder defaults, some events lost": (reviewed, Faults(lose_event=0.5)),
     "28 reviews and folder defaults, handlers killed": (reviewed, Faults(kill=0.5)),
     "04 28 folder defaults with a limit, events lost": (limited, Faults(lose_event=1)),
     "04 28 folder defaults with a limit, handlers killed": (

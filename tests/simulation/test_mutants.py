@@ -257,6 +257,11 @@ MUTANTS = {
         "        ports.renderer.stop(attempt.attempt_id)\n",
         "        pass\n",
     ),
+    "wrong folder defaults are not noted": (
+        "functions.stages.folder_defaults",
+        "            if record is None:\n                _put(ports, None, key, _UNUSABLE)\n",
+        "",
+    ),
     "the sweep does not check the folder defaults": (
         "functions.stages.sweep",
         "        _Check(DEFAULTS, NotedDefaults, _defaults, A_FEW, A_FEW),\n",
