@@ -163,6 +163,19 @@ def weights_later(s: Simulation) -> None:
         at(s, seconds, partial(s.weights_of, "demo", f"release-{seconds}"))
 
 
+def deleted_at_once(s: Simulation) -> None:
+    """Specs with a reference are deleted while they are being accepted.
+
+    Without enhancement, a job is noted only when it is accepted, after its reference was copied.
+    """
+    spec = "image: pic.png\nenhance: false\n"
+    s.person_drops("jobs/pic.png", PNG)
+    for number in range(10):
+        key = f"jobs/short-{number}.yaml"
+        at(s, 10 * number, partial(s.person_drops, key, spec))
+        at(s, 10 * number + 5, partial(s.person_deletes, key))
+
+
 def spread(s: Simulation) -> None:
     """Drops whose keys are far apart in a listing, at different times."""
     for number, letter in enumerate("zmaxbyc"):
@@ -433,6 +446,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "26 28 all create calls refused for good": (few, Faults(start_refused=1)),
     "26 28 create calls refused for good": (busy_hour, Faults(start_refused=0.5)),
     "26 create calls refused, handlers killed": (few, Faults(start_refused=0.7, kill=0.5)),
+    "30 specs are deleted while they are being accepted, handlers killed": (
+        deleted_at_once,
+        Faults(kill=0.6),
+    ),
     "30 copies of references deleted": (references_gone, Faults()),
     "30 copies of references deleted, workers killed": (references_gone, Faults(worker_dies=0.4)),
     "29 a broken image for a day": (many, Faults(image_broken=1, until_seconds=86_400)),
