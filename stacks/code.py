@@ -119,7 +119,7 @@ def _compile(folder: Path, python: str | None) -> None:
     """Add .pyc files, which halve the time that imports take.
 
     The process that reads drops cannot write these files itself, and the worker would write them
-    anew in each processing job. Python only uses .pyc files of its own minor version. If this
+    again in each processing job. Python only uses .pyc files of its own minor version. If this
     machine does not have that version, none are added; the code then works, but starts more slowly.
 
     Args:

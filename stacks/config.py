@@ -110,7 +110,7 @@ class Config(Document):
 
     @property
     def alarm_addresses(self) -> str:
-        """Whom alarms tell."""
+        """The email addresses that alarms are sent to."""
         return self.alarm_email or self.notify_email
 
     @property

@@ -1,5 +1,7 @@
 """The alarms. docs/operations.md says what to do when one of them fires."""
 
+from typing import NamedTuple
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
@@ -14,21 +16,31 @@ from functions.log import Event
 _MANY = 10
 
 
+class _When(NamedTuple):
+    """When an alarm fires."""
+
+    threshold: int = 1
+    """From this value of its metric on."""
+    periods: int = 1
+    """In each of so many periods of the metric in a row."""
+    below: bool = False
+    """Fires below the threshold instead, and if there are no data."""
+
+
+_AT_ONCE = _When()
+
+
 def watch_dead_letters(scope: Construct, dead_letters: sqs.Queue, alarms: sns.Topic) -> None:
     """Create the alarm for messages that could not be handled."""
-    alarm = cloudwatch.Alarm(
+    _watch(
         scope,
         "Stuck",
-        alarm_description="Messages that could not be handled: see docs/operations.md.",
-        metric=dead_letters.metric_approximate_number_of_messages_visible(
+        "Messages that could not be handled",
+        dead_letters.metric_approximate_number_of_messages_visible(
             period=cdk.Duration.minutes(1), statistic="Maximum"
         ),
-        threshold=1,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        alarms,
     )
-    _notify(alarms, alarm)
 
 
 def watch_age(scope: Construct, queue: sqs.Queue, alarms: sns.Topic) -> None:
@@ -37,19 +49,16 @@ def watch_age(scope: Construct, queue: sqs.Queue, alarms: sns.Topic) -> None:
     A message that fails comes again within minutes, so a message that is older than half an hour
     has failed several times, or its function is not called at all.
     """
-    alarm = cloudwatch.Alarm(
+    _watch(
         scope,
         "Slow",
-        alarm_description="Messages wait for half an hour: see docs/operations.md.",
-        metric=queue.metric_approximate_age_of_oldest_message(
+        "Messages wait for half an hour",
+        queue.metric_approximate_age_of_oldest_message(
             period=cdk.Duration.minutes(5), statistic="Maximum"
         ),
-        threshold=1800,
-        evaluation_periods=1,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        alarms,
+        _When(threshold=1800),
     )
-    _notify(alarms, alarm)
 
 
 def watch_sweep(scope: Construct, sweep: lambda_.Function, alarms: sns.Topic) -> None:
@@ -57,27 +66,17 @@ def watch_sweep(scope: Construct, sweep: lambda_.Function, alarms: sns.Topic) ->
 
     The sweep has no queue, so no dead-letter queue shows its failures.
     """
-    silent = cloudwatch.Alarm(
+    quarter = cdk.Duration.minutes(15)
+    _watch(
         scope,
         "SweepSilent",
-        alarm_description="The sweep does not run: see docs/operations.md.",
-        metric=sweep.metric_invocations(period=cdk.Duration.minutes(15)),
-        threshold=1,
-        evaluation_periods=2,
-        comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+        "The sweep does not run",
+        sweep.metric_invocations(period=quarter),
+        alarms,
+        _When(periods=2, below=True),
     )
-    _notify(alarms, silent)
-    alarm = cloudwatch.Alarm(
-        scope,
-        "SweepFails",
-        alarm_description="The sweep ends with errors: see docs/operations.md.",
-        metric=sweep.metric_errors(period=cdk.Duration.minutes(15)),
-        threshold=2,
-        evaluation_periods=1,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
-    _notify(alarms, alarm)
+    failures = sweep.metric_errors(period=quarter)
+    _watch(scope, "SweepFails", "The sweep ends with errors", failures, alarms, _When(threshold=2))
 
 
 def watch_throttles(scope: Construct, function: lambda_.Function, alarms: sns.Topic) -> None:
@@ -86,17 +85,9 @@ def watch_throttles(scope: Construct, function: lambda_.Function, alarms: sns.To
     Lambda refuses calls beyond the account's quota. Now and then that does no harm, because the
     messages come again.
     """
-    alarm = cloudwatch.Alarm(
-        scope,
-        "Throttled",
-        alarm_description="The account's quota of Lambda is used up: see docs/operations.md.",
-        metric=function.metric_throttles(period=cdk.Duration.minutes(5)),
-        threshold=1,
-        evaluation_periods=3,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
-    _notify(alarms, alarm)
+    throttles = function.metric_throttles(period=cdk.Duration.minutes(5))
+    description = "The account's quota of Lambda is used up"
+    _watch(scope, "Throttled", description, throttles, alarms, _When(periods=3))
 
 
 def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
@@ -105,9 +96,14 @@ def watch_capacity(scope: Construct, alarms: sns.Topic) -> None:
     Dispatch counts the event each time SageMaker refuses a processing job because a quota is used
     up, or throttles it. A shorter wait is normal and needs no alarm.
     """
-    description = "Jobs wait for quota: see docs/operations.md."
-    alarm = _alarm_on(scope, "NoCapacity", Event.NO_CAPACITY, description, periods=4)
-    _notify(alarms, alarm)
+    _watch(
+        scope,
+        "NoCapacity",
+        "Jobs wait for quota",
+        _counted(scope, Event.NO_CAPACITY),
+        alarms,
+        _When(periods=4),
+    )
 
 
 def watch_denied_starts(scope: Construct, alarms: sns.Topic) -> None:
@@ -115,23 +111,29 @@ def watch_denied_starts(scope: Construct, alarms: sns.Topic) -> None:
 
     Nothing starts until an administrator corrects the cause, so one denial is enough.
     """
-    description = "SageMaker denies processing jobs: see docs/operations.md."
-    alarm = _alarm_on(scope, "StartDenied", Event.START_DENIED, description, periods=1)
-    _notify(alarms, alarm)
+    _watch(
+        scope,
+        "StartDenied",
+        "SageMaker denies processing jobs",
+        _counted(scope, Event.START_DENIED),
+        alarms,
+    )
 
 
 def watch_enhancement(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for prompts that the language model does not enhance."""
-    description = "Prompts are not enhanced: see docs/operations.md."
-    alarm = _alarm_on(scope, "NotEnhanced", Event.NOT_ENHANCED, description, periods=1)
-    _notify(alarms, alarm)
+    _watch(
+        scope,
+        "NotEnhanced",
+        "Prompts are not enhanced",
+        _counted(scope, Event.NOT_ENHANCED),
+        alarms,
+    )
 
 
 def watch_weights(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for drops that wait for weights that were not imported."""
-    description = "Drops wait for weights: see docs/operations.md."
-    alarm = _alarm_on(scope, "NoWeights", Event.NO_WEIGHTS, description, periods=1)
-    _notify(alarms, alarm)
+    _watch(scope, "NoWeights", "Drops wait for weights", _counted(scope, Event.NO_WEIGHTS), alarms)
 
 
 def watch_paused_models(scope: Construct, alarms: sns.Topic) -> None:
@@ -139,53 +141,68 @@ def watch_paused_models(scope: Construct, alarms: sns.Topic) -> None:
 
     The event is logged once at the beginning of a pause, however often the pause becomes longer.
     """
-    description = "Processing jobs end before they render anything: see docs/operations.md."
-    alarm = _alarm_on(scope, "ModelPaused", Event.MODEL_PAUSED, description, periods=1)
-    _notify(alarms, alarm)
+    _watch(
+        scope,
+        "ModelPaused",
+        "Processing jobs end before they render anything",
+        _counted(scope, Event.MODEL_PAUSED),
+        alarms,
+    )
 
 
 def watch_rates(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarms for many videos that fail, or that have to be rendered again."""
     for construct_id, event, description in (
-        ("ManyFail", Event.FAILED, "Many videos fail: see docs/operations.md."),
-        ("ManyAgain", Event.NEW_ATTEMPT, "Many processing jobs die: see docs/operations.md."),
+        ("ManyFail", Event.FAILED, "Many videos fail"),
+        ("ManyAgain", Event.NEW_ATTEMPT, "Many processing jobs die"),
     ):
-        alarm = _alarm_on(scope, construct_id, event, description, periods=1, threshold=_MANY)
-        _notify(alarms, alarm)
+        _watch(
+            scope, construct_id, description, _counted(scope, event), alarms, _When(threshold=_MANY)
+        )
 
 
-def _alarm_on(
-    scope: Construct,
-    construct_id: str,
-    event: Event,
-    description: str,
-    *,
-    periods: int,
-    threshold: int = 1,
-) -> cloudwatch.Alarm:
-    """Create an alarm that fires when the functions log an event often, in each of some periods.
-
-    Args:
-        periods: quarters of an hour in a row.
-        threshold: how often in each of them.
-    """
-    return cloudwatch.Alarm(
-        scope,
-        construct_id,
-        alarm_description=description,
-        metric=cloudwatch.Metric(
-            namespace="reeldrop",
-            metric_name=event.value,
-            dimensions_map={"service": cdk.Stack.of(scope).stack_name},
-            period=cdk.Duration.minutes(15),
-            statistic="Sum",
-        ),
-        threshold=threshold,
-        evaluation_periods=periods,
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+def _counted(scope: Construct, event: Event) -> cloudwatch.Metric:
+    """How often the functions logged an event in a quarter of an hour."""
+    return cloudwatch.Metric(
+        namespace="reeldrop",
+        metric_name=event.value,
+        dimensions_map={"service": cdk.Stack.of(scope).stack_name},
+        period=cdk.Duration.minutes(15),
+        statistic="Sum",
     )
 
 
-def _notify(topic: sns.Topic, alarm: cloudwatch.Alarm) -> None:
-    alarm.add_alarm_action(actions.SnsAction(topic))
+def _watch(
+    scope: Construct,
+    construct_id: str,
+    description: str,
+    metric: cloudwatch.IMetric,
+    alarms: sns.Topic,
+    when: _When = _AT_ONCE,
+) -> None:
+    """Create an alarm that notifies a topic.
+
+    Args:
+        scope: the parent construct.
+        construct_id: the name of the alarm, which docs/operations.md explains.
+        description: what is wrong, as the beginning of a sentence.
+        metric: what is watched.
+        alarms: the topic.
+        when: when the alarm fires.
+    """
+    compare, missing = cloudwatch.ComparisonOperator, cloudwatch.TreatMissingData
+    alarm = cloudwatch.Alarm(
+        scope,
+        construct_id,
+        alarm_description=f"{description}: see docs/operations.md.",
+        metric=metric,
+        threshold=when.threshold,
+        evaluation_periods=when.periods,
+        comparison_operator=(
+            compare.LESS_THAN_THRESHOLD
+            if when.below
+            else compare.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
+        ),
+        treat_missing_data=missing.BREACHING if when.below else missing.NOT_BREACHING,
+    )
+    alarm.add_alarm_action(actions.SnsAction(alarms))

@@ -115,8 +115,9 @@ def transformer(shape: CogVideoX, device: str, dtype: torch.dtype) -> Any:
 def step(shape: CogVideoX, device: str, dtype: torch.dtype, batch: int) -> Callable[[Any], Any]:
     """One forward pass; a batch of 2 is both halves of guidance, as diffusers runs them.
 
-    Without gradients, but not in inference mode, because the pipelines of diffusers run like
-    this. PyTorch compiles for one of the two, and a whole video would be compiled anew.
+    Gradients are off, but inference mode is not on, as in the pipelines of diffusers. PyTorch
+    compiles separately for each of the two, so with inference mode here, a whole video would
+    compile a second time.
     """
     latents = torch.randn(
         batch, shape.latent_frames, 16, shape.latent_height, shape.latent_width,

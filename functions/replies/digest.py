@@ -1,4 +1,4 @@
-"""Builds the mail that tells of several jobs of a folder, or of files in it that are no drops."""
+"""Builds the mail about several jobs of a folder, or about files in it that are no drops."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ def digest_of(
     As in every mail, nothing that a person wrote can add a line to it or make it long.
 
     Args:
-        jobs: the jobs that it tells of.
+        jobs: the jobs that it lists.
         output_bucket: where everything is published.
         region: where the buckets are, for links to the console.
         again: whether SNS may have sent this mail already.

@@ -1,6 +1,6 @@
 """Sends the mails that are owed: about a job, or about several jobs of a folder.
 
-A mail of a job is sent when the job has ended. If a digest will tell of the job instead, that is
+A mail of a job is sent when the job has ended. If a digest will list the job instead, that is
 noted, and the sweep makes and sends the digest.
 """
 
@@ -42,7 +42,7 @@ Owed = TypeVar("Owed", Letter, Digest)
 
 
 class NeedsForTable(NeedsLedgerAndClock, Protocol):
-    """What noting that a digest will tell of a job uses."""
+    """What noting that a digest will list a job uses."""
 
 
 class Needs(NeedsLedgerAndClock, WithFiles, WithSettings, WithPost, Protocol):

@@ -187,7 +187,7 @@ class JobSpec(Video):
     notify: Annotated[
         Literal[True, False, "digest"],
         Field(
-            description="Send an email when the job has ended. With `digest`, one email tells of "
+            description="Send an email when the job has ended. With `digest`, one email lists "
             "all jobs of the folder, when nothing of it is in the queue any more, and after an "
             "hour at the latest."
         ),

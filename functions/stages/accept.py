@@ -86,7 +86,7 @@ def accept(
 
     Args:
         record: the job from the table, if it waited before, or was rejected because of a reference
-            that has changed (`is_mended`). Then the drop becomes another job.
+            that has changed (`is_reference_corrected`). Then the drop becomes another job.
         refusal: what is already known to be wrong with the drop.
 
     Returns:
@@ -114,7 +114,7 @@ def accept(
     return Outcome.DONE
 
 
-def is_mended(drop: InputBucket, job: Job) -> bool:
+def is_reference_corrected(drop: InputBucket, job: Job) -> bool:
     """Whether a job was rejected because of a reference that has changed since."""
     if job.bad_reference is None:
         return False
@@ -501,7 +501,7 @@ class Accepting:
         self.ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": codes})
         # The reference may have changed after it was read and before the note. Then its event found
         # no refused drop, so look again.
-        if is_mended(InputBucket(self.ports, self.drop.bucket), rejected):
+        if is_reference_corrected(InputBucket(self.ports, self.drop.bucket), rejected):
             return Outcome.REFERENCE_CAME
         return Outcome.DONE
 

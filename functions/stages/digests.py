@@ -24,18 +24,18 @@ from functions.table.ledger import (
     WithLedger,
     collected_prefix,
     digest_key,
+    last_digest_key,
     queue_prefix,
     task_key,
-    told_key,
 )
 from functions.table.records import (
     Attempt,
     Collected,
     Digest,
     DigestKind,
+    LastDigest,
     QueueEntry,
     State,
-    Told,
 )
 
 # Somebody who uploads a folder is not done while something ended less than this ago.
@@ -43,7 +43,7 @@ QUIET = timedelta(minutes=2)
 AT_THE_LATEST = timedelta(hours=1)
 # A digest about files that are no drops comes at most once in this time.
 A_DAY = timedelta(days=1)
-# A digest tells of this many jobs at most. The others get another one.
+# A digest lists this many jobs at most. Another digest lists the others.
 MOST_JOBS = 500
 # A commit makes at most 100 changes. One of them is the digest, and one notes its time.
 _TOGETHER = 98
@@ -63,13 +63,14 @@ def make_if_due(ports: outbox.Needs, kind: DigestKind, folder: str) -> None:
     if not found or not _is_due(ports, kind, folder, found):
         return
     digest, revision = Digest(kind=kind, folder=folder), 0
-    told = ports.ledger.get(told_key(kind, folder))
-    note = Put(told_key(kind, folder), Told(at=ports.now()), told.revision if told else 0)
+    last_key = last_digest_key(kind, folder)
+    last = ports.ledger.get(last_key)
+    note = Put(last_key, LastDigest(at=ports.now()), last.revision if last else 0)
     first: list[Change] = [note] if kind == DigestKind.NO_DROPS else []
     with suppress(Conflict):  # another sweep makes it at the same time
         for start in range(0, len(found), _TOGETHER):
             some = found[start : start + _TOGETHER]
-            digest = digest.telling_of(tuple(one.document.job_id for one in some))
+            digest = digest.with_jobs(tuple(one.document.job_id for one in some))
             removed = [Remove(one.key, one.revision) for one in some]
             ports.ledger.commit(Put(key, digest, revision), *removed, *first)
             revision, first = revision + 1, []
@@ -83,8 +84,8 @@ def _is_due(
     if now - min(times) < AT_THE_LATEST and now - max(times) < QUIET:
         return False
     if kind == DigestKind.NO_DROPS:
-        told = ports.ledger.get(told_key(kind, folder))
-        return told is None or now - told.document.at >= A_DAY
+        last = ports.ledger.get(last_digest_key(kind, folder))
+        return last is None or now - last.document.at >= A_DAY
     whole = now - min(times) >= AT_THE_LATEST or len(found) == MOST_JOBS
     return whole or not _is_busy(ports, s3_keys.folder_of(f"{folder}/"))
 

@@ -255,7 +255,7 @@ def _is_known(ports: Needs, drop: _Drop) -> bool:
         return True
     refused = [job for _, job in refused_for(ports, drop.key) if job is not None]
     files = InputBucket(ports, ports.settings.input_bucket)
-    if any(accept.is_mended(files, job) for job in refused):
+    if any(accept.is_reference_corrected(files, job) for job in refused):
         return False
     is_reference = refused or ports.ledger.get(used_key(drop.key, drop.facts.version))
     return bool(is_reference) or drop.key not in _animated(ports, [drop.key])

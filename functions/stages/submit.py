@@ -197,7 +197,11 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
             plan_again.plan_again(ports, drop, record)
             return accept.Outcome.DONE
         ended = record is not None and record.document.state != State.WAITING
-        if record is not None and ended and not accept.is_mended(drop, record.document):
+        if (
+            record is not None
+            and ended
+            and not accept.is_reference_corrected(drop, record.document)
+        ):
             return accept.Outcome.DONE
         # After a conflict this runs again: another handler accepted this drop, or one of its path.
         return accept.accept(ports, drop, key, record, refusal)
@@ -225,7 +229,7 @@ def _settle(ports: Needs, job_id: str) -> bool:
     if job.document.state == State.QUEUED or (
         job.document.state == State.PLANNED and job.document.queued_at is not None
     ):
-        ports.wake()  # if it was planned again, dispatch sees to the next ones
+        ports.wake()  # if it was planned again, dispatch plans the next ones
     return job.document.was_accepted
 
 
@@ -282,7 +286,7 @@ def _wake_waiting(ports: NeedsForWake, drop: InputBucket, reference: str) -> boo
                 ports.ledger.commit(Remove(note.key, note.revision))
             continue
         found = True
-        if accept.is_mended(drop, rejected):
+        if accept.is_reference_corrected(drop, rejected):
             _announce(ports, rejected)
     return found
 

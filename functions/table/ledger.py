@@ -26,6 +26,7 @@ from functions.table.records import (
     Family,
     Health,
     Job,
+    LastDigest,
     Learned,
     Letter,
     Lone,
@@ -36,7 +37,6 @@ from functions.table.records import (
     Refused,
     Task,
     TaskRef,
-    Told,
     Usage,
     Used,
     Waiting,
@@ -272,9 +272,9 @@ def digest_key(kind: DigestKind, folder: str) -> RecordKey[Digest]:
     return RecordKey(DIGESTS, collected_prefix(kind, folder), Digest)
 
 
-def told_key(kind: DigestKind, folder: str) -> RecordKey[Told]:
+def last_digest_key(kind: DigestKind, folder: str) -> RecordKey[LastDigest]:
     """When a digest of a folder was last made."""
-    return RecordKey(f"TOLD#{collected_prefix(kind, folder)}", "LAST", Told)
+    return RecordKey(f"TOLD#{collected_prefix(kind, folder)}", "LAST", LastDigest)
 
 
 class WithLedger(Protocol):

@@ -141,7 +141,7 @@ class Hold(Document):
 
 
 class DigestKind(StrEnum):
-    """What a digest tells of."""
+    """What a digest is about."""
 
     ENDED = "ended"
     """Jobs that have ended, whose specs or folders say `notify: digest`."""
@@ -266,7 +266,7 @@ class Job(_Moving):
 
     @property
     def digest(self) -> DigestKind | None:
-        """The digest that tells of its end, if it does not get a mail of its own."""
+        """The digest that reports its end, if it does not get a mail of its own."""
         if s3_keys.kind_of(self.source.key) in _NO_DROP:
             return DigestKind.NO_DROPS
         wanted = self.folder_wants_digest if self.spec is None else self.spec.notify == "digest"
@@ -662,7 +662,7 @@ class Asked(Document):
     """A note that some spec asks for a file as its reference."""
 
     refused: bool = False
-    """Whether a job was refused because of it, so that its next version may mend that."""
+    """Whether a job was refused because of it. Its next version may be correct."""
 
 
 class Lone(_Moving):
@@ -1098,8 +1098,8 @@ class Digest(_Owed):
     folder: str
     job_ids: tuple[str, ...] = ()
 
-    def telling_of(self, job_ids: tuple[str, ...]) -> Self:
-        """It tells of more jobs."""
+    def with_jobs(self, job_ids: tuple[str, ...]) -> Self:
+        """It lists more jobs."""
         if self.claimed_at is not None:
             raise IllegalMove(f"the digest of {self.folder} may have been sent")
         return self._with(job_ids=(*self.job_ids, *job_ids))
@@ -1110,7 +1110,7 @@ class Digest(_Owed):
         return hashlib.sha256("\n".join(self.job_ids).encode()).hexdigest()[:16]
 
 
-class Told(Document):
+class LastDigest(Document):
     """When a digest of a kind that is sent once a day was last made for a folder."""
 
     at: datetime

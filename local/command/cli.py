@@ -213,7 +213,7 @@ def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "re
 def look_for_problems(
     context: typer.Context, outputs: _Outputs = None, stack: _Stack = "reeldrop"
 ) -> None:
-    """Check a deployment before its first job costs anything. The exit status is 1 if it is ill."""
+    """Check a deployment before its first job. The exit status is 1 if it has a problem."""
     with _interruptible():
         _need_a_checkout()
         from local.command.doctor import doctor  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`reeldrop doctor`: finds what would stop the first job of a deployment, and says how to mend it.
+"""`reeldrop doctor`: finds what would stop the first job of a deployment, and says how to fix it.
 
 It reads, with two exceptions: it asks the language model for one word, and it drops a spec with
 `dry_run: true`, waits for the answer and deletes the spec.
@@ -138,7 +138,7 @@ def _notifications(account: Account) -> Iterator[tuple[Verdict, str]]:
         one for page in pages.paginate(TopicArn=account.topic_arn) for one in page["Subscriptions"]
     ]
     if not found:
-        yield Verdict.UNKNOWN, "nobody is told of videos: set notify_email if somebody should be"
+        yield Verdict.UNKNOWN, "no address gets emails about videos; notify_email sets one"
     for one in found:
         if one["SubscriptionArn"] == "PendingConfirmation":
             yield (
@@ -171,15 +171,15 @@ def _language_model(account: Account) -> Iterator[tuple[Verdict, str]]:
 def _alarms(account: Account) -> Iterator[tuple[Verdict, str]]:
     pages = account.client("cloudwatch").get_paginator("describe_alarms")
     ours = f"{account.job_prefix.rstrip('-')}-"
-    ringing = [
+    in_alarm = [
         alarm["AlarmName"]
         for page in pages.paginate(AlarmNamePrefix=ours, StateValue="ALARM")
         for alarm in page["MetricAlarms"]
     ]
-    for name in ringing:
-        yield Verdict.BAD, f"{name} rings: see docs/operations.md"
-    if not ringing:
-        yield Verdict.GOOD, "none rings"
+    for name in in_alarm:
+        yield Verdict.BAD, f"{name} is in alarm: see docs/operations.md"
+    if not in_alarm:
+        yield Verdict.GOOD, "none is in alarm"
 
 
 def _dry_run(account: Account) -> Iterator[tuple[Verdict, str]]:

@@ -142,13 +142,13 @@ def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return found
 
 
-def test_the_doctor_finds_a_deployment_well_or_ill(person: Person, command: Command) -> None:
+def test_the_doctor_finds_problems_of_a_deployment(person: Person, command: Command) -> None:
     done = command("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    well = verdicts(done)
+    found = verdicts(done)
     # The embedded cloud has no Service Quotas.
-    assert well == dict.fromkeys(well, "ok") | {"quota": "not checked"}, done.stdout
-    assert set(well) >= {"weights", "notifications", "language model", "a dry run"}
+    assert found == dict.fromkeys(found, "ok") | {"quota": "not checked"}, done.stdout
+    assert set(found) >= {"weights", "notifications", "language model", "a dry run"}
     assert not [key for key in keys(person, person.folder.input_bucket) if "doctor" in key]
 
     s3, work = person.cloud.client("s3"), person.folder.work_bucket
@@ -162,8 +162,8 @@ def test_the_doctor_finds_a_deployment_well_or_ill(person: Person, command: Comm
         set_fault(person, None)
         s3.put_object(Bucket=work, Key=key, Body=marker)
     assert done.returncode == 1
-    ill = {what for what, verdict in verdicts(done).items() if verdict == "problem"}
-    assert ill == {"weights", "language model"}, done.stdout
+    problems = {what for what, verdict in verdicts(done).items() if verdict == "problem"}
+    assert problems == {"weights", "language model"}, done.stdout
     assert "reeldrop import-model demo" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""One mail tells of many jobs of a folder, or of files in it that are no drops."""
+"""One mail is about many jobs of a folder, or about files in it that are no drops."""
 
 import pytest
 

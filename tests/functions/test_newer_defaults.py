@@ -96,7 +96,9 @@ def test_the_sweep_plans_queued_jobs_again_while_no_instance_is_free(world: Worl
     world.dispatch()
     for number in range(3):
         world.drop(f"jobs/a/b/{number}.yaml")
-    world.drop("jobs/a/_defaults.yaml", DRY)  # its event sees to jobs in this very folder
+    world.drop(
+        "jobs/a/_defaults.yaml", DRY
+    )  # its event makes submit plan the jobs in this folder again
     assert [job.state for job in jobs(world)].count(State.QUEUED) == 3
     world.dispatch()
     assert [job.state for job in jobs(world)].count(State.QUEUED) == 3

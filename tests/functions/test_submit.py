@@ -128,7 +128,7 @@ def test_a_reference_beside_the_folder_is_told_where_it_belongs(world: World, ke
     name = key.rpartition("/")[2]
     below = f"a/{name}" if "/a/" in key else name
     assert f"Move it to s3://input/jobs/{below}:" in job.problems[0].hint
-    assert not world.post.sent, "one mail a day tells of all of them"
+    assert not world.post.sent, "one mail a day lists all of them"
 
 
 @pytest.mark.parametrize("suffix", ["yaml", "yml", "YAML", "json", "txt"])

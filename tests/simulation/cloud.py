@@ -700,7 +700,7 @@ class Simulation(World):
                 patience = 60  # a mail that may have been sent is sent again after hours
             digests = bool(self.ledger.query(DIGESTS, Digest, limit=1))
             if digests or self.ledger.query(COLLECTED, Collected, limit=1):
-                # Files that are no drops are told of once a day, and a sender may be killed then.
+                # Files that are no drops are reported once a day, and a sender may be killed then.
                 # A sweep and its start are two steps.
                 patience = 2 * 36 * 3600 // int(self.sweep_every_seconds)
             if day_limits.today(

@@ -257,7 +257,7 @@ def replaced_by_nothing(s: Simulation) -> None:
     at(s, 202, lambda: s.person_drops("jobs/gone.yaml", "prompt: ["))
 
 
-def mended(s: Simulation) -> None:
+def corrected(s: Simulation) -> None:
     """References that are empty first, cannot be used, or never came are uploaded again."""
     later = ((0.1, b""), (0.4, b"no picture"), (0.6, b"none"), (40, b"still none"), (60, PNG))
     for number, (seconds, body) in enumerate(later):
@@ -512,13 +512,13 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "04 pictures that no spec asks for": (lonely, Faults()),
     "04 pictures that no spec asks for, events lost": (lonely, Faults(lose_event=0.7)),
     "04 pictures that no spec asks for, handlers killed": (lonely, Faults(kill=0.4)),
-    "41 bad references uploaded again": (mended, Faults()),
+    "41 bad references uploaded again": (corrected, Faults()),
     "41 bad references uploaded again, events lost": (
-        mended,
+        corrected,
         Faults(lose_event=0.6, until_seconds=8000),
     ),
     "41 bad references uploaded again, events late, handlers killed": (
-        mended,
+        corrected,
         Faults(late_event=0.3, duplicate_event=0.3, kill=0.3),
     ),
     "28 reviews and folder defaults": (reviewed, Faults()),
@@ -592,5 +592,5 @@ def any_schedule(seed: int) -> Simulation:
         at(simulation, rng.choice((2, 25, 405, 700)), late)
     busy_hour(simulation)
     if rng.random() < 0.1:
-        mended(simulation)
+        corrected(simulation)
     return simulation

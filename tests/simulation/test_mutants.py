@@ -177,7 +177,7 @@ MUTANTS = {
         "        Remove(letter.key, letter.revision), Put(collected_key(collected), collected)\n",
         "        Remove(letter.key, letter.revision)\n",
     ),
-    "a digest tells of a job that the next one tells of, too": (
+    "a digest lists a job that the next one lists, too": (
         "functions.stages.digests",
         "            ports.ledger.commit(Put(key, digest, revision), *removed, *first)\n",
         "            ports.ledger.commit(Put(key, digest, revision), *removed[1:], *first)\n",

@@ -69,7 +69,7 @@ def test_a_drop_is_received_whatever_its_suffix(template: dict[str, Any]) -> Non
     source = bucket(template, "Input")
     for key in ("jobs/bee.yaml", "jobs/a/b.YAML", "jobs/bee.png", "jobs/bee.docx"):
         assert matching(template, created(source, key)) == 1, key
-    assert matching(template, created(source, "bee.yaml")) == 1, "it is told where to go"
+    assert matching(template, created(source, "bee.yaml")) == 1, "it gets an answer"
     assert matching(template, created("another-bucket", "jobs/bee.yaml")) == 0
 
 

@@ -176,7 +176,7 @@ def test_a_name_that_was_ambiguous_is_tried_again_when_it_is_uploaded(world: Wor
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_a_bad_reference_with_other_letters_is_mended_under_its_name_or_that_of_the_spec(
+def test_a_bad_reference_with_other_letters_is_found_again_under_its_name_or_that_of_the_spec(
     world: World, lost: bool
 ) -> None:
     for name in ("one", "two"):
@@ -210,7 +210,7 @@ def test_a_bad_reference_is_no_job_in_a_folder_that_animates_images(world: World
     assert states(world) == [State.REJECTED, State.QUEUED]
 
 
-def test_what_is_mended_replaces_the_version_before(world: World) -> None:
+def test_a_corrected_reference_replaces_the_version_before(world: World) -> None:
     world.drop("jobs/spec.yaml", "prompt: the first\n")
     world.clock.move(seconds=30)
     world.drop("jobs/z.png", BAD)
