@@ -23,7 +23,6 @@ from functions import s3_keys
 from functions.ports import Missing, Page, Throttled
 from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
-from functions.replies.status import Status
 from functions.spec import drop_files, resolve
 from functions.spec.fields import JobSpec
 from functions.spec.input_bucket import InputBucket
@@ -45,12 +44,10 @@ from functions.stages.sweep import sweep
 from functions.table import day_limits
 from functions.table.health import health_of
 from functions.table.ledger import (
-    CAPACITY,
     COLLECTED,
     DEFAULTS,
     DIGESTS,
     HEALTH,
-    OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
     TASKS,
@@ -59,26 +56,19 @@ from functions.table.ledger import (
     Conflict,
     D,
     Put,
-    asked_key,
     attempt_key,
     job_key,
-    owner_key,
     usage_key,
 )
-from functions.table.paths import is_newest
 from functions.table.records import (
     PAUSED_AFTER,
     PAUSES,
-    Attempt,
-    CancelReason,
-    Capacity,
     Collected,
     Digest,
     DigestKind,
     Health,
     Job,
     Letter,
-    NotedDefaults,
     QueueEntry,
     State,
     Task,
@@ -86,7 +76,8 @@ from functions.table.records import (
     Waiting,
 )
 from tests.fakes import FakeLedger, FakeRenderer, World
-from tests.simulation import deletes, lifecycle
+from tests.simulation import checks, lifecycle
+from tests.simulation.checks import Violated
 from tests.simulation.rights import Rights, deployed, needs_of
 from tests.simulation.time_limits import (
     NO_ANSWER_SECONDS,
@@ -101,11 +92,6 @@ MAX_RECEIVES = 10
 SLOW_SECONDS = 45
 # If a function that was called asynchronously fails, Lambda calls it again so often.
 ASYNCHRONOUS_RETRIES = 2
-# Two failed sweeps within this time make an alarm fire.
-SWEEPS_FAIL_WITHIN_SECONDS = 900
-# How often the code may fail to handle a message without a fault. It may have to wait for another
-# handler or for a file, but not so often that the message ends in the dead-letter queue.
-OWN_FAILURES = 3
 # How far apart the clocks of two handlers may be.
 _SKEW = timedelta(seconds=60)
 
@@ -128,10 +114,6 @@ def _throttling(what: str) -> Exception:
         return LanguageModelUnavailable("ThrottlingException: Rate exceeded")
     kind = StartThrottled if what == "renderer.start" else Throttled
     return kind(f"{what} was throttled")
-
-
-class Violated(AssertionError):
-    """Something happened that must never happen."""
 
 
 @dataclass
@@ -400,12 +382,6 @@ def _not_a_violation(error: BaseException) -> None:
         raise error
 
 
-def _last_try(jobs: dict[str, Job], key: str, version: str) -> Job | None:
-    """The last job of a version of a drop, if it has any."""
-    first = jobs.get(s3_keys.job_id("input", key, version))
-    return jobs[first.last_try] if first and first.last_try else first
-
-
 def _is_conflict(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(_is_conflict(inner) for inner in error.exceptions)
@@ -516,7 +492,7 @@ class Simulation(World):
         self.rights = Rights(deployed())
         self.ledger = WatchedLedger(self)
         self.renderer = WatchedRenderer(self)
-        self._start = self.clock()
+        self.start = self.clock()
         self._heap: list[tuple[float, int, Handler]] = []
         self._order = itertools.count()
         self.plain = super().ports
@@ -532,7 +508,7 @@ class Simulation(World):
     @property
     def now_seconds(self) -> float:
         """Seconds since the simulation began."""
-        return (self.clock() - self._start).total_seconds()
+        return (self.clock() - self.start).total_seconds()
 
     def at(self, seconds: float, handler: Handler) -> None:
         """Run a handler at a time, in seconds since the simulation began."""
@@ -561,7 +537,7 @@ class Simulation(World):
     @property
     def calm_at(self) -> datetime:
         """When the last fault ends."""
-        return self._start + timedelta(seconds=self.faults.end_seconds)
+        return self.start + timedelta(seconds=self.faults.end_seconds)
 
     @property
     def has_faults(self) -> bool:
@@ -724,7 +700,7 @@ class Simulation(World):
         until = self.now_seconds + seconds
         while self._heap and self._heap[0][0] <= until:
             self._step()
-        self.clock.at = max(self.clock.at, self._start + timedelta(seconds=until))
+        self.clock.at = max(self.clock.at, self.start + timedelta(seconds=until))
 
     def _step(self) -> None:
         """Run the handlers that are due within the same quarter of a second, interleaved."""
@@ -732,7 +708,7 @@ class Simulation(World):
         due: list[Handler] = []
         while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < self.at_once:
             due.append(heapq.heappop(self._heap)[2])
-        self.clock.at = max(self.clock.at, self._start + timedelta(seconds=first))
+        self.clock.at = max(self.clock.at, self.start + timedelta(seconds=first))
         if first <= self.faults.end_seconds:
             self.calls_before_calm = self.calls
         due = [handler for handler in due if self._starts(handler)]
@@ -1010,194 +986,9 @@ class Simulation(World):
             raise Violated(f"{job_id} started although its folder defaults had changed")
 
     def check(self) -> None:
-        """Check that nothing was lost, done twice or left over.
+        """Check what must hold at the end.
 
         Raises:
             Violated: the message says what is wrong.
         """
-        jobs: dict[str, Job] = {job.job_id: job for job in self.documents(Job)}
-        self._check_drops(jobs)
-        self._check_references(jobs)
-        self._check_lone()
-        self._check_once(jobs)
-        self._check_defaults(jobs)
-        self._check_nothing_left()
-        self._check_failures()
-        for what in deletes.late(self, jobs):
-            raise Violated(what)
-
-    def _check_failures(self) -> None:
-        """No alarm may fire because of the code itself."""
-        for letter in self.dead_letters:
-            if len(letter.own_failures) > OWN_FAILURES:
-                raise Violated(f"{letter.name} failed {MAX_RECEIVES} times: {letter.own_failures}")
-            if letter.function not in self.faults.dead_letters:
-                raise Violated(f"a message of {letter.name} is a dead letter")
-        for (before, _), (at, error) in itertools.pairwise(self.failed_sweeps):
-            if at - before < SWEEPS_FAIL_WITHIN_SECONDS:
-                raise Violated(f"sweeps failed at {before:.0f} s and {at:.0f} s: {error}")
-
-    def _check_drops(self, jobs: dict[str, Job]) -> None:
-        answered: set[str] = set()
-        accepted: set[str] = set()
-        for key, version in reversed(self.dropped):  # the newest first
-            job = _last_try(jobs, key, version)
-            if job is None:
-                there = [one.version for one in self.files.versions("input", key)]
-                if version in there and key not in accepted:
-                    raise Violated(f"{key} ({version}) was lost")
-                continue
-            if not job.state.terminal:
-                raise Violated(f"{job.job_id} is still {job.state}")
-            if job.canceled_because == CancelReason.SUPERSEDED and key not in accepted:
-                raise Violated(f"{key} ({version}) was replaced, but not by a newer version")
-            if key not in answered and not is_newest(self.plain, job):
-                raise Violated(f"the status of {key} is not about its newest version, {version}")
-            answered.add(key)
-            if job.was_accepted:
-                accepted.add(key)
-            self._check_status(job)
-
-    def _check_references(self, jobs: dict[str, Job]) -> None:
-        """No job is refused because of a reference that is empty or has changed since.
-
-        A file whose name is alike is the reference, too, if it is the only one.
-        """
-        uploaded = self.files.keys("input")
-        for job in jobs.values():
-            bad, source = job.bad_reference, job.source
-            if bad is None:
-                continue
-            versions = self.files.objects.get(("input", bad.key), [])
-            if any(one.version == bad.version and not one.body for one in versions):
-                raise Violated(f"{job.job_id} was refused because {bad.key} is not uploaded yet")
-            newest = self.files.versions("input", source.key)[:1]
-            alike = [key for key in uploaded if s3_keys.may_mean(source.key, bad.key, key)]
-            key = alike[0] if len(alike) == 1 else bad.key
-            there = self.files.versions("input", key)[:1]
-            if [one.version for one in newest] != [source.version] or not there:
-                continue
-            changed = there[0].size_bytes and there[0].version != bad.version
-            if changed and _last_try(jobs, source.key, source.version) == job:
-                raise Violated(f"{job.job_id} was not tried again with the new {key}")
-
-    def _check_lone(self) -> None:
-        """A file that no spec asks for has a status that says so, and no other file has."""
-        keys = {key for bucket, key in self.files.objects if bucket == "input"}
-        for key in (key for key in keys if s3_keys.kind_of(key) == s3_keys.Kind.REFERENCE):
-            path = s3_keys.path_of(key)
-            if self.ledger.get(owner_key(path)) is not None:
-                continue  # it is a job itself
-            told = self.files.exists("output", s3_keys.status(path))
-            there = self.files.exists("input", key) and self.files.facts("input", key).size_bytes
-            lone = there and self.ledger.get(asked_key(key)) is None
-            if told and not lone:
-                raise Violated(f"the status of {key} says that no spec asks for it")
-            if lone and not told and self.files.facts("input", key).modified_at < self._told_since:
-                raise Violated(f"{key} has no status that says that no spec asks for it")
-
-    @property
-    def _told_since(self) -> datetime:
-        """Files that came before that are told about, if no spec asks for them."""
-        calm = min(self.clock(), max(self.calm_at, self._start + timedelta(hours=1)))
-        return min(calm, self.clock() - timedelta(minutes=40))
-
-    def _check_status(self, job: Job) -> None:
-        newest = self.ledger.get(owner_key(job.path))
-        if newest is None or newest.document.job_id != job.job_id:
-            return
-        status = Status.from_json(self.files.read("output", s3_keys.status(job.path)))
-        if (status.job_id, status.state) != (job.job_id, job.state):
-            raise Violated(f"{job.path} is {job.state}, but its status says {status.state}")
-        refused = self.files.exists("output", s3_keys.rejected(job.path))
-        if refused != (job.state == State.REJECTED):
-            raise Violated(f"{job.path} is {job.state}, and has a refusal: {refused}")
-        explained = self.files.exists("output", s3_keys.failed(job.path))
-        if explained != (job.state == State.FAILED):
-            raise Violated(f"{job.path} is {job.state}, and a text about a failure: {explained}")
-
-    def _check_once(self, jobs: dict[str, Job]) -> None:
-        for job_id, job in jobs.items():
-            least = 1 if job.wants_mail else 0
-            if not least <= self.mails[job_id] <= least + self.unnoted_mails[job_id]:
-                raise Violated(f"{self.mails[job_id]} mails about {job_id} ({job.state})")
-        for task in self.documents(Task):
-            attempts = self.published.get(task.task_id, set())
-            if len(attempts) > 1:
-                raise Violated(f"{task.task_id} was published by {attempts}")
-            if task.attempts > self.settings.max_attempts:
-                raise Violated(f"{task.task_id} had {task.attempts} attempts")
-            if task.state == State.FAILED and not self.tasks_may_fail:
-                raise Violated(f"{task.task_id} failed without a cause: {task.problem}")
-            if task.state == State.SUCCEEDED:
-                self._check_video(jobs[task.job_id], task)
-        for name, count in self.accepted.items():
-            if count > 1:
-                raise Violated(f"{name} was created {count} times")
-        self._check_silent_ends()
-
-    def _check_silent_ends(self) -> None:
-        """A model whose processing jobs keep ending without a sign of life is paused.
-
-        Two ends begin a pause, and two more processing jobs find out in a day whether it is over.
-        Those that were started together with the first two cannot know of it.
-        """
-        most = PAUSED_AFTER + 2 + self.settings.max_processing_jobs
-        row: dict[str, list[datetime]] = {}
-        for at, model, silent in sorted(self.ends):
-            ends = row.setdefault(model, [])
-            ends[:] = [end for end in (*ends, at) if at - end < timedelta(days=1)] if silent else []
-            if len(ends) > most:
-                raise Violated(f"{len(ends)} processing jobs in a day rendered nothing ({model})")
-
-    def _check_defaults(self, jobs: dict[str, Job]) -> None:
-        """The table must know all folder defaults without errors, and no others."""
-        noted = {r.key.sort: r.document for r in self.ledger.query(DEFAULTS, NotedDefaults)}
-        there = self.files.keys("input")
-        for key in (key for key in there if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS):
-            version = self.files.facts("input", key).version
-            refused = s3_keys.job_id("input", key, version) in jobs
-            if not refused and (key not in noted or noted[key].version != version):
-                raise Violated(f"{key} ({version}) did not take effect")
-        for key in noted:
-            if key not in there:
-                raise Violated(f"{key} was deleted and still has an effect")
-        paths = {s3_keys.path_of(key) for key in there}
-        for answer in self.files.keys("output"):
-            _, _, path = answer.rpartition(".")[0].partition("/")
-            if path.endswith("_defaults") and path not in paths:
-                raise Violated(f"{answer} is about folder defaults that were deleted")
-
-    def _check_nothing_left(self) -> None:
-        for partition, kind in (
-            (QUEUE, QueueEntry), (WAITING, Waiting), (OPEN_ATTEMPTS, Attempt), (OUTBOX, Letter),
-            (COLLECTED, Collected), (DIGESTS, Digest),
-        ):  # fmt: skip
-            left = self.ledger.query(partition, kind)
-            if left:
-                raise Violated(f"{partition} still has {[record.key.sort for record in left]}")
-        copies = [k for _, k in self.files.objects if k.startswith(s3_keys.REFERENCES_PREFIX)]
-        if copies:
-            raise Violated(f"the work bucket still has {copies}")
-        for record in self.ledger.query(CAPACITY.partition, Capacity):
-            if record.document.leases:
-                raise Violated(f"there are still leases: {record.document.leases}")
-
-    def _check_video(self, job: Job, task: Task) -> None:
-        at = s3_keys.published(job.path, task.number, job.task_count)
-        sidecar = Sidecar.from_json(self.files.read("output", at.sidecar))
-        if sidecar.job_id != job.job_id:
-            other = self.ledger.get(job_key(sidecar.job_id))
-            assert other is not None
-            if other.document.path != job.path and job.source.key not in self.keys_deleted:
-                raise Violated(f"{at.video} of {job.path} was replaced by {other.document.path}")
-            return  # a newer version of the same key was published there later
-        if sidecar.attempt_id != task.attempt_id:
-            raise Violated(f"{at.video} is not from {task.attempt_id}, which owns its task")
-        versions = self.files.objects["output", at.sidecar]
-        there = [Sidecar.from_json(v.body) for v in versions if not v.is_delete_marker]
-        published = [(one.task_id, one.attempt_id) for one in there]
-        if len(set(published)) < len(published):
-            raise Violated(f"{at.video} was published twice: {published}")
-        if self.files.sha256("output", at.video) != sidecar.video.sha256:
-            raise Violated(f"the hash of {at.video} is not the one in its sidecar")
+        checks.check(self)

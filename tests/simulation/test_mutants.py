@@ -184,7 +184,7 @@ MUTANTS = {
     ),
     "files that are no drops get several mails a day": (
         "functions.stages.digests",
-        "        return told is None or now - told.document.at >= A_DAY",
+        "        return last is None or now - last.document.at >= A_DAY",
         "        return True",
     ),
     "the sweep makes no digests": (

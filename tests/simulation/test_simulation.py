@@ -11,7 +11,8 @@ import pytest
 
 from functions import s3_keys
 from tests.simulation import lifecycle
-from tests.simulation.cloud import Faults, Simulation, Violated
+from tests.simulation.checks import Violated
+from tests.simulation.cloud import Faults, Simulation
 from tests.simulation.stories import FAULTS, any_schedule
 
 # Measuring coverage here would double the time, and it confuses the lines of greenlets.
