@@ -34,7 +34,7 @@ destroy: $(CDK) ## remove a deployment from AWS (with the same ARGS)
 
 # The CDK CLI: a program for node, of the version that its lock names.
 $(CDK): deploy/package-lock.json $(VENV)/.local
-	$(WITH_NODE) node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --prefix deploy --no-audit --no-fund --loglevel error
+	$(WITH_NODE) node --use-system-ca $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --prefix deploy --no-audit --no-fund --loglevel error
 	@touch $@
 
 test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
