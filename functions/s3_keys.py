@@ -299,6 +299,11 @@ def in_folder(folder: str, name: str) -> str:
     return posixpath.join(JOBS_PREFIX + folder, name)
 
 
+def is_json(key: str) -> bool:
+    """Whether a spec with this key is read as JSON."""
+    return key.lower().endswith(".json")
+
+
 def is_image(key: str) -> bool:
     """Whether a reference's name is that of an image."""
     return key.lower().endswith(IMAGE_SUFFIXES)

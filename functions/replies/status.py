@@ -124,6 +124,8 @@ def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
 
 
 def _waiting(job: Job) -> str:
+    if job.waiting_for and job.found_empty:
+        return f"Waiting for the content of {job.waiting_for}: the file there is empty."
     if job.waiting_for:
         return f"Waiting for {job.waiting_for} to be uploaded."
     if job.enhance_until is None:

@@ -241,6 +241,14 @@ def meant(files: DropFiles, spec_key: str, key: str) -> list[str]:
     return same[:1] or found
 
 
+def is_empty(files: DropFiles, key: str) -> bool:
+    """Whether a file is there, but has no content."""
+    try:
+        return files.size_bytes(key) == 0
+    except Missing:
+        return False
+
+
 def _has_content(files: DropFiles, key: str) -> bool:
     try:
         return files.size_bytes(key) > 0

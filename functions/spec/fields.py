@@ -491,11 +491,11 @@ _TYPE_NAMES = {
     "tuple_type": ("a list", "Write it as  [first, second]."),
     "model_type": (
         "fields with values",
-        "Write the fields on the lines below, indented:  field: [1, 2].",
+        "Write fields with values in it, for example  matrix: {seed: [1, 2]}",
     ),
     "model_attributes_type": (
         "fields with values",
-        "Write the fields on the lines below, indented:  field: [1, 2].",
+        "Write fields with values in it, for example  matrix: {seed: [1, 2]}",
     ),
 }
 _LIMITS = {

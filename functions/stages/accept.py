@@ -13,7 +13,7 @@ from contract.errors import JobRejected, Notice
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import Missing, WithAnnounce, WithFiles
-from functions.replies import problems, publish
+from functions.replies import json_lines, problems, publish
 from functions.settings import WithSettings
 from functions.spec import drop_files, enhance, reference_notices, resolve
 from functions.spec.enhance import Enhancement
@@ -108,7 +108,7 @@ def accept(
     except Missing:
         ports.log(Event.DROP_GONE, {"key": key, "version": accepting.job.source.version})
     except JobRejected as rejection:
-        return accepting.reject(rejection)
+        return accepting.reject(json_lines.rejection_in(key, rejection))
     except LanguageModelBusy as busy:
         accepting.ask_again_later(busy)
     return Outcome.DONE
@@ -349,7 +349,8 @@ class Accepting:
             *(notice for notice in names if notice is not None),
             *reference_notices.notices(zip(specs, originals, strict=True)),
         )
-        self.job = self.job.noticed((*self.draft.warnings, *of_references, *resolve.notices(specs)))
+        notices = (*self.draft.warnings, *of_references, *resolve.notices(specs))
+        self.job = self.job.noticed(json_lines.notices_in(self.job.source.key, notices))
         return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
     def _caption(
@@ -519,12 +520,16 @@ class Accepting:
         """
         job, ports = self.job, self.ports
         before = self.record.document if self.record else None
+        waiting = job.waiting_for_reference(
+            reference, found_empty=drop_files.is_empty(self.drop, reference)
+        )
         if before is None or before.waiting_for != reference:
             deadline = job.created_at + timedelta(seconds=ports.settings.reference_deadline_seconds)
             note = Waiting(job_id=job.job_id, deadline=deadline)
-            waiting = job.waiting_for_reference(reference)
             self.commit(waiting, Put(waiting_key(reference, job.job_id), note))
             ports.log(Event.WAITING, {"job_id": job.job_id, "reference": reference})
+        elif self.record is not None and before.found_empty != waiting.found_empty:
+            ports.ledger.commit(Put(self.record.key, waiting, self.record.revision))
         # The reference may have come after the first look and before the note. Then its event found
         # no waiting job, so look again.
         if not drop_files.meant(InputBucket(ports, self.drop.bucket), job.source.key, reference):

@@ -10,6 +10,7 @@ from datetime import timedelta
 from contract.errors import JobRejected, Notice
 from functions.log import Event
 from functions.ports import Missing
+from functions.replies import json_lines
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy
 from functions.stages import newer_defaults
@@ -51,7 +52,8 @@ def plan_again(ports: Needs, drop: InputBucket, record: Record[Job]) -> None:
     except Missing:
         ports.log(Event.DROP_GONE, {"key": job.source.key, "version": job.source.version})
     except JobRejected as rejection:
-        keep(ports, drop, record, rejection.problems[0].sentence())
+        (first, *_) = json_lines.rejection_in(job.source.key, rejection).problems
+        keep(ports, drop, record, first.sentence())
     except LanguageModelBusy as busy:
         accepting.ask_again_later(busy)
 

@@ -236,6 +236,8 @@ class Job(_Moving):
     waiting_for: str | None = None
     """Key of the reference that the job waits for. None in the state waiting means that the job is
     being read."""
+    found_empty: bool = False
+    """Whether the reference that the job waits for was there, but without content."""
     busy_since: datetime | None = None
     """Since when the language model has been too busy to enhance the prompts."""
     canceled_because: CancelReason | None = None
@@ -334,13 +336,16 @@ class Job(_Moving):
         """The language model had too many requests, and is asked again later."""
         return self._to(self.state, at, busy_since=self.busy_since or at)
 
-    def waiting_for_reference(self, reference: str) -> Self:
+    def waiting_for_reference(self, reference: str, *, found_empty: bool) -> Self:
         """A reference was not uploaded yet.
 
         Args:
             reference: the key of the reference.
+            found_empty: whether it is there, but without content.
         """
-        return self._to(State.WAITING, self.updated_at, waiting_for=reference)
+        return self._to(
+            State.WAITING, self.updated_at, waiting_for=reference, found_empty=found_empty
+        )
 
     def rejected(
         self,

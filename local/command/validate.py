@@ -18,7 +18,7 @@ from functions import s3_keys
 from functions.adapters.child_reader import ChildReader
 from functions.planning.estimate import Cost, cost_on
 from functions.ports import Missing
-from functions.replies import words
+from functions.replies import json_lines, words
 from functions.spec import drop_files, reference_notices, resolve
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
@@ -175,14 +175,15 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
         return Verdict(
             file=str(file),
             ok=False,
-            errors=tuple(_error(problem) for problem in rejection.problems),
-            warnings=warnings,
+            errors=tuple(_error(p) for p in json_lines.rejection_in(file.name, rejection).problems),
+            warnings=json_lines.notices_in(file.name, warnings),
             tasks=(),
         )
     return _good(file, warnings, tuple(tasks))
 
 
 def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) -> Verdict:
+    warnings = json_lines.notices_in(file.name, warnings)
     return Verdict(file=str(file), ok=True, errors=(), warnings=warnings, tasks=tasks)
 
 

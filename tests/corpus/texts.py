@@ -211,7 +211,7 @@ def _txt(name: str, code: Code, body: bytes, *words: str, **where: Unpack[Where]
 JSON = [
     _json("json-empty", Code.SPEC_EMPTY, "  \n"),
     _json("json-list", Code.SPEC_NOT_A_MAPPING, '["a"]', "a list", line=1, column=1),
-    _json("json-text", Code.SPEC_NOT_A_MAPPING, '"a bee"', 'prompt: "a bee"', line=1),
+    _json("json-text", Code.SPEC_NOT_A_MAPPING, '"a bee"', '{"prompt": "a bee"}', line=1),
     _json("json-null", Code.SPEC_NOT_A_MAPPING, "null", line=1),
     _json("json-no-prompt", Code.PROMPT_EMPTY, "{}", "prompt"),
     _json("json-brackets", Code.YAML_TOO_DEEP, "[" * 60_000, line=1, column=10),

@@ -35,6 +35,9 @@ def test_an_empty_reference_is_not_there_yet(world: World, first: str) -> None:
         world.drop("jobs/z.png", b"")
     sweep(world.ports)
     assert states(world) == [State.WAITING] and not world.post.sent
+    (waiting,) = jobs(world)
+    message = status(world, waiting.path).message
+    assert message == "Waiting for the content of jobs/z.png: the file there is empty."
     world.drop("jobs/z.png", PNG)
     assert states(world) == [State.QUEUED]
     assert not world.ledger.query(WAITING, Waiting)
