@@ -2,12 +2,13 @@
 
 import json
 import re
+from collections.abc import Mapping
 
 import pytest
 
 from contract.errors import JobRejected, Problem
 from functions.reading.text import parse
-from functions.reading.values import Unusable
+from functions.reading.values import Unusable, Value
 from tests.corpus import fields
 from tests.corpus.specimen import Bad
 from tests.fakes import World
@@ -18,7 +19,7 @@ _YAML_LINE = re.compile(r"  [a-z_]+: ")
 _EXAMPLE = re.compile(r'(?<=  )("[a-z_]+": .+?)(?=  |\.?$)')
 
 
-def _values(bad: Bad) -> dict[str, object] | None:
+def _values(bad: Bad) -> dict[str, Value] | None:
     """The values of a specimen whose YAML can be read, but is refused; None for others."""
     try:
         values = parse(bad.body, "jobs/a.yaml").values
@@ -30,7 +31,7 @@ def _values(bad: Bad) -> dict[str, object] | None:
     return None
 
 
-def _refused(values: dict[str, object]) -> tuple[Problem, ...]:
+def _refused(values: Mapping[str, object]) -> tuple[Problem, ...]:
     world = World()
     world.drop("jobs/a.json", json.dumps(values, indent=1))
     return jobs(world)[-1].problems

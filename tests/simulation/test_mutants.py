@@ -359,7 +359,7 @@ MUTANTS = {
     ),
     "a job that newer folder defaults do not fit is never started": (
         "functions.stages.plan_again",
-        "        keep(ports, drop, record, rejection.problems[0].sentence())\n",
+        "        keep(ports, drop, record, first.sentence())\n",
         "        pass\n",
     ),
     "a task that is planned again keeps its settings": (
