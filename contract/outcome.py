@@ -51,6 +51,15 @@ class Seconds(Document):
     decoding: float
     encoding: float
 
+    @property
+    def occupied(self) -> float:
+        """For how long the video kept the machine from the next one.
+
+        Its files are encoded while the next video is rendered. Without the loading, which all
+        videos share.
+        """
+        return max(self.text_encoding + self.denoising + self.decoding, self.encoding)
+
 
 class VideoFacts(Document):
     """The properties of the written MP4, read back from the file."""

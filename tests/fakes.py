@@ -588,7 +588,7 @@ class World:
                 started_at=now,
                 finished_at=now,
                 seconds=Seconds(
-                    loading=1.0, text_encoding=1.0, denoising=1.0, decoding=1.0, encoding=1.0
+                    loading=1.0, text_encoding=0.0, denoising=0.0, decoding=0.0, encoding=0.0
                 ),
                 machine=Machine(name="fake", device="cpu", dtype="float32", versions={}),
                 video=VideoFacts(

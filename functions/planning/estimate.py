@@ -125,7 +125,7 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
     first = samples[0]
     loading = first.seconds.loading
     until_first = (first.started_at - attempt.created_at).total_seconds()
-    seconds = sum((s.finished_at - s.started_at).total_seconds() for s in samples)
+    seconds = sum(s.seconds.occupied for s in samples)
     work = sum(work_of(s.parameters) for s in samples)
     if until_first < 0 or seconds <= 0:
         return learned  # clocks that disagree teach nothing

@@ -66,8 +66,8 @@ class Sidecar(Document):
     gif_file: str | None
     quality: Quality
     cost_usd: float | None
-    """The cost of the seconds above, without a share of the start-up. None if the price is not
-    known."""
+    """The cost of the time in which no other video could be rendered, without a share of the
+    start-up. None if the price is not known."""
     warnings: tuple[Notice, ...]
 
 
@@ -111,7 +111,5 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
 
 
 def _cost(rendered: Rendered) -> float | None:
-    s = rendered.seconds
-    seconds = s.text_encoding + s.denoising + s.decoding + s.encoding
     price = USD_PER_HOUR.get(rendered.machine.name)
-    return None if price is None else round(seconds / 3600 * price, 4)
+    return None if price is None else round(rendered.seconds.occupied / 3600 * price, 4)

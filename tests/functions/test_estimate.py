@@ -6,7 +6,7 @@ import pytest
 
 from contract.catalogue import MODELS, Mode, Preset
 from contract.manifest import Parameters
-from contract.outcome import Outcome
+from contract.outcome import Outcome, Rendered, Seconds
 from functions.planning import estimate
 from functions.spec.work import size_class_of
 from functions.stages.finish import attempt_ended
@@ -73,11 +73,13 @@ def finish_one(world: World, name: str, *, startup: float, render: float) -> Non
     world.clock.move(seconds=startup)
     for task in world.manifest(attempt).tasks:
         began = world.clock()
-        world.clock.move(seconds=render)
+        world.clock.move(seconds=render + 5)  # the files are written beside the next video
         world.write_result(attempt, task)
         key = f"attempts/{attempt}/output/{task.task_id}/result.json"
         result = Outcome.from_json(world.files.read("work", key)).result
-        timed = result.model_copy(update={"started_at": began})
+        assert isinstance(result, Rendered)
+        seconds = result.seconds.model_copy(update={"denoising": render, "encoding": 9.0})
+        timed = result.model_copy(update={"started_at": began, "seconds": seconds})
         world.files.write("work", key, Outcome(result=timed).to_json().encode(), "x")
     world.renderer.end(attempt, "Completed")
     attempt_ended(world.ports, attempt)
@@ -164,3 +166,10 @@ def test_learning_from_a_job_takes_one_commit_and_few_reads(
     monkeypatch.setattr(world.files, "read", counted)
     learn(world.ports, record.document, [task.document for task in tasks if task])
     assert world.ledger.commits - before <= 1 and len(reads) == 4
+
+
+def test_a_video_is_charged_for_the_time_in_which_no_other_can_be_rendered() -> None:
+    """Its files are written while the next video is rendered."""
+    seconds = Seconds(loading=60, text_encoding=1, denoising=80, decoding=9, encoding=5)
+    assert seconds.occupied == 90
+    assert seconds.model_copy(update={"encoding": 100.0}).occupied == 100, "the next one waits"
