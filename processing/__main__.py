@@ -7,6 +7,7 @@ from pathlib import Path
 
 from contract.errors import Failure, MachineUnusable
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, MESSAGE_BYTES, Layout
+from processing.share import Share
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,24 +32,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path(CONTAINER_MESSAGE),
         help="file for a line that says why nothing was rendered (default: %(default)s)",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        help="how many processes render at the same time (default: one for each GPU)",
+    )
+    # Only for the processes that this one starts.
+    parser.add_argument("--share", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     layout = Layout(options.root)
+    share = Share(options.share, options.number) if options.share else None
+    message = share.message if share else options.message
     try:
         # Imported only now, so that a wrong option is reported at once, and that an image without a
         # working torch says so in the message file.
-        from processing import worker  # noqa: PLC0415
+        from processing import several, worker  # noqa: PLC0415
 
-        worker.render_manifest(layout)
+        if share is not None:
+            worker.render_manifest(layout, share.take)
+        elif len(devices := several.devices(options.processes)) > 1:
+            if wrong := several.render_manifest(layout, devices):
+                print(wrong, file=sys.stderr, flush=True)
+                _leave_message(message, wrong)
+                return 1
+        else:
+            worker.render_manifest(layout)
     except Failure as failure:
         problem = failure.problems[0]
         line = f"{problem.code}: {problem.sentence()}"
         print(line, file=sys.stderr, flush=True)
-        _leave_message(options.message, line)
-        if not isinstance(failure, MachineUnusable):
+        _leave_message(message, line)
+        if share is not None:
+            share.problem.write_text(problem.to_json(), encoding="utf-8")
+        elif not isinstance(failure, MachineUnusable):
             worker.fail_every_task(layout, failure)
         return 1
     except Exception as error:
-        _leave_message(options.message, f"bug: {type(error).__name__}: {error}")
+        _leave_message(message, f"bug: {type(error).__name__}: {error}")
         raise
     return 0
 

@@ -46,10 +46,14 @@ from processing.writer import Writer, writing
 T = TypeVar("T")
 
 
-def render_manifest(layout: Layout) -> None:
+def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True) -> None:
     """Render every task of the manifest under `layout` that has no result yet.
 
-    When it returns, each task has its result.json, whether it succeeded or failed.
+    When it returns, each task that it took has its result.json, whether it succeeded or failed.
+
+    Args:
+        layout: The worker's folders.
+        take: Takes the task with an id. Returns False if another process has it.
 
     Raises:
         Failure: No task can be rendered (`manifest-invalid`, `weights-missing`, `weights-damaged`,
@@ -72,7 +76,7 @@ def render_manifest(layout: Layout) -> None:
         return
     weights.check(layout.model, manifest.mode)
     # Before the weights are loaded, so that a damaged reference is reported at once.
-    ready = _open_references(layout, manifest, waiting)
+    ready = _open_references(layout, manifest, waiting, take)
     if not ready:
         return
     pipeline, compared = _load(layout, manifest, model, ready)
@@ -86,7 +90,8 @@ def render_manifest(layout: Layout) -> None:
             writer=writer,
         )
         for item in ready:
-            rendering.run(item)
+            if take(item.task.task_id):
+                rendering.run(item)
         writer.wait()
 
 
@@ -109,7 +114,10 @@ def fail_every_task(layout: Layout, failure: Failure) -> None:
 
 
 def _open_references(
-    layout: Layout, manifest: Manifest, tasks: list[ManifestTask]
+    layout: Layout,
+    manifest: Manifest,
+    tasks: list[ManifestTask],
+    take: Callable[[str], bool],
 ) -> list[ReadyTask]:
     """The tasks whose inputs can be used. For the others, this writes a failed result."""
     ready = []
@@ -118,7 +126,8 @@ def _open_references(
         try:
             ready.append(plan.ready(layout, task))
         except Exception as error:
-            results.write_failure(layout, manifest, task, started_at=started_at, error=error)
+            if take(task.task_id):
+                results.write_failure(layout, manifest, task, started_at=started_at, error=error)
     return ready
 
 
