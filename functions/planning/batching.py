@@ -72,6 +72,8 @@ class Situation:
     max_tasks: int
     max_runtime_seconds: float
     now: datetime
+    gpus: int = 1
+    """How many tasks an attempt renders at the same time."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,8 @@ def _deal(
 ) -> list[PlannedAttempt]:
     """Share the tasks of one kind out among at most `free` attempts."""
     startup = max(expect(entry).startup_seconds for entry in entries)
-    seconds = {entry.task_id: expect(entry).render_seconds for entry in entries}
+    alone = {entry.task_id: expect(entry).render_seconds for entry in entries}
+    seconds = {task_id: one / situation.gpus for task_id, one in alone.items()}
     room = FILL * situation.max_runtime_seconds - startup
     rendering = sum(seconds.values())
     worth = max(int(rendering / max(WORTH * startup, 1.0)), len(entries) // situation.max_tasks)
@@ -230,13 +233,45 @@ def _deal(
     wanted = min(free + soon, max(worth, 1 if at_once else 0))
     count = min(free, wanted)
     share = rendering / wanted if wanted > count else math.inf
+    shares = _shares(entries, seconds, count, situation.max_tasks, room=room, share=share)
+    return [
+        PlannedAttempt(
+            kind,
+            dealt,
+            startup
+            + max(
+                sum(seconds[entry.task_id] for entry in dealt),
+                *(alone[entry.task_id] for entry in dealt),
+            ),
+        )
+        for dealt in shares
+        if dealt
+    ]
+
+
+def _shares(
+    entries: Sequence[QueueEntry],
+    seconds: Mapping[str, float],
+    count: int,
+    max_tasks: int,
+    *,
+    room: float,
+    share: float,
+) -> list[tuple[QueueEntry, ...]]:
+    """Give each task, in order, to the one of `count` shares that has least to do.
+
+    Args:
+        seconds: how long each task takes.
+        room: what a share of several tasks takes at most.
+        share: a share that takes so long gets no further task.
+    """
     shares: list[list[QueueEntry]] = [[] for _ in range(count)]
     loads = [0.0] * count
     for entry in entries:
         open_ones = [
             index
             for index in range(count)
-            if len(shares[index]) < situation.max_tasks
+            if len(shares[index]) < max_tasks
             and loads[index] < share
             and (not shares[index] or loads[index] + seconds[entry.task_id] <= room)
         ]
@@ -246,10 +281,4 @@ def _deal(
         shares[least].append(entry)
         loads[least] += seconds[entry.task_id]
     # The worker renders in this order. So a task that ends the process does not hide the others.
-    for dealt in shares:
-        dealt.sort(key=lambda entry: entry.suspicion)
-    return [
-        PlannedAttempt(kind, tuple(dealt), startup + load)
-        for dealt, load in zip(shares, loads, strict=True)
-        if dealt
-    ]
+    return [tuple(sorted(dealt, key=lambda entry: entry.suspicion)) for dealt in shares]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from contract.catalogue import MODELS, Mode, Preset
 from contract.document import Document
+from contract.instance_types import gpus
 from contract.manifest import Parameters
 from contract.outcome import Rendered
 from functions.settings import Settings
@@ -108,10 +109,11 @@ def of_task(
     startup = rate.startup_seconds + rate.loading_seconds
     render = rate.seconds_per_work * work_of(parameters)
     price = USD_PER_HOUR.get(instance_type)
+    shared = startup / tasks_in_full_job + render / gpus(instance_type)
     return TaskEstimate(
         startup_seconds=startup,
         render_seconds=render,
-        usd_low=None if price is None else (startup / tasks_in_full_job + render) / 3600 * price,
+        usd_low=None if price is None else shared / 3600 * price,
         usd_high=None if price is None else (startup + render) / 3600 * price,
     )
 
@@ -181,11 +183,12 @@ def cost_on(learned: Learned, specs: Sequence[JobSpec], instance_type: str, *, t
     ]
     startup = max(one.startup_seconds for one in each)
     render = sum(one.render_seconds for one in each)
+    at_once = min(gpus(instance_type), len(each))
     price = USD_PER_HOUR.get(instance_type)
     return Cost(
         gpu_minutes=round(render / 60, 2),
         startup_minutes=round(startup / 60, 2),
         usd_low=None if price is None else round(sum(one.usd_low or 0 for one in each), 3),
-        usd_high=None if price is None else round((startup + render) / 3600 * price, 3),
+        usd_high=None if price is None else round((startup + render / at_once) / 3600 * price, 3),
         instance_type=instance_type,
     )

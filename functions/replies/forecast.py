@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from contract.document import Document
+from contract.instance_types import gpus
 from functions.planning import batching, estimate
 from functions.planning.estimate import Cost, cost
 from functions.settings import WithSettings
@@ -63,7 +64,8 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
     free_at = ports.now()
     if len(leases) >= jobs:
         free_at = max(free_at, min(lease.ends_at for lease in leases))
-    work = sum(seconds[: places[-1] + 1]) / min(jobs, places[-1] + 1)
+    at_once = min(jobs * gpus(instance_type), places[-1] + 1)
+    work = sum(seconds[: places[-1] + 1]) / at_once
     ends_at = free_at + timedelta(seconds=mine.startup_seconds + mine.loading_seconds + work)
     return Forecast(
         queue_position=places[0] + 1,

@@ -5,6 +5,7 @@ from typing import Literal
 
 from contract.document import Document
 from contract.errors import Notice
+from contract.instance_types import gpus
 from contract.outcome import (
     Guidance,
     Machine,
@@ -111,5 +112,7 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
 
 
 def _cost(rendered: Rendered) -> float | None:
-    price = USD_PER_HOUR.get(rendered.machine.name)
-    return None if price is None else round(rendered.seconds.occupied / 3600 * price, 4)
+    machine = rendered.machine.name
+    if (price := USD_PER_HOUR.get(machine)) is None:
+        return None
+    return round(rendered.seconds.occupied / gpus(machine) / 3600 * price, 4)

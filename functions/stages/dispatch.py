@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from contract.instance_types import gpus
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.planning import batching, estimate
@@ -271,6 +272,7 @@ def _plan(
         max_tasks=settings.max_tasks_per_job,
         max_runtime_seconds=settings.max_runtime_seconds,
         now=ports.now(),
+        gpus=gpus(instance_type),
     )
     return batching.plan(situation, expect)
 

@@ -64,6 +64,7 @@ def planned(
     waited: timedelta = timedelta(0),
     busy_minutes: tuple[float, ...] = (),
     paused_minutes: dict[str, float] | None = None,
+    gpus: int = 1,
 ) -> Plan:
     situation = Situation(
         line=line,
@@ -76,6 +77,7 @@ def planned(
         max_tasks=max_tasks,
         max_runtime_seconds=max_runtime_seconds,
         now=NOW + waited,
+        gpus=gpus,
     )
     return plan(situation, lambda e: Expected(STARTUP, RENDER * e.work))
 
@@ -100,6 +102,19 @@ def test_an_empty_queue_needs_no_attempt() -> None:
 
 def test_a_first_drop_starts_at_once() -> None:
     assert sizes(planned([entry(1)], free=4)) == [1]
+
+
+def test_an_instance_with_four_gpus_is_worth_its_start_up_with_four_times_as_many_tasks() -> None:
+    def started(count: int) -> list[int]:
+        return sizes(planned([entry(n) for n in range(count)], free=2, running={"m"}, gpus=4))
+
+    assert (started(28), started(32)) == ([], [32])
+    few, many = (planned([entry(n) for n in range(n)], gpus=4).attempts[0] for n in (2, 8))
+    assert few.seconds == STARTUP + RENDER, "one task is on one GPU"
+    assert many.seconds == STARTUP + 2 * RENDER
+    tasks = [entry(n) for n in range(100)]
+    limits = [sizes(planned(tasks, max_runtime_seconds=4000, gpus=n))[0] for n in (1, 4)]
+    assert limits[1] == 4 * limits[0]
 
 
 def test_another_attempt_of_a_running_kind_must_be_worth_its_start_up() -> None:

@@ -159,9 +159,10 @@ def test_every_address_is_subscribed_and_a_wrong_one_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"instance_types": "ml.g6e.xlarge,ml.g6e.12xlarge"}, "ml.g6e.12xlarge .* several GPUs"),
+        ({"instance_types": "ml.g6e.xlarge,ml.g6e.banana"}, "ml.g6e.banana .* no such type"),
         ({"instance_types": "ml.g4dn.xlarge"}, "no bfloat16"),
-        ({"instance_types": "ml.g4dn.metal", "default_model": "demo"}, "several GPUs"),
+        ({"instance_types": "ml.g4dn.metal", "default_model": "demo"}, "no such type"),
+        ({"instance_types": "ml.p5.48xlarge"}, "no such type"),
         ({"instance_types": "ml.h1.xlarge"}, "should match pattern"),
     ],
 )
