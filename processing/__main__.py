@@ -19,28 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if every task has a result, also if tasks failed; 1 if no task could be
         tried.
     """
-    parser = argparse.ArgumentParser(prog="python -m processing", description=__doc__)
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(CONTAINER_ROOT),
-        help="folder with input/manifest.json, model/ and output/ (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--message",
-        type=Path,
-        default=Path(CONTAINER_MESSAGE),
-        help="file for a line that says why nothing was rendered (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--processes",
-        type=int,
-        help="how many processes render at the same time (default: one for each GPU)",
-    )
-    # Only for the processes that this one starts.
-    parser.add_argument("--share", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = _options(arguments)
     layout = Layout(options.root)
     share = Share(options.share, options.number) if options.share else None
     message = share.message if share else options.message
@@ -72,6 +51,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_message(message, f"bug: {type(error).__name__}: {error}")
         raise
     return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m processing", description=__doc__)
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=Path(CONTAINER_ROOT),
+        help="folder with input/manifest.json, model/ and output/ (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--message",
+        type=Path,
+        default=Path(CONTAINER_MESSAGE),
+        help="file for a line that says why nothing was rendered (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        help="how many processes render at the same time (default: one for each GPU)",
+    )
+    # Only for the processes that this one starts.
+    parser.add_argument("--share", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--number", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
 
 
 def _leave_message(path: Path, text: str) -> None:

@@ -1,15 +1,17 @@
 """The table of instance types against the types that SageMaker's service model names."""
 
 import pytest
+from botocore.model import StringShape
 from botocore.session import get_session
 
 from contract.instance_types import FAMILIES, gpus, verdict
 
 
 def test_the_table_has_the_sizes_that_sagemaker_has_for_processing_jobs() -> None:
-    known = get_session().get_service_model("sagemaker").shape_for("ProcessingInstanceType").enum
+    shape = get_session().get_service_model("sagemaker").shape_for("ProcessingInstanceType")
+    assert isinstance(shape, StringShape)
     ours = {f"ml.{name}.{size}" for name, family in FAMILIES.items() for size in family.gpus}
-    assert ours == {one for one in known if one.split(".")[1] in FAMILIES}
+    assert ours == {one for one in shape.enum if one.split(".")[1] in FAMILIES}
 
 
 @pytest.mark.parametrize(
