@@ -46,6 +46,7 @@ class Code(StrEnum):
     KEY_PLACE = "key-place"
     KEY_TOO_DEEP = "key-too-deep"
     KEY_CHARACTER = "key-character"
+    FILE_ENCRYPTED = "file-encrypted"
     # the text of a spec
     SPEC_TOO_LARGE = "spec-too-large"
     SPEC_EMPTY = "spec-empty"
@@ -109,6 +110,7 @@ MEANINGS: dict[Code, str] = {
     Code.KEY_TOO_DEEP: "The file is more than 16 folders deep.",
     Code.KEY_CHARACTER: "The name of the file or a folder has a control character or an invisible "
     "direction mark.",
+    Code.FILE_ENCRYPTED: "The file was uploaded under a key of KMS that reeldrop may not use.",
     Code.SPEC_TOO_LARGE: "The spec is larger than 64 KiB.",
     Code.SPEC_EMPTY: "The spec has no content.",
     Code.SPEC_NOT_A_MAPPING: "The spec is a list or a single value instead of fields with values.",

@@ -4,6 +4,8 @@ Memory and GPUs of the types are AWS's figures of November 2026. Verdicts follow
 `memory`; none of them was tried on SageMaker.
 """
 
+import re
+
 from contract.catalogue import MODELS, Mode
 from contract.document import Document
 from contract.memory import MemoryMode, Shape, mode_for
@@ -58,6 +60,8 @@ FAMILIES = {
         gpu="H100", gpu_gib=78.5, host_gib_of_xlarge=64, bfloat16=True, gpus={"4xlarge": 1}
     ),
 }
+# Other families with a disk of their own have a "d" after their number: m5d, m6gd, r6idn.
+_OWN_DISK = re.compile(r"[a-z]+[0-9]+[a-z]*d[a-z]*")
 # What the operating system and the worker itself take.
 _HOST_IN_USE_GIB = 4.0
 
@@ -74,6 +78,15 @@ def gpus(instance_type: str) -> int:
 def _multiple(size: str) -> int:
     """How many times as large as an xlarge a size is."""
     return int(size.removesuffix("xlarge") or 1)
+
+
+def has_own_disk(instance_type: str) -> bool:
+    """Whether a type has a disk that it encrypts itself. SageMaker refuses a key for such a type.
+
+    All types with a GPU have one.
+    """
+    family = instance_type.split(".")[1]
+    return family in FAMILIES or _OWN_DISK.fullmatch(family) is not None
 
 
 class Verdict(Document):

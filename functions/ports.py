@@ -52,6 +52,10 @@ class Missing(Exception):
     """There is no such object, or no longer that version of it."""
 
 
+class Locked(Exception):
+    """An object is encrypted with a key that is not the deployment's, and that it may not use."""
+
+
 class Files(Protocol):
     """S3. `version` None means the current one."""
 
@@ -61,7 +65,7 @@ class Files(Protocol):
     def read(
         self, bucket: str, key: str, version: str | None = None, first_bytes: int | None = None
     ) -> bytes:
-        """The content, or its first bytes. Raises Missing."""
+        """The content, or its first bytes. Raises Missing and Locked."""
 
     def write(
         self, bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""

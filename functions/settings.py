@@ -22,6 +22,8 @@ class Settings(Document):
     topic_arn: str
     drops_queue_url: str
     dispatch_queue_url: str
+    key_arn: str
+    """The key of KMS that encrypts what is stored. Empty: each service uses its own."""
 
     job_prefix: str
     """Beginning of the name of each processing job: at most 22 letters, digits and dashes."""

@@ -88,6 +88,9 @@ class Config(Document):
     keep_data: bool = True
     """Whether the buckets and the table outlive the stack."""
 
+    customer_key: bool = False
+    """Whether a key of the account's own encrypts what is stored (docs/decisions/0022-keys.md)."""
+
     code: Literal["aws", "embedded"] = "aws"
     """What goes into the zips. "aws": our code and the packages that it needs on AWS. "embedded":
     only our code, because the embedded cloud runs it with packages that are already installed."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
@@ -39,6 +40,8 @@ class Resources:
     worker: Worker
     enhancer: Enhancer | None
     """The language model that enhances prompts."""
+    key: kms.Key | None
+    """Encrypts what is stored. None: each service uses its own."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
     waking = grants.send_messages(resources.wake_ups)
     stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.job_prefix)
     with functions_code(resources.config.code) as folder:
-        program = Program(lambda_.Code.from_asset(folder), _settings(resources))
+        program = Program(lambda_.Code.from_asset(folder), _settings(resources), resources.key)
         submit = StageFunction(
             scope,
             "Submit",
@@ -120,6 +123,7 @@ def _settings(resources: Resources) -> Settings:
         topic_arn=resources.topic.topic_arn,
         drops_queue_url=resources.drops.queue_url,
         dispatch_queue_url=resources.wake_ups.queue_url,
+        key_arn=resources.key.key_arn if resources.key else "",
         job_prefix=config.job_prefix,
         image_uri=worker.image_uri,
         code_uri=worker.code_uri,

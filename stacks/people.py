@@ -6,10 +6,12 @@ An administrator attaches them to users, groups or roles. Nobody needs more to u
 from typing import NamedTuple
 
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from functions import s3_keys
+from stacks import encryption
 from stacks.grants import Statements
 
 
@@ -20,25 +22,28 @@ class Policies(NamedTuple):
     watch: iam.ManagedPolicy
 
 
-def create_policies(scope: Construct, *, drops: s3.Bucket, output: s3.Bucket) -> Policies:
+def create_policies(
+    scope: Construct, *, drops: s3.Bucket, output: s3.Bucket, key: kms.Key | None
+) -> Policies:
     """Create both policies.
 
     Args:
         scope: the stack.
         drops: the input bucket.
         output: the output bucket.
+        key: encrypts both buckets; None: S3 does with its own key.
     """
     watch = iam.ManagedPolicy(
         scope,
         "WatchPolicy",
         description="See the videos, statuses and refusals of a reeldrop drop folder.",
-        statements=_watch(output),
+        statements=[*_watch(output), *encryption.read_files(key)],
     )
     drop = iam.ManagedPolicy(
         scope,
         "DropPolicy",
         description="Drop and delete files in a reeldrop drop folder, and see what became of them.",
-        statements=[*_watch(output), *_drop(drops)],
+        statements=[*_watch(output), *_drop(drops), *encryption.write_files(key)],
     )
     return Policies(drop=drop, watch=watch)
 

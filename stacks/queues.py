@@ -7,6 +7,7 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -31,6 +32,7 @@ class FunctionQueue(Construct):
         patterns: Mapping[str, Mapping[str, Any]],
         visibility_timeout: cdk.Duration,
         alarms: sns.Topic,
+        key: kms.Key | None,
     ) -> None:
         """Create the queues, the rules and the alarm.
 
@@ -40,19 +42,27 @@ class FunctionQueue(Construct):
             patterns: the EventBridge patterns of the events that go to the queue, by rule name.
             visibility_timeout: how long a message that was received stays hidden.
             alarms: the topic that the alarm notifies.
+            key: encrypts the messages; None: SQS does with its own key.
         """
         super().__init__(scope, construct_id)
+        encryption = sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED
+        # SQS asks KMS for a new data key after this time. Its default, 5 minutes, costs more.
+        reuse = cdk.Duration.hours(1) if key else None
         self.dead_letters = sqs.Queue(
             self,
             "DeadLetters",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=encryption,
+            encryption_master_key=key,
+            data_key_reuse=reuse,
             enforce_ssl=True,
             retention_period=cdk.Duration.days(14),
         )
         self.queue = sqs.Queue(
             self,
             "Queue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=encryption,
+            encryption_master_key=key,
+            data_key_reuse=reuse,
             enforce_ssl=True,
             visibility_timeout=visibility_timeout,
             retention_period=cdk.Duration.days(14),
@@ -98,7 +108,12 @@ class Queues:
 
 
 def create_queues(
-    scope: Construct, *, storage: Storage, job_prefix: str, alarms: sns.Topic
+    scope: Construct,
+    *,
+    storage: Storage,
+    job_prefix: str,
+    alarms: sns.Topic,
+    key: kms.Key | None,
 ) -> Queues:
     """Create the queues.
 
@@ -111,6 +126,7 @@ def create_queues(
         storage: the buckets whose events are received.
         job_prefix: what the names of our processing jobs begin with.
         alarms: the topic that the alarms notify.
+        key: encrypts the messages; None: SQS does with its own key.
     """
     drops = FunctionQueue(
         scope,
@@ -118,6 +134,7 @@ def create_queues(
         patterns={"Dropped": event_patterns.drops(storage.input.bucket_name)},
         visibility_timeout=cdk.Duration.seconds(70),
         alarms=alarms,
+        key=key,
     )
     wake_ups = FunctionQueue(
         scope,
@@ -125,6 +142,7 @@ def create_queues(
         patterns={},
         visibility_timeout=cdk.Duration.seconds(130),
         alarms=alarms,
+        key=key,
     )
     results = FunctionQueue(
         scope,
@@ -135,6 +153,7 @@ def create_queues(
         },
         visibility_timeout=cdk.Duration.seconds(70),
         alarms=alarms,
+        key=key,
     )
     return Queues(drops=drops, wake_ups=wake_ups, results=results)
 

@@ -13,6 +13,7 @@ from constructs import Construct
 
 from stacks.config import ConcurrentCalls, Config
 from stacks.dashboard import create_dashboard
+from stacks.encryption import create_key
 from stacks.enhancer import enhancer
 from stacks.functions import Functions, Resources, create_functions
 from stacks.monitoring import (
@@ -46,13 +47,16 @@ class Reeldrop(cdk.Stack):
         super().__init__(
             scope, construct_id, description="reeldrop: an S3 drop folder that makes video"
         )
-        storage = Storage(self, "Storage", config=config)
+        key = create_key(self, config)
+        storage = Storage(self, "Storage", config=config, key=key)
         cdk.Tags.of(self).add("application", "reeldrop")
         cdk.Tags.of(self).add("deployment", config.stack_name)
-        topic = create_job_topic(self, config.notify_email)
-        alarms = create_alarm_topic(self, config.alarm_addresses)
-        worker = Worker(self, "Worker", config=config, work=storage.work)
-        queues = create_queues(self, storage=storage, job_prefix=config.job_prefix, alarms=alarms)
+        topic = create_job_topic(self, config.notify_email, key)
+        alarms = create_alarm_topic(self, config.alarm_addresses, key)
+        worker = Worker(self, "Worker", config=config, work=storage.work, key=key)
+        queues = create_queues(
+            self, storage=storage, job_prefix=config.job_prefix, alarms=alarms, key=key
+        )
         language_model = enhancer(self, config.enhancer_model_id)
         functions = create_functions(
             self,
@@ -64,11 +68,12 @@ class Reeldrop(cdk.Stack):
                 wake_ups=queues.wake_ups.queue,
                 worker=worker,
                 enhancer=language_model,
+                key=key,
             ),
         )
         self._start_functions(functions, queues, config.concurrent_calls)
         self._watch(functions, queues, alarms)
-        policies = create_policies(self, drops=storage.input, output=storage.output)
+        policies = create_policies(self, drops=storage.input, output=storage.output, key=key)
         for name, value in {
             "InputBucket": storage.input.bucket_name,
             "OutputBucket": storage.output.bucket_name,
@@ -85,6 +90,7 @@ class Reeldrop(cdk.Stack):
             # An output cannot be empty.
             "EnhancerModelId": language_model.model_id if language_model else "none",
             "LambdaConcurrency": str(config.lambda_concurrency),
+            "KeyArn": key.key_arn if key else "none",
             "DropPolicyArn": policies.drop.managed_policy_arn,
             "WatchPolicyArn": policies.watch.managed_policy_arn,
         }.items():

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from functions.settings import Settings
+from stacks import encryption
 from stacks.code import LAMBDA_PYTHON
 
 
@@ -19,6 +21,8 @@ class Program:
 
     code: lambda_.Code
     settings: Settings
+    key: kms.Key | None
+    """Encrypts what the functions store, and their logs. None: each service uses its own."""
 
 
 class StageFunction(Construct):
@@ -51,9 +55,12 @@ class StageFunction(Construct):
             self,
             "Log",
             retention=logs.RetentionDays.THREE_MONTHS,
+            encryption_key=program.key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        self._role = self._create_role(log_group, statements)
+        self._role = self._create_role(
+            log_group, [*statements, *encryption.of_functions(program.key)]
+        )
         self.function = lambda_.Function(
             self,
             "Function",

@@ -2,6 +2,7 @@
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -12,8 +13,24 @@ from stacks.config import Config
 class Storage(Construct):
     """Input, output and work buckets, their access logs, and the table of jobs and tasks."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: Config,
+        key: kms.Key | None = None,
+    ) -> None:
+        """Create the buckets and the table.
+
+        Args:
+            scope: the parent construct.
+            construct_id: the id of this construct in its scope.
+            config: the choices of the deployment.
+            key: encrypts all but the access logs, which S3 can only encrypt with its own key.
+        """
         super().__init__(scope, construct_id)
+        self._key = key
         self._removal = cdk.RemovalPolicy.RETAIN if config.keep_data else cdk.RemovalPolicy.DESTROY
         # CloudFormation removes only empty buckets, so CDK adds a function that empties them. The
         # embedded cloud removes full ones, too, and does not run functions for node.
@@ -46,6 +63,8 @@ class Storage(Construct):
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if key else None,
+            encryption_key=key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -57,7 +76,12 @@ class Storage(Construct):
             self,
             construct_id,
             versioned=versioned,
-            encryption=s3.BucketEncryption.S3_MANAGED,
+            encryption=s3.BucketEncryption.KMS if self._key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=self._key,
+            # One call of KMS is then enough for many objects.
+            bucket_key_enabled=True if self._key else None,
+            # Nobody but its owner could read such a file, so S3 refuses it at once.
+            blocked_encryption_types=[s3.BlockedEncryptionType.SSE_C],
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
             removal_policy=self._removal,

@@ -8,11 +8,13 @@ import re
 
 from aws_cdk import ArnFormat, Aws, Fn, Stack, region_info
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from functions import s3_keys
+from stacks import encryption
 from stacks.code import worker_code
 from stacks.config import IMAGE_URI, Config
 from stacks.grants import Statements
@@ -28,8 +30,23 @@ class Worker(Construct):
     """The zip, the image and the roles."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, config: Config, work: s3.Bucket
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        config: Config,
+        work: s3.Bucket,
+        key: kms.Key | None,
     ) -> None:
+        """Create them.
+
+        Args:
+            scope: the parent construct.
+            construct_id: the id of this construct in its scope.
+            config: the choices of the deployment.
+            work: the work bucket.
+            key: encrypts the work bucket; None: S3 does with its own key.
+        """
         super().__init__(scope, construct_id)
         with worker_code(config.code) as folder:
             asset = assets.Asset(self, "Code", path=folder)
@@ -43,11 +60,14 @@ class Worker(Construct):
         )
         self.role = iam.Role(self, "Role", assumed_by=sagemaker)
         self.import_role = iam.Role(self, "ImportRole", assumed_by=sagemaker)
-        for role, data in (
+        # The GPU types encrypt their own disks. An import runs on a type with a volume.
+        volume = encryption.encrypt_volume(key)
+        for role, own in (
             (self.role, _data_permissions(work, asset)),
-            (self.import_role, _import_permissions(work, asset)),
+            (self.import_role, [*_import_permissions(work, asset), *volume]),
         ):
-            for statement in (*data, *self._service_permissions()):
+            shared = [*self._service_permissions(), *encryption.write_files(key)]
+            for statement in (*own, *shared):
                 role.add_to_policy(statement)
 
     def _aws_image_uri(self) -> str:

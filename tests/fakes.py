@@ -41,7 +41,7 @@ from functions import s3_keys
 from functions.adapters.child_reader import ChildReader, Request
 from functions.adapters.sagemaker import failure_of, processing_request
 from functions.log import Event
-from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Missing, Page
+from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Locked, Missing, Page
 from functions.reading import child
 from functions.replies.post import MaybeSent
 from functions.settings import Settings
@@ -81,6 +81,7 @@ SETTINGS = Settings(
     topic_arn="arn:aws:sns:us-east-1:000000000000:topic",
     drops_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/drops",
     dispatch_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/wakes",
+    key_arn="",
     job_prefix="reeldrop--",
     image_uri="000000000000.dkr.ecr.us-east-1.amazonaws.com/image:tag",
     code_uri="s3://assets/0123abcd.zip",
@@ -176,6 +177,8 @@ class Version:
     at: datetime
     mark: str = ""
     is_delete_marker: bool = False
+    is_locked: bool = False
+    """Whether it is encrypted with a key that the functions may not use."""
 
 
 _VERSIONED = {SETTINGS.input_bucket, SETTINGS.output_bucket}
@@ -214,7 +217,14 @@ class FakeFiles:
     def read(
         self, bucket: str, key: str, version: str | None = None, first_bytes: int | None = None
     ) -> bytes:
-        return self._find(bucket, key, version).body[:first_bytes]
+        found = self._find(bucket, key, version)
+        if found.is_locked:
+            raise Locked(f"{bucket}/{key}")
+        return found.body[:first_bytes]
+
+    def lock(self, bucket: str, key: str) -> None:
+        """Encrypt the current version with a key that the functions may not use."""
+        self._find(bucket, key, None).is_locked = True
 
     def write(
         self, bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""

@@ -33,7 +33,7 @@ def connect(
         settings=settings,
         region=environment["AWS_REGION"],
         ledger=DynamoLedger(settings.table_name),
-        files=S3Files(),
+        files=S3Files(settings.key_arn),
         renderer=SageMakerRenderer(settings),
         reader=ChildReader(),
         language_model=BedrockLanguageModel(settings.enhancer_model_id),

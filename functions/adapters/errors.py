@@ -35,6 +35,7 @@ _TRANSIENT = {
 }
 _OVERTAKEN = {"ConditionalRequestConflict", "PreconditionFailed"}
 _GONE = {"404", "NoSuchKey", "NoSuchVersion", "NotFound"}
+_KEY_UNUSABLE = {"KMS.DisabledException", "KMS.KMSInvalidStateException", "KMS.NotFoundException"}
 
 
 class Overtaken(Transient):
@@ -49,6 +50,12 @@ def code_of(error: ClientError) -> str:
 def message_of(error: ClientError) -> str:
     """The message that AWS answered with."""
     return error.response.get("Error", {}).get("Message", "")
+
+
+def is_about_a_key(error: ClientError) -> bool:
+    """Whether S3 could not use the key of KMS with which an object is encrypted."""
+    denied = code_of(error) == "AccessDenied" and "kms:" in message_of(error)
+    return denied or code_of(error) in _KEY_UNUSABLE
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Files, in S3."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-from functions.adapters.errors import CONFIG, Overtaken, translated
-from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Missing, Page
+from functions.adapters.errors import CONFIG, Overtaken, is_about_a_key, translated
+from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Locked, Missing, Page
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,6 +45,14 @@ def _facts(item: "ObjectVersionTypeDef") -> FileFacts:
 class S3Files:
     """Files, in S3."""
 
+    def __init__(self, key_arn: str = "") -> None:
+        """Remember the key of the deployment.
+
+        Args:
+            key_arn: the key of KMS that encrypts the buckets. Empty: S3 encrypts with its own.
+        """
+        self._key_arn = key_arn
+
     @cached_property
     def _client(self) -> "S3Client":
         return boto3.client("s3", config=_S3_CONFIG)
@@ -66,9 +75,25 @@ class S3Files:
     ) -> bytes:
         """See `Files.read`."""
         part: dict[str, Any] = {"Range": f"bytes=0-{first_bytes - 1}"} if first_bytes else {}
+        named = {"Bucket": bucket, "Key": key, **_versioned(version)}
+        try:
+            with translated():
+                return self._client.get_object(**named, **part)["Body"].read()
+        except ClientError as error:
+            if is_about_a_key(error) and not self._has_our_key(named):
+                raise Locked(str(error)) from error
+            raise
+
+    def _has_our_key(self, named: Mapping[str, Any]) -> bool:
+        """Whether an object is encrypted with the key of the deployment.
+
+        If that key cannot be used, an administrator has to correct something, and the message must
+        come again. S3 tells the facts of an object also to those who may not use its key.
+        """
+        if not self._key_arn:
+            return False
         with translated():
-            answer = self._client.get_object(Bucket=bucket, Key=key, **_versioned(version), **part)
-            return answer["Body"].read()
+            return self._client.head_object(**named).get("SSEKMSKeyId") == self._key_arn
 
     def write(
         self, bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""

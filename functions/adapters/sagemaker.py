@@ -37,18 +37,6 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
     Prompts are in the manifest, because an environment value may have 256 characters at most.
     SageMaker uploads outputs while the job runs, so each video is in S3 soon after it is done.
     """
-
-    def channel(name: str, uri: str) -> dict[str, Any]:
-        return {
-            "InputName": name,
-            "S3Input": {
-                "S3Uri": uri,
-                "LocalPath": f"{CONTAINER_ROOT}/{name}",
-                "S3DataType": "S3Prefix",
-                "S3InputMode": "File",
-            },
-        }
-
     code = f"{CONTAINER_ROOT}/code/{settings.code_uri.rpartition('/')[2]}"
     return {
         "ProcessingJobName": job.attempt_id,
@@ -63,22 +51,11 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
             MACHINE_VARIABLE: job.instance_type,
         },
         "ProcessingInputs": [
-            channel("code", settings.code_uri),
-            channel("input", job.input_uri),
-            channel("model", job.model_uri),
+            _input("code", settings.code_uri),
+            _input("input", job.input_uri),
+            _input("model", job.model_uri),
         ],
-        "ProcessingOutputConfig": {
-            "Outputs": [
-                {
-                    "OutputName": "output",
-                    "S3Output": {
-                        "S3Uri": job.output_uri,
-                        "LocalPath": f"{CONTAINER_ROOT}/output",
-                        "S3UploadMode": "Continuous",
-                    },
-                }
-            ]
-        },
+        "ProcessingOutputConfig": _outputs(job, settings),
         "ProcessingResources": {
             "ClusterConfig": {
                 "InstanceCount": 1,
@@ -89,6 +66,35 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_runtime_seconds},
         "NetworkConfig": {"EnableNetworkIsolation": True},
     }
+
+
+def _input(name: str, uri: str) -> dict[str, Any]:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": f"{CONTAINER_ROOT}/{name}",
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+        },
+    }
+
+
+def _outputs(job: ProcessingJob, settings: Settings) -> dict[str, Any]:
+    """Where outputs are uploaded to, and under which key.
+
+    Without a key in the request, SageMaker takes that of S3 and not that of the bucket. The disk is
+    not mentioned, because types with a GPU encrypt their own disks and SageMaker refuses a key.
+    """
+    output = {
+        "OutputName": "output",
+        "S3Output": {
+            "S3Uri": job.output_uri,
+            "LocalPath": f"{CONTAINER_ROOT}/output",
+            "S3UploadMode": "Continuous",
+        },
+    }
+    return {"Outputs": [output], **({"KmsKeyId": settings.key_arn} if settings.key_arn else {})}
 
 
 class SageMakerRenderer:

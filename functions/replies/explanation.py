@@ -77,4 +77,6 @@ def _again(job: Job) -> str:
     if blamed:
         files = ", ".join(sorted(str(file) for file in blamed))
         return f"Correct {files}, and upload that and then {job.source.key} again."
+    if Code.FILE_ENCRYPTED in codes:
+        return "Upload the same file again under the same name."
     return "Correct the file and upload it again under the same name."

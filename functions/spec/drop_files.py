@@ -11,7 +11,7 @@ from typing import Protocol
 
 from contract.errors import Code, JobRejected, Problem, one_line
 from functions import s3_keys
-from functions.ports import Missing
+from functions.ports import Locked, Missing
 from functions.reading import magic, not_specs
 from functions.spec import parsed, resolve
 from functions.spec.expand import Wanted, expand
@@ -34,7 +34,7 @@ class DropFiles(Protocol):
         """The size of a file. Raises Missing."""
 
     def read(self, key: str) -> bytes:
-        """The content of a file. Raises Missing."""
+        """The content of a file. Raises Missing and Locked."""
 
     def alike(self, key: str, folder: str) -> list[str]:
         """The keys in a folder that differ from this one only in letter case and the like.
@@ -282,7 +282,7 @@ def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key:
 
     Raises:
         Missing: the file does not exist.
-        JobRejected: the file is too large, of the wrong kind, or damaged.
+        JobRejected: the file is too large, of the wrong kind, damaged, or cannot be decrypted.
     """
     size, image = files.size_bytes(key), s3_keys.is_image(key)
     limit = MAX_IMAGE_BYTES if image else MAX_VIDEO_BYTES
@@ -298,8 +298,8 @@ def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key:
                 place=place,
             )
         )
-    body = files.read(key)
     try:
+        body = _read(files, key)
         if image:
             picture = reader.image(body, name)
             return Reference(picture.png, picture)
@@ -314,7 +314,28 @@ def _text(files: DropFiles, key: str) -> bytes:
     size = files.size_bytes(key)
     if size > parsed.MAX_SPEC_BYTES:
         raise parsed.too_large(size)
-    return files.read(key)
+    return _read(files, key)
+
+
+def _read(files: DropFiles, key: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        Missing: there is no such file.
+        JobRejected: it is encrypted with somebody else's key.
+    """
+    try:
+        return files.read(key)
+    except Locked:
+        raise JobRejected(
+            Problem(
+                code=Code.FILE_ENCRYPTED,
+                message=f"{key} is encrypted with a key of KMS that reeldrop may not use.",
+                hint="Upload it again without a key of your own: leave out --sse-kms-key-id, or in "
+                "the console, use the bucket settings for default encryption. The bucket encrypts "
+                "it by itself. If it must be your key, ask your administrator.",
+            )
+        ) from None
 
 
 def misplaced(bucket: str, key: str) -> JobRejected:

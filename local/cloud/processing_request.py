@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 
+from contract.instance_types import has_own_disk
+
 _SECONDS_PER_DAY = 86_400
-# Instance types with a local NVMe disk refuse a customer-managed key for the volume.
-_LOCAL_DISK_FAMILIES = {"g4dn", "g5", "g6", "g6e", "g7", "g7e", "p5", "r5d"}
 
 
 class _Part(BaseModel):
@@ -88,8 +88,8 @@ class Cluster(_Part):
     def _is_consistent(self) -> Self:
         if bool(self.instance_type) == bool(self.instance_preferences):
             raise ValueError("Specify either InstanceType or InstancePreferences.")
-        families = {one.instance_type.split(".")[1] for one in self.preferences}
-        if self.volume_kms_key_id and families & _LOCAL_DISK_FAMILIES:
+        own_disk = any(has_own_disk(one.instance_type) for one in self.preferences)
+        if self.volume_kms_key_id and own_disk:
             raise ValueError(
                 "VolumeKmsKeyId cannot be specified when using an instance type with local storage."
             )

@@ -33,6 +33,8 @@ class Account:
     code_uri: str
     image_uri: str
     import_role_arn: str
+    key_arn: str
+    """The key that encrypts what the deployment stores. Empty: it has none of its own."""
     default_model: str
     instance_types: tuple[str, ...]
     enhancer_model_id: str
@@ -71,6 +73,7 @@ class Account:
                 code_uri=outputs["CodeUri"],
                 image_uri=outputs["ImageUri"],
                 import_role_arn=outputs["ImportRoleArn"],
+                key_arn=outputs["KeyArn"].removeprefix(_NONE),
                 default_model=outputs["DefaultModel"],
                 instance_types=tuple(outputs["InstanceTypes"].split(",")),
                 enhancer_model_id=outputs["EnhancerModelId"].removeprefix(_NONE),

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from contract.catalogue import MODELS, Mode, Weights
 from contract.errors import TaskFailed
+from contract.instance_types import has_own_disk
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
 from contract.model_folder import (
     MODEL_FILE,
@@ -190,7 +191,7 @@ def _start(account: Account, name: str, commit: str, uri: str, machine: Machine)
     for attempt in (job, f"{job}-{datetime.now(UTC):%H%M%S}"):
         try:
             sagemaker.create_processing_job(
-                **_request(account, attempt, name, commit, uri, machine)
+                **import_request(account, attempt, name, commit, uri, machine)
             )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ResourceInUse":
@@ -202,9 +203,19 @@ def _start(account: Account, name: str, commit: str, uri: str, machine: Machine)
     raise ImportFailed(f"The processing job {job} exists already. Try again in a moment.")
 
 
-def _request(
+def import_request(
     account: Account, job: str, name: str, commit: str, uri: str, machine: Machine
 ) -> dict[str, Any]:
+    """The CreateProcessingJob request of an import.
+
+    Args:
+        account: the deployment.
+        job: the name of the processing job.
+        name: the name of the model folder in the catalogue.
+        commit: a commit of its repository.
+        uri: where the files are uploaded to.
+        machine: what the processing job runs on.
+    """
     code = f"{CONTAINER_ROOT}/code/{account.code_uri.rpartition('/')[2]}"
     return {
         "ProcessingJobName": job,
@@ -228,29 +239,34 @@ def _request(
                 },
             }
         ],
-        "ProcessingOutputConfig": {
-            "Outputs": [
-                {
-                    "OutputName": "output",
-                    "S3Output": {
-                        "S3Uri": uri,
-                        "LocalPath": f"{CONTAINER_ROOT}/output",
-                        # Only files that were checked are uploaded.
-                        "S3UploadMode": "EndOfJob",
-                    },
-                }
-            ]
-        },
-        "ProcessingResources": {
-            "ClusterConfig": {
-                "InstanceCount": 1,
-                "InstanceType": machine.instance_type,
-                "VolumeSizeInGB": machine.volume_gb,
-            }
-        },
+        "ProcessingOutputConfig": _outputs(uri, account.key_arn),
+        "ProcessingResources": {"ClusterConfig": _cluster(machine, account.key_arn)},
         "Environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         "StoppingCondition": {"MaxRuntimeInSeconds": 6 * 3600},
     }  # fmt: skip
+
+
+def _outputs(uri: str, key_arn: str) -> dict[str, Any]:
+    output = {
+        "OutputName": "output",
+        "S3Output": {
+            "S3Uri": uri,
+            "LocalPath": f"{CONTAINER_ROOT}/output",
+            # Only files that were checked are uploaded.
+            "S3UploadMode": "EndOfJob",
+        },
+    }
+    return {"Outputs": [output], **({"KmsKeyId": key_arn} if key_arn else {})}
+
+
+def _cluster(machine: Machine, key_arn: str) -> dict[str, Any]:
+    cluster = {
+        "InstanceCount": 1,
+        "InstanceType": machine.instance_type,
+        "VolumeSizeInGB": machine.volume_gb,
+    }
+    has_key = key_arn and not has_own_disk(machine.instance_type)
+    return {**cluster, **({"VolumeKmsKeyId": key_arn} if has_key else {})}
 
 
 def _follow(account: Account, job: str, tell: Tell) -> None:

@@ -17,6 +17,7 @@ from functions import s3_keys
 from functions.adapters.child_reader import Request
 from functions.spec.language_model import Answer
 from functions.stages.finish import attempt_ended, file_written
+from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table.records import Job, State
 from tests.corpus import test_advice
@@ -274,6 +275,14 @@ def _again(world: World, key: str = "jobs/bee.yaml", body: bytes = BEE) -> None:
     world.drop(key, body)
 
 
+def _file_encrypted(world: World) -> None:
+    world.drop("jobs/bee.yaml", event=False)
+    world.files.lock("input", "jobs/bee.yaml")
+    submit(world.ports, "input", "jobs/bee.yaml")
+    assert "leave out --sse-kms-key-id" in _hint(world, Code.FILE_ENCRYPTED)
+    _again(world)
+
+
 def _spec_unreadable(world: World) -> None:
     class Stuck(InProcessReader):
         def _answer(self, request: Request) -> tuple[bytes, bytes]:
@@ -374,6 +383,7 @@ def _video_damaged(world: World) -> None:
 
 
 ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
+    Code.FILE_ENCRYPTED: _file_encrypted,
     Code.SPEC_UNREADABLE: _spec_unreadable,
     Code.REFERENCE_NEVER_CAME: _reference_never_came,
     Code.PROMPT_BLOCKED: _prompt_blocked,

@@ -149,8 +149,8 @@ def test_every_field_and_every_code_is_in_the_corpus() -> None:
     seen = {bad.field.split(".")[0] for bad in BAD if bad.field}
     assert set(FolderDefaults.model_fields) <= seen
     of_a_drop = list(MEANINGS)[: list(MEANINGS).index(Code.PROMPT_BLOCKED)]
-    # These two have their own tests: one needs a deadline, the other a process that is killed.
-    elsewhere = {Code.REFERENCE_NEVER_CAME, Code.SPEC_UNREADABLE}
+    # These have their own tests: they need a deadline, a process that is killed, and a key.
+    elsewhere = {Code.REFERENCE_NEVER_CAME, Code.SPEC_UNREADABLE, Code.FILE_ENCRYPTED}
     assert set(of_a_drop) - {bad.code for bad in BAD} == elsewhere
 
 

@@ -1,6 +1,7 @@
 """Weights are imported into the work bucket, from a folder or from a hub, and used from then on."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from contract.model_folder import MODEL_FILE, Ready, files_of
 from demo_model.install import SHIPPED
 from functions import s3_keys
 from local.cloud.process import EmbeddedCloud
-from local.command.models import import_folder
+from local.cloud.service_limits import violations
+from local.command.models import Machine, import_folder, import_request
 from model_import import ImportFailed
+from tests.local.test_doctor import ACCOUNT
 
 MODE = Mode.IMAGE_TO_VIDEO
 SMALL = "scheduler/scheduler_config.json"
@@ -59,6 +62,25 @@ def keys(s3: Any, bucket: str) -> list[str]:
 
 def told(_line: str) -> None:
     pass
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "has_volume"),
+    [("ml.m5.xlarge", True), ("ml.r5d.large", False), ("ml.g6e.xlarge", False)],
+)
+def test_the_key_of_the_deployment_encrypts_what_an_import_writes(
+    instance_type: str, has_volume: bool
+) -> None:
+    """SageMaker refuses a key for the volume of a type that has a disk of its own."""
+    key = "arn:aws:kms:us-east-1:000000000000:key/ours"
+    account = replace(ACCOUNT, key_arn=key)
+    machine = Machine(instance_type, 100)
+    request = import_request(account, "reeldrop--import", "demo", "c" * 40, "s3://work/m", machine)
+    assert violations("CreateProcessingJob", request) == []
+    assert request["ProcessingOutputConfig"]["KmsKeyId"] == key
+    volume = request["ProcessingResources"]["ClusterConfig"].get("VolumeKmsKeyId")
+    assert volume == (key if has_volume else None)
+    assert key not in str(import_request(ACCOUNT, "j", "demo", "c", "s3://work/m", machine))
 
 
 def test_a_folder_is_uploaded_without_what_does_not_belong_to_it(

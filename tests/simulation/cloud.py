@@ -554,14 +554,22 @@ class Simulation(World):
     # what people do
 
     def person_drops(
-        self, key: str, body: bytes | str = "prompt: a bee\n", *, is_job: bool = False
+        self,
+        key: str,
+        body: bytes | str = "prompt: a bee\n",
+        *,
+        is_job: bool = False,
+        locked: bool = False,
     ) -> None:
         """Upload a file, and send the event about it.
 
         Args:
             is_job: whether it must become a job although it is no spec.
+            locked: whether it is encrypted with a key that the functions may not use.
         """
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
+        if locked:
+            self.files.lock("input", key)
         version = self.files.facts("input", key).version
         if is_job or s3_keys.kind_of(key) == s3_keys.Kind.SPEC:
             self.dropped.append((key, version))

@@ -283,6 +283,25 @@ def corrected(s: Simulation) -> None:
     at(s, 2 * 3600, lambda: s.person_drops("jobs/late.png", PNG))
 
 
+def foreign_keys(s: Simulation) -> None:
+    """Specs, references and folder defaults are uploaded under somebody else's key, most of them
+    again without it. One comes after a version that can be read."""
+    for seconds, name, body in (
+        (0, "bee.yaml", "prompt: a bee\n"),
+        (0, "pic.png", PNG),
+        (300, "a/_defaults.yaml", "fps: 8\n"),
+        (301, "a/one.yaml", "prompt: a\n"),
+    ):
+        at(s, seconds, partial(s.person_drops, f"jobs/{name}", body, locked=True))
+        at(s, seconds + 60, partial(s.person_drops, f"jobs/{name}", body))
+    at(s, 5, lambda: s.person_drops("jobs/pic.yaml", "image: pic.png\n"))
+    at(s, 400, lambda: s.person_drops("jobs/a/two.yaml"))
+    at(s, 402, lambda: s.person_drops("jobs/a/_defaults.yaml", "fps: 9\n", locked=True))
+    at(s, 500, lambda: s.person_drops("jobs/twice.yaml", "prompt: good\n"))
+    at(s, 500.2, lambda: s.person_drops("jobs/twice.yaml", "prompt: locked\n", locked=True))
+    at(s, 900, lambda: s.person_drops("jobs/never.yaml", locked=True))
+
+
 def lonely(s: Simulation) -> None:
     """Pictures that no spec asks for. Later some are deleted, and specs ask for others."""
     for number in range(12):
@@ -567,6 +586,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         Faults(no_quota=0.6, worker_dies=0.3, language_model_busy=0.5),
     ),
     "44 folder defaults after an attempt was opened": (changed_before_the_claim, Faults()),
+    "46 files under somebody else's key": (foreign_keys, Faults()),
+    "46 files under somebody else's key, events lost and late, handlers killed": (
+        foreign_keys,
+        Faults(lose_event=0.3, late_event=0.2, kill=0.3),
+    ),
     "25 many at once": (many, Faults()),
     "25 many at once, throttled": (
         many,

@@ -1,0 +1,25 @@
+"""A deployment with a key of its own names it to SageMaker."""
+
+from functions.adapters.sagemaker import processing_request
+from functions.stages.renderer import ProcessingJob
+from local.cloud.service_limits import violations
+from tests.fakes import SETTINGS, replace_settings
+
+KEY = "arn:aws:kms:us-east-1:000000000000:key/ours"
+JOB = ProcessingJob(
+    attempt_id="reeldrop--1",
+    input_uri="s3://work/attempts/1/input",
+    output_uri="s3://work/attempts/1/output",
+    model_uri="s3://work/models/demo/one",
+    instance_type="ml.g6e.xlarge",
+    manifest_sha256="0" * 64,
+)
+
+
+def test_outputs_are_encrypted_with_the_key_of_the_deployment() -> None:
+    """All types that render have a disk of their own, for which SageMaker refuses a key."""
+    request = processing_request(JOB, replace_settings(SETTINGS, key_arn=KEY))
+    assert violations("CreateProcessingJob", request) == []
+    assert request["ProcessingOutputConfig"]["KmsKeyId"] == KEY
+    assert "VolumeKmsKeyId" not in request["ProcessingResources"]["ClusterConfig"]
+    assert "KmsKeyId" not in processing_request(JOB, SETTINGS)["ProcessingOutputConfig"]
