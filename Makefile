@@ -46,7 +46,7 @@ test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
 tests: $(VENV)/.dev $(BIN)/reeldrop
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov
 
-simulate: $(VENV)/.dev ## the whole simulation: every fault with a kill at every call, 10,000 schedules
+simulate: $(VENV)/.dev ## the whole simulation: every fault with kills at every place, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
 
 check: lint types ## the gate: lint, format, import rules, types

@@ -482,8 +482,9 @@ class Simulation(World):
     messages: list[tuple[str, Callable[[Ports], None]]] = field(default_factory=list, init=False)
     """All messages that were sent, including the lost ones."""
     calls: int = field(default=0, init=False)
-    calls_before_calm: int = field(default=0, init=False)
-    """The number of calls until the faults ended."""
+    places: list[int] = field(default_factory=list, init=False)
+    """Where the code was at each call: equal numbers are equal places. A place is the call, and
+    the different calls that its handler made before."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -717,8 +718,6 @@ class Simulation(World):
         while self._heap and self._heap[0][0] <= first + 0.25 and len(due) < self.at_once:
             due.append(heapq.heappop(self._heap)[2])
         self.clock.at = max(self.clock.at, self.start + timedelta(seconds=first))
-        if first <= self.faults.end_seconds:
-            self.calls_before_calm = self.calls
         due = [handler for handler in due if self._starts(handler)]
         for handler in list(due):
             if handler.function in ANY_FUNCTION and self.happens("shown_again"):
@@ -794,7 +793,8 @@ class Simulation(World):
 
     def ports_of(self, function: str) -> Ports:
         """The ports of a function with its permissions, for a caller that is not killed."""
-        return self._watched_ports(Handler(function, lambda _ports: None), None)
+        caller = Handler(function, lambda _ports: None)
+        return self._watched_ports(caller, None, can_be_killed=False)
 
     def _time_out(self, handler: Handler) -> None:
         self.timed_out[handler.function] += 1
@@ -852,26 +852,33 @@ class Simulation(World):
             raise lost(f"the answer to {what} was lost")
         return answer
 
-    def _watched_ports(self, handler: Handler, dies_at: int | None) -> Ports:
+    def _watched_ports(
+        self, handler: Handler, dies_at: int | None, *, can_be_killed: bool = True
+    ) -> Ports:
         """The ports of a handler, with a point for switches and kills before and after each call.
 
         Args:
             dies_at: the point at which the handler is killed.
+            can_be_killed: whether its calls count for `kill_at`.
         """
         if handler.of_aws:
             return self.plain
         calls = 0
+        before: set[str] = set()
         time = Stopwatch(timeouts_seconds()[handler.function], partial(self._time_out, handler))
         skew = self.faults.clock_skew_seconds
         off = timedelta(seconds=self.rng.uniform(-skew, skew) if skew else 0)
 
         def point(what: str) -> None:
             nonlocal calls
-            calls += 1
-            self.calls += 1
-            if calls == dies_at or self.calls == self.kill_at:
-                handler.fault = True
-                raise Killed(what)
+            if can_be_killed:
+                calls += 1
+                self.calls += 1
+                self.places.append(hash((handler.function, what, frozenset(before))))
+                before.add(what)
+                if calls == dies_at or self.calls == self.kill_at:
+                    handler.fault = True
+                    raise Killed(what)
             if self._interleaved and getcurrent() is not self._hub:
                 self._hub.switch()
 
