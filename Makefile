@@ -27,7 +27,7 @@ bootstrap: $(CDK) $(BIN)/reeldrop ## prepare an AWS account and region for CDK, 
 	$(WITH_NODE) $(CDK) bootstrap
 
 deploy: $(CDK) $(BIN)/reeldrop ## deploy to AWS, or change what is deployed (ARGS="-c notify_email=me@example.org")
-	$(WITH_NODE) $(CDK) deploy --outputs-file cdk-outputs.json $(ARGS)
+	$(WITH_NODE) $(CDK) deploy --import-existing-resources --outputs-file cdk-outputs.json $(ARGS)
 
 destroy: $(CDK) ## remove a deployment from AWS (with the same ARGS)
 	$(WITH_NODE) $(CDK) destroy $(ARGS)

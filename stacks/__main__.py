@@ -11,6 +11,7 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from stacks.config import Config
+from stacks.place import Place
 from stacks.reeldrop import Reeldrop
 
 
@@ -24,7 +25,7 @@ def app(outdir: str | None = None, **context: object) -> cdk.App:
     cdk_json = json.loads((Path(__file__).parent.parent / "cdk.json").read_text())
     cdk_app = cdk.App(outdir=outdir, context={**cdk_json["context"], **context})
     config = Config.from_context(cdk_app)
-    Reeldrop(cdk_app, config.stack_name, config=config)
+    Reeldrop(cdk_app, config.stack_name, config=config, place=Place.from_environment(os.environ))
     return cdk_app
 
 

@@ -19,6 +19,7 @@ IMAGE_URI = (
     r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/(?P<repository>[a-z0-9._/-]+)([:@][A-Za-z0-9._:-]+)?"
 )
+KeyArn = Annotated[str, Field(pattern=r"^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$")]
 _ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
 Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
 
@@ -88,7 +89,7 @@ class Config(Document):
     keep_data: bool = True
     """Whether the buckets and the table outlive the stack."""
 
-    customer_key: bool = False
+    customer_key: bool | KeyArn = False
     """Whether a key of the account's own encrypts what is stored (docs/decisions/0022-keys.md)."""
 
     code: Literal["aws", "embedded"] = "aws"

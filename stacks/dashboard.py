@@ -19,16 +19,17 @@ def create_dashboard(
     queues: dict[str, tuple[sqs.Queue, sqs.Queue]],
     functions: dict[str, lambda_.Function],
 ) -> None:
-    """Create the dashboard. Its name is that of the stack.
+    """Create the dashboard.
+
+    An account has one list of dashboards for all regions, so the name contains the region.
 
     Args:
         scope: the stack.
         queues: each queue with its dead-letter queue, by what it is for.
         functions: the functions by their names.
     """
-    dashboard = cloudwatch.Dashboard(
-        scope, "Dashboard", dashboard_name=cdk.Stack.of(scope).stack_name
-    )
+    name = f"{cdk.Stack.of(scope).stack_name}-{cdk.Aws.REGION}"
+    dashboard = cloudwatch.Dashboard(scope, "Dashboard", dashboard_name=name)
     wrong = [event for event in Event if event.counted and event not in _IN_ORDER]
     dashboard.add_widgets(
         _graph("Drops and videos", [_counted(scope, event) for event in _IN_ORDER], _HALF),

@@ -27,14 +27,16 @@ _TABLE = [
 ]
 
 
-def create_key(scope: Construct, config: Config) -> kms.Key | None:
-    """Create the key that encrypts everything, if the deployment wants one.
+def create_key(scope: Construct, config: Config) -> kms.IKey | None:
+    """Create the key that encrypts everything, or use one that exists, if the deployment wants one.
 
     The roles get their rights to it from their own policies. The key policy is for the services
     that act without a role.
     """
     if not config.customer_key:
         return None
+    if isinstance(config.customer_key, str):
+        return kms.Key.from_key_arn(scope, "Key", config.customer_key)
     key = kms.Key(
         scope,
         "Key",

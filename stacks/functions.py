@@ -40,7 +40,7 @@ class Resources:
     worker: Worker
     enhancer: Enhancer | None
     """The language model that enhances prompts."""
-    key: kms.Key | None
+    key: kms.IKey | None
     """Encrypts what is stored. None: each service uses its own."""
 
 

@@ -12,7 +12,7 @@ from constructs import Construct
 _KEY_OF_SNS = "alias/aws/sns"
 
 
-def create_job_topic(scope: Construct, addresses: str, key: kms.Key | None = None) -> sns.Topic:
+def create_job_topic(scope: Construct, addresses: str, key: kms.IKey | None = None) -> sns.Topic:
     """Create the topic that says how jobs ended.
 
     Args:
@@ -29,7 +29,7 @@ def create_job_topic(scope: Construct, addresses: str, key: kms.Key | None = Non
     return topic
 
 
-def create_alarm_topic(scope: Construct, addresses: str, key: kms.Key | None) -> sns.Topic:
+def create_alarm_topic(scope: Construct, addresses: str, key: kms.IKey | None) -> sns.Topic:
     """Create the topic that the alarms notify.
 
     Args:

@@ -23,7 +23,7 @@ class Policies(NamedTuple):
 
 
 def create_policies(
-    scope: Construct, *, drops: s3.Bucket, output: s3.Bucket, key: kms.Key | None
+    scope: Construct, *, drops: s3.Bucket, output: s3.Bucket, key: kms.IKey | None
 ) -> Policies:
     """Create both policies.
 

@@ -32,7 +32,7 @@ class FunctionQueue(Construct):
         patterns: Mapping[str, Mapping[str, Any]],
         visibility_timeout: cdk.Duration,
         alarms: sns.Topic,
-        key: kms.Key | None,
+        key: kms.IKey | None,
     ) -> None:
         """Create the queues, the rules and the alarm.
 
@@ -113,7 +113,7 @@ def create_queues(
     storage: Storage,
     job_prefix: str,
     alarms: sns.Topic,
-    key: kms.Key | None,
+    key: kms.IKey | None,
 ) -> Queues:
     """Create the queues.
 

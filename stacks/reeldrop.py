@@ -28,6 +28,7 @@ from stacks.monitoring import (
 )
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.people import create_policies
+from stacks.place import Place
 from stacks.queues import Queues, create_queues
 from stacks.storage import Storage
 from stacks.worker import Worker
@@ -43,12 +44,14 @@ class Reeldrop(cdk.Stack):
     below another construct would change its id, and CloudFormation would replace the resource.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, config: Config) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, config: Config, place: Place
+    ) -> None:
         super().__init__(
             scope, construct_id, description="reeldrop: an S3 drop folder that makes video"
         )
         key = create_key(self, config)
-        storage = Storage(self, "Storage", config=config, key=key)
+        storage = Storage(self, "Storage", config=config, place=place, key=key)
         cdk.Tags.of(self).add("application", "reeldrop")
         cdk.Tags.of(self).add("deployment", config.stack_name)
         topic = create_job_topic(self, config.notify_email, key)

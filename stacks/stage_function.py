@@ -21,7 +21,7 @@ class Program:
 
     code: lambda_.Code
     settings: Settings
-    key: kms.Key | None
+    key: kms.IKey | None
     """Encrypts what the functions store, and their logs. None: each service uses its own."""
 
 

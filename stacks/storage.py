@@ -8,10 +8,15 @@ from constructs import Construct
 
 from functions import s3_keys
 from stacks.config import Config
+from stacks.place import Place
 
 
 class Storage(Construct):
-    """Input, output and work buckets, their access logs, and the table of jobs and tasks."""
+    """Input, output and work buckets, their access logs, and the table of jobs and tasks.
+
+    Their names follow from the name of the stack, so a stack that is deployed again finds the data
+    that it kept (docs/decisions/0024-names-of-kept-data.md).
+    """
 
     def __init__(
         self,
@@ -19,7 +24,8 @@ class Storage(Construct):
         construct_id: str,
         *,
         config: Config,
-        key: kms.Key | None = None,
+        place: Place | None = None,
+        key: kms.IKey | None = None,
     ) -> None:
         """Create the buckets and the table.
 
@@ -27,9 +33,12 @@ class Storage(Construct):
             scope: the parent construct.
             construct_id: the id of this construct in its scope.
             config: the choices of the deployment.
+            place: where the stack is deployed to; None if that is not known yet.
             key: encrypts all but the access logs, which S3 can only encrypt with its own key.
         """
         super().__init__(scope, construct_id)
+        self._stack_name = config.stack_name
+        self._place = place or Place()
         self._key = key
         self._removal = cdk.RemovalPolicy.RETAIN if config.keep_data else cdk.RemovalPolicy.DESTROY
         # CloudFormation removes only empty buckets, so CDK adds a function that empties them. The
@@ -38,6 +47,7 @@ class Storage(Construct):
         self.logs = s3.Bucket(
             self,
             "Logs",
+            bucket_name=self._bucket_name("Logs"),
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
@@ -57,24 +67,34 @@ class Storage(Construct):
         self.work.add_lifecycle_rule(
             prefix=s3_keys.ATTEMPTS_PREFIX, expiration=cdk.Duration.days(30)
         )
-        self.table = dynamodb.Table(
+        self.table = self._table()
+
+    def _table(self) -> dynamodb.Table:
+        return dynamodb.Table(
             self,
             "Table",
+            table_name=f"{self._stack_name}-records",
             partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if key else None,
-            encryption_key=key,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED if self._key else None,
+            encryption_key=self._key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
             removal_policy=self._removal,
         )
 
+    def _bucket_name(self, construct_id: str) -> str:
+        """All accounts share the names of buckets, so it contains the account and the region."""
+        place = self._place
+        return f"{self._stack_name}-{construct_id.lower()}-{place.account}-{place.region}"
+
     def _bucket(self, construct_id: str, *, versioned: bool, events: bool) -> s3.Bucket:
         bucket = s3.Bucket(
             self,
             construct_id,
+            bucket_name=self._bucket_name(construct_id),
             versioned=versioned,
             encryption=s3.BucketEncryption.KMS if self._key else s3.BucketEncryption.S3_MANAGED,
             encryption_key=self._key,

@@ -36,7 +36,7 @@ class Worker(Construct):
         *,
         config: Config,
         work: s3.Bucket,
-        key: kms.Key | None,
+        key: kms.IKey | None,
     ) -> None:
         """Create them.
 

@@ -3,7 +3,8 @@
 ministack may change its internals in any release. Its version is therefore pinned exactly, and
 tests fail when one of these functions stops working: `put_aws_event` is tested by
 tests/local/test_cloud_sagemaker.py (the events of a processing job), `load_app` by
-tests/contract/test_ports.py (copies with a condition), `denial` and
+tests/contract/test_ports.py (copies with a condition) and tests/local/test_cdk_cli.py (a deployment
+that takes up buckets), `denial` and
 `role_credentials` by tests/local/test_cloud_permissions.py, the others by
 tests/local/test_cloud_lifetime.py (a kill, a restart, a stop during work).
 """
@@ -70,6 +71,7 @@ def load_app() -> App:
     from ministack.app import app  # noqa: PLC0415 - reads the environment on import
 
     _check_conditions_of_copies()
+    _import_buckets_that_exist()
     return app  # type: ignore[no-any-return]
 
 
@@ -86,6 +88,24 @@ def _check_conditions_of_copies() -> None:
         return copy(bucket_name, target_key, headers) if refusal is None else refusal
 
     s3._copy_object = checked
+
+
+def _import_buckets_that_exist() -> None:
+    """Let CloudFormation take up buckets that exist, as it does with other resources.
+
+    ministack checks before each deployment that no bucket of the template exists, even if the
+    change set says that it is imported.
+    """
+    from ministack.services.cloudformation import _stacks, changesets  # noqa: PLC0415
+
+    deploy = changesets._deploy_stack_async
+
+    def deploy_unchecked(stack_name: str, *arguments: Any, **options: Any) -> Any:
+        if options.get("imports"):
+            _stacks[stack_name]["_disable_validation"] = True
+        return deploy(stack_name, *arguments, **options)
+
+    changesets._deploy_stack_async = deploy_unchecked
 
 
 def put_aws_event(detail_type: str, source: str, detail: dict[str, Any], resource: str) -> None:

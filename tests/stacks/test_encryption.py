@@ -156,3 +156,18 @@ def test_a_file_that_only_its_owner_could_read_is_refused_at_once(template: Temp
         one = resources(template, "AWS::S3::Bucket")[bucket(template, name)]
         (rule,) = one["BucketEncryption"]["ServerSideEncryptionConfiguration"]
         assert rule["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+
+
+def test_a_deployment_uses_the_key_that_its_kept_data_is_encrypted_with(
+    synthesise: Callable[..., Template],
+) -> None:
+    arn = "arn:aws:kms:us-east-1:123456789012:key/0f6c9f1e-6f1c-4a53-9c1f-1f6f3a4c9d10"
+    template = synthesise(customer_key=arn)
+    assert not resources(template, "AWS::KMS::Key")
+    rules = [
+        one["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
+        for one in resources(template, "AWS::S3::Bucket").values()
+    ]
+    used = [rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID") for rule in rules]
+    assert sorted(used, key=str) == [None, arn, arn, arn]
+    assert json.dumps(arn) in json.dumps(policies(template, "SubmitRole"))

@@ -23,6 +23,7 @@ from local import ROOT
 from stacks.__main__ import app
 from stacks.config import Config
 from stacks.notifications import create_job_topic
+from stacks.place import Place
 from stacks.storage import Storage
 from stacks.worker import IMAGE
 
@@ -410,6 +411,40 @@ def test_buckets_are_emptied_only_if_they_are_to_be_removed(keep_data: bool) -> 
     emptied = resources(found, "Custom::S3AutoDeleteObjects")
     buckets = resources(found, "AWS::S3::Bucket")
     assert len(emptied) == (0 if keep_data else len(buckets))
+
+
+def test_a_stack_that_is_deployed_again_gives_its_data_the_same_names() -> None:
+    """CloudFormation imports what is there if its name is in the template, and it is retained."""
+    stack = cdk.Stack(cdk.App(), "T")
+    place = Place("123456789012", "ap-southeast-1")
+    Storage(stack, "S", config=Config(stack_name="a" * 20), place=place)
+    found = Template.from_stack(stack).to_json()["Resources"].values()
+    named = {
+        one["Properties"].get("BucketName") or one["Properties"]["TableName"]: one["DeletionPolicy"]
+        for one in found
+        if one["Type"] in {"AWS::S3::Bucket", "AWS::DynamoDB::Table"}
+    }
+    prefix, suffix = "a" * 20, "123456789012-ap-southeast-1"
+    wanted = [f"{prefix}-{name}-{suffix}" for name in ("input", "output", "work", "logs")]
+    assert named == dict.fromkeys([*wanted, f"{prefix}-records"], "Retain")
+    assert all(len(name) <= 63 for name in named)
+
+
+def test_nothing_else_has_a_fixed_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two deployments would share it, and a deployment could not create it a second time."""
+    monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "123456789012")
+    monkeypatch.setenv("CDK_DEFAULT_REGION", "us-west-2")
+    app(outdir=str(tmp_path), code="embedded").synth()
+    found = json.loads((tmp_path / "reeldrop.template.json").read_text())["Resources"]
+    # An inline policy belongs to its role. The others are no names of resources.
+    free = {"PolicyName", "MetricName", "DisplayName"}
+    named = {
+        resource["Type"]
+        for resource in found.values()
+        for name, value in resource["Properties"].items()
+        if name.endswith("Name") and name not in free and isinstance(value, str)
+    }
+    assert named == {"AWS::S3::Bucket", "AWS::DynamoDB::Table"}
 
 
 def test_operations_says_what_to_do_for_each_alarm(template: dict[str, Any]) -> None:
