@@ -22,7 +22,8 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Templa
     def made(**settings: object) -> Template:
         folder = tmp_path_factory.mktemp("assembly")
         app(outdir=str(folder), code="embedded", **settings).synth()
-        parsed: Template = json.loads((folder / "reeldrop.template.json").read_text())
+        (file,) = folder.glob("*.template.json")
+        parsed: Template = json.loads(file.read_text())
         return parsed
 
     return made

@@ -16,7 +16,6 @@ from moto.events.utils import EventMessageType
 from pydantic import ValidationError
 
 from functions import s3_keys
-from functions.handlers import events
 from functions.log import Event
 from functions.settings import Settings
 from local import ROOT
@@ -99,27 +98,6 @@ def test_nothing_that_we_write_for_people_is_heard(template: dict[str, Any]) -> 
     assert not any(matching(template, created(output, key)) for key in written)
     notified = resources(template, "AWS::S3::Bucket")[output]
     assert "NotificationConfiguration" not in notified
-
-
-@pytest.mark.parametrize(
-    ("name", "status", "matches"),
-    [
-        ("reeldrop--20261121-x", "Completed", 1),
-        ("reeldrop--20261121-x", "Failed", 1),
-        ("reeldrop--20261121-x", "Stopped", 1),
-        ("reeldrop--20261121-x", "InProgress", 0),
-        ("another-name", "Completed", 0),
-        ("reeldrop-dev--20261121-x", "Completed", 0),
-    ],
-)
-def test_the_end_of_our_processing_jobs_is_received(
-    template: dict[str, Any], name: str, status: str, matches: int
-) -> None:
-    detail = {"ProcessingJobName": name, "ProcessingJobStatus": status}
-    event: EventMessageType = {
-        "source": "aws.sagemaker", "detail-type": events.PROCESSING_CHANGED, "detail": detail
-    }  # fmt: skip
-    assert matching(template, event) == matches
 
 
 def test_a_deployment_has_no_right_to_processing_jobs_of_another_one(
