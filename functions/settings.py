@@ -25,6 +25,11 @@ class Settings(Document):
     key_arn: str
     """The key of KMS that encrypts what is stored. Empty: each service uses its own."""
 
+    subnet_ids: str
+    """Where processing jobs run, separated by commas. Empty: in no network of the account."""
+    security_group_id: str
+    """Their security group. Empty with `subnet_ids`."""
+
     job_prefix: str
     """Beginning of the name of each processing job: at most 22 letters, digits and dashes."""
     image_uri: str

@@ -92,6 +92,10 @@ class Config(Document):
     customer_key: bool | KeyArn = False
     """Whether a key of the account's own encrypts what is stored (docs/decisions/0022-keys.md)."""
 
+    vpc: bool = False
+    """Whether the functions and processing jobs run in a private network without a way to the
+    internet. An import of weights runs outside of it, because it downloads them."""
+
     code: Literal["aws", "embedded"] = "aws"
     """What goes into the zips. "aws": our code and the packages that it needs on AWS. "embedded":
     only our code, because the embedded cloud runs it with packages that are already installed."""

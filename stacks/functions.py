@@ -15,6 +15,7 @@ from stacks.code import functions_code
 from stacks.config import Config
 from stacks.enhancer import Enhancer
 from stacks.grants import Statements
+from stacks.network import Network
 from stacks.stage_function import Program, StageFunction
 from stacks.storage import Storage
 from stacks.worker import Worker
@@ -42,6 +43,8 @@ class Resources:
     """The language model that enhances prompts."""
     key: kms.IKey | None
     """Encrypts what is stored. None: each service uses its own."""
+    network: Network | None
+    """Where functions and processing jobs run. None: in no network of the account."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,12 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
     waking = grants.send_messages(resources.wake_ups)
     stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.job_prefix)
     with functions_code(resources.config.code) as folder:
-        program = Program(lambda_.Code.from_asset(folder), _settings(resources), resources.key)
+        program = Program(
+            code=lambda_.Code.from_asset(folder),
+            settings=_settings(resources),
+            key=resources.key,
+            network=resources.network,
+        )
         submit = StageFunction(
             scope,
             "Submit",
@@ -115,6 +123,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
 
 def _settings(resources: Resources) -> Settings:
     config, storage, worker = resources.config, resources.storage, resources.worker
+    network = resources.network
     return Settings(
         input_bucket=storage.input.bucket_name,
         output_bucket=storage.output.bucket_name,
@@ -124,6 +133,8 @@ def _settings(resources: Resources) -> Settings:
         drops_queue_url=resources.drops.queue_url,
         dispatch_queue_url=resources.wake_ups.queue_url,
         key_arn=resources.key.key_arn if resources.key else "",
+        subnet_ids=",".join(network.subnet_ids) if network else "",
+        security_group_id=network.processing.security_group_id if network else "",
         job_prefix=config.job_prefix,
         image_uri=worker.image_uri,
         code_uri=worker.code_uri,

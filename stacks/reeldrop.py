@@ -26,6 +26,7 @@ from stacks.monitoring import (
     watch_throttles,
     watch_weights,
 )
+from stacks.network import Network
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.people import create_policies
 from stacks.place import Place
@@ -56,11 +57,16 @@ class Reeldrop(cdk.Stack):
         cdk.Tags.of(self).add("deployment", config.stack_name)
         topic = create_job_topic(self, config.notify_email, key)
         alarms = create_alarm_topic(self, config.alarm_addresses, key)
-        worker = Worker(self, "Worker", config=config, work=storage.work, key=key)
+        language_model = enhancer(self, config.enhancer_model_id)
+        network = (
+            Network(self, "Network", key=key, enhances=language_model is not None)
+            if config.vpc
+            else None
+        )
+        worker = Worker(self, "Worker", config=config, work=storage.work, key=key, private=network)
         queues = create_queues(
             self, storage=storage, job_prefix=config.job_prefix, alarms=alarms, key=key
         )
-        language_model = enhancer(self, config.enhancer_model_id)
         functions = create_functions(
             self,
             Resources(
@@ -72,6 +78,7 @@ class Reeldrop(cdk.Stack):
                 worker=worker,
                 enhancer=language_model,
                 key=key,
+                network=network,
             ),
         )
         self._start_functions(functions, queues, config.concurrent_calls)

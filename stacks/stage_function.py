@@ -11,7 +11,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from functions.settings import Settings
-from stacks import encryption
+from stacks import encryption, network
 from stacks.code import LAMBDA_PYTHON
 
 
@@ -23,6 +23,8 @@ class Program:
     settings: Settings
     key: kms.IKey | None
     """Encrypts what the functions store, and their logs. None: each service uses its own."""
+    network: network.Network | None
+    """Where the functions run. None: in no network of the account."""
 
 
 class StageFunction(Construct):
@@ -58,9 +60,11 @@ class StageFunction(Construct):
             encryption_key=program.key,
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
-        self._role = self._create_role(
-            log_group, [*statements, *encryption.of_functions(program.key)]
-        )
+        shared = [
+            *encryption.of_functions(program.key),
+            *network.of_functions(self, program.network),
+        ]
+        self._role = self._create_role(log_group, [*statements, *shared])
         self.function = lambda_.Function(
             self,
             "Function",
@@ -72,6 +76,8 @@ class StageFunction(Construct):
             timeout=timeout,
             memory_size=memory_mb,
             log_group=log_group,
+            vpc=program.network.vpc if program.network else None,
+            security_groups=[program.network.functions] if program.network else None,
             environment={
                 **program.settings.to_environment(),
                 "POWERTOOLS_LOG_LEVEL": "INFO",

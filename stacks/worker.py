@@ -14,7 +14,7 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from functions import s3_keys
-from stacks import encryption
+from stacks import encryption, network
 from stacks.code import worker_code
 from stacks.config import IMAGE_URI, Config
 from stacks.grants import Statements
@@ -37,6 +37,7 @@ class Worker(Construct):
         config: Config,
         work: s3.Bucket,
         key: kms.IKey | None,
+        private: network.Network | None,
     ) -> None:
         """Create them.
 
@@ -46,6 +47,8 @@ class Worker(Construct):
             config: the choices of the deployment.
             work: the work bucket.
             key: encrypts the work bucket; None: S3 does with its own key.
+            private: where processing jobs render. Imports run outside of it, because they download
+                from the internet.
         """
         super().__init__(scope, construct_id)
         with worker_code(config.code) as folder:
@@ -63,7 +66,7 @@ class Worker(Construct):
         # The GPU types encrypt their own disks. An import runs on a type with a volume.
         volume = encryption.encrypt_volume(key)
         for role, own in (
-            (self.role, _data_permissions(work, asset)),
+            (self.role, [*_data_permissions(work, asset), *network.of_processing(private)]),
             (self.import_role, [*_import_permissions(work, asset), *volume]),
         ):
             shared = [*self._service_permissions(), *encryption.write_files(key)]

@@ -64,7 +64,7 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_runtime_seconds},
-        "NetworkConfig": {"EnableNetworkIsolation": True},
+        "NetworkConfig": {"EnableNetworkIsolation": True, **_network(settings)},
     }
 
 
@@ -95,6 +95,18 @@ def _outputs(job: ProcessingJob, settings: Settings) -> dict[str, Any]:
         },
     }
     return {"Outputs": [output], **({"KmsKeyId": settings.key_arn} if settings.key_arn else {})}
+
+
+def _network(settings: Settings) -> dict[str, Any]:
+    """Through which network SageMaker copies inputs and outputs. The container itself has none."""
+    if not settings.subnet_ids:
+        return {}
+    return {
+        "VpcConfig": {
+            "Subnets": settings.subnet_ids.split(","),
+            "SecurityGroupIds": [settings.security_group_id],
+        }
+    }
 
 
 class SageMakerRenderer:

@@ -1,4 +1,4 @@
-"""A deployment with a key of its own names it to SageMaker."""
+"""A deployment with a key or a network of its own names it to SageMaker."""
 
 from functions.adapters.sagemaker import processing_request
 from functions.stages.renderer import ProcessingJob
@@ -23,3 +23,19 @@ def test_outputs_are_encrypted_with_the_key_of_the_deployment() -> None:
     assert request["ProcessingOutputConfig"]["KmsKeyId"] == KEY
     assert "VolumeKmsKeyId" not in request["ProcessingResources"]["ClusterConfig"]
     assert "KmsKeyId" not in processing_request(JOB, SETTINGS)["ProcessingOutputConfig"]
+
+
+def test_inputs_and_outputs_go_through_the_network_of_the_deployment() -> None:
+    settings = replace_settings(
+        SETTINGS, subnet_ids="subnet-0123456789abcdef0,subnet-1", security_group_id="sg-1"
+    )
+    request = processing_request(JOB, settings)
+    assert violations("CreateProcessingJob", request) == []
+    assert request["NetworkConfig"] == {
+        "EnableNetworkIsolation": True,
+        "VpcConfig": {
+            "Subnets": ["subnet-0123456789abcdef0", "subnet-1"],
+            "SecurityGroupIds": ["sg-1"],
+        },
+    }
+    assert processing_request(JOB, SETTINGS)["NetworkConfig"] == {"EnableNetworkIsolation": True}
