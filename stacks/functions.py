@@ -109,14 +109,7 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             handler="functions.handlers.sweep.handler",
             timeout=cdk.Duration.minutes(5),
             memory_mb=READING_MB,
-            statements=[
-                *common,
-                *finding,
-                *finishing,
-                *announcing,
-                *waking,
-                *stopping,
-            ],
+            statements=[*common, *finding, *finishing, *announcing, *waking, *stopping],
         )
     return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
 

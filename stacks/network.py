@@ -10,6 +10,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from stacks.config import Config
 from stacks.grants import Statements
 
 _HTTPS = ec2.Port.tcp(443)
@@ -109,6 +110,19 @@ class Network(Construct):
         self.vpc.add_flow_log(
             "FlowLog", destination=ec2.FlowLogDestination.to_cloud_watch_logs(group, role)
         )
+
+
+def create_network(scope: Construct, config: Config, key: kms.Key | None) -> Network | None:
+    """Create the network, if the deployment wants one.
+
+    Args:
+        scope: the stack.
+        config: the choices of the deployment.
+        key: encrypts the log of the network; None: CloudWatch does with its own key.
+    """
+    if not config.vpc:
+        return None
+    return Network(scope, "Network", key=key, enhances=bool(config.enhancer_model_id))
 
 
 def _of_this_account(*conditions: str) -> iam.PolicyStatement:

@@ -26,7 +26,7 @@ from stacks.monitoring import (
     watch_throttles,
     watch_weights,
 )
-from stacks.network import Network
+from stacks.network import create_network
 from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.people import create_policies
 from stacks.place import Place
@@ -58,11 +58,7 @@ class Reeldrop(cdk.Stack):
         topic = create_job_topic(self, config.notify_email, key)
         alarms = create_alarm_topic(self, config.alarm_addresses, key)
         language_model = enhancer(self, config.enhancer_model_id)
-        network = (
-            Network(self, "Network", key=key, enhances=language_model is not None)
-            if config.vpc
-            else None
-        )
+        network = create_network(self, config, key)
         worker = Worker(self, "Worker", config=config, work=storage.work, key=key, private=network)
         queues = create_queues(
             self, storage=storage, job_prefix=config.job_prefix, alarms=alarms, key=key
