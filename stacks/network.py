@@ -22,7 +22,7 @@ class Network(Construct):
     """Private subnets in two zones, with endpoints and a log of what passes."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, key: kms.Key | None, enhances: bool
+        self, scope: Construct, construct_id: str, *, key: kms.IKey | None, enhances: bool
     ) -> None:
         """Create the network.
 
@@ -91,7 +91,7 @@ class Network(Construct):
             )
             endpoint.add_to_policy(_of_this_account("aws:PrincipalAccount"))
 
-    def _log_traffic(self, key: kms.Key | None) -> None:
+    def _log_traffic(self, key: kms.IKey | None) -> None:
         group = logs.LogGroup(
             self,
             "Traffic",
@@ -112,7 +112,7 @@ class Network(Construct):
         )
 
 
-def create_network(scope: Construct, config: Config, key: kms.Key | None) -> Network | None:
+def create_network(scope: Construct, config: Config, key: kms.IKey | None) -> Network | None:
     """Create the network, if the deployment wants one.
 
     Args:
