@@ -18,6 +18,12 @@ class Mode(StrEnum):
     VIDEO_TO_VIDEO = "video-to-video"
 
 
+class FamilyName(StrEnum):
+    """Models that use the same pipelines. The worker has a file for each family."""
+
+    COGVIDEOX = "cogvideox"
+
+
 class Preset(StrEnum):
     """How a video is computed: quickly (draft), well (standard), or exactly (best).
 
@@ -83,6 +89,7 @@ class Model(Document):
     """A model under the name that specs use, with one set of weights for each of its modes."""
 
     name: str
+    family: FamilyName
     licence: str
     dtype: str
     weights: dict[Mode, Weights]
@@ -148,6 +155,7 @@ MODELS: dict[str, Model] = {
     for model in (
         Model(
             name="demo",
+            family=FamilyName.COGVIDEOX,
             licence="Apache-2.0",
             dtype="float32",
             weights={
@@ -171,6 +179,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="cogvideox-2b",
+            family=FamilyName.COGVIDEOX,
             licence="Apache-2.0",
             dtype="float16",
             weights={
@@ -195,6 +204,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="cogvideox-5b",
+            family=FamilyName.COGVIDEOX,
             licence=_COGVIDEOX_LICENCE,
             dtype="bfloat16",
             weights={
@@ -224,6 +234,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             name="cogvideox1.5-5b",
+            family=FamilyName.COGVIDEOX,
             licence=_COGVIDEOX_LICENCE,
             dtype="bfloat16",
             weights={
@@ -253,3 +264,15 @@ MODELS: dict[str, Model] = {
         ),
     )
 }
+
+
+def model_with(folder: str) -> Model:
+    """The model that has a model folder of this name.
+
+    Raises:
+        KeyError: No model has it.
+    """
+    for model in MODELS.values():
+        if any(weights.folder == folder for weights in model.weights.values()):
+            return model
+    raise KeyError(folder)

@@ -211,7 +211,7 @@ def _render(
     """Make and measure the videos of all cases, in the same groups."""
     model = MODELS["demo"]
     folder = models / model.weights[mode].folder
-    weights.check(folder, mode)
+    weights.check(folder, model, mode)
     texts = {case.prompt for cases in groups.values() for case in cases} | {""}
     pipeline = loading.load(model=model, mode=mode, folder=folder, texts=texts)
     results: dict[str, list[Result]] = {}

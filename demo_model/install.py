@@ -24,6 +24,7 @@ from contract.catalogue import MODELS, Mode
 from contract.errors import Failure
 from demo_model import models
 from processing import weights
+from processing.families import family_of
 
 SHIPPED = Path(__file__).parent / "weights" / "demo-i2v"
 """The trained model in the repository, in diffusers' layout and half precision."""
@@ -80,7 +81,7 @@ def _write(target: Path, mode: Mode, shipped: Path, kept: str) -> None:
 
 def _is_whole(folder: Path, mode: Mode) -> bool:
     try:
-        weights.check(folder, mode)
+        weights.check(folder, MODELS["demo"], mode)
     except Failure:
         return False
     return (folder / model_folder.MODEL_FILE).is_file()
@@ -91,7 +92,7 @@ def _drop_image_inputs(folder: Path) -> None:
     _rewrite(folder / "transformer" / "config.json", {"in_channels": models.LATENT_CHANNELS})
     _rewrite(
         folder / "model_index.json",
-        {"_class_name": weights.PIPELINE_CLASSES[Mode.TEXT_TO_VIDEO]},
+        {"_class_name": family_of(MODELS["demo"]).parts.folders[Mode.TEXT_TO_VIDEO]},
     )
     tensors = load_file(folder / _TRANSFORMER)
     tensors[_PATCHES] = tensors[_PATCHES][:, : models.LATENT_CHANNELS].copy()

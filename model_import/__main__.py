@@ -35,19 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import(folder: str, revision: str, target: Path) -> None:
-    modes = [
-        (mode, weights.repository)
+    found = [
+        (model, mode, weights.repository)
         for model in MODELS.values()
         for mode, weights in model.weights.items()
         if weights.folder == folder and weights.repository
     ]
-    if not modes:
+    if not found:
         raise ImportFailed(f"No model of the catalogue has a folder {folder!r} on Hugging Face.")
-    mode, repository = modes[0]
+    model, mode, repository = found[0]
     target.mkdir(parents=True, exist_ok=True)
     wanted = hub.listing(repository, revision)
     hub.download(wanted, target, lambda line: print(line, flush=True))
-    weights.check(target, mode)
+    weights.check(target, model, mode)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Loads a CogVideoX model from its folder, never from a network, into a `pipelines.Pipeline`.
+"""Loads a model from its folder, never from a network, into a `pipelines.Pipeline`.
 
 The order is chosen for memory: all prompts of a manifest are encoded first, then the text encoder
 (half of the weights) is freed, then transformer and VAE are loaded. `load` imports torch, diffusers
@@ -24,8 +24,10 @@ from contract.catalogue import Mode, Model, Preset
 from contract.errors import Code, Problem, TaskFailed
 from contract.outcome import MACHINE_VARIABLE, Machine
 from processing import device as devices
+from processing.families import family_of
+from processing.families.family import Family
 from processing.pipelines import EncodedPrompt, Pipeline
-from processing.weights import PIPELINE_CLASSES, damaged
+from processing.weights import damaged
 
 if TYPE_CHECKING:
     import torch
@@ -42,13 +44,13 @@ def machine_name() -> str:
     return os.environ.get(MACHINE_VARIABLE, platform.node())
 
 
-def usable_device() -> torch.device:
-    """Import the libraries, and return the device that they will use.
+def usable_device(model: Model) -> torch.device:
+    """Import the libraries that `model` needs, and return the device that they will use.
 
     Raises:
         MachineUnusable: `gpu-unusable`, see `device.usable`.
     """
-    _import_libraries()
+    _import_libraries(family_of(model))
     return devices.usable(machine_name())
 
 
@@ -86,13 +88,14 @@ def load(
     encoded = loader.encoded(texts, scheduler)
     devices.free_memory()
     able = profiles.abilities(loader.device, loader.dtype)
-    transformer, prepared = profiles.prepare(loader.transformer, preset, able)
+    transformer, prepared = profiles.prepare(loader.transformer, loader.family, preset, able)
     pipe = loader.pipeline_class(
         tokenizer=None,
         text_encoder=None,
         transformer=transformer,
-        vae=loader.part("vae", loader.diffusers.AutoencoderKLCogVideoX),
+        vae=loader.vae(),
         scheduler=scheduler,
+        **loader.family.parts.pipeline_options,
     )
     pipe.set_progress_bar_config(disable=True)
     text_seconds = sum(prompt.seconds for prompt in encoded.values())
@@ -112,6 +115,7 @@ class _Loader:
     """Loads the parts of one model, all to the same device and with the same data type."""
 
     model: Model
+    family: Family
     folder: Path
     diffusers: Any
     transformers: Any
@@ -123,15 +127,17 @@ class _Loader:
     @classmethod
     def of(cls, model: Model, mode: Mode, folder: Path) -> _Loader:
         """Import the libraries and choose the device: an accelerator if there is one."""
-        torch, diffusers, transformers = _import_libraries()
-        device = usable_device()
+        family = family_of(model)
+        torch, diffusers, transformers = _import_libraries(family)
+        device = usable_device(model)
         on_cuda = device.type == "cuda"
         return cls(
             model=model,
+            family=family,
             folder=folder,
             diffusers=diffusers,
             transformers=transformers,
-            pipeline_class=getattr(diffusers, PIPELINE_CLASSES[mode]),
+            pipeline_class=getattr(diffusers, family.parts.pipelines[mode]),
             device=device,
             device_name=torch.cuda.get_device_name() if on_cuda else "cpu",
             # CPUs compute half types more slowly than float32, if at all, and float16 overflows.
@@ -144,9 +150,7 @@ class _Loader:
             scheduler_class = getattr(self.diffusers, self.model.scheduler)
             return scheduler_class.from_config(
                 scheduler_class.load_config(self.folder / "scheduler", local_files_only=True),
-                # The programs of the models' authors also use this. It makes the first step start
-                # from pure noise.
-                timestep_spacing="trailing",
+                **self.family.parts.scheduler_options,
             )
 
     def encoded(self, texts: Collection[str], scheduler: Any) -> dict[str, EncodedPrompt]:
@@ -157,6 +161,7 @@ class _Loader:
             transformer=None,
             vae=None,
             scheduler=scheduler,
+            **self.family.parts.pipeline_options,
         )
         return {
             text: _encode(pipe, text, self.device, self.model.prompt_tokens)
@@ -165,12 +170,22 @@ class _Loader:
 
     def transformer(self) -> Any:
         """The transformer, as it is in stock diffusers."""
-        return self.part("transformer", self.diffusers.CogVideoXTransformer3DModel)
+        return self._part("transformer", self.family.parts.transformer, self.dtype)
 
-    def part(self, name: str, part_class: Any) -> Any:
+    def vae(self) -> Any:
+        """The VAE."""
+        import torch  # noqa: PLC0415
+
+        own = self.family.parts.vae_dtype
+        on_gpu = self.device.type == "cuda"
+        dtype = self.dtype if own is None or not on_gpu else getattr(torch, own)
+        return self._part("vae", self.family.parts.vae, dtype)
+
+    def _part(self, name: str, class_name: str, dtype: torch.dtype) -> Any:
         """The transformer or the VAE, from the subfolder `name`."""
+        part_class = getattr(self.diffusers, class_name)
         options = {
-            "torch_dtype": self.dtype,
+            "torch_dtype": dtype,
             "local_files_only": True,
             "output_loading_info": True,
         }
@@ -214,7 +229,9 @@ class _Loader:
 
     def _text_encoder(self) -> Any:
         with _reading("text_encoder"):
-            text_encoder, info = self.transformers.T5EncoderModel.from_pretrained(
+            text_encoder, info = getattr(
+                self.transformers, self.family.parts.text_encoder
+            ).from_pretrained(
                 self.folder / "text_encoder",
                 dtype=self.dtype,
                 local_files_only=True,
@@ -225,8 +242,11 @@ class _Loader:
             return _checked(text_encoder)
 
 
-def _import_libraries() -> tuple[Any, Any, Any]:
-    """Import torch, diffusers and transformers so that they stay offline and print nothing."""
+def _import_libraries(family: Family) -> tuple[Any, Any, Any]:
+    """Import torch, diffusers and transformers so that they stay offline and print nothing.
+
+    Both libraries import a class when it is first used. The classes of `family` are imported here.
+    """
     # The libraries read these when they are imported. The worker has no network: without the
     # variables, a missing file would cost a minute of connection attempts.
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -244,9 +264,10 @@ def _import_libraries() -> tuple[Any, Any, Any]:
             import diffusers  # noqa: PLC0415
             import transformers  # noqa: PLC0415
 
-            # Both libraries import a class when it is first used. Do that here as well.
-            _ = transformers.T5EncoderModel, transformers.T5Tokenizer
-            _ = diffusers.CogVideoXPipeline, diffusers.CogVideoXDDIMScheduler
+            parts = family.parts
+            _ = transformers.T5Tokenizer, getattr(transformers, parts.text_encoder)
+            for name in (parts.pipelines[Mode.TEXT_TO_VIDEO], parts.scheduler):
+                getattr(diffusers, name)
         gc.freeze()
     finally:
         gc.enable()

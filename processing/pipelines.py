@@ -1,6 +1,7 @@
-"""A CogVideoX model in memory: from a prompt to latents, and from latents to frames.
+"""A model in memory: from a prompt to latents, and from latents to frames.
 
-The model runs in diffusers' own, unmodified pipelines. `loading.load` creates a `Pipeline`.
+The model runs in diffusers' own, unmodified pipelines. `loading.load` creates a `Pipeline`, and
+`families` says what is particular to a family of models.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contract.manifest import Parameters
 from contract.memory import MemoryMode, Shape, mode_for
 from contract.outcome import Guidance, Machine, MemoryUse, Profile
 from processing import device as devices
+from processing.families import family_of
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +76,7 @@ class Pipeline:
     ) -> None:
         self._pipe = pipe
         self._model = model
+        self._family = family_of(model)
         self._encoded = encoded
         self.loading_seconds = loading_seconds
         self.machine = machine
@@ -153,7 +156,10 @@ class Pipeline:
 
     def _share(self, memory: MemoryUse) -> None:
         self._memory = memory
-        if memory.mode.tiles:
+        self._use_tiles(memory.mode.tiles)
+
+    def _use_tiles(self, wanted: bool) -> None:
+        if wanted:
             self._pipe.vae.enable_tiling()
         else:
             self._pipe.vae.disable_tiling()
@@ -169,7 +175,7 @@ class Pipeline:
             on_step: Called after each step.
 
         Returns:
-            Latents of the shape (1, latent frames, channels, latent height, latent width).
+            The latents of the video.
 
         Raises:
             TaskFailed: `render-failed`; a number in the latents is not finite.
@@ -201,6 +207,7 @@ class Pipeline:
         self._scales = []
         # It may have waited in the memory of the host while the video before was decoded.
         self._pipe.transformer.to(device)
+        self._use_tiles(self._memory.mode.tiles and self._family.encodes_in_tiles)
         prompt, *negative = (self._encoded[text].embeds.to(device) for text in texts_of(parameters))
 
         def step_done(
@@ -220,14 +227,13 @@ class Pipeline:
         steps = _steps_of(parameters)
         with profiles.leaving_out(self._pipe, profiles.mask(steps, self._prepared.period)):
             latents = self._pipe(
-                **_inputs(parameters, reference, self._frames_in_front(parameters)),
+                **self._family.arguments(self._pipe, self._model, parameters, reference),
                 prompt_embeds=prompt,
                 negative_prompt_embeds=negative[0] if negative else None,
                 height=parameters.height,
                 width=parameters.width,
                 num_inference_steps=parameters.num_inference_steps,
                 guidance_scale=parameters.guidance_scale,
-                use_dynamic_cfg=self._model.use_dynamic_cfg,
                 # Noise is drawn on the CPU, so that a seed gives the same noise on every device.
                 generator=torch.Generator("cpu").manual_seed(parameters.seed),
                 # `decode` is separate: if it does not fit into memory, it can be repeated without
@@ -236,22 +242,7 @@ class Pipeline:
                 callback_on_step_end=step_done,
                 max_sequence_length=self._model.prompt_tokens,
             ).frames
-        # CogVideoX 1.5 has latent frames at the front that only fill its temporal patches. The
-        # pipeline removes them only if it also decodes.
-        kept: torch.Tensor = latents[:, latents.shape[1] - self._latent_frames(parameters) :]
-        return kept
-
-    def _latent_frames(self, parameters: Parameters) -> int:
-        return (parameters.num_frames - 1) // int(self._pipe.vae_scale_factor_temporal) + 1
-
-    def _frames_in_front(self, parameters: Parameters) -> int:
-        """How many frames a reference needs in front of it to fill the temporal patches.
-
-        Without a reference, the pipeline fills them itself. With one, it refuses it.
-        """
-        patch = self._pipe.transformer.config.patch_size_t or 1
-        missing = -self._latent_frames(parameters) % patch
-        return int(missing * self._pipe.vae_scale_factor_temporal)
+        return self._family.kept(self._pipe, latents, parameters)
 
     def decode(self, latents: torch.Tensor, parameters: Parameters) -> NDArray[np.uint8]:
         """Decode the latents that `denoise` made of the same `parameters`.
@@ -268,8 +259,9 @@ class Pipeline:
         if self._memory.mode.alternating:
             self._pipe.transformer.to("cpu")
             devices.free_memory()
+        self._use_tiles(self._memory.mode.tiles)
         with torch.inference_mode():
-            decoded = self._pipe.decode_latents(latents)  # (1, 3, frames, height, width)
+            decoded = self._family.decoded(self._pipe, latents)
             _check_finite(decoded, "while decoding")
             # (frames, 3, height, width), 0 to 1
             video = self._pipe.video_processor.postprocess_video(decoded, output_type="pt")[0]
@@ -326,19 +318,3 @@ def _check_finite(numbers: torch.Tensor, when: str) -> None:
                 "administrator whether the model and its data type suit the instance type.",
             )
         )
-
-
-def _inputs(
-    parameters: Parameters, reference: Reference | None, frames_in_front: int
-) -> dict[str, Any]:
-    """The pipeline's arguments that depend on the mode."""
-    if isinstance(reference, np.ndarray):
-        reference = np.concatenate([reference[:1].repeat(frames_in_front, axis=0), reference])
-        # The pipeline takes the number of frames from the video.
-        return {
-            "video": [Image.fromarray(frame) for frame in reference],
-            "strength": parameters.strength,
-        }
-    if reference is not None:
-        return {"image": reference, "num_frames": parameters.num_frames}
-    return {"num_frames": parameters.num_frames}

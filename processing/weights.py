@@ -11,22 +11,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from contract.catalogue import Mode
+from contract.catalogue import Mode, Model
 from contract.errors import Code, Problem, TaskFailed
 from contract.model_folder import MODEL_FILE, ModelFile, ModelFolder, files_of, fingerprint
-
-PIPELINE_CLASSES: dict[Mode, str] = {
-    Mode.TEXT_TO_VIDEO: "CogVideoXPipeline",
-    Mode.IMAGE_TO_VIDEO: "CogVideoXImageToVideoPipeline",
-    Mode.VIDEO_TO_VIDEO: "CogVideoXVideoToVideoPipeline",
-}
-"""The pipeline class of diffusers for each mode."""
-
-# Video to video uses the weights of text to video, and starts from a noisy video instead of noise.
-_WEIGHTS_CLASSES = PIPELINE_CLASSES | {
-    Mode.VIDEO_TO_VIDEO: PIPELINE_CLASSES[Mode.TEXT_TO_VIDEO],
-}
-"""The class that model_index.json must name for each mode."""
+from processing.families import family_of
 
 _PLAIN_FILES = (
     "model_index.json",
@@ -54,8 +42,8 @@ class Compared:
     """What they were compared with, or None if the folder has no model.json."""
 
 
-def check(folder: Path, mode: Mode) -> None:
-    """Check that `folder` contains a complete pipeline for `mode`, in diffusers' layout.
+def check(folder: Path, model: Model, mode: Mode) -> None:
+    """Check that `folder` contains all that `model` needs for `mode`, in diffusers' layout.
 
     This reads the file names, the configurations and the headers of the weight files, but not the
     weights themselves. `compare` does that.
@@ -89,14 +77,14 @@ def check(folder: Path, mode: Mode) -> None:
     for shard in shards:
         _check_header(folder, shard)
     made_for = _read_json(folder, "model_index.json").get("_class_name")
-    if made_for != _WEIGHTS_CLASSES[mode]:
+    wanted = family_of(model).parts.folders[mode]
+    if made_for != wanted:
         # Without this check, loading would fail on the shape of a tensor inside the transformer.
         raise TaskFailed(
             Problem(
                 code=Code.WEIGHTS_MISSING,
                 message=(
-                    f"The model folder holds weights for {made_for}, "
-                    f"but {mode} needs {_WEIGHTS_CLASSES[mode]}."
+                    f"The model folder holds weights for {made_for}, but {mode} needs {wanted}."
                 ),
                 hint="Ask your administrator to upload the model folder for this mode.",
             )

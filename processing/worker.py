@@ -74,7 +74,7 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
     )
     if not waiting:
         return
-    weights.check(layout.model, manifest.mode)
+    weights.check(layout.model, model, manifest.mode)
     # Before the weights are loaded, so that a damaged reference is reported at once.
     ready = _open_references(layout, manifest, waiting, take)
     if not ready:
@@ -138,7 +138,7 @@ def _load(
     progress.emit("loading", model=manifest.model, mode=manifest.mode)
     began = time.perf_counter()
     # Before the files are compared, so that a machine that cannot render ends within seconds.
-    loading.usable_device()
+    loading.usable_device(model)
     with ThreadPoolExecutor(max_workers=1) as executor:
         comparing = executor.submit(weights.compare, layout.model)
         try:

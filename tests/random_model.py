@@ -20,6 +20,7 @@ from typing import Any
 from contract.catalogue import MODELS, Mode
 from contract.errors import Failure
 from processing import weights
+from processing.families import family_of
 
 # Increase this when a change below changes the written files.
 VERSION = 2
@@ -73,7 +74,7 @@ def write(folder: Path) -> None:
 
 def _is_current(folder: Path, mode: Mode) -> bool:
     try:
-        weights.check(folder, mode)
+        weights.check(folder, MODELS["demo"], mode)
         return (folder / _CARD_FILE).read_text(encoding="utf-8") == _card(mode)
     except (Failure, OSError):
         return False
@@ -91,7 +92,7 @@ def _write_model(folder: Path, mode: Mode) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         tokenizer = _tokenizer()
-        pipe = getattr(diffusers, weights.PIPELINE_CLASSES[mode])(
+        pipe = getattr(diffusers, family_of(MODELS["demo"]).parts.pipelines[mode])(
             tokenizer=tokenizer,
             text_encoder=_text_encoder(len(tokenizer)),
             transformer=_transformer(mode),

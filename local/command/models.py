@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
-from contract.catalogue import MODELS, Mode, Weights
+from contract.catalogue import MODELS, Mode, Weights, model_with
 from contract.errors import TaskFailed
 from contract.instance_types import has_own_disk
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
@@ -94,7 +94,7 @@ def import_folder(s3: Any, bucket: str, name: str, mode: Mode, source: Path, tel
         ImportFailed: the folder is not complete, or cannot be read.
     """
     try:
-        model_folders.check(source, mode)
+        model_folders.check(source, model_with(name), mode)
         compared = model_folders.compare(source) if (source / MODEL_FILE).exists() else None
         files = files_of(source, belongs)
     except TaskFailed as failure:

@@ -23,6 +23,7 @@ from torch import nn
 
 from contract.catalogue import Preset
 from contract.outcome import Profile
+from processing.families.family import Family
 from processing.gpu import attention
 
 # The layers around each block's norms are small (512 wide) and sensitive, so they stay as they are.
@@ -62,6 +63,8 @@ class Abilities:
     why_no_own_attention: str = ""
     """Empty also where PyTorch's attention is the best one that we have."""
     why_no_fp8: str = ""
+    why_no_cache: str = ""
+    """Why no steps can be left out."""
 
 
 def abilities(device: torch.device, dtype: torch.dtype) -> Abilities:
@@ -88,6 +91,9 @@ def abilities(device: torch.device, dtype: torch.dtype) -> Abilities:
         own_attention=own_attention and not broken,
         why_no_own_attention=broken,
         why_no_fp8=no_fp8,
+        why_no_cache=(
+            "" if importlib.util.find_spec("cache_dit") else "cache-dit is not installed"
+        ),
     )
 
 
@@ -114,27 +120,30 @@ class Prepared:
         )
 
 
-def prepare(load: Callable[[], Any], preset: Preset, able: Abilities) -> tuple[Any, Prepared]:
-    """A transformer that computes as `preset` says, as far as the device is able to.
+def prepare(
+    load: Callable[[], Any], family: Family, preset: Preset, device: Abilities
+) -> tuple[Any, Prepared]:
+    """A transformer that computes as `preset` says, as far as family and device are able to.
 
     Args:
         load: loads it, as it is in stock diffusers.
+        family: the family of the model.
         preset: the preset.
-        able: what the device can do.
+        device: what the device can do.
     """
     transformer = load()
-    if not able.gpu:
+    if not device.gpu:
         return transformer, Prepared(load_stock=load)
-    _exact(transformer, able)
+    able = family.able(device)
+    _make_exact(transformer, family, able)
     why_no_fp8 = why_no_cache = ""
     if preset != Preset.BEST:
-        why_no_fp8 = able.why_no_fp8 or _tried_fp8(transformer)
+        why_no_fp8 = able.why_no_fp8 or _tried_fp8(family.blocks(transformer))
         if why_no_fp8 and not able.why_no_fp8:
             # Some layers may have been rounded already.
             transformer = load()
-            _exact(transformer, able)
-        if importlib.util.find_spec("cache_dit") is None:
-            why_no_cache = "cache-dit is not installed"
+            _make_exact(transformer, family, able)
+        why_no_cache = able.why_no_cache
     reasons = {
         "compiling": able.why_not_compiled,
         "own attention": able.why_no_own_attention,
@@ -144,7 +153,7 @@ def prepare(load: Callable[[], Any], preset: Preset, able: Abilities) -> tuple[A
     return transformer, Prepared(
         load_stock=load,
         compiled=not able.why_not_compiled,
-        own_attention_blocks=len(transformer.transformer_blocks) if able.own_attention else 0,
+        own_attention_blocks=len(family.blocks(transformer)) if able.own_attention else 0,
         fp8=preset != Preset.BEST and not why_no_fp8,
         period=1 if why_no_cache else PERIODS[preset],
         lacking=tuple(f"{what}: {why}" for what, why in reasons.items() if why),
@@ -181,7 +190,7 @@ def is_compiler_error(error: BaseException) -> bool:
 def exact(
     transformer: Any, *, own: bool = True, running_maximum: bool = False, tuned: bool = False
 ) -> None:
-    """One product for q, k and v, our attention where it runs, and compiled blocks.
+    """For CogVideoX: one product for q, k and v, our attention where it runs, and compiled blocks.
 
     Args:
         own: whether to use our attention.
@@ -198,15 +207,15 @@ def exact(
     compiled(transformer.transformer_blocks, tuned=tuned)
 
 
-def _exact(transformer: Any, able: Abilities) -> None:
+def _make_exact(transformer: Any, family: Family, able: Abilities) -> None:
     if not able.why_not_compiled:
-        exact(transformer, own=able.own_attention)
+        family.make_exact(transformer, able)
 
 
-def _tried_fp8(transformer: Any) -> str:
+def _tried_fp8(blocks: nn.ModuleList) -> str:
     """Use fp8. Returns why that is not possible; empty if it is."""
     try:
-        fp8(transformer.transformer_blocks)
+        fp8(blocks)
     except Exception as error:
         # torchao fits some versions of PyTorch, and which one the container has is not known here.
         return f"torchao failed with {type(error).__name__}: {error}"

@@ -66,8 +66,8 @@ def test_both_folders_are_whole_and_written_once(models: Path) -> None:
     before = (models / "demo" / "model_index.json").stat().st_mtime_ns
     install.write(models)
     assert (models / "demo" / "model_index.json").stat().st_mtime_ns == before
-    weights.check(models / "demo", Mode.TEXT_TO_VIDEO)
-    weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+    weights.check(models / "demo", MODELS["demo"], Mode.TEXT_TO_VIDEO)
+    weights.check(models / "demo-i2v", MODELS["demo"], Mode.IMAGE_TO_VIDEO)
 
 
 def test_both_folders_say_what_they_contain(models: Path) -> None:
@@ -88,7 +88,7 @@ def test_two_commands_may_write_the_folders_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "demo_model.install", str(tmp_path)]
     both = [subprocess.Popen(command, cwd=ROOM.parents[1]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
-    weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)
+    weights.check(tmp_path / "demo", MODELS["demo"], Mode.TEXT_TO_VIDEO)
     assert not list(tmp_path.glob(".*part*"))
 
 

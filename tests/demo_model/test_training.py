@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from contract.catalogue import Mode
+from contract.catalogue import MODELS, Mode
 from demo_model import install, models, train, train_transformer
 from processing import weights
 
@@ -48,8 +48,8 @@ def test_it_leaves_curves_strips_and_checkpoints(trained: Path) -> None:
 
 def test_the_worker_accepts_both_models(trained: Path, tmp_path: Path) -> None:
     install.write(tmp_path, shipped=trained / "demo-i2v")
-    weights.check(tmp_path / "demo", Mode.TEXT_TO_VIDEO)
-    weights.check(tmp_path / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+    weights.check(tmp_path / "demo", MODELS["demo"], Mode.TEXT_TO_VIDEO)
+    weights.check(tmp_path / "demo-i2v", MODELS["demo"], Mode.IMAGE_TO_VIDEO)
 
 
 def test_some_frames_are_at_the_places_that_they_have_in_the_whole_clip() -> None:

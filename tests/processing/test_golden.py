@@ -19,7 +19,8 @@ from PIL import Image
 from contract.catalogue import MODELS, Mode, Model
 from contract.manifest import Parameters
 from contract.outcome import Guidance
-from processing import loading, pipelines, weights
+from processing import loading, pipelines
+from processing.families import family_of
 
 GOLDEN = Path(__file__).with_name("golden.json")
 STEPS = 4
@@ -77,7 +78,7 @@ def stock(
     import torch
 
     mode = parameters.mode
-    pipe = getattr(diffusers, weights.PIPELINE_CLASSES[mode]).from_pretrained(folder)
+    pipe = getattr(diffusers, family_of(model).parts.pipelines[mode]).from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = getattr(diffusers, model.scheduler).from_config(
         pipe.scheduler.config, timestep_spacing="trailing"

@@ -11,7 +11,8 @@ from PIL import Image
 
 from contract.catalogue import MODELS, Mode
 from contract.manifest import Parameters
-from processing import loading, pipelines, weights
+from processing import loading, pipelines
+from processing.families import family_of
 from processing.pipelines import Reference
 from tests.processing.conftest import Jobs
 
@@ -23,7 +24,9 @@ def plain_diffusers(
     import diffusers
     import torch
 
-    pipe = getattr(diffusers, weights.PIPELINE_CLASSES[mode]).from_pretrained(folder)
+    pipe = getattr(diffusers, family_of(MODELS["demo"]).parts.pipelines[mode]).from_pretrained(
+        folder
+    )
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler = getattr(diffusers, MODELS["demo"].scheduler).from_config(
         pipe.scheduler.config, timestep_spacing="trailing"

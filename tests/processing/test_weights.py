@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract import model_folder
-from contract.catalogue import Mode
+from contract.catalogue import MODELS, Mode
 from contract.errors import Code, TaskFailed
 from processing import weights
 
@@ -50,18 +50,18 @@ def test_a_fingerprint_can_be_checked_by_hand(folder: Path) -> None:
 
 
 def test_a_complete_folder_passes_in_its_own_mode_only(folder: Path, models: Path) -> None:
-    weights.check(folder, Mode.TEXT_TO_VIDEO)
-    weights.check(models / "demo-i2v", Mode.IMAGE_TO_VIDEO)
+    weights.check(folder, MODELS["demo"], Mode.TEXT_TO_VIDEO)
+    weights.check(models / "demo-i2v", MODELS["demo"], Mode.IMAGE_TO_VIDEO)
 
     with pytest.raises(TaskFailed, match="CogVideoXPipeline"):
-        weights.check(folder, Mode.IMAGE_TO_VIDEO)
+        weights.check(folder, MODELS["demo"], Mode.IMAGE_TO_VIDEO)
 
 
 def test_video_to_video_has_the_weights_of_text_to_video(folder: Path, models: Path) -> None:
-    weights.check(folder, Mode.VIDEO_TO_VIDEO)
+    weights.check(folder, MODELS["demo"], Mode.VIDEO_TO_VIDEO)
 
     with pytest.raises(TaskFailed, match="needs CogVideoXPipeline"):
-        weights.check(models / "demo-i2v", Mode.VIDEO_TO_VIDEO)
+        weights.check(models / "demo-i2v", MODELS["demo"], Mode.VIDEO_TO_VIDEO)
 
 
 def test_weights_in_several_files_must_all_be_there(folder: Path) -> None:
@@ -72,29 +72,29 @@ def test_weights_in_several_files_must_all_be_there(folder: Path) -> None:
     whole.rename(part / shards[1])
     index = {"weight_map": {"a": shards[0], "b": shards[1], "c": shards[0]}}
     (part / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
-    weights.check(folder, Mode.TEXT_TO_VIDEO)
+    weights.check(folder, MODELS["demo"], Mode.TEXT_TO_VIDEO)
 
     (part / shards[0]).unlink()
     with pytest.raises(TaskFailed, match=f"transformer/{shards[0]}") as failure:
-        weights.check(folder, Mode.TEXT_TO_VIDEO)
+        weights.check(folder, MODELS["demo"], Mode.TEXT_TO_VIDEO)
     assert failure.value.problems[0].code == Code.WEIGHTS_MISSING
 
 
 def test_an_absent_folder_lacks_everything(tmp_path: Path) -> None:
     with pytest.raises(TaskFailed, match="model_index") as failure:
-        weights.check(tmp_path / "nothing", Mode.TEXT_TO_VIDEO)
+        weights.check(tmp_path / "nothing", MODELS["demo"], Mode.TEXT_TO_VIDEO)
     assert failure.value.problems[0].code == Code.WEIGHTS_MISSING
 
 
 def test_files_of_model_json_must_be_there(folder: Path) -> None:
     (folder / "tokenizer" / "added.json").write_text("{}")
     model_folder.write(folder, repository=None, revision=None)
-    weights.check(folder, Mode.TEXT_TO_VIDEO)
+    weights.check(folder, MODELS["demo"], Mode.TEXT_TO_VIDEO)
 
     (folder / "tokenizer" / "added.json").unlink()
 
     with pytest.raises(TaskFailed, match=r"added\.json") as failure:
-        weights.check(folder, Mode.TEXT_TO_VIDEO)
+        weights.check(folder, MODELS["demo"], Mode.TEXT_TO_VIDEO)
     assert failure.value.problems[0].code == Code.WEIGHTS_MISSING
 
 
@@ -110,5 +110,5 @@ def test_an_unreadable_model_json_is_named(folder: Path) -> None:
     (folder / "model.json").write_text('{"files": ')
 
     with pytest.raises(TaskFailed, match=r"model\.json") as failure:
-        weights.check(folder, Mode.TEXT_TO_VIDEO)
+        weights.check(folder, MODELS["demo"], Mode.TEXT_TO_VIDEO)
     assert failure.value.problems[0].code == Code.WEIGHTS_DAMAGED

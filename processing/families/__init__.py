@@ -1,0 +1,14 @@
+"""The families of models that the worker can run: one file for each."""
+
+from contract.catalogue import FamilyName, Model
+from processing.families.cogvideox import CogVideoX
+from processing.families.family import Family
+
+_FAMILIES: dict[FamilyName, Family] = {
+    FamilyName.COGVIDEOX: CogVideoX(),
+}
+
+
+def family_of(model: Model) -> Family:
+    """What is particular to the family of `model`."""
+    return _FAMILIES[model.family]
