@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+QUIET_LOAD = 0.5
+"""With a higher load of the machine at the beginning, seconds are not shown."""
 FOLDER = Path(__file__).parent / "results"
 
 

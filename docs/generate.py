@@ -15,10 +15,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.results import QUIET_LOAD
 from contract.catalogue import MODELS, Mode, Model, Preset
 from contract.errors import MEANINGS
 from contract.instance_types import FAMILIES, Verdict, verdict
@@ -72,6 +73,7 @@ def _documents() -> Iterable[tuple[Path, str]]:
     performance = _ROOT / "docs" / "performance.md"
     text = _with_part(performance.read_text(), "batching", _batching())
     text = _with_part(text, "worker", _worker())
+    text = _with_part(text, "coldstart", _coldstart())
     yield performance, _with_part(text, "reading", _reading())
     for name, kind, title in (
         ("job", JobSpec, "reeldrop job spec"),
@@ -285,7 +287,7 @@ def _worker() -> str:
     document = json.loads((_ROOT / "bench" / "results" / "worker.json").read_text())
     rows = document["rows"]
     load = rows["load_at_the_beginning"]
-    busy = f"not measured yet: the machine was busy (load {load})" if load > 0.5 else ""
+    busy = f"not measured yet: the machine was busy (load {load})" if load > QUIET_LOAD else ""
     start, batch, idle = rows["start"], rows["batch"], rows["idle"]
     table = _table(
         ("what", "measured", "goal"),
@@ -333,6 +335,39 @@ def _batching() -> str:
         ),
     )
     return f"{document['what']}.\n\n{table}"
+
+
+def _coldstart() -> str:
+    """What starting a function takes, from the figures of `python -m bench.coldstart`."""
+    document = json.loads((_ROOT / "bench" / "results" / "coldstart.json").read_text())
+    rows, sizes = document["rows"], document["rows"]["sizes"]
+    load = rows["load_at_the_beginning"]
+    busy = "not measured yet" if load > QUIET_LOAD else ""
+    why = f" The machine was busy (load {load})." if busy else ""
+    found = {(row["imports"], row["compiled"]): row for row in rows["starts"]}
+
+    def cells(name: str) -> Iterator[str]:
+        for compiled in (True, False):
+            row = found[name, compiled]
+            yield busy or f"{row['wall_seconds']['median']:.2f}"
+        yield str(found[name, True]["memory_mib"])
+
+    starts = _table(
+        ("imports", "s", "without compiled files, s", "memory, MiB"),
+        ((name, *cells(name)) for name in dict.fromkeys(row["imports"] for row in rows["starts"])),
+    )
+    media = {name: sizes[name] / 1e6 for name in ("PyAV", "Pillow")}
+    rest = sizes["unzipped_bytes"] / 1e6 - sum(media.values())
+    parts = _table(
+        ("part of the zip", "MB, unzipped"),
+        (
+            *((name, f"{size:.0f}") for name, size in media.items()),
+            ("everything else", f"{rest:.0f}"),
+            ("together; Lambda takes 262", f"{sizes['unzipped_bytes'] / 1e6:.0f}"),
+            ("the zip itself", f"{sizes['zipped_bytes'] / 1e6:.0f}"),
+        ),
+    )
+    return f"{document['what']}, on {document['machine']['cores']} cores.{why}\n\n{starts}\n{parts}"
 
 
 def _reading() -> str:

@@ -22,19 +22,23 @@ _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 # The Python versions of the Lambda runtime and of the worker's container.
 LAMBDA_PYTHON = "3.13"
+LAMBDA_MACHINE = "aarch64"
 CONTAINER_PYTHON = "3.12"
 
 
 @contextmanager
-def functions_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
+def functions_code(
+    code: Literal["aws", "embedded"], machine: str = LAMBDA_MACHINE
+) -> Iterator[str]:
     """Provide a temporary folder with the functions' code.
 
     Args:
-        code: "aws" adds the packages, for arm64; "embedded" leaves them out.
+        code: "aws" adds the packages; "embedded" leaves them out.
+        machine: the architecture that the packages are for.
     """
     with _folder() as folder:
         if code == "aws":
-            _install("functions", folder, LAMBDA_PYTHON, "aarch64")
+            _install("functions", folder, LAMBDA_PYTHON, machine)
         shutil.copytree(ROOT / "functions", folder / "functions", ignore=_IGNORED)
         shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
         _compile(folder, LAMBDA_PYTHON if code == "aws" else None)
@@ -74,12 +78,12 @@ def _install(lock: str, target: Path, python: str, machine: str) -> None:
     """
     content = (ROOT / "locks" / f"{lock}.txt").read_bytes()
     digest = hashlib.sha256(content + f"{python} {machine}".encode()).hexdigest()[:16]
-    kept = _PACKAGES / f"{lock}-{digest}"
+    kept = _PACKAGES / f"{lock}-{machine}-{digest}"
     if not kept.exists():
         _PACKAGES.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_PACKAGES, prefix=".making-") as making:
             _download(lock, Path(making), python, machine)
-            for older in _PACKAGES.glob(f"{lock}-*"):
+            for older in _PACKAGES.glob(f"{lock}-{machine}-*"):
                 shutil.rmtree(older)
             Path(making).rename(kept)
             Path(making).mkdir()  # for the removal of the temporary folder
@@ -126,13 +130,13 @@ def _compile(folder: Path, python: str | None) -> None:
         folder: the folder with the code.
         python: version of the Python that will run the code; None is the one that runs now.
     """
-    interpreter = _interpreter(python)
-    if interpreter is None:
+    program = interpreter(python)
+    if program is None:
         return
     # compileall fails if a .py file is not valid Python, such as a template in a package. Nobody
     # imports such files, so the failure is ignored.
     subprocess.run(
-        [interpreter, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
+        [program, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
          "-s", str(folder), str(folder)],
         # The same source must always give the same .pyc file. So the hash seed, which decides the
         # order of stored sets, is fixed, and `-s` removes the name of the temporary folder.
@@ -141,7 +145,7 @@ def _compile(folder: Path, python: str | None) -> None:
     )  # fmt: skip
 
 
-def _interpreter(python: str | None) -> str | None:
+def interpreter(python: str | None) -> str | None:
     """A program that is Python of this version, or None if this machine has none."""
     version = "import sys; print('%d.%d' % sys.version_info[:2])"
     now = f"{sys.version_info.major}.{sys.version_info.minor}"

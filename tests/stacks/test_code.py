@@ -45,5 +45,5 @@ def test_a_program_that_only_has_the_name_of_a_python_compiles_nothing(
     shim.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda _: str(shim))
 
-    assert code._interpreter("3.99") is None
-    assert code._interpreter(None) == sys.executable
+    assert code.interpreter("3.99") is None
+    assert code.interpreter(None) == sys.executable
