@@ -32,7 +32,7 @@ from stacks.people import create_policies
 from stacks.place import Place
 from stacks.queues import Queues, create_queues
 from stacks.storage import Storage
-from stacks.worker import Worker
+from stacks.worker import Worker, check_image
 
 SWEEP_EVERY_MINUTES = 5
 
@@ -51,6 +51,7 @@ class Reeldrop(cdk.Stack):
         super().__init__(
             scope, construct_id, description="reeldrop: an S3 drop folder that makes video"
         )
+        check_image(config, place.region)
         key = create_key(self, config)
         storage = Storage(self, "Storage", config=config, place=place, key=key)
         cdk.Tags.of(self).add("application", "reeldrop")

@@ -6,7 +6,7 @@ The stack creates no processing job. Dispatch starts those that render, and
 
 import re
 
-from aws_cdk import ArnFormat, Aws, Fn, Stack, region_info
+from aws_cdk import ArnFormat, Aws, Fn, Stack, Token, region_info
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
@@ -24,6 +24,25 @@ from stacks.grants import Statements
 # means that a deployment needs no Docker and that no pip runs when a job starts.
 # sagemaker.core.image_uris.retrieve names the same image; a test compares the two.
 IMAGE = "huggingface-pytorch-training:2.8.0-transformers4.56.2-gpu-py312-cu129-ubuntu22.04"
+
+
+class NoImage(Exception):
+    """AWS's image is not known to be in the region. The message says what to do."""
+
+
+def check_image(config: Config, region: str) -> None:
+    """Check that there is an image for the processing jobs of a region.
+
+    Raises:
+        NoImage: there is none.
+    """
+    if config.image_uri or Token.is_unresolved(region):
+        return
+    if not region_info.Fact.find(region, region_info.FactName.DLC_REPOSITORY_ACCOUNT):
+        raise NoImage(
+            f"CDK does not know where AWS keeps its container images in the region {region}. Set "
+            "image_uri to an image that is there: docs/operations.md, Regions, says which."
+        )
 
 
 class Worker(Construct):

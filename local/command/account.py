@@ -13,6 +13,7 @@ from local.command.deployment import outputs_in
 
 # An output of CloudFormation cannot be empty.
 _NONE = "none"
+_DEFAULT_STACK = "reeldrop"
 
 
 class NoDeployment(Exception):
@@ -43,20 +44,20 @@ class Account:
 
     @classmethod
     def found(cls, files: Sequence[Path], stack: str) -> Self:
-        """Look into files with outputs of a deployment, then ask CloudFormation.
+        """Look into files with outputs of a deployment, or ask CloudFormation.
 
         Args:
             files: the first one that has the outputs of a drop folder is used.
-            stack: the name of the stack that CloudFormation is asked about.
+            stack: the stack that CloudFormation is asked about, whatever the files say. Empty: only
+                if no file has outputs, and then about the stack with the default name.
 
         Raises:
             NoDeployment: there is none.
         """
-        for outputs in (found for file in files for found in outputs_in(file)):
-            if "WorkBucket" in outputs:
-                break
-        else:
-            outputs = _outputs_of(stack)
+        known = (found for file in files if not stack for found in outputs_in(file))
+        outputs = next((found for found in known if "WorkBucket" in found), None)
+        if outputs is None:
+            outputs = _outputs_of(stack or _DEFAULT_STACK)
         endpoint = outputs.get("Endpoint")
 
         def make(service: str) -> Any:

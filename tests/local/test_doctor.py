@@ -1,11 +1,14 @@
 """What the doctor says about quotas and addresses, which the embedded cloud does not check."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.command.account import Account
+from local.command import account
+from local.command.account import Account, NoDeployment
 from local.command.doctor import Verdict, findings
 
 ACCOUNT = Account(
@@ -24,6 +27,24 @@ ACCOUNT = Account(
     enhancer_model_id="",
     lambda_concurrency=10,
 )
+
+
+def test_a_stack_that_is_named_is_used_whatever_the_files_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def outputs_of(stack: str) -> dict[str, str]:
+        asked.append(stack)
+        raise NoDeployment
+
+    monkeypatch.setattr(account, "_outputs_of", outputs_of)
+    file = tmp_path / "cdk-outputs.json"
+    file.write_text(json.dumps({"reeldrop": {"WorkBucket": "work"}}))
+    for files, stack in (([file], "reeldrop-dev"), ([], ""), ([file], "")):
+        with pytest.raises(NoDeployment):
+            Account.found(files, stack)
+    assert asked == ["reeldrop-dev", "reeldrop"], "the last one has a file"
 
 
 class Answers:
@@ -56,8 +77,8 @@ def quota(name: str, value: float) -> dict[str, object]:
 def test_each_instance_type_needs_a_quota(
     quotas: list[dict[str, object]], wanted: list[Verdict]
 ) -> None:
-    account = replace(ACCOUNT, client=lambda _service: Answers({"Quotas": quotas}))
-    checks = findings(account, only={"quota"})
+    found = replace(ACCOUNT, client=lambda _service: Answers({"Quotas": quotas}))
+    checks = findings(found, only={"quota"})
     assert [finding.verdict for finding in checks] == wanted
 
 
@@ -66,8 +87,8 @@ def test_the_account_must_run_the_calls_that_the_deployment_wants(
     calls: int, verdict: Verdict
 ) -> None:
     answer = {"AccountLimit": {"ConcurrentExecutions": calls}}
-    account = replace(ACCOUNT, client=lambda _service: Answers(answer))
-    (finding,) = findings(account, only={"functions"})
+    found = replace(ACCOUNT, client=lambda _service: Answers(answer))
+    (finding,) = findings(found, only={"functions"})
     assert finding.verdict is verdict
 
 
@@ -76,7 +97,7 @@ def test_an_address_that_was_not_confirmed_is_named() -> None:
         {"SubscriptionArn": arn, "Protocol": "email", "Endpoint": f"{name}@example.org"}
         for arn, name in (("arn:aws:sns:1", "early"), ("PendingConfirmation", "late"))
     ]
-    account = replace(ACCOUNT, client=lambda _service: Answers({"Subscriptions": subscriptions}))
-    early, late = findings(account, only={"notifications"})
+    found = replace(ACCOUNT, client=lambda _service: Answers({"Subscriptions": subscriptions}))
+    early, late = findings(found, only={"notifications"})
     assert early.verdict is Verdict.GOOD
     assert late.verdict is Verdict.BAD and late.says.startswith("late@example.org")

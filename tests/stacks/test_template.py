@@ -5,11 +5,13 @@ import pkgutil
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import region_info
 from aws_cdk.assertions import Template
 from moto.events.models import EventPattern
 from moto.events.utils import EventMessageType
@@ -24,7 +26,7 @@ from stacks.config import Config
 from stacks.notifications import create_job_topic
 from stacks.place import Place
 from stacks.storage import Storage
-from stacks.worker import IMAGE
+from stacks.worker import IMAGE, NoImage, check_image
 
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -375,6 +377,15 @@ def test_processing_jobs_may_pull_their_image_and_no_other(
     assert [f'{name}"' in pull for pull in image_pulled(other)] == [True, True]
 
 
+def test_a_region_without_a_known_image_is_refused_unless_one_is_named() -> None:
+    with pytest.raises(NoImage, match=r"region il-central-1\. Set image_uri"):
+        check_image(Config(), "il-central-1")
+    check_image(Config(), "eu-central-1")
+    check_image(Config(), cdk.Aws.REGION)
+    uri = "123456789012.dkr.ecr.il-central-1.amazonaws.com/my/image:1"
+    check_image(Config(image_uri=uri), "il-central-1")
+
+
 def test_an_image_that_sagemaker_cannot_pull_is_refused() -> None:
     for uri in ("python:3.12", "docker.io/me/image", "public.ecr.aws/me/image:1"):
         with pytest.raises(ValidationError):
@@ -423,6 +434,26 @@ def test_nothing_else_has_a_fixed_name(tmp_path: Path, monkeypatch: pytest.Monke
         if name.endswith("Name") and name not in free and isinstance(value, str)
     }
     assert named == {"AWS::S3::Bucket", "AWS::DynamoDB::Table"}
+
+
+def test_operations_names_the_regions_that_have_an_image() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Regions\n")[2].partition("\n## ")[0]
+    known = {
+        region.name
+        for region in region_info.RegionInfo.regions
+        if region_info.Fact.find(region.name, region_info.FactName.DLC_REPOSITORY_ACCOUNT)
+    }
+    listed = section.partition("these regions:")[2].partition("In any other")[0]
+    assert set(re.findall(r"`([a-z0-9-]+)`", listed)) == known
+    packages = Path(sysconfig.get_paths()["purelib"])
+    sdk = packages / "sagemaker" / "core" / "image_uri_config" / "huggingface.json"
+    versions = json.loads(sdk.read_text())["training"]["versions"]
+    registries = versions["4.56.2"]["pytorch2.8.0"]["registries"]
+    others = {region: registries[region] for region in registries.keys() - known}
+    secret = {region for region in others if region.startswith("us-iso")}
+    table = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (\d{12}) \|$", section, re.MULTILINE))
+    assert table == {region: others[region] for region in others.keys() - secret}
 
 
 def test_operations_says_what_to_do_for_each_alarm(template: dict[str, Any]) -> None:
