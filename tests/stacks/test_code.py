@@ -47,3 +47,29 @@ def test_a_program_that_only_has_the_name_of_a_python_compiles_nothing(
 
     assert code.interpreter("3.99") is None
     assert code.interpreter(None) == sys.executable
+
+
+def test_packages_are_downloaded_and_compiled_once_and_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "_KEPT", tmp_path)
+    monkeypatch.setattr(code, "_PACKAGES", tmp_path / "packages")
+    monkeypatch.setattr(code, "LAMBDA_PYTHON", f"{sys.version_info[0]}.{sys.version_info[1]}")
+    downloads = []
+
+    def download(lock: str, target: Path, *_more: str) -> None:
+        downloads.append(lock)
+        (target / "package").mkdir()
+        (target / "package" / "module.py").write_text("x = 1")
+
+    monkeypatch.setattr(code, "_download", download)
+    places = []
+    for _ in range(2):
+        with code.functions_code("aws") as name:
+            package = Path(name) / "package"
+            (compiled,) = (package / "__pycache__").iterdir()
+            assert b"reeldrop" not in compiled.read_bytes(), "the name of the folder is not in it"
+            places.append([file.stat().st_ino for file in (package / "module.py", compiled)])
+            assert (Path(name) / "functions" / "s3_keys.py").exists()
+    assert downloads == ["functions"]
+    assert places[0] == places[1]

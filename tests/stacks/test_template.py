@@ -279,6 +279,13 @@ def test_buckets_are_private_encrypted_and_require_tls(template: dict[str, Any])
     assert versioned == {bucket(template, "Input"), bucket(template, "Output")}
 
 
+def test_all_buckets_log_their_accesses_into_the_fourth(template: dict[str, Any]) -> None:
+    logs = bucket(template, "Logs")
+    for name, properties in resources(template, "AWS::S3::Bucket").items():
+        logged = properties.get("LoggingConfiguration", {}).get("DestinationBucketName")
+        assert logged == (None if name == logs else {"Ref": logs}), name
+
+
 def test_no_role_has_a_wildcard_action_or_a_wildcard_resource(template: dict[str, Any]) -> None:
     for name, policy in resources(template, "AWS::IAM::Policy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
