@@ -3,11 +3,15 @@
 The figures are for half types. Activations of the transformer were traced with the real
 configurations on PyTorch's meta device, and agree with what an H200 measured for cogvideox-5b
 (13.1 GiB with weights). Decoding was measured on that H200: bench/results/gpu_h200.json.
+
+Of Wan, that H200 measured one forward pass and one decoding at 480x832, and larger videos are
+computed from that. In float32 cuDNN took most of the 115 GiB of that decoding to work in, and might
+do with less. Tiles were not measured: they are given what the pixels of one tile took of it.
 """
 
 from enum import StrEnum
 
-from contract.catalogue import MODELS
+from contract.catalogue import MODELS, FamilyName
 from contract.document import Document
 
 
@@ -46,10 +50,25 @@ class Memory(Document):
     """Activations for one video of the model's own size and frames, with guidance."""
 
 
-_VAE_GIB = 0.4
-# 17.0 GiB for 480x720, whatever the number of frames, because they are decoded a few at a time.
-_DECODING_GIB_PER_PIXEL = 17.0 / (480 * 720)
-_DECODING_TILES_GIB = 6.1
+class Decoder(Document):
+    """What the VAE of a family of models takes.
+
+    The number of frames does not matter, because they are decoded a few at a time.
+    """
+
+    weights_gib: float
+    gib_per_pixel: float
+    tiles_gib: float
+
+
+_DECODERS = {
+    FamilyName.COGVIDEOX: Decoder(weights_gib=0.4, gib_per_pixel=17.0 / (480 * 720), tiles_gib=6.1),
+    FamilyName.WAN: Decoder(
+        weights_gib=2.6,
+        gib_per_pixel=112.1 / (480 * 832),
+        tiles_gib=112.1 / (480 * 832) * 256 * 256,
+    ),
+}
 # The allocator cannot use all of what is free.
 _MARGIN = 1.05
 
@@ -58,6 +77,8 @@ _OF_MODEL = {
     "cogvideox-2b": Memory(text_encoder_gib=8.9, transformer_gib=3.2, denoising_gib=1.5),
     "cogvideox-5b": Memory(text_encoder_gib=8.9, transformer_gib=10.4, denoising_gib=2.7),
     "cogvideox1.5-5b": Memory(text_encoder_gib=8.9, transformer_gib=10.4, denoising_gib=6.7),
+    # 4.8 GiB at 480x832.
+    "wan2.2-5b": Memory(text_encoder_gib=10.6, transformer_gib=9.3, denoising_gib=10.8),
 }
 
 
@@ -77,14 +98,15 @@ def needed_gib(model: str, mode: MemoryMode, shape: Shape) -> float:
     size = next(iter(own.weights.values())).sizes[0]
     pixels = shape.height * shape.width
     share = pixels * shape.num_frames / (size.height * size.width * own.num_frames[0])
-    coding = _DECODING_GIB_PER_PIXEL * pixels
+    decoder = _DECODERS[own.family]
+    coding = decoder.gib_per_pixel * pixels
     if mode.tiles:
-        coding = min(coding, _DECODING_TILES_GIB)
+        coding = min(coding, decoder.tiles_gib)
     beside_transformer = memory.denoising_gib * share
     if shape.from_video or not mode.alternating:
         beside_transformer = max(beside_transformer, coding)
     # The text encoder is freed before the other parts are loaded.
-    peak = max(memory.transformer_gib + beside_transformer, coding) + _VAE_GIB
+    peak = max(memory.transformer_gib + beside_transformer, coding) + decoder.weights_gib
     return _MARGIN * max(memory.text_encoder_gib, peak)
 
 

@@ -28,6 +28,7 @@ from docs.pictures import is_current, pictures
 from functions.log import Event
 from functions.planning import estimate
 from functions.spec.fields import FolderDefaults, JobSpec
+from functions.spec.resolve import frame_counts
 from functions.table.records import Learned
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -182,7 +183,7 @@ def _models() -> str:
                 f"`{model.name}`",
                 ", ".join(str(mode).removesuffix("-to-video") for mode in model.weights),
                 "; ".join(dict.fromkeys(_sizes(model))),
-                ", ".join(str(n) for n in sorted(model.num_frames)),
+                frame_counts(model),
                 str(model.fps),
                 str(model.prompt_tokens),
                 model.dtype,

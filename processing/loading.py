@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 _LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow", "av")
 _CUT_TEXT_CHARACTERS = 80
 # diffusers, transformers and accelerate import these where they are installed, for what this worker
-# never does. scipy alone takes half a second.
-_UNUSED = ("boto3", "scipy", "sklearn")
+# never does. scipy alone takes half a second, and ftfy would change some prompts.
+_UNUSED = ("boto3", "ftfy", "scipy", "sklearn")
 
 
 def machine_name() -> str:
@@ -155,7 +155,10 @@ class _Loader:
 
     def encoded(self, texts: Collection[str], scheduler: Any) -> dict[str, EncodedPrompt]:
         """Each of `texts` encoded. The text encoder can be freed when this returns."""
-        pipe = self.pipeline_class(
+        # All pipelines of a family encode in the same way. Wan's for images, in diffusers 0.42,
+        # cannot do it without ftfy.
+        name = self.family.parts.pipelines[Mode.TEXT_TO_VIDEO]
+        pipe = getattr(self.diffusers, name)(
             tokenizer=self._tokenizer(),
             text_encoder=self._text_encoder(),
             transformer=None,

@@ -91,10 +91,10 @@ def _write_model(folder: Path, mode: Mode) -> None:
     transformers.utils.logging.disable_progress_bar()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        tokenizer = _tokenizer()
+        vocabulary = tokenizer()
         pipe = getattr(diffusers, family_of(MODELS["demo"]).parts.pipelines[mode])(
-            tokenizer=tokenizer,
-            text_encoder=_text_encoder(len(tokenizer)),
+            tokenizer=vocabulary,
+            text_encoder=_text_encoder(len(vocabulary)),
             transformer=_transformer(mode),
             vae=_vae(),
             scheduler=_scheduler(),
@@ -111,7 +111,8 @@ def _write_model(folder: Path, mode: Mode) -> None:
     part.replace(folder)
 
 
-def _tokenizer() -> Any:
+def tokenizer() -> Any:
+    """A tokenizer for the words above, with the special tokens of T5."""
     from transformers import T5Tokenizer
 
     # Unigram chooses the segmentation with the largest sum of scores, so a whole word wins against

@@ -5,6 +5,9 @@ used:
 
 - Rendering at a model's own size, frames and steps on one H100 takes 45 s (2b), 90 s (5b) and 550 s
   (1.5-5B), according to the model cards. Other instances: computed from peak rates, not measured.
+- Wan2.2-5B takes 120 s there for 121 frames of 704x1280. This is computed: 54.7 PFLOP take 99 s at
+  the rate that an H100 had for one compiled pass at 480x832 (553 TFLOP/s), and decoding in tiles
+  about 20 s. A video of 480x832 takes 17.5 PFLOP, about half of the 33.2 PFLOP of one of 5b.
 - From the creation of a processing job to the running worker it takes 300 s, because an image of 17
   to 20 GB is pulled in 4 to 6 minutes. Loading about 20 GB of weights takes 60 s more.
 - Prices are AWS's on-demand ones per hour of processing in us-east-1.
@@ -30,7 +33,13 @@ from functions.table.records import Attempt, Learned, Rate
 STARTUP_SECONDS = 300.0
 _LOADING_SECONDS = {"demo": 2.0}
 _LOADING_SECONDS_OF_OTHERS = 60.0
-_H100_SECONDS = {"demo": 1.0, "cogvideox-2b": 45.0, "cogvideox-5b": 90.0, "cogvideox1.5-5b": 550.0}
+_H100_SECONDS = {
+    "demo": 1.0,
+    "cogvideox-2b": 45.0,
+    "cogvideox-5b": 90.0,
+    "cogvideox1.5-5b": 550.0,
+    "wan2.2-5b": 120.0,
+}
 _H100_SECONDS_OF_OTHERS = 550.0
 # Speed by family against one H100.
 _SPEED = {

@@ -5,7 +5,7 @@ The result is itself a valid spec. Resolving it again does not change it.
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
@@ -18,6 +18,8 @@ STRENGTH = 0.8
 """The default of diffusers."""
 _DURATION_TOLERANCE = 0.15
 """As a share of the requested seconds."""
+_MOST_COUNTS = 10
+"""More values than these are not all listed."""
 
 
 def resolve(
@@ -58,6 +60,7 @@ def resolve(
     return spec.model_copy(
         update={
             "model": model.name,
+            "negative_prompt": _negative_prompt(wanted, model),
             "preset": preset,
             "aspect": None,
             "duration_seconds": None,
@@ -72,6 +75,12 @@ def resolve(
             "seed": (seed + wanted.variation) % 2**32,
         }
     )
+
+
+def _negative_prompt(wanted: Wanted, model: Model) -> str:
+    """What the spec says, or the model's own. A spec can also say that there is none: ""."""
+    given = "negative_prompt" in wanted.spec.model_fields_set
+    return wanted.spec.negative_prompt if given else model.negative_prompt
 
 
 def _check_mode(wanted: Wanted, model: Model, mode: Mode) -> None:
@@ -135,8 +144,10 @@ def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
         prompt = "" if spec.enhance else spec.prompt
         if model.world is not None and not model.world.has(prompt, reference=reference):
             found.append(Notice(code="outside-its-world", message=model.world.notice))
-        found += _not_english("prompt", prompt, ", or write  enhance: true  to have it translated")
-        found += _not_english("negative_prompt", spec.negative_prompt, "")
+        if model.english_only:
+            otherwise = ", or write  enhance: true  to have it translated"
+            found += _not_english("prompt", prompt, otherwise)
+            found += _not_english("negative_prompt", spec.negative_prompt, "")
         if spec.fps != model.fps and spec.video is None:
             found.append(_other_speed(spec, model))
     return tuple(dict.fromkeys(found))
@@ -271,7 +282,7 @@ def _num_frames(wanted: Wanted, model: Model, fps: int, problems: list[Problem])
                 Problem(
                     code=Code.DURATION_UNSUPPORTED,
                     message=f"{model.name} cannot make a video of {seconds:g} s at {fps} fps.",
-                    hint=f"Valid lengths in seconds: {listed(f'{n / fps:.1f}' for n in counts)}. "
+                    hint=f"Valid lengths in seconds: {_lengths(counts, fps)}. "
                     f"Nearest: {nearest / fps:.1f}.",
                     place=wanted.place("duration_seconds"),
                 )
@@ -283,12 +294,26 @@ def _num_frames(wanted: Wanted, model: Model, fps: int, problems: list[Problem])
             Problem(
                 code=Code.FRAMES_UNSUPPORTED,
                 message=f"{model.name} cannot make a video of {num_frames} frames.",
-                hint=f"Valid: {listed(counts)}. "
+                hint=f"Valid: {frame_counts(model)}. "
                 f"Nearest: {min(counts, key=lambda n: abs(n - num_frames))}.",
                 place=wanted.place("num_frames"),
             )
         )
     return num_frames
+
+
+def frame_counts(model: Model) -> str:
+    """The valid numbers of frames, for a sentence: all of them, or how they go on."""
+    counts = sorted(model.num_frames)
+    if len(counts) <= _MOST_COUNTS:
+        return listed(counts)
+    return f"{counts[0]} to {counts[-1]} in steps of {counts[1] - counts[0]}"
+
+
+def _lengths(counts: Sequence[int], fps: int) -> str:
+    if len(counts) <= _MOST_COUNTS:
+        return listed(f"{n / fps:.1f}" for n in counts)
+    return f"{counts[0] / fps:.1f} to {counts[-1] / fps:.1f}"
 
 
 def _strength(wanted: Wanted, mode: Mode, steps: int, problems: list[Problem]) -> float | None:

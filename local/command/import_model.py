@@ -100,8 +100,14 @@ def _check_licence(wanted: Wanted, folders: dict[str, Mode]) -> None:
     raise ImportFailed(
         f"{model.name} has this licence: {model.licence}. "
         f"Read it at {' and '.join(sorted(pages))}, and add --accept-licence if you accept it. "
-        "cogvideox-2b has no such conditions."
+        f"{' and '.join(_without_conditions())} have no such conditions."
     )
+
+
+def _without_conditions() -> list[str]:
+    return [
+        name for name, model in MODELS.items() if model.licence in _FREE_LICENCES and name != "demo"
+    ]
 
 
 def show_models(files: Sequence[Path], stack: str, console: Console) -> None:

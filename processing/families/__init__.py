@@ -3,9 +3,11 @@
 from contract.catalogue import FamilyName, Model
 from processing.families.cogvideox import CogVideoX
 from processing.families.family import Family
+from processing.families.wan import Wan
 
 _FAMILIES: dict[FamilyName, Family] = {
     FamilyName.COGVIDEOX: CogVideoX(),
+    FamilyName.WAN: Wan(),
 }
 
 

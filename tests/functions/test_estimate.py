@@ -46,6 +46,17 @@ def test_stated_rates_are_used_until_something_is_learned() -> None:
     ).render_seconds) == 550  # fmt: skip
 
 
+def test_wan_at_its_smaller_size_takes_half_of_the_computation_of_5b() -> None:
+    """17.5 PFLOP against 33.2; times are proportional to the work, so they say it roughly."""
+    small, own = (
+        estimate.of_task(Learned(), one, "wan2.2-5b", "ml.p5.4xlarge").render_seconds
+        for one in (parameters("wan2.2-5b", height=480, width=832), parameters("wan2.2-5b"))
+    )
+    five = estimate.of_task(Learned(), parameters(), "cogvideox-5b", "ml.p5.4xlarge")
+    assert round(own) == 120
+    assert 0.4 * five.render_seconds < small < 0.6 * five.render_seconds
+
+
 def test_half_the_steps_or_frames_take_half_the_time() -> None:
     whole = estimate.of_task(Learned(), parameters(), "cogvideox-5b", G6E).render_seconds
     for changed in (parameters(num_inference_steps=25), parameters(num_frames=49 // 2)):

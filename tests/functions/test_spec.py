@@ -260,6 +260,43 @@ def test_a_duration_becomes_the_nearest_number_of_frames() -> None:
     assert problem.code == "duration-unsupported" and "Nearest: 6.1" in problem.hint
 
 
+def test_wan_makes_videos_of_its_own_sizes_and_lengths() -> None:
+    spec_ = read("prompt: x\nmodel: wan2.2-5b\n")
+    assert (spec_.height, spec_.width, spec_.num_frames, spec_.fps) == (704, 1280, 121, 24)
+    assert (spec_.num_inference_steps, spec_.guidance_scale) == (50, 5.0)
+    upright = read("image: a.png\nmodel: wan2.2-5b\naspect: portrait\nduration_seconds: 3\n")
+    assert (upright.height, upright.width, upright.num_frames) == (1280, 704, 73)
+    assert read("prompt: x\nmodel: wan2.2-5b\nheight: 480\n").width == 832
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "hint"),
+    [
+        # diffusers makes 120 frames into 121, and 720x1280 pixels into 704x1280, without a word.
+        ("num_frames: 120", "frames-unsupported", "17 to 121 in steps of 4. Nearest: 121"),
+        ("height: 720", "size-unsupported", "Nearest: height: 704, width: 1280"),
+        ("height: 24\nwidth: 32", "size-unsupported", "704x1280, 1280x704, 480x832, 832x480"),
+        ("duration_seconds: 8", "duration-unsupported", "0.7 to 5.0. Nearest: 5.0"),
+        ("video: a.mp4", "mode-unsupported", "cogvideox-5b"),
+    ],
+)
+def test_what_wan_cannot_make_is_refused(line: str, code: str, hint: str) -> None:
+    problem = refusal(f"prompt: x\nmodel: wan2.2-5b\n{line}\n")
+    assert problem.code == code
+    assert hint in problem.hint
+
+
+def test_a_spec_without_a_negative_prompt_gets_the_one_of_its_model() -> None:
+    own = MODELS["wan2.2-5b"].negative_prompt
+    assert read("prompt: x\nmodel: wan2.2-5b\n").negative_prompt == own != ""
+    assert read("prompt: x\nmodel: cogvideox-5b\n").negative_prompt == ""
+    for written in ("rain", ""):
+        (spec_,) = read_all(f"prompt: x\nmodel: wan2.2-5b\nnegative_prompt: '{written}'\n")
+        assert spec_.negative_prompt == written
+        (again,) = read_all(spec_.to_json(), "jobs/b/c.json")
+        assert again.negative_prompt == written
+
+
 def test_a_prompt_with_more_words_than_tokens_is_refused() -> None:
     found = draft("prompt: " + "bee " * 200)
     (one,) = drop_files.videos(found, default_model="demo", job_id="job")
@@ -453,6 +490,13 @@ def test_a_prompt_that_the_model_cannot_read_gives_a_warning(prompt: str) -> Non
     assert "not-english" not in warned(f"prompt: {json.dumps(prompt)}"), "it is translated"
     said = warned(f"prompt: a bee\nnegative_prompt: {json.dumps(prompt)}")
     assert "negative_prompt" in said["not-english"], "it is never translated"
+
+
+def test_wan_reads_chinese() -> None:
+    for field in ("prompt", "negative_prompt"):
+        body = f"image: a.png\nenhance: false\n{field}: 一只蜜蜂落在花上"
+        assert "not-english" in warned(body)
+        assert "not-english" not in warned(body, model="wan2.2-5b")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,21 @@
 """Model folders are downloaded from a hub of our own, which breaks off and sends wrong bytes."""
 
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from contract.catalogue import MODELS
 from contract.model_folder import MODEL_FILE, ModelFolder, files_of
 from demo_model.install import SHIPPED
 from local import ROOT
+from processing import weights
 from tests.hub import COMMIT, Hub, serving
 
 Import = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,12 +38,17 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 @pytest.fixture
 def imported(hub: Hub, tmp_path: Path) -> Import:
     """Runs the command of the container."""
+    return command(hub, "cogvideox-5b-i2v", tmp_path)
+
+
+def command(hub: Hub, folder: str, tmp_path: Path) -> Import:
+    """A function that runs the command of the container for one model folder."""
 
     def run(revision: str = COMMIT, program: str = "") -> subprocess.CompletedProcess[str]:
         command = ["-c", program] if program else ["-m", "model_import"]
         return subprocess.run(
             [
-                *(sys.executable, *command, "--folder", "cogvideox-5b-i2v", "--revision", revision),
+                *(sys.executable, *command, "--folder", folder, "--revision", revision),
                 *("--root", str(tmp_path), "--message", str(tmp_path / "message")),
             ],
             cwd=ROOT,
@@ -64,6 +74,49 @@ def test_a_model_folder_is_downloaded(hub: Hub, imported: Import, tmp_path: Path
     assert done.returncode == 0, done.stderr
     check_complete(hub, tmp_path / "output")
     assert LARGEST in done.stdout and "GB" in done.stdout, "it tells how far it is"
+
+
+def test_wan_is_downloaded_as_its_repository_has_it(tmp_path: Path) -> None:
+    """Weights in several files with an index, one folder for both modes, and pictures beside it."""
+    repository = tmp_path / "repository"
+    parts = {
+        "text_encoder": "model",
+        "transformer": "diffusion_pytorch_model",
+        "vae": "diffusion_pytorch_model",
+    }
+    files: dict[str, object] = {
+        "model_index.json": {"_class_name": "WanPipeline"},
+        "scheduler/scheduler_config.json": {},
+        "tokenizer/tokenizer_config.json": {},
+    }
+    files |= {f"{part}/config.json": {} for part in parts}
+    for part in ("text_encoder", "transformer"):
+        shards = [f"{parts[part]}-0000{number}-of-00002.safetensors" for number in (1, 2)]
+        files[f"{part}/{parts[part]}.safetensors.index.json"] = {
+            "weight_map": {shard: shard for shard in shards}
+        }
+        for shard in shards:
+            (repository / part).mkdir(parents=True, exist_ok=True)
+            save_file({shard: np.zeros(4, np.float32)}, repository / part / shard)
+    for path, content in files.items():
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).write_text(json.dumps(content))
+    save_file({"a": np.zeros(4, np.float32)}, repository / "vae" / f"{parts['vae']}.safetensors")
+    (repository / "tokenizer" / "spiece.model").write_bytes(b"words")
+    (repository / "examples").mkdir()
+    (repository / "examples" / "i2v_input.JPG").write_bytes(b"a picture")
+
+    with serving(Hub("Wan-AI/Wan2.2-TI2V-5B-Diffusers", repository)) as hub:
+        done = command(hub, "wan2.2-5b", tmp_path)()
+
+    assert done.returncode == 0, done.stderr
+    output = tmp_path / "output"
+    found = ModelFolder.from_json((output / MODEL_FILE).read_bytes())
+    assert found.repository == "Wan-AI/Wan2.2-TI2V-5B-Diffusers"
+    assert len(found.files) == len(files) + 6
+    assert not (output / "examples").exists()
+    for mode in MODELS["wan2.2-5b"].weights:
+        weights.check(output, MODELS["wan2.2-5b"], mode)
 
 
 def test_a_connection_that_breaks_is_continued(hub: Hub, imported: Import, tmp_path: Path) -> None:

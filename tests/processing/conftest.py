@@ -13,11 +13,18 @@ from tests import random_model
 
 
 class Jobs:
-    """Makes worker roots with a manifest, renders them and reads the results."""
+    """Makes worker roots with a manifest, renders them and reads the results.
 
-    def __init__(self, folder: Path, models: Path) -> None:
+    Args:
+        folder: where the roots go.
+        models: the model folders.
+        model: the model of all manifests.
+    """
+
+    def __init__(self, folder: Path, models: Path, model: str = "demo") -> None:
         self._folder = folder
         self._models = models
+        self._model = model
         self._count = 0
 
     def task(
@@ -60,13 +67,13 @@ class Jobs:
         layout.references.mkdir(parents=True)
         layout.output.mkdir()
         mode = tasks[0].parameters.mode
-        layout.model.symlink_to(self._models / MODELS["demo"].weights[mode].folder)
+        layout.model.symlink_to(self._models / MODELS[self._model].weights[mode].folder)
         self.write_manifest(layout, *tasks, attempt_id=attempt_id)
         return layout
 
     def write_manifest(self, layout: Layout, *tasks: ManifestTask, attempt_id: str) -> None:
         mode = tasks[0].parameters.mode
-        manifest = Manifest(attempt_id=attempt_id, model="demo", mode=mode, tasks=tasks)
+        manifest = Manifest(attempt_id=attempt_id, model=self._model, mode=mode, tasks=tasks)
         layout.manifest.write_text(manifest.to_json(), encoding="utf-8")
 
     def rendered(self, *tasks: ManifestTask) -> Layout:

@@ -19,6 +19,8 @@ from tests.processing.conftest import Jobs
 SMALL = Shape(height=480, width=720, num_frames=49, from_video=False)
 FROM_VIDEO = SMALL.model_copy(update={"from_video": True})
 LARGE = Shape(height=768, width=1360, num_frames=81, from_video=False)
+WAN = Shape(height=704, width=1280, num_frames=121, from_video=False)
+SMALL_WAN = WAN.model_copy(update={"height": 480, "width": 832})
 LONG = LARGE.model_copy(update={"num_frames": 161})
 
 # What a card has after CUDA has taken its part.
@@ -43,6 +45,12 @@ T4, A10G, L40S, H100 = 14.6, 22.0, 44.3, 78.5
         ("cogvideox1.5-5b", LARGE, A10G, 60, MemoryMode.TILES),
         ("cogvideox1.5-5b", LONG, A10G, 60, None),
         ("cogvideox1.5-5b", LONG, L40S, 28, MemoryMode.TILES),
+        # Its decoder works in float32: whole frames fit no GPU of these types.
+        ("wan2.2-5b", WAN, H100, 240, MemoryMode.TILES),
+        ("wan2.2-5b", WAN, L40S, 28, MemoryMode.TILES),
+        ("wan2.2-5b", WAN, A10G, 60, None),
+        ("wan2.2-5b", SMALL_WAN, H100, 240, MemoryMode.TILES),
+        ("wan2.2-5b", SMALL_WAN, 139.0, 240, MemoryMode.WHOLE),
     ],
 )
 def test_each_card_gets_the_mode_that_changes_least(
@@ -59,6 +67,9 @@ def test_the_table_has_every_model_and_agrees_with_what_was_measured() -> None:
     assert whole / 1.05 == pytest.approx(27.81, abs=0.1)
     tiles = needed_gib("cogvideox-5b", MemoryMode.TILES, SMALL)
     assert tiles / 1.05 == pytest.approx(16.84, abs=0.1)
+    # Its row is of the decoder alone.
+    wan = needed_gib("wan2.2-5b", MemoryMode.ALTERNATING, SMALL_WAN)
+    assert wan / 1.05 == pytest.approx(114.75, abs=0.1)
 
 
 def test_the_transformer_waits_on_the_host_while_frames_are_decoded(
