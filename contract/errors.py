@@ -147,7 +147,7 @@ MEANINGS: dict[Code, str] = {
     "only in letter case or in their spaces.",
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
-    Code.PROMPT_BLOCKED: "The guardrail refused the prompt.",
+    Code.PROMPT_BLOCKED: "The guardrail blocked the prompt or the negative prompt.",
     Code.NAME_TAKEN: "Another spec makes a video under the same name, such as bee-01.mp4.",
     Code.REFERENCE_GONE: "The copy of a reference was deleted before the video was made.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",

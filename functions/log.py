@@ -38,6 +38,11 @@ class Event(StrEnum):
         "The language model had too many requests. A drop waits and asks it again later.",
         True,
     )
+    NOT_JUDGED = (
+        "not-judged",
+        "The guardrail did not judge a prompt. A drop waits and asks it again later.",
+        True,
+    )
     REFERENCE_CAME_MEANWHILE = (
         "reference-came-meanwhile",
         "A reference was uploaded while its job was being noted as waiting for it.",

@@ -51,6 +51,9 @@ class Settings(Document):
     default_model: str
     enhancer_model_id: str
     """Bedrock model or inference profile. Empty: prompts are not enhanced."""
+    guardrail_id: str
+    """The guardrail of Bedrock that judges prompts. Empty: none."""
+    guardrail_version: str
     reference_deadline_seconds: int
     link_seconds: int
     """How long the link in a mail should work. It stops earlier if the credentials of the role that

@@ -60,6 +60,11 @@ class Config(Document):
     """Bedrock model or inference profile that enhances prompts. "auto": the one of
     stacks/enhancer.py that fits the region. Empty: prompts are not changed."""
 
+    guardrail_id: Annotated[str, Field(pattern=r"^[a-z0-9]*$", max_length=64)] = ""
+    """Guardrail of Bedrock in this account and region that judges all prompts. Empty: none."""
+    guardrail_version: Annotated[str, Field(pattern=r"^(|[1-9][0-9]{0,7}|DRAFT)$")] = ""
+    """Its version, such as 1. DRAFT is whatever was saved last."""
+
     instance_types: InstanceTypes = "ml.g6e.xlarge"
     """Separated by commas. A later type is used when the earlier ones are not available."""
     image_uri: Annotated[str, Field(pattern=rf"^({IMAGE_URI})?$")] = ""
@@ -105,6 +110,14 @@ class Config(Document):
         if 0 < self.delete_videos_after_days <= self.archive_videos_after_days:
             raise ValueError(
                 "delete_videos_after_days must be more than archive_videos_after_days, or 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guardrail_has_a_version(self) -> Self:
+        if bool(self.guardrail_id) != bool(self.guardrail_version):
+            raise ValueError(
+                "guardrail_id and guardrail_version belong together: set both or neither"
             )
         return self
 

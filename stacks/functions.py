@@ -142,6 +142,8 @@ def _settings(resources: Resources) -> Settings:
         max_runtime_seconds=config.max_runtime_seconds,
         default_model=config.default_model,
         enhancer_model_id=resources.enhancer.model_id if resources.enhancer else "",
+        guardrail_id=config.guardrail_id,
+        guardrail_version=config.guardrail_version,
         reference_deadline_seconds=config.reference_deadline_minutes * 60,
         link_seconds=config.link_hours * 3600,
     )
@@ -171,10 +173,12 @@ def _find_permissions(resources: Resources) -> Statements:
 def _submit_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to turn a drop into tasks."""
     model, stack = resources.enhancer, cdk.Stack.of(scope)
+    guardrail = resources.config.guardrail_id
     return [
         *grants.read_drops(resources.storage.input),
         *grants.keep_references(resources.storage.work),
         *(grants.enhance_prompts(stack, model) if model else []),
+        *(grants.judge_prompts(stack, guardrail) if guardrail else []),
     ]
 
 

@@ -179,6 +179,19 @@ def enhance_prompts(stack: Stack, model: Enhancer) -> Statements:
     return [_allow(["bedrock:InvokeModel"], profile, foundation)]
 
 
+def judge_prompts(stack: Stack, guardrail_id: str) -> Statements:
+    """Have prompts judged by a guardrail.
+
+    Args:
+        stack: the stack whose region and account the guardrail belongs to.
+        guardrail_id: the guardrail.
+    """
+    guardrail = stack.format_arn(
+        service="bedrock", resource="guardrail", resource_name=guardrail_id
+    )
+    return [_allow(["bedrock:ApplyGuardrail"], guardrail)]
+
+
 def _processing_arn(stack: Stack, job_prefix: str) -> str:
     """Return the pattern that the ARNs of our processing jobs match."""
     return stack.format_arn(

@@ -131,6 +131,22 @@ def watch_enhancement(scope: Construct, alarms: sns.Topic) -> None:
     )
 
 
+def watch_guardrail(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for prompts that the guardrail does not judge.
+
+    Each drop asks again at least every five minutes. So half an hour is no burst of drops, but a
+    guardrail that answers nobody.
+    """
+    _watch(
+        scope,
+        "NotJudged",
+        "The guardrail does not judge prompts",
+        _counted(scope, Event.NOT_JUDGED),
+        alarms,
+        _When(periods=2),
+    )
+
+
 def watch_weights(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for drops that wait for weights that were not imported."""
     _watch(scope, "NoWeights", "Drops wait for weights", _counted(scope, Event.NO_WEIGHTS), alarms)

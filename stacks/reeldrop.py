@@ -20,6 +20,7 @@ from stacks.monitoring import (
     watch_capacity,
     watch_denied_starts,
     watch_enhancement,
+    watch_guardrail,
     watch_paused_models,
     watch_rates,
     watch_sweep,
@@ -96,6 +97,8 @@ class Reeldrop(cdk.Stack):
             "ImportRoleArn": worker.import_role.role_arn,
             # An output cannot be empty.
             "EnhancerModelId": language_model.model_id if language_model else "none",
+            "GuardrailId": config.guardrail_id or "none",
+            "GuardrailVersion": config.guardrail_version or "none",
             "LambdaConcurrency": str(config.lambda_concurrency),
             "KeyArn": key.key_arn if key else "none",
             "DropPolicyArn": policies.drop.managed_policy_arn,
@@ -128,6 +131,7 @@ class Reeldrop(cdk.Stack):
         watch_paused_models(self, alarms)
         watch_weights(self, alarms)
         watch_enhancement(self, alarms)
+        watch_guardrail(self, alarms)
         watch_rates(self, alarms)
 
     def _start_functions(

@@ -45,6 +45,7 @@ from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Locked, Missing, Pa
 from functions.reading import child
 from functions.replies.post import MaybeSent
 from functions.settings import Settings
+from functions.spec.guardrail import GuardrailUnavailable, Judgement
 from functions.spec.language_model import Answer, LanguageModelUnavailable
 from functions.stages.cancel import deleted
 from functions.stages.dispatch import dispatch
@@ -60,6 +61,7 @@ from functions.stages.renderer import (
 from functions.stages.submit import submit
 from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
 from functions.table.records import ProcessingState
+from local.cloud.bedrock import BLOCKED_WORD
 from local.cloud.service_limits import violations
 
 
@@ -98,6 +100,8 @@ SETTINGS = Settings(
     max_runtime_seconds=3600,
     default_model="demo",
     enhancer_model_id="us.amazon.nova-2-lite-v1:0",
+    guardrail_id="",
+    guardrail_version="",
     reference_deadline_seconds=3600,
     link_seconds=3600,
 )
@@ -369,6 +373,26 @@ class FakeLanguageModel:
         return self.answer
 
 
+class FakeGuardrail:
+    """A guardrail of Bedrock that blocks some words. Raises `away` if it is set."""
+
+    def __init__(self) -> None:
+        self.blocks: tuple[str, ...] = (BLOCKED_WORD,)
+        self.away: GuardrailUnavailable | None = None
+        self.asked: list[str] = []
+        self.allowed: set[str] = set()
+
+    def judge(self, text: str) -> Judgement:
+        assert text.strip()
+        self.asked.append(text)
+        if self.away is not None:
+            raise self.away
+        reasons = tuple(f'the word "{word}"' for word in self.blocks if word in text)
+        if not reasons:
+            self.allowed.add(text)
+        return Judgement(bool(reasons), reasons)
+
+
 @dataclass
 class Sent:
     subject: str
@@ -427,6 +451,7 @@ class World:
         self.renderer = FakeRenderer()
         self.reader: ChildReader = InProcessReader()
         self.language_model = FakeLanguageModel()
+        self.guardrail = FakeGuardrail()
         self.post = FakePost()
         self.wakes = 0
         self.wakes_later: list[datetime] = []
@@ -467,6 +492,7 @@ class World:
             renderer=self.renderer,
             reader=self.reader,
             language_model=self.language_model,
+            guardrail=self.guardrail,
             post=self.post,
             announce=self._announce,
             wake=self._wake,

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from functions.adapters.bedrock import BedrockLanguageModel
+from functions.adapters.bedrock import BedrockGuardrail, BedrockLanguageModel
 from functions.adapters.child_reader import ChildReader
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
@@ -37,6 +37,7 @@ def connect(
         renderer=SageMakerRenderer(settings),
         reader=ChildReader(),
         language_model=BedrockLanguageModel(settings.enhancer_model_id),
+        guardrail=BedrockGuardrail(settings.guardrail_id, settings.guardrail_version),
         post=SnsPost(settings.topic_arn),
         announce=announcer(settings.drops_queue_url, settings.input_bucket),
         wake=waker(settings.dispatch_queue_url),

@@ -112,7 +112,8 @@ def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.QUEUED:
         ahead = (expected.queue_position or 1) - 1
         place = f" behind {words.videos(ahead)}" if ahead else ""
-        return f"In the queue{place}{_because(tasks)}."
+        unjudged = f" {words.not_judged(job.not_judged)}" if job.not_judged else ""
+        return f"In the queue{place}{_because(tasks)}.{unjudged}"
     if job.state == State.RUNNING:
         done = sum(task.state == State.SUCCEEDED for task in tasks)
         if not any(task.state == State.RUNNING for task in tasks):
@@ -128,8 +129,11 @@ def _waiting(job: Job) -> str:
         return f"Waiting for the content of {job.waiting_for}: the file there is empty."
     if job.waiting_for:
         return f"Waiting for {job.waiting_for} to be uploaded."
+    if job.not_judged:
+        return words.not_judged(job.not_judged)
     if job.enhance_until is None:
-        return "The prompt is being enhanced."
+        enhanced = job.spec is None or job.spec.enhance
+        return f"The prompt is being {'enhanced' if enhanced else 'checked'}."
     return (
         "The prompt is being enhanced, but the language model is busy. It is asked again until "
         f"{job.enhance_until:%H:%M} UTC; after that, the prompt is used as it is."

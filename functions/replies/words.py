@@ -4,7 +4,15 @@ from collections.abc import Iterable
 
 from contract.errors import Notice
 from functions.planning.estimate import Cost
-from functions.table.records import CancelReason, Ending, Hold, HoldReason, ProcessingState, Task
+from functions.table.records import (
+    CancelReason,
+    Ending,
+    Hold,
+    HoldReason,
+    NotJudged,
+    ProcessingState,
+    Task,
+)
 
 # How a processing job ended is cut to this many characters in a status.
 _LONGEST_ENDING = 400
@@ -22,6 +30,15 @@ def not_enhanced(tasks: Iterable[Task]) -> list[Notice]:
         Notice(code="not-enhanced", message=f"The prompt was not enhanced: {reason}.")
         for reason in reasons
     ]
+
+
+def not_judged(why: NotJudged) -> str:
+    """Why a job waits for the guardrail, in sentences."""
+    return (
+        "Nothing is rendered until the guardrail has judged the prompt, and it does not answer: "
+        f"{why.reason.rstrip('.')}. It is asked again every few minutes. If this lasts, your "
+        "administrator has to correct it."
+    )
 
 
 def cost(expected: Cost) -> str:

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import Literal
 
 from contract.document import Document
-from contract.errors import Code, JobRejected, Problem
 from functions.spec.fields import MAX_PROMPT_CHARACTERS, Priority
+from functions.spec.guardrail import blocked
 from functions.spec.language_model import LanguageModel, LanguageModelBusy, LanguageModelUnavailable
 
 MAX_ANSWER_TOKENS = 400
@@ -101,13 +101,7 @@ def enhance(
     except LanguageModelUnavailable as error:
         return prompt, kept(prompt, model_id, str(error))
     if answer.stop_reason == "guardrail_intervened":
-        raise JobRejected(
-            Problem(
-                code=Code.PROMPT_BLOCKED,
-                message="The prompt was blocked by this account's content rules.",
-                hint="Change the prompt and drop the file again.",
-            )
-        )
+        raise blocked()
     if answer.stop_reason not in {"end_turn", "stop_sequence"}:
         reason = f"the answer ended with {answer.stop_reason}"
         return prompt, kept(prompt, model_id, reason, answer.answered_by)

@@ -20,10 +20,12 @@ from functions.spec.enhance import Enhancement
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
 from functions.spec.folder_defaults import Draft
+from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.reader import Original, Picture, WithReader
 from functions.stages import folder_defaults, lone, newer_defaults
+from functions.stages.judging import Judging
 from functions.table import day_limits
 from functions.table.jobs import ended, stop_waiting
 from functions.table.ledger import (
@@ -42,11 +44,12 @@ from functions.table.references import note_asked, note_refused
 from functions.table.tasks import plan_tasks
 
 # The submit function is stopped after 60 s, so after READ_WITHIN no handler reads the drop any
-# more. One answer of the language model may take 33 s, so none is asked for after ENHANCE_UNTIL.
+# more. One answer of the language model may take 33 s and one of the guardrail 8 s, so the language
+# model is not asked after ENHANCE_UNTIL.
 READ_WITHIN = timedelta(minutes=2)
-ENHANCE_UNTIL = timedelta(seconds=20)
-# A busy language model is asked again after this time at the earliest, and by that time at the
-# latest. An announcement cannot wait longer than 15 minutes.
+ENHANCE_UNTIL = timedelta(seconds=15)
+# A busy language model, or a guardrail that does not answer, is asked again after this time at the
+# earliest, and by that time at the latest. An announcement cannot wait longer than 15 minutes.
 ASK_AGAIN_AFTER = timedelta(seconds=30)
 ASK_AGAIN_SPREAD_SECONDS = 30
 ASK_AGAIN_BY = timedelta(minutes=5)
@@ -58,6 +61,7 @@ class Needs(
     WithSettings,
     WithReader,
     WithLanguageModel,
+    WithGuardrail,
     WithLog,
     WithAnnounce,
     Protocol,
@@ -109,8 +113,8 @@ def accept(
         ports.log(Event.DROP_GONE, {"key": key, "version": accepting.job.source.version})
     except JobRejected as rejection:
         return accepting.reject(json_lines.rejection_in(key, rejection))
-    except LanguageModelBusy as busy:
-        accepting.ask_again_later(busy)
+    except (LanguageModelBusy, GuardrailUnavailable) as error:
+        accepting.ask_again_later(error)
     return Outcome.DONE
 
 
@@ -150,6 +154,7 @@ def _accepting(
         created_at=waited.document.created_at if waited else now,
         updated_at=now,
         busy_since=waited.document.busy_since if waited else None,
+        not_judged=waited.document.not_judged if waited else None,
     )
     return Accepting(ports, job, drop, waited, rejected)
 
@@ -288,10 +293,10 @@ class Accepting:
         return None
 
     def show_that_it_is_read(self) -> None:
-        """Publish a status before asking the language model, because its answer takes seconds."""
-        spec = self.job.spec
+        """Publish a status before asking Bedrock, because its answers take seconds."""
+        spec, settings = self.job.spec, self.ports.settings
         assert spec is not None  # it was read
-        if not (spec.enhance and self.ports.settings.enhancer_model_id):
+        if not (settings.guardrail_id or (spec.enhance and settings.enhancer_model_id)):
             return
         if self.record is not None and self.record.document.waiting_for is None:
             return  # an earlier try has published it
@@ -311,26 +316,24 @@ class Accepting:
 
         Raises:
             JobRejected: the guardrail blocked a prompt, or it is far too long.
+            LanguageModelBusy, GuardrailUnavailable: ask again later.
         """
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
         known: dict[_Query, tuple[str, Enhancement]] = {}
         specs, enhancements, references, originals = [], [], [], []
-        for one in wanted:
-            value = one.spec.image or one.spec.video
-            reference = kept[value] if value else None
+        judging = Judging(ports)
+        resolved = [self._resolved(one, kept) for one in wanted]
+        for one, (spec, _) in zip(wanted, resolved, strict=True):
+            judging.check(spec, one, until)
+        for one, (raw, reference) in zip(wanted, resolved, strict=True):
             picture = reference.picture if reference else None
-            spec = resolve.resolve(
-                one,
-                default_model=ports.settings.default_model,
-                job_id=self.job.job_id,
-                picture=picture,
-            )
-            query = _query(spec)
+            query = _query(raw)
             tokens = query[1]
             if query not in known:
-                known[query] = self._caption(spec, tokens, picture, late=ports.now() > until)
+                late = ports.now() > until
+                known[query] = self._caption(raw, tokens, picture, judging, late=late)
             prompt, enhancement = known[query]
-            spec = spec.model_copy(
+            spec = raw.model_copy(
                 update={
                     "prompt": prompt,
                     "enhance": False,
@@ -353,7 +356,28 @@ class Accepting:
         self.job = self.job.noticed(json_lines.notices_in(self.job.source.key, notices))
         return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
+    def _resolved(self, one: Wanted, kept: Mapping[str, _Kept]) -> tuple[JobSpec, _Kept | None]:
+        value = one.spec.image or one.spec.video
+        reference = kept[value] if value else None
+        spec = resolve.resolve(
+            one,
+            default_model=self.ports.settings.default_model,
+            job_id=self.job.job_id,
+            picture=reference.picture if reference else None,
+        )
+        return spec, reference
+
     def _caption(
+        self, spec: JobSpec, tokens: int, picture: Picture | None, judging: Judging, *, late: bool
+    ) -> tuple[str, Enhancement]:
+        """The prompt to render. It is the person's own if the guardrail blocks the enhanced one."""
+        caption, enhancement = self._enhanced(spec, tokens, picture, late=late)
+        if enhancement.status == "enhanced" and not judging.allows(caption):
+            model_id, reason = enhancement.model, "the guardrail blocked the enhanced one"
+            return spec.prompt, enhance.kept(spec.prompt, model_id, reason, enhancement.answered_by)
+        return caption, enhancement
+
+    def _enhanced(
         self, spec: JobSpec, tokens: int, picture: Picture | None, *, late: bool
     ) -> tuple[str, Enhancement]:
         model_id = self.ports.settings.enhancer_model_id
@@ -381,20 +405,27 @@ class Accepting:
                 return task.spec.prompt, task.enhancement
         return None
 
-    def ask_again_later(self, busy: LanguageModelBusy) -> None:
-        """Note that the language model is busy, and announce the drop again.
+    def ask_again_later(self, error: LanguageModelBusy | GuardrailUnavailable) -> None:
+        """Note that Bedrock does not answer, and announce the drop again.
 
         The drops of a burst ask again at different times. Each one waits as long as it has waited
-        before.
+        before. The language model is asked until the patience of the job ends, and the guardrail
+        until it answers.
         """
         assert self.record is not None  # it was noted that the drop is being read
         now, job_id = self.ports.now(), self.job.job_id
         # A job that is planned again stays as it was accepted until that is done.
-        job = (self.record.document if self.is_again else self.job).language_model_busy(now)
-        until = job.enhance_until
-        assert job.busy_since is not None and until is not None
+        job = self.record.document if self.is_again else self.job
+        if isinstance(error, GuardrailUnavailable):
+            job, event = job.guardrail_unavailable(str(error), now), Event.NOT_JUDGED
+            assert job.not_judged is not None
+            since, until = job.not_judged.since, now + ASK_AGAIN_BY
+        else:
+            job, event = job.language_model_busy(now), Event.LANGUAGE_MODEL_BUSY
+            assert job.busy_since is not None and job.enhance_until is not None
+            since, until = job.busy_since, job.enhance_until
         spread = timedelta(seconds=int(job_id[-2:], 16) % ASK_AGAIN_SPREAD_SECONDS)
-        wait = min(max(now - job.busy_since, ASK_AGAIN_AFTER) + spread, until - now, ASK_AGAIN_BY)
+        wait = min(max(now - since, ASK_AGAIN_AFTER) + spread, until - now, ASK_AGAIN_BY)
         seconds = max(1, math.ceil(wait.total_seconds()))
         changes: list[Change] = [Put(self.record.key, job, self.record.revision)]
         if not self.is_again:
@@ -406,7 +437,7 @@ class Accepting:
         self.ports.ledger.commit(*changes)
         source = job.source
         self.ports.announce(source.key, source.version_id, delay_seconds=seconds)
-        self.ports.log(Event.LANGUAGE_MODEL_BUSY, {"job_id": job_id, "reason": str(busy)})
+        self.ports.log(event, {"job_id": job_id, "reason": str(error)})
 
     def begin(self, made: _Made) -> None:
         """Commit the job with its tasks: queued, or only planned if nothing is to be rendered."""

@@ -11,6 +11,7 @@ from contract.errors import JobRejected, Notice
 from functions.log import Event
 from functions.ports import Missing
 from functions.replies import json_lines
+from functions.spec.guardrail import GuardrailUnavailable
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy
 from functions.stages import newer_defaults
@@ -54,8 +55,8 @@ def plan_again(ports: Needs, drop: InputBucket, record: Record[Job]) -> None:
     except JobRejected as rejection:
         (first, *_) = json_lines.rejection_in(job.source.key, rejection).problems
         keep(ports, drop, record, first.sentence())
-    except LanguageModelBusy as busy:
-        accepting.ask_again_later(busy)
+    except (LanguageModelBusy, GuardrailUnavailable) as error:
+        accepting.ask_again_later(error)
 
 
 def keep(ports: Needs, drop: InputBucket, record: Record[Job], why: str) -> None:

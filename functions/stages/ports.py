@@ -8,6 +8,7 @@ from functions.log import Event
 from functions.ports import Announce, Files, Wake
 from functions.replies.post import Post
 from functions.settings import Settings
+from functions.spec.guardrail import Guardrail
 from functions.spec.language_model import LanguageModel
 from functions.spec.reader import Reader
 from functions.stages.renderer import Renderer
@@ -25,6 +26,7 @@ class Ports:
     renderer: Renderer
     reader: Reader
     language_model: LanguageModel
+    guardrail: Guardrail
     post: Post
     announce: Announce
     wake: Wake

@@ -173,6 +173,14 @@ class Source(Document):
         return self.version if self.versioned else None
 
 
+class NotJudged(Document):
+    """The guardrail does not judge the texts of a job."""
+
+    since: datetime
+    reason: str
+    """In the words of Bedrock."""
+
+
 class BadReference(Document):
     """The reference because of which a job was refused."""
 
@@ -240,6 +248,8 @@ class Job(_Moving):
     """Whether the reference that the job waits for was there, but without content."""
     busy_since: datetime | None = None
     """Since when the language model has been too busy to enhance the prompts."""
+    not_judged: NotJudged | None = None
+    """Why its texts were not judged when the guardrail was asked last; None if they were."""
     canceled_because: CancelReason | None = None
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
@@ -322,7 +332,7 @@ class Job(_Moving):
         if self.state not in {State.QUEUED, State.RUNNING}:
             raise IllegalMove(f"job {self.job_id} is {self.state} and needs no defaults")
         warnings = tuple(dict.fromkeys((*self.warnings, why)))
-        return self._with(defaults=defaults, warnings=warnings, announced_at=None)
+        return self._with(defaults=defaults, warnings=warnings, announced_at=None, not_judged=None)
 
     def noticed(self, warnings: tuple[Notice, ...]) -> Self:
         """Its warnings are known. They replace those from reading."""
@@ -334,7 +344,17 @@ class Job(_Moving):
 
     def language_model_busy(self, at: datetime) -> Self:
         """The language model had too many requests, and is asked again later."""
-        return self._to(self.state, at, busy_since=self.busy_since or at)
+        since = self.busy_since or at
+        return self._to(self.state, at, busy_since=since, not_judged=None)
+
+    def guardrail_unavailable(self, reason: str, at: datetime) -> Self:
+        """The guardrail did not judge its texts, and is asked again later.
+
+        Args:
+            reason: why not, in the words of Bedrock.
+        """
+        since = self.not_judged.since if self.not_judged else at
+        return self._to(self.state, at, not_judged=NotJudged(since=since, reason=reason))
 
     def waiting_for_reference(self, reference: str, *, found_empty: bool) -> Self:
         """A reference was not uploaded yet.
@@ -388,6 +408,7 @@ class Job(_Moving):
             open_tasks=tasks,
             queued_at=self.queued_at or self.updated_at,
             busy_since=None,
+            not_judged=None,
             announced_at=None,
         )
 

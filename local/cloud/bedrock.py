@@ -1,28 +1,36 @@
-"""A stand-in for Bedrock's Converse API: it answers with the prompt and one fixed sentence.
+"""Stand-ins for Bedrock's Converse and ApplyGuardrail.
 
-It is not a language model. Each answer says so, because `trace.promptRouter.invokedModelId` is
-`reeldrop-stand-in`.
+Converse answers with the prompt and one fixed sentence. It is not a language model. Each answer
+says so, because `trace.promptRouter.invokedModelId` is `reeldrop-stand-in`. ApplyGuardrail blocks
+one word, and would mask email addresses.
 """
 
 import html
+import json
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from pydantic import Field, ValidationError
 
 from local.cloud.asgi import Request, Response, json_response
 from local.cloud.external_document import ExternalDocument
-from local.cloud.permissions import Decide, first_denial, of_converse
+from local.cloud.permissions import Decide, first_denial, of_converse, of_guardrail
+from local.cloud.service_limits import violations
 
 STAND_IN = "reeldrop-stand-in"
 # The sentence contains no word that the demo model knows. Otherwise it would change what the demo
 # model draws.
 ADDED_SENTENCE = "The light is soft and even."
 REFUSAL = "This prompt was refused."
+BLOCKED_WORD = "forbidden"
+MISSING_GUARDRAIL = "missing"
+"""The id of a guardrail that does not exist. All others do."""
 
 _PATH = re.compile(r"/model/(?P<model>.+)/converse")
+_GUARDRAIL_PATH = re.compile(r"/guardrail/(?P<id>[^/]+)/version/(?P<version>[^/]+)/apply")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[a-z]+")
 _PROMPT = re.compile(r"<prompt>(.*?)</prompt>", re.DOTALL)
 
 
@@ -33,6 +41,7 @@ class Fault(StrEnum):
     EMPTY = "empty"
     GUARDRAIL = "guardrail"
     MAX_TOKENS = "max_tokens"
+    GUARDRAIL_THROTTLED = "guardrail-throttled"
 
 
 class _ContentBlock(ExternalDocument):
@@ -52,13 +61,13 @@ class _FaultSetting(ExternalDocument):
     fault: Fault | None
 
 
-def is_converse(method: str, path: str) -> bool:
-    """Return whether a request is a call of Converse."""
-    return method == "POST" and _PATH.fullmatch(path) is not None
+def is_bedrock(method: str, path: str) -> bool:
+    """Return whether a request is a call of Converse or ApplyGuardrail."""
+    return method == "POST" and any(one.fullmatch(path) for one in (_PATH, _GUARDRAIL_PATH))
 
 
 class Bedrock:
-    """Answers Converse calls, or shows the fault that is set, if any."""
+    """Answers Converse and ApplyGuardrail calls, or shows the fault that is set, if any."""
 
     def __init__(self, decide: Decide) -> None:
         """
@@ -68,8 +77,33 @@ class Bedrock:
         self._decide = decide
         self._fault: Fault | None = None
 
-    def converse(self, request: Request) -> Response:
-        """Answer one Converse call in the REST-JSON protocol."""
+    def handle(self, request: Request) -> Response:
+        """Answer one call in the REST-JSON protocol."""
+        guardrail = _GUARDRAIL_PATH.fullmatch(request.path)
+        return self._apply(request, guardrail) if guardrail else self._converse(request)
+
+    def _apply(self, request: Request, path: re.Match[str]) -> Response:
+        """Answer one call of ApplyGuardrail."""
+        guardrail = unquote(path["id"])
+        try:
+            sent = json.loads(request.body)
+        except ValueError as error:
+            return _error(400, "ValidationException", str(error))
+        named = {"guardrailIdentifier": guardrail, "guardrailVersion": unquote(path["version"])}
+        if wrong := violations("ApplyGuardrail", {**sent, **named}, "bedrock-runtime"):
+            return _error(400, "ValidationException", "; ".join(wrong))
+        if self._fault is Fault.GUARDRAIL_THROTTLED:
+            return _error(429, "ThrottlingException", "Too many requests, please wait.")
+        if denied := first_denial(self._decide, request, of_guardrail(guardrail)):
+            return _error(403, denied.code, denied.message)
+        if guardrail == MISSING_GUARDRAIL:
+            said = "The guardrail identifier or version provided in the request does not exist."
+            return _error(404, "ResourceNotFoundException", said)
+        text = "\n".join(block["text"]["text"] for block in sent["content"] if "text" in block)
+        return json_response(200, _judgement(text))
+
+    def _converse(self, request: Request) -> Response:
+        """Answer one call of Converse."""
         try:
             conversation = _Conversation.model_validate_json(request.body)
         except ValidationError as error:
@@ -133,6 +167,36 @@ def _response(prompt: str, answer: str, stop_reason: str) -> dict[str, object]:
         },
         "metrics": {"latencyMs": 1},
         "trace": {"promptRouter": {"invokedModelId": STAND_IN}},
+    }
+
+
+def _judgement(text: str) -> dict[str, Any]:
+    words = [BLOCKED_WORD] if BLOCKED_WORD in text.lower() else []
+    addresses = _EMAIL.findall(text)
+    assessment: dict[str, Any] = {}
+    if words:
+        found = [{"match": word, "action": "BLOCKED", "detected": True} for word in words]
+        assessment["wordPolicy"] = {"customWords": found, "managedWordLists": []}
+    if addresses:
+        found = [
+            {"match": one, "type": "EMAIL", "action": "ANONYMIZED", "detected": True}
+            for one in addresses
+        ]
+        assessment["sensitiveInformationPolicy"] = {"piiEntities": found, "regexes": []}
+    masked = REFUSAL if words else _EMAIL.sub("{EMAIL}", text)
+    unit = -(-len(text) // 1000)
+    return {
+        "action": "GUARDRAIL_INTERVENED" if assessment else "NONE",
+        "outputs": [{"text": masked}] if assessment else [],
+        "assessments": [assessment],
+        "usage": {
+            "topicPolicyUnits": 0,
+            "contentPolicyUnits": 0,
+            "wordPolicyUnits": unit,
+            "sensitiveInformationPolicyUnits": unit,
+            "sensitiveInformationPolicyFreeUnits": 0,
+            "contextualGroundingPolicyUnits": 0,
+        },
     }
 
 

@@ -56,6 +56,16 @@ def of_sagemaker(operation: str, parameters: Mapping[str, Any]) -> Iterator[Need
         yield Need("iam:PassRole", str(parameters.get("RoleArn")), passed_to)
 
 
+def of_guardrail(guardrail_id: str) -> Iterator[Need]:
+    """What a call of ApplyGuardrail needs.
+
+    Args:
+        guardrail_id: its id or its ARN.
+    """
+    arn = f"arn:aws:bedrock:{REGION}:{ACCOUNT}:guardrail/{guardrail_id}"
+    yield Need("bedrock:ApplyGuardrail", guardrail_id if ":" in guardrail_id else arn)
+
+
 def of_converse(model_id: str) -> Iterator[Need]:
     """What a call of Converse needs. It has no permission of its own.
 

@@ -2,9 +2,9 @@
 
 Started as `python -m local.cloud.server --state DIR --port N [--persist]`.
 
-One loopback port answers as AWS. SageMaker processing jobs and Bedrock's Converse are our own
-implementations; ministack answers everything else. Mail is written to files. `DIR/cloud.json`
-has the URL as soon as the server answers, and `DIR/cloud.log` is the log.
+One loopback port answers as AWS. SageMaker processing jobs, and Bedrock's Converse and
+ApplyGuardrail, are our own implementations; ministack answers everything else. Mail is written to
+files. `DIR/cloud.json` has the URL as soon as the server answers, and `DIR/cloud.log` is the log.
 
 The server ends cleanly on SIGTERM, on SIGINT, and when its standard input is a pipe and that pipe
 is closed. It therefore ends with the process that started it, even if that process was killed.
@@ -42,7 +42,7 @@ from local.cloud.asgi import (
     read_request,
     send_response,
 )
-from local.cloud.bedrock import Bedrock, is_converse
+from local.cloud.bedrock import Bedrock, is_bedrock
 from local.cloud.files import write_atomically
 from local.cloud.mail import Mail
 from local.cloud.sagemaker import TARGET, Account, SageMaker
@@ -85,7 +85,7 @@ class Cloud:
         path: str = scope["path"]
         return (
             path.startswith("/_reeldrop/")
-            or is_converse(scope["method"], path)
+            or is_bedrock(scope["method"], path)
             or header(scope, "x-amz-target").startswith(TARGET)
         )
 
@@ -99,8 +99,8 @@ class Cloud:
     def _handle(self, request: Request) -> Response:
         if request.headers.get("x-amz-target", "").startswith(TARGET):
             return self._sagemaker.handle(request)
-        if is_converse(request.method, request.path):
-            return self._bedrock.converse(request)
+        if is_bedrock(request.method, request.path):
+            return self._bedrock.handle(request)
         controls = {
             QUOTA_PATH: self._sagemaker.control_quota,
             BEDROCK_PATH: self._bedrock.control,

@@ -40,6 +40,9 @@ class Account:
     instance_types: tuple[str, ...]
     enhancer_model_id: str
     """Empty: none."""
+    guardrail_id: str
+    """Empty: none."""
+    guardrail_version: str
     lambda_concurrency: int
 
     @classmethod
@@ -78,6 +81,8 @@ class Account:
                 default_model=outputs["DefaultModel"],
                 instance_types=tuple(outputs["InstanceTypes"].split(",")),
                 enhancer_model_id=outputs["EnhancerModelId"].removeprefix(_NONE),
+                guardrail_id=outputs["GuardrailId"].removeprefix(_NONE),
+                guardrail_version=outputs["GuardrailVersion"].removeprefix(_NONE),
                 lambda_concurrency=int(outputs["LambdaConcurrency"]),
             )
         except KeyError as error:

@@ -21,9 +21,10 @@ _SOURCES = (
 )  # fmt: skip
 
 # The differences from a deployment to AWS: the zips contain no packages, the default model is the
-# demo model, and there is no quota of function calls.
+# demo model, there is no quota of function calls, and a guardrail judges the prompts.
 _CONTEXT = {
     "code": "embedded", "default_model": "demo", "keep_data": False, "lambda_concurrency": 100,
+    "guardrail_id": "embedded", "guardrail_version": "1",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """`reeldrop doctor`: finds what would stop the first job of a deployment, and says how to fix it.
 
-It reads, with two exceptions: it asks the language model for one word, and it drops a spec with
-`dry_run: true`, waits for the answer and deletes the spec.
+It reads, with three exceptions: it asks the language model for one word, it has a harmless prompt
+judged by the guardrail, and it drops a spec with `dry_run: true`, waits for the answer and deletes
+the spec.
 """
 
 import time
@@ -22,6 +23,7 @@ from local.command.account import Account
 from local.command.models import rows
 
 _ANSWER_WITHIN_SECONDS = 120
+_HARMLESS = "a red ball moves to the right"
 
 
 class Verdict(Enum):
@@ -72,6 +74,7 @@ def findings(account: Account, only: Collection[str] = ()) -> Iterator[Finding]:
         "functions": _functions,
         "notifications": _notifications,
         "language model": _language_model,
+        "guardrail": _guardrail,
         "alarms": _alarms,
         "a dry run": _dry_run,
     }
@@ -168,6 +171,28 @@ def _language_model(account: Account) -> Iterator[tuple[Verdict, str]]:
         yield Verdict.GOOD, f"{model} answers"
 
 
+def _guardrail(account: Account) -> Iterator[tuple[Verdict, str]]:
+    guardrail = account.guardrail_id
+    if not guardrail:
+        yield Verdict.GOOD, "none: no prompt is judged"
+        return
+    try:
+        answer = account.client("bedrock-runtime").apply_guardrail(
+            guardrailIdentifier=guardrail,
+            guardrailVersion=account.guardrail_version,
+            source="INPUT",
+            content=[{"text": {"text": _HARMLESS}}],
+        )
+    except ClientError as error:
+        code, said = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        yield Verdict.BAD, f"{guardrail}: {code}: {said} (asked with your rights). Drops wait."
+        return
+    if answer["action"] == "NONE":
+        yield Verdict.GOOD, f"{guardrail} answers"
+    else:
+        yield Verdict.BAD, f"{guardrail} blocks even {_HARMLESS!r}"
+
+
 def _alarms(account: Account) -> Iterator[tuple[Verdict, str]]:
     pages = account.client("cloudwatch").get_paginator("describe_alarms")
     ours = f"{account.job_prefix.rstrip('-')}-"
@@ -186,7 +211,7 @@ def _dry_run(account: Account) -> Iterator[tuple[Verdict, str]]:
     """Drop a spec that renders nothing, and wait for the answer in the output bucket."""
     s3, path = account.client("s3"), f"doctor-{uuid.uuid4().hex[:8]}"
     key = f"{s3_keys.JOBS_PREFIX}{path}.yaml"
-    body = b"prompt: a red ball moves to the right\nenhance: false\ndry_run: true\nnotify: false\n"
+    body = f"prompt: {_HARMLESS}\nenhance: false\ndry_run: true\nnotify: false\n".encode()
     s3.put_object(Bucket=account.input_bucket, Key=key, Body=body)
     began = time.monotonic()
     try:

@@ -17,17 +17,20 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from functions.adapters.bedrock import BedrockGuardrail
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
 from functions.ports import FileFacts, Files, Missing
+from functions.spec.guardrail import Guardrail, GuardrailUnavailable
 from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
 from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
 from functions.table.records import Letter
+from local.cloud.bedrock import BLOCKED_WORD, MISSING_GUARDRAIL
 from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from local.cloud.service_limits import violations
-from tests.fakes import SETTINGS, Clock, FakeFiles, FakeLedger, FakeRenderer
+from tests.fakes import SETTINGS, Clock, FakeFiles, FakeGuardrail, FakeLedger, FakeRenderer
 from tests.local.roles import create_role
 
 _numbers = itertools.count()
@@ -40,6 +43,7 @@ class Services:
     ledger: Ledger
     files: Files
     renderer: Renderer
+    guardrail: Guardrail
 
 
 _WITHOUT_COPY_SOURCE = [
@@ -96,7 +100,12 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         s3.put_object(Bucket="assets", Key="0123abcd.zip", Body=code.getvalue())
         for key in ("attempts/x/input/manifest.json", "models/demo/model_index.json"):
             s3.put_object(Bucket="work", Key=key, Body=b"{}")
-        yield Services(DynamoLedger("table"), S3Files(), SageMakerRenderer(SETTINGS))
+        yield Services(
+            DynamoLedger("table"),
+            S3Files(),
+            SageMakerRenderer(SETTINGS),
+            BedrockGuardrail("embedded", "1"),
+        )
 
 
 @pytest.fixture(params=["fake", "embedded"])
@@ -104,7 +113,7 @@ def services(request: pytest.FixtureRequest) -> Services:
     if request.param == "embedded":
         found: Services = request.getfixturevalue("embedded")
         return found
-    return Services(FakeLedger(), FakeFiles(Clock()), FakeRenderer())
+    return Services(FakeLedger(), FakeFiles(Clock()), FakeRenderer(), FakeGuardrail())
 
 
 @pytest.fixture
@@ -471,3 +480,24 @@ def test_a_start_without_quota_is_refused(services: Services, partition: str) ->
     with pytest.raises(NoQuota, match="g6e"):
         services.renderer.start(processing_job(partition))
     assert services.renderer.status(f"reeldrop-{partition}") is None
+
+
+# --- the guardrail -------------------------------------------------------------------------
+
+
+def test_a_guardrail_blocks_a_word_and_says_so(services: Services) -> None:
+    assert not services.guardrail.judge("a bee, " * 200).blocked
+    judgement = services.guardrail.judge(f"a {BLOCKED_WORD} bee")
+    assert judgement.blocked and judgement.reasons == (f'the word "{BLOCKED_WORD}"',)
+
+
+@pytest.mark.usefixtures("embedded")
+def test_a_text_that_a_guardrail_would_mask_is_blocked() -> None:
+    judgement = BedrockGuardrail("embedded", "DRAFT").judge("a letter to a@example.org")
+    assert judgement.blocked and judgement.reasons == ("email",)
+
+
+@pytest.mark.usefixtures("embedded")
+def test_a_guardrail_that_does_not_exist_is_unavailable() -> None:
+    with pytest.raises(GuardrailUnavailable, match="ResourceNotFoundException"):
+        BedrockGuardrail(MISSING_GUARDRAIL, "1").judge("a bee")

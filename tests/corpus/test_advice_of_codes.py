@@ -20,6 +20,7 @@ from functions.stages.finish import attempt_ended, file_written
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table.records import Job, State
+from local.cloud.bedrock import BLOCKED_WORD
 from tests.corpus import test_advice
 from tests.corpus.images import JPEG, PLAIN
 from tests.corpus.specimen import OF_THE_WORKER, Bad
@@ -312,6 +313,15 @@ def _prompt_blocked(world: World) -> None:
     _again(world, body=b"prompt: something else\n")
 
 
+def _negative_prompt_blocked(world: World) -> None:
+    world.set(guardrail_id="guard", guardrail_version="1")
+    bad = BEE + f"negative_prompt: {BLOCKED_WORD}\nenhance: false\n".encode()
+    world.drop("jobs/bee.yaml", bad)
+    hint = _hint(world, Code.PROMPT_BLOCKED)
+    assert hint == "Change the negative_prompt and drop the file again."
+    _again(world, body=bad.replace(BLOCKED_WORD.encode(), b"blurry"))
+
+
 def _name_taken(world: World) -> None:
     world.drop("jobs/bee-01.yaml", BEE)
     world.drop("jobs/bee.yaml", BEE + b"variations: 2\n")
@@ -394,6 +404,12 @@ ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
     Code.RESULT_INVALID: _result_invalid,
     Code.VIDEO_DAMAGED: _video_damaged,
 }
+
+
+def test_a_job_succeeds_after_its_negative_prompt_was_changed() -> None:
+    world = World()
+    _negative_prompt_blocked(world)
+    made(world)
 
 
 @pytest.mark.parametrize("code", ELSEWHERE)

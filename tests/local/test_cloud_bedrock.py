@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud.bedrock import ADDED_SENTENCE
+from local.cloud.bedrock import ADDED_SENTENCE, BLOCKED_WORD, MISSING_GUARDRAIL
 from local.cloud.process import EmbeddedCloud
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -78,3 +78,41 @@ def test_faults(cloud: EmbeddedCloud) -> None:
     assert set_fault(cloud, "no such fault") == 400
     set_fault(cloud, None)
     assert converse(cloud, "a bee")["stopReason"] == "end_turn"
+
+
+def apply(cloud: EmbeddedCloud, text: str, guardrail: str = "embedded") -> dict[str, Any]:
+    answer: dict[str, Any] = cloud.client("bedrock-runtime").apply_guardrail(
+        guardrailIdentifier=guardrail,
+        guardrailVersion="1",
+        source="INPUT",
+        content=[{"text": {"text": text}}],
+    )
+    return answer
+
+
+def test_the_guardrail_blocks_a_word_and_masks_an_address(cloud: EmbeddedCloud) -> None:
+    assert apply(cloud, "a bee")["action"] == "NONE"
+    blocked = apply(cloud, f"a {BLOCKED_WORD} bee")
+    assert blocked["action"] == "GUARDRAIL_INTERVENED"
+    (word,) = blocked["assessments"][0]["wordPolicy"]["customWords"]
+    assert (word["match"], word["action"]) == (BLOCKED_WORD, "BLOCKED")
+    masked = apply(cloud, "to a@example.org")
+    assert masked["action"] == "GUARDRAIL_INTERVENED"
+    assert masked["outputs"] == [{"text": "to {EMAIL}"}]
+
+
+@pytest.mark.parametrize(
+    ("fault", "guardrail", "code"),
+    [
+        (None, MISSING_GUARDRAIL, "ResourceNotFoundException"),
+        (None, "Not-An-Id", "ValidationException"),
+        ("guardrail-throttled", "embedded", "ThrottlingException"),
+    ],
+)
+def test_the_guardrail_refuses_as_bedrock_does(
+    cloud: EmbeddedCloud, fault: str | None, guardrail: str, code: str
+) -> None:
+    set_fault(cloud, fault)
+    with pytest.raises(ClientError) as error:
+        apply(cloud, "a bee", guardrail)
+    assert error.value.response["Error"]["Code"] == code

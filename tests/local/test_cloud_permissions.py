@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from functions import s3_keys
 from local import ROOT
+from local.cloud.bedrock import BLOCKED_WORD
 from local.cloud.clients import Credentials, client
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
@@ -94,6 +95,22 @@ def test_the_status_says_which_right_a_start_lacks(
         deployed.drop("bee.yaml", "prompt: a red square\nenhance: false\n")
         assert "not authorized to perform: iam:PassRole" in eventually(message)
     assert deployed.status("bee")["state"] == "queued"
+
+
+def test_without_the_right_to_use_the_guardrail_a_drop_waits_and_says_so(
+    deployed: Deployed, eventually: Callable[..., Any]
+) -> None:
+    def message() -> str:
+        text: str = deployed.status("judged").get("message", "")
+        return text if "not authorized" in text else ""
+
+    with deployed.without("Submit", "bedrock:ApplyGuardrail"):
+        deployed.drop("judged.yaml", "prompt: a red square\nenhance: false\ndry_run: true\n")
+        assert "not authorized to perform: bedrock:ApplyGuardrail" in eventually(message)
+        assert deployed.status("judged")["state"] == "waiting"
+    deployed.drop("word.yaml", f"prompt: a {BLOCKED_WORD} square\nenhance: false\n")
+    eventually(lambda: deployed.status("word").get("state") == "rejected")
+    assert BLOCKED_WORD in deployed.status("word")["message"]
 
 
 def test_a_message_of_a_function_that_lacks_a_right_becomes_a_dead_letter(

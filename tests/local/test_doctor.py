@@ -25,6 +25,8 @@ ACCOUNT = Account(
     default_model="demo",
     instance_types=("ml.g6e.xlarge", "ml.p5.4xlarge"),
     enhancer_model_id="",
+    guardrail_id="",
+    guardrail_version="",
     lambda_concurrency=10,
 )
 

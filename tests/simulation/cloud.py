@@ -25,6 +25,7 @@ from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.spec import drop_files, resolve
 from functions.spec.fields import JobSpec
+from functions.spec.guardrail import GuardrailUnavailable, Judgement
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import Answer, LanguageModelBusy, LanguageModelUnavailable
 from functions.stages.cancel import deleted
@@ -112,6 +113,8 @@ def _throttling(what: str) -> Exception:
     """
     if what == "language_model.converse":
         return LanguageModelUnavailable("ThrottlingException: Rate exceeded")
+    if what == "guardrail.judge":
+        return GuardrailUnavailable("ThrottlingException: Rate exceeded")
     kind = StartThrottled if what == "renderer.start" else Throttled
     return kind(f"{what} was throttled")
 
@@ -172,6 +175,7 @@ class Faults:
     """How far the clock of a handler may be wrong. This does not end at `until_seconds`."""
     language_model: float = 0
     language_model_busy: float = 0
+    guardrail: float = 0
     post: float = 0
     until_seconds: float = 3600
 
@@ -198,7 +202,8 @@ class Faults:
 
 
 SERVICES = (
-    "ledger", "files", "renderer", "reader", "language_model", "post", "announce", "wake", "lambda",
+    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "post", "announce",
+    "wake", "lambda",
 )  # fmt: skip
 ANY_FUNCTION = frozenset(("submit", "dispatch", "finish"))
 _KINDS = [
@@ -242,6 +247,7 @@ class WatchedLedger(FakeLedger):
         self._check_digests(changes)
         if any(change.key.partition == DEFAULTS for change in changes):
             self._limits_changed_at = self._simulation.clock()
+        self._check_judged(changes)
         for change in changes:
             old = before[(change.key.partition, change.key.sort)]
             if old is None or not isinstance(old.document, Job | Task):
@@ -273,6 +279,17 @@ class WatchedLedger(FakeLedger):
                 if last is not None and now - last < timedelta(days=1) - _SKEW:
                     raise Violated(f"two digests about no drops in '{made.folder}' within a day")
                 simulation.digest_made[made.folder] = now
+
+    def _check_judged(self, changes: tuple[Change, ...]) -> None:
+        """If there is a guardrail, a task may have only texts that it allows."""
+        if not self._simulation.settings.guardrail_id:
+            return
+        for change in changes:
+            task = change.document if isinstance(change, Put) else None
+            if isinstance(task, Task):
+                texts = {text for text in (task.spec.prompt, task.spec.negative_prompt) if text}
+                if bad := texts - self._simulation.guardrail.allowed:
+                    raise Violated(f"the guardrail did not allow {bad} of {task.task_id}")
 
     def _check_removal(self, document: Job | Task) -> None:
         """If a job is planned again before anything has begun, it may have fewer tasks."""
@@ -904,6 +921,7 @@ class Simulation(World):
             renderer=watch("renderer", self.renderer),
             reader=watch("reader", self.reader),
             language_model=watch("language_model", self),
+            guardrail=watch("guardrail", self),
             post=watch("post", self._functions_post),
             announce=watched("announce", self._announce_drop),
             wake=watched("wake", self._wake_up),
@@ -923,6 +941,12 @@ class Simulation(World):
         if self.happens("language_model_busy"):
             raise LanguageModelBusy("ThrottlingException")
         return self.language_model.converse(system, user, max_tokens)
+
+    def judge(self, text: str) -> Judgement:
+        """The guardrail, which may lack a right, or not exist."""
+        if self.happens("guardrail"):
+            raise GuardrailUnavailable("AccessDeniedException: not authorized")
+        return self.guardrail.judge(text)
 
     def _post(self) -> object:
         simulation = self

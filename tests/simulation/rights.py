@@ -164,7 +164,7 @@ def _resource(value: Any) -> str:
     if function == "Fn::Join":
         text: str = argument[0].join(_resource(part) for part in argument[1])
         if ":bedrock:" in text:
-            return "model"
+            return "guardrail" if ":guardrail/" in text else "model"
         arn, found, name = text.partition(":processing-job/")
         return f"processing-job/{name}" if found else arn
     if function == "Fn::FindInMap":
@@ -247,6 +247,8 @@ def _others(
         yield f"sagemaker:{action}", f"processing-job/{args[0]}"
     elif what == "language_model.converse":
         yield "bedrock:InvokeModel", "model"
+    elif what == "guardrail.judge":
+        yield "bedrock:ApplyGuardrail", "guardrail"
     elif what == "post.send":
         yield "sns:Publish", "topic"
     elif what == "announce":

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from functions import s3_keys
+from functions.spec.language_model import Answer
 from functions.stages import cancel
 from functions.stages.renderer import ProcessingJob
 from functions.table.ledger import Change
@@ -375,6 +376,32 @@ def late_defaults(s: Simulation) -> None:
     at(s, 320, lambda: s.person_deletes("jobs/x/y/_defaults.yaml"))
 
 
+def guarded(s: Simulation) -> None:
+    """A guardrail judges prompts, negative prompts, newer folder defaults and enhanced prompts."""
+    s.set(guardrail_id="guard", guardrail_version="1")
+    bad = s.guardrail.blocks[0]
+    drops = {
+        "good": "prompt: a bee\n",
+        "raw": "prompt: a bee\nenhance: false\n",
+        "bad": f"prompt: a {bad} bee\n",
+        "bad-raw": f"prompt: a {bad} bee\nenhance: false\n",
+        "bad-negative": f"prompt: a bee\nnegative_prompt: {bad}\nenhance: false\n",
+        "bad-one": f"matrix: {{prompt: [a bee, a {bad} bee]}}\n",
+        "dry": "prompt: a fly\ndry_run: true\n",
+    }
+    for number, (name, body) in enumerate(drops.items()):
+        at(s, number, partial(s.person_drops, f"jobs/{name}.yaml", body))
+    at(s, 20, lambda: s.person_drops("jobs/bad.yaml", "prompt: a better bee\n"))
+    at(s, 30, lambda: s.person_drops("jobs/x/a.yaml", "prompt: an ant\n"))
+    at(s, 32, lambda: s.person_drops("jobs/x/_defaults.yaml", f"negative_prompt: {bad}\n"))
+    at(s, 300, lambda: s.person_drops("jobs/x/_defaults.yaml", "negative_prompt: blurry\n"))
+    answer = s.language_model.answer
+    launders = Answer(f"A {bad} bee lands.", "end_turn", "fake")
+    at(s, 600, lambda: setattr(s.language_model, "answer", launders))
+    at(s, 610, lambda: s.person_drops("jobs/enhanced-badly.yaml", "prompt: a wasp\n"))
+    at(s, 900, lambda: setattr(s.language_model, "answer", answer))
+
+
 def changed_before_the_claim(s: Simulation) -> None:
     """Folder defaults change after an attempt was opened by a dispatch that is killed at once."""
     commit, kills = s.ledger.commit, 6
@@ -444,7 +471,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "37 Lambda throttles": (busy_hour, Faults(lambda_throttled=0.2)),
     **{
         f"38 {service} throttles for six hours": (
-            few,
+            guarded if service == "guardrail" else few,
             Faults(
                 outage_of=service,
                 outage_from_seconds=300,
@@ -586,6 +613,16 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         Faults(no_quota=0.6, worker_dies=0.3, language_model_busy=0.5),
     ),
     "44 folder defaults after an attempt was opened": (changed_before_the_claim, Faults()),
+    "45 a guardrail": (guarded, Faults()),
+    "45 a guardrail denies for hours": (guarded, Faults(guardrail=1, until_seconds=4 * 3600)),
+    "45 a guardrail denies now and then, handlers killed, events lost": (
+        guarded,
+        Faults(guardrail=0.4, kill=0.3, lose_event=0.3, duplicate_event=0.3),
+    ),
+    "45 a guardrail, the language model unavailable or busy": (
+        guarded,
+        Faults(guardrail=0.2, language_model=0.3, language_model_busy=0.3),
+    ),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (
         foreign_keys,
@@ -608,6 +645,8 @@ def any_schedule(seed: int) -> Simulation:
         max_tasks_per_folder_day=rng.choice((0, 0, 0, 3)),
         instance_types=rng.choice(("ml.g6e.xlarge", "ml.p5.4xlarge,ml.g6e.xlarge")),
     )
+    if seed % 5 == 0:
+        simulation.set(guardrail_id="guard", guardrail_version="1")
     if rng.random() < 0.2:
         simulation.person_drops("jobs/batch/_defaults.yaml", "max_videos_per_day: 2\n")
     if rng.random() < 0.3:

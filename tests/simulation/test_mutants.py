@@ -51,6 +51,34 @@ MUTANTS = {
         "        return None\n",
         '        return "one"\n',
     ),
+    "what the guardrail blocks is queued": (
+        "functions.stages.judging",
+        "            if judgement.blocked:",
+        "            if False:",
+    ),
+    "negative prompts are not judged": (
+        "functions.stages.judging",
+        '        for field in ("prompt", "negative_prompt"):',
+        '        for field in ("prompt",):',
+    ),
+    "enhanced prompts are not judged": (
+        "functions.stages.accept",
+        '        if enhancement.status == "enhanced" and not judging.allows(caption):',
+        "        if False:",
+    ),
+    "prompts are judged only if they are enhanced": (
+        "functions.stages.accept",
+        "            judging.check(spec, one, until)\n",
+        "            if spec.enhance:\n                judging.check(spec, one, until)\n",
+    ),
+    "a guardrail that does not answer allows everything": (
+        "functions.stages.judging",
+        "            self._known[text] = self._ports.guardrail.judge(text)\n",
+        "            try:\n"
+        "                self._known[text] = self._ports.guardrail.judge(text)\n"
+        "            except GuardrailUnavailable:\n"
+        "                return _NOT_ASKED\n",
+    ),
     "two handlers that publish a video do not notice each other": (
         "functions.stages.finish",
         '    mark = f"{rendered.attempt_id} {task.task_id}"',

@@ -22,6 +22,7 @@ SECONDS = {
     "reader": 0.090,
     "renderer": 0.100,
     "language_model": 1.5,
+    "guardrail": 0.3,
     "post": 0.030,
 }
 _OTHER_SECONDS = 0.010

@@ -354,6 +354,32 @@ def test_prompts_are_enhanced_by_the_profile_of_the_region(
     assert json.dumps(found) in policies
 
 
+def test_only_submit_may_apply_the_guardrail_and_no_other_one(template: dict[str, Any]) -> None:
+    found = {
+        name: json.dumps(statement["Resource"])
+        for name, policy in resources(template, "AWS::IAM::Policy").items()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "bedrock:ApplyGuardrail" in statement["Action"]
+    }
+    ((name, resource),) = found.items()
+    assert name.startswith("SubmitRole") and ':guardrail/embedded"' in resource
+    assert '"Ref": "AWS::AccountId"' in resource and "*" not in resource
+
+
+def test_a_guardrail_has_an_id_and_a_version() -> None:
+    assert Config(guardrail_id="abc123", guardrail_version="DRAFT").guardrail_id == "abc123"
+    for wrong in (
+        {"guardrail_id": "abc123"},
+        {"guardrail_version": "1"},
+        {"guardrail_id": "arn:aws:bedrock:x", "guardrail_version": "1"},
+        {"guardrail_id": "abc123", "guardrail_version": "0"},
+    ):
+        with pytest.raises(ValidationError):
+            Config(**wrong)
+    with pytest.raises(ValidationError, match="set both or neither"):
+        Config(guardrail_id="abc123")
+
+
 def test_sagemaker_may_use_its_roles_for_this_account_only(template: dict[str, Any]) -> None:
     roles = resources(template, "AWS::IAM::Role").values()
     trusts = [s for role in roles for s in role["AssumeRolePolicyDocument"]["Statement"]]

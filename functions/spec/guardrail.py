@@ -1,0 +1,61 @@
+"""The port to the guardrail that judges prompts, and the words about one that it blocks."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from contract.errors import Code, JobRejected, Place, Problem
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a guardrail says about a text."""
+
+    blocked: bool
+    reasons: tuple[str, ...] = ()
+    """Why it is blocked, such as "violence". May be empty."""
+
+
+class GuardrailUnavailable(Exception):
+    """The guardrail did not judge a text. The message says why."""
+
+
+class Guardrail(Protocol):
+    """Judges texts, as Bedrock ApplyGuardrail does."""
+
+    def judge(self, text: str) -> Judgement:
+        """Judge a text that a person or the language model wrote.
+
+        Raises:
+            GuardrailUnavailable: there is no judgement, for example because a right is missing, the
+                guardrail does not exist, or it has too many requests.
+        """
+
+
+class WithGuardrail(Protocol):
+    """Can have texts judged."""
+
+    @property
+    def guardrail(self) -> Guardrail:
+        """The guardrail. Only asked if the settings name one."""
+
+
+def blocked(
+    reasons: Collection[str] = (), field: str = "prompt", place: Place | None = None
+) -> JobRejected:
+    """The refusal of a job with a text that a guardrail blocks.
+
+    Args:
+        reasons: why, in words.
+        field: the field with the text.
+        place: where it is written.
+    """
+    why = f": {', '.join(reasons)}" if reasons else ""
+    return JobRejected(
+        Problem(
+            code=Code.PROMPT_BLOCKED,
+            message=f"The {field} was blocked by this account's content rules{why}.",
+            hint=f"Change the {field} and drop the file again.",
+            place=place or Place(),
+        )
+    )
