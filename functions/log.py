@@ -125,6 +125,11 @@ class Event(StrEnum):
         "model-resumed",
         "A processing job with a paused model showed a sign of life. The pause is over.",
     )
+    RUNS_LONG = (
+        "runs-long",
+        "A processing job runs for much longer than was expected. Each sweep says so.",
+        True,
+    )
     NOT_ENDED = "not-ended", "An event said that a processing job had ended, and it had not."
     ATTEMPT_ENDED = "attempt-ended", "An attempt was closed and its lease given back."
     ESTIMATE_NOT_LEARNED = (

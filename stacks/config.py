@@ -74,10 +74,13 @@ class Config(Document):
     """How many run at the same time, counting all instance types together."""
     max_tasks_per_job: Annotated[int, Field(ge=1, le=128)] = 128
     """Most videos in one processing job. With 128, the start-up adds only seconds to each video."""
-    max_tasks_per_folder_day: Annotated[int, Field(ge=0)] = 0
+    max_tasks_per_folder_day: Annotated[int, Field(ge=0)] = 200
     """Videos of one folder that are started in a day (UTC). The others wait. 0: no limit."""
-    max_gpu_minutes_per_folder_day: Annotated[int, Field(ge=0)] = 0
-    """The same limit in expected minutes of rendering."""
+    max_gpu_minutes_per_folder_day: Annotated[int, Field(ge=0)] = 600
+    """The same limit in expected minutes of rendering. docs/cost.md says what that costs."""
+    monthly_budget_usd: Annotated[int, Field(ge=0)] = 0
+    """What the whole account may cost in a month, in US dollars. Alarms tell when the costs come
+    near it. Nothing is stopped. 0: no budget."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     max_runtime_seconds: Annotated[int, Field(ge=60, le=777_600)] = 10 * 3600
 

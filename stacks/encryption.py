@@ -49,16 +49,18 @@ def create_key(scope: Construct, config: Config) -> kms.IKey | None:
     # A condition with the ARNs of the queues themselves would be a circle: they name the key.
     queues = f"arn:{Aws.PARTITION}:sqs:{stack.region}:{stack.account}:{config.stack_name}-*"
     groups = f"arn:{Aws.PARTITION}:logs:{stack.region}:{stack.account}:log-group:"
+    notifying = ["cloudwatch.amazonaws.com"]
+    if config.monthly_budget_usd:
+        notifying.append("budgets.amazonaws.com")
     for principal, actions, conditions in (
         (
             "events.amazonaws.com",
             _READ_AND_WRITE,
             {"ArnLike": {"kms:EncryptionContext:aws:sqs:arn": queues}},
         ),
-        (
-            "cloudwatch.amazonaws.com",
-            _READ_AND_WRITE,
-            {"StringEquals": {"aws:SourceAccount": stack.account}},
+        *(
+            (service, _READ_AND_WRITE, {"StringEquals": {"aws:SourceAccount": stack.account}})
+            for service in notifying
         ),
         (
             f"logs.{stack.region}.amazonaws.com",

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import aws_cdk as cdk
+from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_lambda as lambda_
@@ -11,6 +12,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from functions.log import Event
+from stacks.notifications import let_publish
 
 # So many videos in a quarter of an hour are more than bad luck.
 _MANY = 10
@@ -164,6 +166,54 @@ def watch_paused_models(scope: Construct, alarms: sns.Topic) -> None:
         _counted(scope, Event.MODEL_PAUSED),
         alarms,
     )
+
+
+def watch_long_runs(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for processing jobs that run for much longer than expected."""
+    _watch(
+        scope,
+        "RunsLong",
+        "A processing job runs for much longer than expected",
+        _counted(scope, Event.RUNS_LONG),
+        alarms,
+    )
+
+
+def watch_costs(scope: Construct, monthly_usd: int, alarms: sns.Topic) -> None:
+    """Create the budget that notifies a topic when the costs of a month come near it.
+
+    It counts the whole account. Costs can only be filtered by a tag that somebody has activated for
+    that, and a processing job has no tags, so a filter would hide most of the costs.
+
+    Args:
+        scope: the stack.
+        monthly_usd: the budget of a month.
+        alarms: the topic.
+    """
+    let_publish(alarms, "budgets.amazonaws.com")
+    topic = budgets.CfnBudget.SubscriberProperty(address=alarms.topic_arn, subscription_type="SNS")
+    budget = budgets.CfnBudget(
+        scope,
+        "Budget",
+        budget=budgets.CfnBudget.BudgetDataProperty(
+            budget_type="COST",
+            time_unit="MONTHLY",
+            budget_limit=budgets.CfnBudget.SpendProperty(amount=monthly_usd, unit="USD"),
+        ),
+        notifications_with_subscribers=[
+            budgets.CfnBudget.NotificationWithSubscribersProperty(
+                notification=budgets.CfnBudget.NotificationProperty(
+                    notification_type=kind,
+                    comparison_operator="GREATER_THAN",
+                    threshold=percent,
+                ),
+                subscribers=[topic],
+            )
+            for kind, percent in (("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100))
+        ],
+    )
+    # The topic must let Budgets publish before the budget is created.
+    budget.node.add_dependency(alarms)
 
 
 def watch_rates(scope: Construct, alarms: sns.Topic) -> None:

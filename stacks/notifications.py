@@ -44,15 +44,20 @@ def create_alarm_topic(scope: Construct, addresses: str, key: kms.IKey | None) -
     _subscribe(topic, addresses)
     # `enforce_ssl` gives the topic a policy, which replaces the default policy of SNS. CloudWatch
     # could publish under the default policy, so it has to be allowed here.
+    let_publish(topic, "cloudwatch.amazonaws.com")
+    return topic
+
+
+def let_publish(topic: sns.Topic, service: str) -> None:
+    """Let a service of AWS publish to a topic, for this account only."""
     topic.add_to_resource_policy(
         iam.PolicyStatement(
             actions=["sns:Publish"],
-            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            principals=[iam.ServicePrincipal(service)],
             resources=[topic.topic_arn],
-            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}},
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(topic).account}},
         )
     )
-    return topic
 
 
 def _subscribe(topic: sns.Topic, addresses: str) -> None:

@@ -18,9 +18,11 @@ from stacks.enhancer import enhancer
 from stacks.functions import Functions, Resources, create_functions
 from stacks.monitoring import (
     watch_capacity,
+    watch_costs,
     watch_denied_starts,
     watch_enhancement,
     watch_guardrail,
+    watch_long_runs,
     watch_paused_models,
     watch_rates,
     watch_sweep,
@@ -81,6 +83,8 @@ class Reeldrop(cdk.Stack):
         )
         self._start_functions(functions, queues, config.concurrent_calls)
         self._watch(functions, queues, alarms)
+        if config.monthly_budget_usd:
+            watch_costs(self, config.monthly_budget_usd, alarms)
         policies = create_policies(self, drops=storage.input, output=storage.output, key=key)
         for name, value in {
             "InputBucket": storage.input.bucket_name,
@@ -132,6 +136,7 @@ class Reeldrop(cdk.Stack):
         watch_weights(self, alarms)
         watch_enhancement(self, alarms)
         watch_guardrail(self, alarms)
+        watch_long_runs(self, alarms)
         watch_rates(self, alarms)
 
     def _start_functions(

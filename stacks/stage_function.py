@@ -76,6 +76,7 @@ class StageFunction(Construct):
             timeout=timeout,
             memory_size=memory_mb,
             log_group=log_group,
+            tracing=lambda_.Tracing.ACTIVE,
             vpc=program.network.vpc if program.network else None,
             security_groups=[program.network.functions] if program.network else None,
             environment={

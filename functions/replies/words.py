@@ -69,8 +69,9 @@ def hold(why: Hold) -> str:
     until = f"{why.until:%Y-%m-%d %H:%M} UTC" if why.until else "a while"
     words = {
         HoldReason.DAILY_LIMIT: (
-            f"the daily limit of this folder is used up for {why.day} (UTC); "
-            "it continues after midnight"
+            f"the daily limit of this folder is used up for {why.day} (UTC); it continues after "
+            "midnight, or as soon as the limit is higher: that of _defaults.yaml, or that of your "
+            "administrator (max_tasks_per_folder_day, max_gpu_minutes_per_folder_day)"
         ),
         HoldReason.NO_CAPACITY: (
             f"{used_up}: {why.detail}" if why.detail else f"{used_up} (SageMaker gave no reason)"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
@@ -325,15 +325,15 @@ class Accepting:
         resolved = [self._resolved(one, kept) for one in wanted]
         for one, (spec, _) in zip(wanted, resolved, strict=True):
             judging.check(spec, one, until)
-        for one, (raw, reference) in zip(wanted, resolved, strict=True):
+        for one, (spec, reference) in zip(wanted, resolved, strict=True):
             picture = reference.picture if reference else None
-            query = _query(raw)
+            query = _query(spec)
             tokens = query[1]
             if query not in known:
                 late = ports.now() > until
-                known[query] = self._caption(raw, tokens, picture, judging, late=late)
+                known[query] = self._caption(spec, tokens, picture, judging, late=late)
             prompt, enhancement = known[query]
-            spec = raw.model_copy(
+            final = spec.model_copy(
                 update={
                     "prompt": prompt,
                     "enhance": False,
@@ -342,8 +342,8 @@ class Accepting:
                     "dry_run": False,
                 }
             )
-            resolve.check_prompt(spec, one, enhancement.reason)
-            specs.append(spec)
+            resolve.check_prompt(final, one, enhancement.reason)
+            specs.append(final)
             enhancements.append(enhancement)
             references.append(reference.key if reference else None)
             originals.append(reference.original if reference else None)
@@ -416,17 +416,21 @@ class Accepting:
         now, job_id = self.ports.now(), self.job.job_id
         # A job that is planned again stays as it was accepted until that is done.
         job = self.record.document if self.is_again else self.job
+        spread = timedelta(seconds=int(job_id[-2:], 16) % ASK_AGAIN_SPREAD_SECONDS)
+
+        def wait_seconds(since: datetime, at_most: timedelta) -> int:
+            wait = min(max(now - since, ASK_AGAIN_AFTER) + spread, at_most, ASK_AGAIN_BY)
+            return max(1, math.ceil(wait.total_seconds()))
+
         if isinstance(error, GuardrailUnavailable):
-            job, event = job.guardrail_unavailable(str(error), now), Event.NOT_JUDGED
-            assert job.not_judged is not None
-            since, until = job.not_judged.since, now + ASK_AGAIN_BY
+            since = job.not_judged.since if job.not_judged else now
+            seconds = wait_seconds(since, ASK_AGAIN_BY)
+            again_at = now + timedelta(seconds=seconds)
+            job, event = job.guardrail_unavailable(str(error), now, again_at), Event.NOT_JUDGED
         else:
             job, event = job.language_model_busy(now), Event.LANGUAGE_MODEL_BUSY
             assert job.busy_since is not None and job.enhance_until is not None
-            since, until = job.busy_since, job.enhance_until
-        spread = timedelta(seconds=int(job_id[-2:], 16) % ASK_AGAIN_SPREAD_SECONDS)
-        wait = min(max(now - since, ASK_AGAIN_AFTER) + spread, until - now, ASK_AGAIN_BY)
-        seconds = max(1, math.ceil(wait.total_seconds()))
+            seconds = wait_seconds(job.busy_since, job.enhance_until - now)
         changes: list[Change] = [Put(self.record.key, job, self.record.revision)]
         if not self.is_again:
             key = waiting_key("", job_id)

@@ -193,6 +193,8 @@ def _accept(ports: Needs, drop: InputBucket, key: str, refusal: JobRejected | No
 
     def accepted() -> accept.Outcome:
         record = job_of(ports, drop.bucket, key, facts.version)
+        if record is not None and record.document.is_judged_later(ports.now()):
+            return accept.Outcome.DONE
         if record is not None and plan_again.is_needed(drop, record.document):
             plan_again.plan_again(ports, drop, record)
             return accept.Outcome.DONE

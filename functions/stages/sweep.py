@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, Protocol
 
+from functions.log import Event
 from functions.ports import Missing
 from functions.replies import outbox, problems, publish
 from functions.spec import drop_files
 from functions.spec.input_bucket import InputBucket
 from functions.stages import cancel, digests, finish, inbox, lone, newer_defaults, submit
 from functions.stages.newer_defaults import CurrentDefaults
+from functions.table.attempts import capacity
 from functions.table.ledger import (
     COLLECTED,
     DEFAULTS,
@@ -63,6 +65,8 @@ TABLE_FOR = timedelta(minutes=2)
 A_FEW = 100
 # A dispatch takes over an attempt in one of these states if it has not moved for some minutes.
 _UNFINISHED = {AttemptState.CLAIMING, AttemptState.RETURNING, AttemptState.REFUSED}
+# A processing job runs long if it takes twice as long as expected, and then this long.
+TOLERATED = timedelta(minutes=30)
 # If SageMaker does not know a processing job for this long, it will never know it.
 UNKNOWN_AFTER = timedelta(minutes=10)
 
@@ -219,8 +223,19 @@ def _attempt(ports: Needs, record: Record[Attempt]) -> None:
     if status.state.ended:
         finish.attempt_ended(ports, attempt.attempt_id)
         return
+    _note_if_long(ports, attempt)
     finish.results_waiting(ports, attempt)
     cancel.stop_if_idle(ports, attempt)
+
+
+def _note_if_long(ports: Needs, attempt: Attempt) -> None:
+    """Log that a processing job runs for much longer than expected. An alarm fires for that."""
+    for lease in capacity(ports)[0].leases:
+        if lease.attempt_id == attempt.attempt_id:
+            expected = lease.ends_at - attempt.created_at
+            if ports.now() - attempt.created_at > 2 * expected + TOLERATED:
+                facts = {"attempt_id": attempt.attempt_id, "expected_end": f"{lease.ends_at:%F %T}"}
+                ports.log(Event.RUNS_LONG, {**facts, "instance_type": attempt.instance_type})
 
 
 def _still_wanted(ports: Needs, job_id: str) -> Record[Job] | None:

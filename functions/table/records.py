@@ -177,6 +177,8 @@ class NotJudged(Document):
     """The guardrail does not judge the texts of a job."""
 
     since: datetime
+    again_at: datetime
+    """When it is asked again. Events before that change nothing, so that they do not add up."""
     reason: str
     """In the words of Bedrock."""
 
@@ -294,6 +296,10 @@ class Job(_Moving):
         """Whether newer folder defaults may still change it."""
         return self.state == State.QUEUED and not self.begun
 
+    def is_judged_later(self, now: datetime) -> bool:
+        """Whether the guardrail did not answer, and is not to be asked again yet."""
+        return self.not_judged is not None and now < self.not_judged.again_at
+
     @property
     def enhance_until(self) -> datetime | None:
         """Until when a busy language model is asked again; None if it is not busy."""
@@ -347,14 +353,16 @@ class Job(_Moving):
         since = self.busy_since or at
         return self._to(self.state, at, busy_since=since, not_judged=None)
 
-    def guardrail_unavailable(self, reason: str, at: datetime) -> Self:
-        """The guardrail did not judge its texts, and is asked again later.
+    def guardrail_unavailable(self, reason: str, at: datetime, again_at: datetime) -> Self:
+        """The guardrail did not judge its texts.
 
         Args:
             reason: why not, in the words of Bedrock.
+            again_at: when it is asked again.
         """
         since = self.not_judged.since if self.not_judged else at
-        return self._to(self.state, at, not_judged=NotJudged(since=since, reason=reason))
+        why = NotJudged(since=since, again_at=again_at, reason=reason)
+        return self._to(self.state, at, not_judged=why)
 
     def waiting_for_reference(self, reference: str, *, found_empty: bool) -> Self:
         """A reference was not uploaded yet.

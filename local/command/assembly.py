@@ -21,9 +21,11 @@ _SOURCES = (
 )  # fmt: skip
 
 # The differences from a deployment to AWS: the zips contain no packages, the default model is the
-# demo model, there is no quota of function calls, and a guardrail judges the prompts.
+# demo model, there is no quota of function calls and no daily limit, and a guardrail judges the
+# prompts.
 _CONTEXT = {
     "code": "embedded", "default_model": "demo", "keep_data": False, "lambda_concurrency": 100,
+    "max_tasks_per_folder_day": 0, "max_gpu_minutes_per_folder_day": 0,
     "guardrail_id": "embedded", "guardrail_version": "1",
 }  # fmt: skip
 

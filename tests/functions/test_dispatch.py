@@ -558,6 +558,8 @@ def test_a_drop_over_the_daily_limit_is_told_so_at_once_and_has_no_forecast(worl
     world.drop("jobs/2.yaml", "prompt: x\nvariations: 2\n")
     told = status(world, "2")
     assert "daily limit of this folder is used up for 2026-11-21" in told.message
+    assert "as soon as the limit is higher: that of _defaults.yaml" in told.message
+    assert "(max_tasks_per_folder_day, max_gpu_minutes_per_folder_day)" in told.message
     assert told.expected.ends_at is None
 
 

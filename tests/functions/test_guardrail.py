@@ -7,6 +7,8 @@ from functions.log import Event
 from functions.spec.guardrail import GuardrailUnavailable
 from functions.spec.language_model import Answer, LanguageModelUnavailable
 from functions.stages.accept import ASK_AGAIN_BY, ENHANCE_UNTIL
+from functions.stages.submit import submit
+from functions.stages.sweep import sweep
 from functions.table.records import State
 from local.cloud.bedrock import BLOCKED_WORD
 from tests.fakes import World
@@ -175,3 +177,26 @@ def test_newer_folder_defaults_that_are_not_judged_are_not_started(guarded: Worl
     assert "guardrail" not in status(guarded, "a/bee").message
     (attempt,) = guarded.dispatch()
     assert guarded.manifest(attempt).tasks[0].parameters.negative_prompt == "blurry"
+
+
+def test_events_and_sweeps_do_not_add_up_while_the_guardrail_does_not_answer(
+    guarded: World,
+) -> None:
+    """Each of two drops is asked about every few minutes, whatever announces it meanwhile."""
+    guarded.drop("jobs/a/queued.yaml")
+    guarded.clock.move(seconds=5)
+    guarded.guardrail.away = DENIED
+    guarded.drop("jobs/a/_defaults.yaml", "negative_prompt: blurry\n")
+    guarded.drop("jobs/bee.yaml", "prompt: a wasp\n")
+    for _ in range(36):
+        guarded.pass_time(300)
+        guarded.guardrail.asked.clear()
+        sweep(guarded.ports)
+        guarded.dispatch()
+        version = guarded.files.facts("input", "jobs/bee.yaml").version
+        submit(guarded.ports, "input", "jobs/bee.yaml", version)
+        assert len(guarded.announced_later) <= 2 and len(guarded.guardrail.asked) <= 2
+    guarded.guardrail.away = None
+    guarded.pass_time(600)
+    assert [job.state for job in jobs(guarded)].count(State.QUEUED) == 2
+    assert "guardrail" not in status(guarded, "a/queued").message

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from contract.errors import Transient
+from functions.log import Event
 from functions.ports import Page, Throttled
 from functions.stages import cancel, finish
-from functions.stages.sweep import sweep
+from functions.stages.sweep import TOLERATED, sweep
 from functions.table import day_limits
-from functions.table.ledger import LOOKED_AT
+from functions.table.ledger import CAPACITY, LOOKED_AT
 from functions.table.records import Looked, State
 from tests.fakes import PNG, World
 from tests.functions.stored import jobs, status
@@ -355,3 +357,24 @@ def test_images_are_announced_only_if_they_are_jobs(world: World) -> None:
     sweep(world.ports)
     assert sorted(world.announced) == ["jobs/a/c/job.png", "jobs/a/job.png"]
     assert sorted(job.path for job in jobs(world)) == ["a/bee", "a/c/job.png", "a/job.png"]
+
+
+def test_a_processing_job_that_runs_for_much_longer_than_expected_is_counted(world: World) -> None:
+    world.drop("jobs/bee.yaml")
+    (attempt,) = world.dispatch()
+    record = world.ledger.get(CAPACITY)
+    assert record is not None
+    began, ends_at = world.clock(), record.document.leases[0].ends_at
+
+    def counted() -> list[object]:
+        world.logged.clear()
+        sweep(world.ports)
+        return [facts["attempt_id"] for event, facts in world.logged if event == Event.RUNS_LONG]
+
+    assert counted() == []
+    world.clock.at = ends_at + (ends_at - began) + TOLERATED - timedelta(seconds=1)
+    assert counted() == []
+    world.clock.move(seconds=2)
+    assert counted() == [attempt] and counted() == [attempt], "in each sweep, so the alarm stays"
+    world.render(attempt)
+    assert counted() == []

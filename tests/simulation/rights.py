@@ -29,13 +29,16 @@ _NAMES = {
     "WorkerRole": "worker-role",
 }
 
-# Lambda itself uses these permissions of the role, for the log and the queue of the function.
+# Lambda itself uses these permissions of the role, for the log, the queue and the traces of the
+# function.
 _OF_LAMBDA = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
     "sqs:DeleteMessage",
     "sqs:GetQueueAttributes",
     "sqs:ReceiveMessage",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
 }
 
 Need = tuple[str, str]

@@ -19,11 +19,14 @@ from pydantic import ValidationError
 
 from functions import s3_keys
 from functions.log import Event
+from functions.planning.estimate import USD_PER_HOUR
 from functions.settings import Settings
 from local import ROOT
 from stacks.__main__ import app
 from stacks.config import Config
-from stacks.notifications import create_job_topic
+from stacks.encryption import create_key
+from stacks.monitoring import watch_costs
+from stacks.notifications import create_alarm_topic, create_job_topic
 from stacks.place import Place
 from stacks.storage import Storage
 from stacks.worker import IMAGE, NoImage, check_image
@@ -293,12 +296,25 @@ def test_no_role_has_a_wildcard_action_or_a_wildcard_resource(template: dict[str
             actions = [actions] if isinstance(actions, str) else actions
             assert not any(action.endswith("*") for action in actions), name
             if statement["Resource"] == "*":
-                assert all(a.startswith(("ecr:", "cloudwatch:")) for a in actions), name
+                known = ("ecr:", "cloudwatch:", "xray:")  # they know no resource
+                assert all(a.startswith(known) for a in actions), name
 
 
 def test_every_handler_exists(template: dict[str, Any]) -> None:
     for function in resources(template, "AWS::Lambda::Function").values():
         assert callable(pkgutil.resolve_name(function["Handler"])), function["Handler"]
+
+
+def test_every_function_is_traced_and_may_send_its_traces(template: dict[str, Any]) -> None:
+    functions = resources(template, "AWS::Lambda::Function").values()
+    assert [f.get("TracingConfig") for f in functions] == [{"Mode": "Active"}] * 4
+    tracing = [
+        statement["Action"]
+        for policy in resources(template, "AWS::IAM::Policy").values()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Resource"] == "*" and "xray" in json.dumps(statement["Action"])
+    ]
+    assert tracing == [["xray:PutTelemetryRecords", "xray:PutTraceSegments"]] * 4
 
 
 def test_functions_get_every_setting(template: dict[str, Any]) -> None:
@@ -375,7 +391,7 @@ def test_a_guardrail_has_an_id_and_a_version() -> None:
         {"guardrail_id": "abc123", "guardrail_version": "0"},
     ):
         with pytest.raises(ValidationError):
-            Config(**wrong)
+            Config.model_validate(wrong)
     with pytest.raises(ValidationError, match="set both or neither"):
         Config(guardrail_id="abc123")
 
@@ -516,3 +532,61 @@ def test_the_page_about_costs_counts_the_alarms(template: dict[str, Any]) -> Non
     page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8")
     count = len(resources(template, "AWS::CloudWatch::Alarm"))
     assert f"| alarms | {count} at 0.10 | {count / 10:.2f} |" in page
+
+
+@pytest.mark.parametrize("instance_type", ["ml.g6e.xlarge", "ml.p5.4xlarge"])
+def test_a_day_of_a_folder_costs_less_than_a_hundred_dollars_unless_somebody_chose_that(
+    instance_type: str,
+) -> None:
+    """The page about costs has the figures."""
+    config, hour = Config(), USD_PER_HOUR[instance_type]
+    folder = config.max_gpu_minutes_per_folder_day / 60 * hour
+    assert 0 < folder < 100 and config.max_tasks_per_folder_day > 0
+    page = (ROOT / "docs" / "cost.md").read_text(encoding="utf-8").split("that a day can cost")[-1]
+    text = " ".join(page.split())
+    for figure in (folder, 24 * hour * config.max_processing_jobs):
+        assert re.search(rf"\b{figure:.0f}( dollars)? on `{re.escape(instance_type)}`", text)
+    assert f"`max_gpu_minutes_per_folder_day`, {config.max_gpu_minutes_per_folder_day} " in text
+    assert f"`max_tasks_per_folder_day`, {config.max_tasks_per_folder_day}:" in text
+
+
+def test_a_budget_notifies_the_topic_of_the_alarms_and_may_do_so() -> None:
+    stack = cdk.Stack(cdk.App(), "T")
+    watch_costs(stack, 250, create_alarm_topic(stack, "ops@example.org", None))
+    found = dict(Template.from_stack(stack).to_json())
+    ((name, budget),) = resources(found, "AWS::Budgets::Budget").items()
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": 250, "Unit": "USD"}
+    (topic,) = resources(found, "AWS::SNS::Topic")
+    notified = [
+        (n["Notification"]["NotificationType"], n["Notification"]["Threshold"], s["Address"])
+        for n in budget["NotificationsWithSubscribers"]
+        for s in n["Subscribers"]
+    ]
+    to = {"Ref": topic}
+    assert notified == [("ACTUAL", 80, to), ("ACTUAL", 100, to), ("FORECASTED", 100, to)]
+    ((policy, rules_of_topic),) = resources(found, "AWS::SNS::TopicPolicy").items()
+    (publishing,) = (
+        statement
+        for statement in rules_of_topic["PolicyDocument"]["Statement"]
+        if statement["Principal"] == {"Service": "budgets.amazonaws.com"}
+    )
+    assert publishing["Action"] == "sns:Publish" and publishing["Resource"] == to
+    account = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert publishing["Condition"] == account
+    assert policy in found["Resources"][name]["DependsOn"], "AWS tries it while it creates it"
+
+
+@pytest.mark.parametrize("budget", [0, 250])
+def test_a_budget_may_use_the_key_that_encrypts_the_topic(budget: int) -> None:
+    stack = cdk.Stack(cdk.App(), "T")
+    create_key(stack, Config(customer_key=True, monthly_budget_usd=budget))
+    (key,) = resources(dict(Template.from_stack(stack).to_json()), "AWS::KMS::Key").values()
+    services = [
+        statement["Principal"].get("Service") for statement in key["KeyPolicy"]["Statement"]
+    ]
+    assert ("budgets.amazonaws.com" in services) == bool(budget)
+
+
+def test_there_is_no_budget_unless_somebody_sets_one(template: dict[str, Any]) -> None:
+    assert not resources(template, "AWS::Budgets::Budget")
+    assert "**Budget**" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
