@@ -22,7 +22,7 @@ class Network(Construct):
     """Private subnets in two zones, with endpoints and a log of what passes."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, key: kms.IKey | None, enhances: bool
+        self, scope: Construct, construct_id: str, *, key: kms.IKey | None, asks_bedrock: bool
     ) -> None:
         """Create the network.
 
@@ -30,7 +30,7 @@ class Network(Construct):
             scope: the parent construct.
             construct_id: the id of this construct in its scope.
             key: encrypts the log; None: CloudWatch does with its own key.
-            enhances: whether the functions call a language model.
+            asks_bedrock: whether the functions call a language model or a guardrail.
         """
         super().__init__(scope, construct_id)
         self.vpc = ec2.Vpc(
@@ -54,7 +54,7 @@ class Network(Construct):
             gateway.add_to_policy(_of_this_account("aws:PrincipalAccount", "aws:ResourceAccount"))
         services = {"Sqs": _INTERFACES.SQS, "Sns": _INTERFACES.SNS}
         services["SageMaker"] = _INTERFACES.SAGEMAKER_API
-        if enhances:
+        if asks_bedrock:
             services["Bedrock"] = _INTERFACES.BEDROCK_RUNTIME
         self._create_interfaces(services)
 
@@ -122,7 +122,8 @@ def create_network(scope: Construct, config: Config, key: kms.IKey | None) -> Ne
     """
     if not config.vpc:
         return None
-    return Network(scope, "Network", key=key, enhances=bool(config.enhancer_model_id))
+    asks_bedrock = bool(config.enhancer_model_id or config.guardrail_id)
+    return Network(scope, "Network", key=key, asks_bedrock=asks_bedrock)
 
 
 def _of_this_account(*conditions: str) -> iam.PolicyStatement:

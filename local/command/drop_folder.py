@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,47 +18,45 @@ _MODELS = "models"
 
 @dataclass(frozen=True)
 class DropFolder:
-    """The names of a deployed drop folder's resources."""
+    """A deployed drop folder."""
 
     endpoint: str
-    input_bucket: str
-    output_bucket: str
-    work_bucket: str
-    log_bucket: str
-    topic_arn: str
-    table_name: str
-    default_model: str
-    instance_types: str
-    job_prefix: str
-    code_uri: str
-    image_uri: str
-    import_role_arn: str
-    enhancer_model_id: str
-    lambda_concurrency: str
-    drop_policy_arn: str
-    watch_policy_arn: str
+    outputs: Mapping[str, str]
+    """The outputs of the stack."""
+
+    @property
+    def input_bucket(self) -> str:
+        """The bucket that people drop files into."""
+        return self.outputs["InputBucket"]
+
+    @property
+    def output_bucket(self) -> str:
+        """The bucket with videos and statuses."""
+        return self.outputs["OutputBucket"]
+
+    @property
+    def work_bucket(self) -> str:
+        """The bucket with weights and what processing jobs read and write."""
+        return self.outputs["WorkBucket"]
+
+    @property
+    def topic_arn(self) -> str:
+        """The topic for mails about jobs."""
+        return self.outputs["TopicArn"]
+
+    @property
+    def drop_policy_arn(self) -> str:
+        """The policy for people who drop."""
+        return self.outputs["DropPolicyArn"]
+
+    @property
+    def watch_policy_arn(self) -> str:
+        """The policy for people who watch."""
+        return self.outputs["WatchPolicyArn"]
 
     def as_outputs(self) -> dict[str, str]:
-        """Return the names under the keys of the stack's outputs, with the endpoint."""
-        return {
-            "Endpoint": self.endpoint,
-            "InputBucket": self.input_bucket,
-            "OutputBucket": self.output_bucket,
-            "WorkBucket": self.work_bucket,
-            "LogBucket": self.log_bucket,
-            "TopicArn": self.topic_arn,
-            "TableName": self.table_name,
-            "DefaultModel": self.default_model,
-            "InstanceTypes": self.instance_types,
-            "JobPrefix": self.job_prefix,
-            "CodeUri": self.code_uri,
-            "ImageUri": self.image_uri,
-            "ImportRoleArn": self.import_role_arn,
-            "EnhancerModelId": self.enhancer_model_id,
-            "LambdaConcurrency": self.lambda_concurrency,
-            "DropPolicyArn": self.drop_policy_arn,
-            "WatchPolicyArn": self.watch_policy_arn,
-        }
+        """The outputs of the stack, with the endpoint."""
+        return {"Endpoint": self.endpoint, **self.outputs}
 
 
 def make_ready(home: Path) -> None:
@@ -84,26 +83,7 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         DeployFailed: a stack could not be deployed.
         SynthesisFailed: the stacks could not be synthesised.
     """
-    outputs = deploy(assembly(home), cloud.endpoint)
-    folder = DropFolder(
-        endpoint=cloud.endpoint,
-        input_bucket=outputs["InputBucket"],
-        output_bucket=outputs["OutputBucket"],
-        work_bucket=outputs["WorkBucket"],
-        log_bucket=outputs["LogBucket"],
-        topic_arn=outputs["TopicArn"],
-        table_name=outputs["TableName"],
-        default_model=outputs["DefaultModel"],
-        instance_types=outputs["InstanceTypes"],
-        job_prefix=outputs["JobPrefix"],
-        code_uri=outputs["CodeUri"],
-        image_uri=outputs["ImageUri"],
-        import_role_arn=outputs["ImportRoleArn"],
-        enhancer_model_id=outputs["EnhancerModelId"],
-        lambda_concurrency=outputs["LambdaConcurrency"],
-        drop_policy_arn=outputs["DropPolicyArn"],
-        watch_policy_arn=outputs["WatchPolicyArn"],
-    )
+    folder = DropFolder(cloud.endpoint, deploy(assembly(home), cloud.endpoint))
     subscribe_mail(cloud.endpoint, folder.topic_arn)
     upload_models(home / _MODELS, cloud, folder.work_bucket)
     return folder

@@ -17,7 +17,7 @@ ENDPOINTS = {
     "sagemaker": "sagemaker.api", "bedrock": "bedrock-runtime",
 }  # fmt: skip
 # These actions are made by Lambda and by the services themselves, and not by a function.
-NOT_CALLED = {"logs", "ec2", "iam", "kms"}
+NOT_CALLED = {"logs", "ec2", "iam", "kms", "xray"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,9 @@ def test_there_is_an_endpoint_for_each_service_that_a_function_calls_and_no_othe
     private: Template, synthesise: Callable[..., Template]
 ) -> None:
     assert set(endpoints(private)) == {ENDPOINTS[service] for service in called(private)}
-    without = synthesise(vpc=True, enhancer_model_id="")
+    guarded = synthesise(vpc=True, enhancer_model_id="")
+    assert set(endpoints(guarded)) == set(endpoints(private)), "a guardrail is in Bedrock, too"
+    without = synthesise(vpc=True, enhancer_model_id="", guardrail_id="", guardrail_version="")
     assert set(endpoints(without)) == {ENDPOINTS[service] for service in called(without)}
     assert set(endpoints(private)) - set(endpoints(without)) == {"bedrock-runtime"}
 
