@@ -74,9 +74,10 @@ def test_there_is_an_endpoint_for_each_service_that_a_function_calls_and_no_othe
     private: Template, synthesise: Callable[..., Template]
 ) -> None:
     assert set(endpoints(private)) == {ENDPOINTS[service] for service in called(private)}
-    guarded = synthesise(vpc=True, enhancer_model_id="")
+    guard = {"guardrail_id": "abc", "guardrail_version": "1"}
+    guarded = synthesise(vpc=True, enhancer_model_id="", **guard)
     assert set(endpoints(guarded)) == set(endpoints(private)), "a guardrail is in Bedrock, too"
-    without = synthesise(vpc=True, enhancer_model_id="", guardrail_id="", guardrail_version="")
+    without = synthesise(vpc=True, enhancer_model_id="")
     assert set(endpoints(without)) == {ENDPOINTS[service] for service in called(without)}
     assert set(endpoints(private)) - set(endpoints(without)) == {"bedrock-runtime"}
 
@@ -151,7 +152,8 @@ def test_lambda_may_connect_a_function_and_the_function_itself_may_not(
 ) -> None:
     allowed, denied = network_statements(private, f"{function}Role")
     assert (allowed["Effect"], denied["Effect"]) == ("Allow", "Deny")
-    assert allowed["Action"] == denied["Action"]
+    of_network = [one for one in allowed["Action"] if one.startswith("ec2:")]
+    assert of_network == denied["Action"]
     assert "lambda:SourceFunctionArn" in denied["Condition"]["ArnLike"]
 
 
