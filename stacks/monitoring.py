@@ -187,9 +187,11 @@ def watch_costs(scope: Construct, monthly_usd: int, alarms: sns.Topic) -> None:
 
     Args:
         scope: the stack.
-        monthly_usd: the budget of a month.
+        monthly_usd: the budget of a month; 0 for none.
         alarms: the topic.
     """
+    if not monthly_usd:
+        return
     let_publish(alarms, "budgets.amazonaws.com")
     topic = budgets.CfnBudget.SubscriberProperty(address=alarms.topic_arn, subscription_type="SNS")
     budget = budgets.CfnBudget(

@@ -38,6 +38,8 @@ from stacks.storage import Storage
 from stacks.worker import Worker, check_image
 
 SWEEP_EVERY_MINUTES = 5
+# An output cannot be empty.
+_NONE = "none"
 
 
 class Reeldrop(cdk.Stack):
@@ -61,6 +63,7 @@ class Reeldrop(cdk.Stack):
         cdk.Tags.of(self).add("deployment", config.stack_name)
         topic = create_job_topic(self, config.notify_email, key)
         alarms = create_alarm_topic(self, config.alarm_addresses, key)
+        watch_costs(self, config.monthly_budget_usd, alarms)
         language_model = enhancer(self, config.enhancer_model_id)
         network = create_network(self, config, key)
         worker = Worker(self, "Worker", config=config, work=storage.work, key=key, private=network)
@@ -83,8 +86,6 @@ class Reeldrop(cdk.Stack):
         )
         self._start_functions(functions, queues, config.concurrent_calls)
         self._watch(functions, queues, alarms)
-        if config.monthly_budget_usd:
-            watch_costs(self, config.monthly_budget_usd, alarms)
         policies = create_policies(self, drops=storage.input, output=storage.output, key=key)
         for name, value in {
             "InputBucket": storage.input.bucket_name,
@@ -93,18 +94,12 @@ class Reeldrop(cdk.Stack):
             "LogBucket": storage.logs.bucket_name,
             "TopicArn": topic.topic_arn,
             "TableName": storage.table.table_name,
-            "DefaultModel": config.default_model,
-            "InstanceTypes": config.instance_types,
-            "JobPrefix": config.job_prefix,
+            **_choices(config),
             "CodeUri": worker.code_uri,
             "ImageUri": worker.image_uri,
             "ImportRoleArn": worker.import_role.role_arn,
-            # An output cannot be empty.
-            "EnhancerModelId": language_model.model_id if language_model else "none",
-            "GuardrailId": config.guardrail_id or "none",
-            "GuardrailVersion": config.guardrail_version or "none",
-            "LambdaConcurrency": str(config.lambda_concurrency),
-            "KeyArn": key.key_arn if key else "none",
+            "EnhancerModelId": language_model.model_id if language_model else _NONE,
+            "KeyArn": key.key_arn if key else _NONE,
             "DropPolicyArn": policies.drop.managed_policy_arn,
             "WatchPolicyArn": policies.watch.managed_policy_arn,
         }.items():
@@ -155,3 +150,15 @@ class Reeldrop(cdk.Stack):
             schedule=events.Schedule.rate(cdk.Duration.minutes(SWEEP_EVERY_MINUTES)),
             targets=[targets.LambdaFunction(functions.sweep.function)],
         )
+
+
+def _choices(config: Config) -> dict[str, str]:
+    """The choices of a deployment that its outputs name."""
+    return {
+        "DefaultModel": config.default_model,
+        "InstanceTypes": config.instance_types,
+        "JobPrefix": config.job_prefix,
+        "GuardrailId": config.guardrail_id or _NONE,
+        "GuardrailVersion": config.guardrail_version or _NONE,
+        "LambdaConcurrency": str(config.lambda_concurrency),
+    }
