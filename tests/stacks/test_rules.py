@@ -31,8 +31,8 @@ EXPLAINED = {
         "SageMaker names the log stream of each processing job."
     ),
     r"AwsSolutions-IAM5\[Resource::\*\]": (
-        "ecr:GetAuthorizationToken, cloudwatch:PutMetricData and X-Ray's actions know no resource. Nor "
-        "do the calls by which Lambda and SageMaker connect to a network."
+        "ecr:GetAuthorizationToken, cloudwatch:PutMetricData and X-Ray's actions know no resource. "
+        "Nor do the calls by which Lambda and SageMaker connect to a network."
     ),
     r"AwsSolutions-L1": "The locks and the tests are of this Python version; see stacks/code.py.",
 }

@@ -20,9 +20,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "a key that exists": {"customer_key": KEY},
     "a network": {"vpc": True},
     "both": {"customer_key": True, "vpc": True},
+    "a guardrail and a budget": {
+        "guardrail_id": "abc",
+        "guardrail_version": "1",
+        "monthly_budget_usd": 100,
+    },
 }
-# cfn-lint takes long. These two have every resource of the others.
-LINTED = ("a key that exists", "both")
+# cfn-lint takes long. These have every resource of the others.
+LINTED = ("a key that exists", "both", "a guardrail and a budget")
 REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 
 
