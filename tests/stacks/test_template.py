@@ -472,7 +472,8 @@ def test_nothing_else_has_a_fixed_name(tmp_path: Path, monkeypatch: pytest.Monke
     """Two deployments would share it, and a deployment could not create it a second time."""
     monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", "123456789012")
     monkeypatch.setenv("CDK_DEFAULT_REGION", "us-west-2")
-    app(outdir=str(tmp_path), code="embedded").synth()
+    everything = {"customer_key": True, "vpc": True, "monthly_budget_usd": 10}
+    app(outdir=str(tmp_path), code="embedded", **everything).synth()
     found = json.loads((tmp_path / "reeldrop.template.json").read_text())["Resources"]
     # An inline policy belongs to its role. The others are no names of resources.
     free = {"PolicyName", "MetricName", "DisplayName"}
