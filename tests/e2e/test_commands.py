@@ -261,8 +261,8 @@ def test_up_serves_any_client_and_keeps_its_contents(
     assert set(outputs) == {
         "Endpoint", "InputBucket", "OutputBucket", "WorkBucket", "LogBucket", "TopicArn",
         "TableName", "DefaultModel", "InstanceTypes", "JobPrefix", "CodeUri", "ImageUri",
-        "ImportRoleArn", "EnhancerModelId", "LambdaConcurrency", "DropPolicyArn",
-        "WatchPolicyArn",
+        "ImportRoleArn", "EnhancerModelId", "GuardrailId", "GuardrailVersion", "KeyArn",
+        "LambdaConcurrency", "DropPolicyArn", "WatchPolicyArn",
     }  # fmt: skip
     spec = tmp_path / "kept.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
