@@ -305,6 +305,12 @@ MODELS: dict[str, Model] = {
 }
 
 
+def folder_of(model: str, mode: Mode) -> str | None:
+    """The model folder for a mode of a model, or None if the catalogue no longer has it."""
+    weights = MODELS[model].weights.get(mode) if model in MODELS else None
+    return weights.folder if weights else None
+
+
 def model_with(folder: str) -> Model:
     """The model that has a model folder of this name.
 

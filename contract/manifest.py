@@ -76,12 +76,16 @@ class ManifestTask(Document):
 
 
 class Manifest(Document):
-    """All tasks of one processing job. One pipeline renders all, so they share mode and preset."""
+    """All tasks of one processing job.
+
+    They share a model folder and a preset, because the model is loaded once. Modes may differ.
+    """
 
     version: Literal[1] = 1
     attempt_id: str
     model: str
     mode: Mode
+    """That of the first task. Each task has its own in its parameters."""
     tasks: Annotated[tuple[ManifestTask, ...], Field(min_length=1)]
 
 

@@ -213,7 +213,7 @@ def _render(
     folder = models / model.weights[mode].folder
     weights.check(folder, model, mode)
     texts = {case.prompt for cases in groups.values() for case in cases} | {""}
-    pipeline = loading.load(model=model, mode=mode, folder=folder, texts=texts)
+    pipeline = loading.load(model=model, modes=[mode], folder=folder, texts=texts)
     results: dict[str, list[Result]] = {}
     for name, cases in groups.items():
         results[name] = []

@@ -57,7 +57,7 @@ def usable_device(model: Model) -> torch.device:
 def load(
     *,
     model: Model,
-    mode: Mode,
+    modes: Collection[Mode],
     folder: Path,
     texts: Collection[str],
     preset: Preset = Preset.STANDARD,
@@ -67,7 +67,7 @@ def load(
 
     Args:
         model: The model's entry in the catalogue.
-        mode: Which of its pipelines to load.
+        modes: Which of its pipelines to load. They share all parts.
         preset: How the model is to compute.
         folder: Its weights. They must have passed `weights.check`.
         texts: All prompts and negative prompts that the pipeline will be used with.
@@ -80,7 +80,7 @@ def load(
         ModuleNotFoundError: The tokenizer needs a package that is not installed.
     """
     began = time.perf_counter() if began is None else began
-    loader = _Loader.of(model, mode, folder)
+    loader = _Loader.of(model, folder)
     from processing.gpu import profiles  # noqa: PLC0415 - imports torch
 
     free = devices.memory(loader.device)
@@ -89,18 +89,11 @@ def load(
     devices.free_memory()
     able = profiles.abilities(loader.device, loader.dtype)
     transformer, prepared = profiles.prepare(loader.transformer, loader.family, preset, able)
-    pipe = loader.pipeline_class(
-        tokenizer=None,
-        text_encoder=None,
-        transformer=transformer,
-        vae=loader.vae(),
-        scheduler=scheduler,
-        **loader.family.parts.pipeline_options,
-    )
-    pipe.set_progress_bar_config(disable=True)
+    vae = loader.vae()
+    pipes = {mode: loader.pipe(mode, transformer, vae) for mode in modes}
     text_seconds = sum(prompt.seconds for prompt in encoded.values())
     return Pipeline(
-        pipe=pipe,
+        pipes=pipes,
         model=model,
         encoded=encoded,
         loading_seconds=devices.clock(loader.device) - began - text_seconds,
@@ -119,13 +112,12 @@ class _Loader:
     folder: Path
     diffusers: Any
     transformers: Any
-    pipeline_class: Any
     device: torch.device
     device_name: str
     dtype: torch.dtype
 
     @classmethod
-    def of(cls, model: Model, mode: Mode, folder: Path) -> _Loader:
+    def of(cls, model: Model, folder: Path) -> _Loader:
         """Import the libraries and choose the device: an accelerator if there is one."""
         family = family_of(model)
         torch, diffusers, transformers = _import_libraries(family)
@@ -137,7 +129,6 @@ class _Loader:
             folder=folder,
             diffusers=diffusers,
             transformers=transformers,
-            pipeline_class=getattr(diffusers, family.parts.pipelines[mode]),
             device=device,
             device_name=torch.cuda.get_device_name() if on_cuda else "cpu",
             # CPUs compute half types more slowly than float32, if at all, and float16 overflows.
@@ -170,6 +161,19 @@ class _Loader:
             text: _encode(pipe, text, self.device, self.model.prompt_tokens)
             for text in sorted(set(texts))
         }
+
+    def pipe(self, mode: Mode, transformer: Any, vae: Any) -> Any:
+        """The pipeline for a mode, without a text encoder and with a scheduler of its own."""
+        pipe = getattr(self.diffusers, self.family.parts.pipelines[mode])(
+            tokenizer=None,
+            text_encoder=None,
+            transformer=transformer,
+            vae=vae,
+            scheduler=self.scheduler(),
+            **self.family.parts.pipeline_options,
+        )
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
 
     def transformer(self) -> Any:
         """The transformer, as it is in stock diffusers."""

@@ -7,7 +7,7 @@ The model runs in diffusers' own, unmodified pipelines. `loading.load` creates a
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,8 @@ class Pipeline:
     """A model in memory, with all prompts of its manifest already encoded.
 
     Args:
-        pipe: The pipeline of diffusers, with transformer and VAE but without text encoder.
+        pipes: The pipeline of diffusers for each mode that will be used, with the same transformer
+            and VAE, and without a text encoder.
         model: The model's entry in the catalogue.
         encoded: All prompts and negative prompts that will be used, by their text.
         loading_seconds: Time to import the libraries and load the weights, without encoding.
@@ -66,7 +67,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        pipe: Any,
+        pipes: Mapping[Mode, Any],
         model: Model,
         encoded: dict[str, EncodedPrompt],
         loading_seconds: float,
@@ -74,7 +75,9 @@ class Pipeline:
         free: devices.FreeMemory | None,
         prepared: Prepared,
     ) -> None:
-        self._pipe = pipe
+        self._pipes = pipes
+        self._pipe = next(iter(pipes.values()))
+        """That of the latest task."""
         self._model = model
         self._family = family_of(model)
         self._encoded = encoded
@@ -83,7 +86,7 @@ class Pipeline:
         self._free = free
         self._prepared = prepared
         self._scales: list[float] = []
-        self._device = pipe._execution_device
+        self._device = self._pipe._execution_device
         self._memory = MemoryUse(mode=MemoryMode.WHOLE, stepped_down=False, gpu_gib=None)
 
     def text_encoding_seconds(self, parameters: Parameters) -> float:
@@ -190,11 +193,15 @@ class Pipeline:
             traceback.print_exception(error)
             why = f"compiling: it failed with {type(error).__name__}"
         # The same video without what makes it faster is better than none.
-        self._pipe.transformer = None
+        self._use(None)
         devices.free_memory()
-        self._pipe.transformer = self._prepared.load_stock()
+        self._use(self._prepared.load_stock())
         self._prepared = profiles.Prepared(load_stock=self._prepared.load_stock, lacking=(why,))
         return self._denoise(parameters, reference, on_step)
+
+    def _use(self, transformer: Any) -> None:
+        for pipe in self._pipes.values():
+            pipe.transformer = transformer
 
     def _denoise(
         self, parameters: Parameters, reference: Reference | None, on_step: StepReport
@@ -205,6 +212,7 @@ class Pipeline:
 
         device = self._device
         self._scales = []
+        self._pipe = self._pipes[parameters.mode]
         # It may have waited in the memory of the host while the video before was decoded.
         self._pipe.transformer.to(device)
         self._use_tiles(self._memory.mode.tiles and self._family.encodes_in_tiles)

@@ -52,16 +52,24 @@ def check_manifest(manifest: Manifest) -> Model:
     model = MODELS.get(manifest.model)
     if model is None:
         raise _invalid(f"asks for the model {manifest.model}, which this worker does not have")
-    if manifest.mode not in model.weights:
-        raise _invalid(f"asks {model.name} for {manifest.mode}, which the model cannot do")
+    for mode in modes_of(manifest):
+        if mode not in model.weights:
+            raise _invalid(f"asks {model.name} for {mode}, which the model cannot do")
+    if len({model.weights[mode].folder for mode in modes_of(manifest)}) > 1:
+        raise _invalid("has tasks for several model folders")
     ids = [task.task_id for task in manifest.tasks]
     if len(set(ids)) < len(ids):
         raise _invalid("has two tasks with the same id")
     if len({task.parameters.preset for task in manifest.tasks}) > 1:
         raise _invalid("has tasks of several presets")
     for task in manifest.tasks:
-        _check_task(task, manifest.mode)
+        _check_task(task)
     return model
+
+
+def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
+    """The modes of the tasks, each once."""
+    return tuple(dict.fromkeys(task.parameters.mode for task in manifest.tasks))
 
 
 def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
@@ -94,20 +102,18 @@ def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
     return ReadyTask(task=task, reference=None, notices=())
 
 
-def _check_task(task: ManifestTask, mode: Mode) -> None:
-    """Check that `task` has the mode of its manifest, and the inputs of that mode and no others."""
-    strength = task.parameters.strength
-    if task.parameters.mode != mode:
-        raise _invalid(f"is for {mode}, but {task.task_id} is not")
+def _check_task(task: ManifestTask) -> None:
+    """Check that `task` has the inputs of its mode and no others."""
+    mode, strength = task.parameters.mode, task.parameters.strength
     for name, given, its_mode in (
         ("image", task.image, Mode.IMAGE_TO_VIDEO),
         ("video", task.video, Mode.VIDEO_TO_VIDEO),
         ("strength", strength, Mode.VIDEO_TO_VIDEO),
     ):
         if mode == its_mode and given is None:
-            raise _invalid(f"is for {mode}, but {task.task_id} has no {name}")
+            raise _invalid(f"has no {name} for {task.task_id}, which is for {mode}")
         if mode != its_mode and given is not None:
-            raise _invalid(f"is for {mode}, but {task.task_id} has the field {name}")
+            raise _invalid(f"gives {task.task_id} a {name}, but it is for {mode}")
     if not 0 < (strength or 1) <= 1:
         raise _invalid(f"gives {task.task_id} a strength that is not between 0 and 1")
 

@@ -68,13 +68,14 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
         "manifest",
         attempt_id=manifest.attempt_id,
         model=manifest.model,
-        mode=manifest.mode,
+        modes=plan.modes_of(manifest),
         tasks=len(manifest.tasks),
         already_done=len(manifest.tasks) - len(waiting),
     )
     if not waiting:
         return
-    weights.check(layout.model, model, manifest.mode)
+    for mode in plan.modes_of(manifest):
+        weights.check(layout.model, model, mode)
     # Before the weights are loaded, so that a damaged reference is reported at once.
     ready = _open_references(layout, manifest, waiting, take)
     if not ready:
@@ -135,7 +136,7 @@ def _load(
     layout: Layout, manifest: Manifest, model: Model, ready: list[ReadyTask]
 ) -> tuple[pipelines.Pipeline, weights.Compared]:
     """Load the model, and compare its files with model.json at the same time."""
-    progress.emit("loading", model=manifest.model, mode=manifest.mode)
+    progress.emit("loading", model=manifest.model)
     began = time.perf_counter()
     # Before the files are compared, so that a machine that cannot render ends within seconds.
     loading.usable_device(model)
@@ -144,7 +145,7 @@ def _load(
         try:
             pipeline = loading.load(
                 model=model,
-                mode=manifest.mode,
+                modes=plan.modes_of(manifest),
                 folder=layout.model,
                 preset=ready[0].task.parameters.preset,
                 texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},

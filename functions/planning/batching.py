@@ -2,7 +2,7 @@
 
 This module is pure: it reads and writes nothing. An earlier rule takes precedence over a later one:
 
-1. An attempt has tasks of one model, mode, preset and size class. It has at most `max_tasks` of
+1. An attempt has tasks of one model folder, preset and size class. It has at most `max_tasks` of
    them, and no more than are expected to end within a part (`FILL`) of its longest run.
 2. Tasks of a higher priority come first. Among equal priorities the folders take turns, and the
    folder that was served longest ago is first. Within a folder the oldest task is first. Tasks of
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from contract.catalogue import Mode, Preset
+from contract.catalogue import Preset, folder_of
 from functions.table.day_limits import Day
 from functions.table.ledger import PRIORITIES
 from functions.table.records import Lease, QueueEntry
@@ -46,7 +46,8 @@ class Kind(NamedTuple):
     """What the tasks of an attempt have in common."""
 
     model: str
-    mode: Mode
+    folder: str | None
+    """The model folder. Modes that have the same one share what is loaded."""
     preset: Preset
     size_class: int
 
@@ -107,7 +108,8 @@ class Plan:
 
 def kind_of(what: QueueEntry | Lease) -> Kind:
     """What a task must have in common with the others of its attempt."""
-    return Kind(what.model, what.mode, what.preset, what.size_class)
+    folder = folder_of(what.model, what.mode)
+    return Kind(what.model, folder, what.preset, what.size_class)
 
 
 def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan:

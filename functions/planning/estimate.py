@@ -134,14 +134,27 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
         samples: some of its results. The first one is that of its first task.
     """
     first = samples[0]
-    loading = first.seconds.loading
     until_first = (first.started_at - attempt.created_at).total_seconds()
+    if until_first < 0:
+        return learned  # clocks that disagree teach nothing
+    startup = max(0.0, until_first - first.seconds.loading)
+    for mode in dict.fromkeys(sample.parameters.mode for sample in samples):
+        mine = [sample for sample in samples if sample.parameters.mode == mode]
+        learned = _with_mode(learned, attempt, mode, mine, startup, first.seconds.loading)
+    return learned
+
+
+def _with_mode(
+    learned: Learned, attempt: Attempt, mode: Mode, samples: Sequence[Rendered],
+    startup: float, loading: float,
+) -> Learned:  # fmt: skip
+    """The same for the samples of one mode. The start-up was that of the whole processing job."""
     seconds = sum(s.seconds.occupied for s in samples)
     work = sum(work_of(s.parameters) for s in samples)
-    if until_first < 0 or seconds <= 0:
-        return learned  # clocks that disagree teach nothing
-    preset = first.parameters.preset
-    old = rate_of(learned, attempt.model, attempt.mode, preset, attempt.instance_type)
+    if seconds <= 0:
+        return learned
+    preset = samples[0].parameters.preset
+    old = rate_of(learned, attempt.model, mode, preset, attempt.instance_type)
     weight = max(_NEWEST_WEIGHT, 1 / (old.jobs + 1))
 
     def mixed(before: float, now: float) -> float:
@@ -152,7 +165,7 @@ def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]
         mode=old.mode,
         preset=old.preset,
         instance_type=old.instance_type,
-        startup_seconds=mixed(old.startup_seconds, max(0.0, until_first - loading)),
+        startup_seconds=mixed(old.startup_seconds, startup),
         loading_seconds=mixed(old.loading_seconds, loading),
         seconds_per_work=mixed(old.seconds_per_work, seconds / work),
         jobs=old.jobs + 1,

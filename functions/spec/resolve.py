@@ -228,7 +228,11 @@ def _size(
         if picture is None:
             return fitting[0]
         ratio = math.log(picture.height / picture.width)
-        return min(fitting, key=lambda size: abs(math.log(size.height / size.width) - ratio))
+        # The shape alone does not choose a smaller format than the model's own.
+        usual = [size for size in fitting if _short(size) == _short(model.weights[mode].sizes[0])]
+        return min(
+            usual or fitting, key=lambda size: abs(math.log(size.height / size.width) - ratio)
+        )
     height, width = spec.height or sizes[0].height, spec.width or sizes[0].width
     nearest = min(sizes, key=lambda s: abs(s.height - height) + abs(s.width - width))
     problems.append(
@@ -259,6 +263,10 @@ def _aspect_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
         f"(height x width: {_sizes(sizes)}).{others}",
         place=wanted.place("aspect"),
     )
+
+
+def _short(size: Size) -> int:
+    return min(size.height, size.width)
 
 
 def _shape(size: Size) -> Aspect:

@@ -211,7 +211,7 @@ def _open_some(ports: Needs, seen: _Seen) -> bool:
     held += [(entry, weights.hold(entry.model)) for entry in without]
     _note_held(ports, held)
     for planned in plan.attempts:
-        release = releases[planned.kind[:2]]
+        release = releases[planned.entries[0].model, planned.entries[0].mode]
         attempt = _new_attempt(ports, planned, instance_type, release)
         folders = tuple(entry.folder for entry in planned.entries)
         capacity = capacity.leased(_lease(attempt, planned), folders)
@@ -310,7 +310,7 @@ def _new_attempt(
         attempt_id=f"{ports.settings.job_prefix}{now:%Y%m%d-%H%M%S}-{ports.new_suffix()}",
         state=AttemptState.CLAIMING,
         model=planned.kind.model,
-        mode=planned.kind.mode,
+        mode=planned.entries[0].mode,
         tasks=tuple(entry.task for entry in planned.entries),
         release=release,
         instance_type=instance_type,

@@ -7,6 +7,7 @@ it, and the job goes on by itself.
 from datetime import datetime
 from typing import Protocol
 
+from contract.catalogue import MODELS
 from functions.ports import WithClock
 from functions.settings import WithSettings
 from functions.spec.expand import Wanted
@@ -30,6 +31,8 @@ class Judging:
     def check(self, spec: JobSpec, wanted: Wanted, until: datetime) -> None:
         """Refuse what a person wrote for a video if it is blocked.
 
+        The negative prompt of a model is no person's, and names what should not be seen.
+
         Args:
             spec: the resolved spec, before its prompt is enhanced.
             wanted: the same video, for the positions of its texts.
@@ -39,10 +42,14 @@ class Judging:
             JobRejected: `prompt-blocked`.
             GuardrailUnavailable: there is no judgement.
         """
+        assert spec.model is not None  # resolved
         for field in ("prompt", "negative_prompt"):
+            text = getattr(spec, field)
+            if field == "negative_prompt" and text == MODELS[spec.model].negative_prompt:
+                continue
             if self._ports.now() > until:
                 raise GuardrailUnavailable("the guardrail takes too long")
-            judgement = self._judged(getattr(spec, field))
+            judgement = self._judged(text)
             if judgement.blocked:
                 raise blocked(judgement.reasons, field, wanted.place(field))
 

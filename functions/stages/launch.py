@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
-from contract.catalogue import MODELS, Mode
+from contract.catalogue import MODELS
 from contract.errors import Transient
 from contract.manifest import Manifest, ManifestTask
 from functions import s3_keys
@@ -153,7 +153,7 @@ def _with_references(ports: Needs, attempt: Attempt, tasks: list[Task]) -> list[
     Returns:
         The tasks that can be rendered.
     """
-    if attempt.mode == Mode.TEXT_TO_VIDEO:
+    if len(tasks) == len(attempt.tasks) and all(task.reference is None for task in tasks):
         return tasks
     gone = _copy_references(ports, attempt, tasks)
     for task in gone:

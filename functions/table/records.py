@@ -760,6 +760,7 @@ class Attempt(_Moving):
     state: AttemptState
     model: str
     mode: Mode
+    """That of its first task. The others may have other modes with the same model folder."""
     tasks: tuple[TaskRef, ...]
     """While claiming, the tasks to claim. From `starting` on, the tasks of the manifest."""
     release: str
@@ -860,7 +861,10 @@ class Health(_Moving):
 
 
 class Lease(Document):
-    """The right of an attempt to one instance, with the kind of its tasks."""
+    """The right of an attempt to one instance, with the kind of its tasks.
+
+    The mode is that of its first task, and stands for the model folder.
+    """
 
     attempt_id: str
     instance_type: str

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Protocol
 
+from contract.catalogue import folder_of
 from contract.errors import Notice, Problem
 from functions.log import Event, WithLog
 from functions.settings import WithSettings
@@ -124,8 +125,8 @@ def _claim_together(
 
 def _suits(task: Task, attempt: Attempt) -> bool:
     """Whether an attempt can render a queued task. It may have been planned again since."""
-    kind = (task.model, task.parameters.mode)
-    return task.state == State.QUEUED and kind == (attempt.model, attempt.mode)
+    folder = folder_of(task.model, task.parameters.mode)
+    return task.state == State.QUEUED and folder == folder_of(attempt.model, attempt.mode)
 
 
 def _claimed(

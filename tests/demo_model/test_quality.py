@@ -31,7 +31,7 @@ def good_videos(models: Path, prompts: tuple[str, ...] = PROMPTS, steps: int = 8
     install.write(models)
     pipeline = loading.load(
         model=MODELS["demo"],
-        mode=Mode.TEXT_TO_VIDEO,
+        modes=[Mode.TEXT_TO_VIDEO],
         folder=models / "demo",
         texts={*prompts, ""},
     )

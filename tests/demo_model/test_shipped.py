@@ -106,7 +106,7 @@ def test_a_few_prompts_come_true(models: Path) -> None:
     ]
     pipeline = loading.load(
         model=MODELS["demo"],
-        mode=Mode.TEXT_TO_VIDEO,
+        modes=[Mode.TEXT_TO_VIDEO],
         folder=models / "demo",
         texts={*prompts, ""},
     )

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Set
 from datetime import UTC, date, datetime, timedelta
 
-from contract.catalogue import Mode, Preset
+from contract.catalogue import Mode, Preset, folder_of
 from functions.planning.batching import (
     FILL,
     WORTH,
@@ -68,7 +68,7 @@ def planned(
 ) -> Plan:
     situation = Situation(
         line=line,
-        running={Kind(m, Mode.TEXT_TO_VIDEO, Preset.STANDARD, 24) for m in running},
+        running={Kind(m, folder_of(m, Mode.TEXT_TO_VIDEO), Preset.STANDARD, 24) for m in running},
         free=free,
         busy_until=[NOW + timedelta(minutes=minutes) for minutes in busy_minutes],
         served=served,

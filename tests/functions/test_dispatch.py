@@ -79,23 +79,31 @@ def test_the_limits_of_tasks_and_processing_jobs_are_kept(world: World) -> None:
     assert len(world.ledger.query(QUEUE, QueueEntry)) == 1
 
 
-def test_only_tasks_of_one_model_and_mode_share_a_processing_job(world: World) -> None:
+def test_only_tasks_of_one_model_folder_share_a_processing_job(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/1.yaml", "prompt: a\n")
     world.drop("jobs/2.yaml", "image: bee.png\n")
     world.drop("jobs/3.yaml", "prompt: c\nmodel: cogvideox-2b\n")
     world.drop("jobs/4.yaml", "prompt: d\n")
+    # Wan has one folder for both modes.
+    world.drop("jobs/5.yaml", "prompt: e\nmodel: wan2.2-5b\n")
+    world.drop("jobs/6.yaml", "image: bee.png\nmodel: wan2.2-5b\n")
     world.set(max_processing_jobs=9)
     manifests = [world.manifest(attempt) for attempt in world.dispatch()]
-    assert sorted((m.model, str(m.mode), len(m.tasks)) for m in manifests) == [
-        ("cogvideox-2b", "text-to-video", 1),
-        ("demo", "image-to-video", 1),
-        ("demo", "text-to-video", 2),
+    assert sorted(
+        (m.model, *(str(task.parameters.mode) for task in m.tasks)) for m in manifests
+    ) == [
+        ("cogvideox-2b", "text-to-video"),
+        ("demo", "image-to-video"),
+        ("demo", "text-to-video", "text-to-video"),
+        ("wan2.2-5b", "text-to-video", "image-to-video"),
     ]
-    i2v = next(m for m in manifests if m.mode == "image-to-video")
-    image = f"attempts/{i2v.attempt_id}/input/references/{i2v.tasks[0].image}"
     kept = next(task.reference for task in tasks(world) if task.reference)
-    assert world.files.read("work", image) == world.files.read("work", kept)
+    images = [(m.attempt_id, task.image) for m in manifests for task in m.tasks if task.image]
+    assert len(images) == 2
+    for attempt_id, image in images:
+        copied = f"attempts/{attempt_id}/input/references/{image}"
+        assert world.files.read("work", copied) == world.files.read("work", kept)
 
 
 def test_tasks_are_rendered_by_priority_then_age(world: World) -> None:

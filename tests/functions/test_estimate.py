@@ -21,7 +21,7 @@ from functions.table.ledger import (
 )
 from functions.table.rates import learned_rates
 from functions.table.records import Attempt, Learned
-from tests.fakes import World
+from tests.fakes import PNG, World
 from tests.functions.stored import jobs, tasks
 
 G6E = "ml.g6e.xlarge"
@@ -80,9 +80,14 @@ def finish_one(world: World, name: str, *, startup: float, render: float) -> Non
     """Finish an attempt of two drops with these times."""
     world.drop(f"jobs/{name}/1.yaml")
     world.drop(f"jobs/{name}/2.yaml")
+    finish_next(world, startup, [render, render])
+
+
+def finish_next(world: World, startup: float, renders: list[float]) -> None:
+    """Finish the next attempt, whose tasks take so long."""
     (attempt,) = world.dispatch()
     world.clock.move(seconds=startup)
-    for task in world.manifest(attempt).tasks:
+    for task, render in zip(world.manifest(attempt).tasks, renders, strict=True):
         began = world.clock()
         world.clock.move(seconds=render + 5)  # the files are written beside the next video
         world.write_result(attempt, task)
@@ -110,6 +115,21 @@ def test_rates_are_learned_from_finished_jobs(world: World) -> None:
         finish_one(world, f"c{number}", startup=301, render=20)
     (rate,) = learned_rates(world.ports).rates
     assert 280 < rate.startup_seconds < 300, "old jobs have little weight"
+
+
+def test_modes_that_share_a_processing_job_have_rates_of_their_own(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/1.yaml", "prompt: a\nmodel: wan2.2-5b\n")
+    world.drop("jobs/2.yaml", "image: bee.png\nmodel: wan2.2-5b\n")
+    finish_next(world, 101, [10, 30])
+
+    learned = learned_rates(world.ports)
+
+    assert {rate.mode for rate in learned.rates} == {Mode.TEXT_TO_VIDEO, Mode.IMAGE_TO_VIDEO}
+    for task, render in zip(tasks(world), [10, 30], strict=True):
+        found = estimate.of_task(learned, task.parameters, "wan2.2-5b", G6E)
+        assert found.startup_seconds == 101
+        assert found.render_seconds == pytest.approx(render)
 
 
 def test_each_preset_has_a_rate_of_its_own(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from contract.catalogue import MODELS
 from contract.errors import Code, Problem
 from functions.log import Event
 from functions.spec.guardrail import GuardrailUnavailable
@@ -56,6 +57,14 @@ def test_a_negative_prompt_is_judged_too(guarded: World) -> None:
     (problem,) = job.problems
     assert (problem.code, problem.place.field) == (Code.PROMPT_BLOCKED, "negative_prompt")
     assert problem.place.file == "jobs/_defaults.yaml"
+
+
+def test_the_negative_prompt_of_a_model_is_not_judged(guarded: World) -> None:
+    """It names what should not be seen, and a guardrail might take that for a wish."""
+    guarded.drop("jobs/bee.yaml", f"{NOT_ENHANCED}prompt: a bee\nmodel: wan2.2-5b\n")
+    (task,) = tasks(guarded)
+    assert task.spec.negative_prompt == MODELS["wan2.2-5b"].negative_prompt
+    assert guarded.guardrail.asked == ["a bee"]
 
 
 def test_of_many_prompts_the_blocked_one_is_named(guarded: World) -> None:

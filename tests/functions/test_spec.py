@@ -251,6 +251,11 @@ def test_a_missing_size_follows_the_shape_of_the_image() -> None:
     tall = Picture(height=4000, width=3000, png=b"", preview=b"")
     (spec_,) = read_all("image: a.png\nmodel: cogvideox1.5-5b\n", picture=tall)
     assert spec_.width == 768 and spec_.height == 1024
+    # 480x832 is a little nearer to the shape of most pictures, but it has fewer pixels.
+    wide = Picture(height=3000, width=4000, png=b"", preview=b"")
+    for body, size in (("", (704, 1280)), ("height: 480\n", (480, 832))):
+        (spec_,) = read_all(f"image: a.png\nmodel: wan2.2-5b\n{body}", picture=wide)
+        assert (spec_.height, spec_.width) == size
 
 
 def test_a_duration_becomes_the_nearest_number_of_frames() -> None:

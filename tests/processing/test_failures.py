@@ -533,7 +533,8 @@ def test_a_manifest_that_is_none_is_refused(
     [
         ({"model": "sora"}, "sora"),
         ({"model": "cogvideox-2b", "mode": "image-to-video"}, "cannot do"),
-        ({"mode": "image-to-video"}, "is not"),
+        ({"mode": "image-to-video"}, "has no image for bee"),
+        ({"another": "image-to-video"}, "several model folders"),
         ({"image": "bee.png"}, "image"),
         ({"video": "bee.mp4"}, "video"),
         ({"strength": 0.5}, "strength"),
@@ -547,11 +548,16 @@ def test_a_manifest_that_contradicts_itself_fails_every_task(
     manifest = json.loads(layout.manifest.read_text())
     if changes.pop("twice", False):
         manifest["tasks"] *= 2
+    (task,) = manifest["tasks"][:1]
+    if "another" in changes:
+        parameters = task["parameters"] | {"mode": changes.pop("another")}
+        manifest["tasks"].append(task | {"task_id": "other", "parameters": parameters})
+    for name in ("mode", "strength"):
+        if name in changes:
+            task["parameters"][name] = changes.pop(name)
     for name in ("image", "video"):
         if name in changes:
-            manifest["tasks"][0][name] = changes.pop(name)
-    if "strength" in changes:
-        manifest["tasks"][0]["parameters"]["strength"] = changes.pop("strength")
+            task[name] = changes.pop(name)
     layout.manifest.write_text(json.dumps(manifest | changes))
 
     assert run(layout, message) == 1

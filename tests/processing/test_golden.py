@@ -116,7 +116,7 @@ def ours(
 ) -> tuple[np.ndarray, Guidance]:
     """Make the video as the worker does."""
     pipeline = loading.load(
-        model=model, mode=parameters.mode, folder=folder, texts=pipelines.texts_of(parameters)
+        model=model, modes=[parameters.mode], folder=folder, texts=pipelines.texts_of(parameters)
     )
     reference: pipelines.Reference | None = None
     if parameters.mode == IMAGE:

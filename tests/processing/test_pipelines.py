@@ -114,7 +114,7 @@ def in_parts(
     """Make the video as the worker does. Also returns the steps that were reported."""
     steps: list[tuple[int, int]] = []
     pipeline = loading.load(
-        model=MODELS["demo"], mode=mode, folder=folder, texts=pipelines.texts_of(parameters)
+        model=MODELS["demo"], modes=[mode], folder=folder, texts=pipelines.texts_of(parameters)
     )
     latents = pipeline.denoise(parameters, reference, lambda step, of: steps.append((step, of)))
     frames = pipeline.decode(latents, parameters)
@@ -159,7 +159,7 @@ def test_a_scheduler_of_another_class_reads_the_same_folder(jobs: Jobs, models: 
 
     pipeline = loading.load(
         model=model,
-        mode=Mode.TEXT_TO_VIDEO,
+        modes=[Mode.TEXT_TO_VIDEO],
         folder=models / "demo",
         texts=pipelines.texts_of(parameters),
     )

@@ -85,7 +85,7 @@ def test_frames_of_the_exact_preset_are_those_of_stock_diffusers(
 
     able(GPU)
     exact = loading.load(
-        model=model, mode=mode, folder=folder, texts=pipelines.texts_of(parameters),
+        model=model, modes=[mode], folder=folder, texts=pipelines.texts_of(parameters),
         preset=Preset.BEST,
     )  # fmt: skip
     reference = clip[0] if mode == IMAGE else None

@@ -95,6 +95,39 @@ def test_the_reference_and_the_seed_decide_what_it_looks_like(jobs: Jobs) -> Non
     assert len(set(files.values())) == 4
 
 
+def test_videos_of_several_modes_share_what_is_loaded_and_are_those_of_single_runs(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [
+        jobs.task("text", num_frames=17),
+        jobs.task("video", video="bee.mp4", num_frames=17, num_inference_steps=4),
+        jobs.task("again", num_frames=17, seed=2),
+    ]
+    alone = []
+    for task in tasks:
+        layout = jobs.root(task)
+        reference(layout)
+        worker.render_manifest(layout)
+        alone.append((layout.task_output(task.task_id) / VIDEO_FILE).read_bytes())
+    loads = []
+    load = loading.load
+
+    def counted(**given: Any) -> Pipeline:
+        loads.append(given)
+        return load(**given)
+
+    monkeypatch.setattr(loading, "load", counted)
+    together = jobs.root(*tasks)
+    reference(together)
+
+    worker.render_manifest(together)
+
+    assert len(loads) == 1
+    for task, video_alone in zip(tasks, alone, strict=True):
+        assert (together.task_output(task.task_id) / VIDEO_FILE).read_bytes() == video_alone
+        assert jobs.success(together, task.task_id).parameters == task.parameters
+
+
 def test_progress_counts_the_steps_that_are_made(
     jobs: Jobs, capsys: pytest.CaptureFixture[str]
 ) -> None:

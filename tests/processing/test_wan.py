@@ -19,10 +19,10 @@ from torch import nn
 
 from contract.catalogue import MODELS, Mode, Preset
 from contract.errors import Code, TaskFailed
-from contract.manifest import Parameters
+from contract.manifest import ManifestTask, Parameters
 from contract.memory import MemoryMode
 from contract.outcome import VIDEO_FILE, MemoryUse, Profile
-from processing import loading, pipelines, weights
+from processing import loading, pipelines, weights, worker
 from processing.families import family_of
 from processing.gpu import profiles
 from tests import random_wan
@@ -66,7 +66,7 @@ def picture() -> Image.Image:
 def loaded(folder: Path, parameters: Parameters, **options: Any) -> pipelines.Pipeline:
     return loading.load(
         model=MODEL,
-        mode=parameters.mode,
+        modes=[parameters.mode],
         folder=folder,
         texts=pipelines.texts_of(parameters),
         **options,
@@ -209,7 +209,6 @@ def test_on_a_gpu_the_vae_stays_in_float32(folder: Path, monkeypatch: pytest.Mon
         folder=folder,
         diffusers=__import__("diffusers"),
         transformers=None,
-        pipeline_class=None,
         device=torch.device("cuda"),
         device_name="a GPU",
         dtype=torch.bfloat16,
@@ -267,6 +266,21 @@ def test_a_task_makes_the_same_video_alone_and_after_others(
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     steps = [e["step"] for e in events if e["event"] == "progress" and e["task_id"] == "second"]
     assert steps[-1] == 4
+
+
+def test_both_modes_share_what_is_loaded_and_make_the_videos_of_single_runs(jobs: Jobs) -> None:
+    tasks = [
+        jobs.task("picture", seed=1, image="bee.png", num_inference_steps=3),
+        jobs.task("text", seed=1, num_inference_steps=4),
+    ]
+
+    def rendered(*some: ManifestTask) -> list[bytes]:
+        layout = jobs.root(*some)
+        picture().save(layout.references / "bee.png")
+        worker.render_manifest(layout)
+        return [(layout.task_output(task.task_id) / VIDEO_FILE).read_bytes() for task in some]
+
+    assert rendered(*tasks) == [*rendered(tasks[0]), *rendered(tasks[1])]
 
 
 def test_a_neighbour_that_ran_out_of_memory_changes_nothing(

@@ -367,8 +367,8 @@ MUTANTS = {
     ),
     "a task that was planned again with another model is claimed": (
         "functions.table.tasks",
-        "task.state == State.QUEUED and kind == (attempt.model, attempt.mode)",
-        "task.state == State.QUEUED or not kind",
+        "task.state == State.QUEUED and folder == folder_of(attempt.model, attempt.mode)",
+        "task.state == State.QUEUED or folder is None",
     ),
     "tasks start while files are being uploaded": (
         "functions.stages.uploads",
