@@ -311,6 +311,7 @@ def _new_attempt(
         state=AttemptState.CLAIMING,
         model=planned.kind.model,
         mode=planned.entries[0].mode,
+        preset=planned.kind.preset,
         tasks=tuple(entry.task for entry in planned.entries),
         release=release,
         instance_type=instance_type,

@@ -761,6 +761,7 @@ class Attempt(_Moving):
     model: str
     mode: Mode
     """That of its first task. The others may have other modes with the same model folder."""
+    preset: Preset = Preset.STANDARD
     tasks: tuple[TaskRef, ...]
     """While claiming, the tasks to claim. From `starting` on, the tasks of the manifest."""
     release: str

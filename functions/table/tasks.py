@@ -125,8 +125,9 @@ def _claim_together(
 
 def _suits(task: Task, attempt: Attempt) -> bool:
     """Whether an attempt can render a queued task. It may have been planned again since."""
-    folder = folder_of(task.model, task.parameters.mode)
-    return task.state == State.QUEUED and folder == folder_of(attempt.model, attempt.mode)
+    wanted = (folder_of(attempt.model, attempt.mode), attempt.preset)
+    its_own = (folder_of(task.model, task.parameters.mode), task.parameters.preset)
+    return task.state == State.QUEUED and its_own == wanted
 
 
 def _claimed(

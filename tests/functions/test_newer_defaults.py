@@ -252,6 +252,28 @@ def test_an_attempt_that_is_taken_over_claims_no_job_with_newer_defaults(
     assert status(world, "b/B").state == State.PLANNED
 
 
+def test_an_attempt_that_is_taken_over_claims_no_task_that_has_another_preset_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker refuses a manifest with several presets, so all of its tasks would fail."""
+    for name in ("B", "C"):
+        world.drop(f"jobs/{name.lower()}/{name}.yaml")
+
+    def killed(*_: object, **__: object) -> None:
+        raise Transient("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("functions.stages.launch.claim_tasks", killed)
+        with pytest.raises(Transient):
+            world.dispatch()
+    world.drop("jobs/c/_defaults.yaml", "preset: draft\n")
+    world.set(max_processing_jobs=2)
+    world.clock.move(minutes=5)
+    manifests = [world.manifest(name) for name in world.dispatch()]
+    presets = [[task.parameters.preset for task in manifest.tasks] for manifest in manifests]
+    assert presets == [["standard"], ["draft"]]
+
+
 def test_thousands_of_jobs_are_planned_again_a_few_at_a_time(world: World) -> None:
     for number in range(300):
         world.drop(f"jobs/a/{number}.yaml", "prompt: a\nnotify: false\nenhance: false\n")

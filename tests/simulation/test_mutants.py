@@ -367,8 +367,8 @@ MUTANTS = {
     ),
     "a task that was planned again with another model is claimed": (
         "functions.table.tasks",
-        "task.state == State.QUEUED and folder == folder_of(attempt.model, attempt.mode)",
-        "task.state == State.QUEUED or folder is None",
+        "task.state == State.QUEUED and its_own == wanted",
+        "task.state == State.QUEUED or its_own is wanted",
     ),
     "tasks start while files are being uploaded": (
         "functions.stages.uploads",
