@@ -87,6 +87,9 @@ class Code(StrEnum):
     REFERENCE_UNREADABLE = "reference-unreadable"
     # its prompt
     PROMPT_BLOCKED = "prompt-blocked"
+    # its LoRA
+    LORA_UNKNOWN = "lora-unknown"
+    LORA_UNUSABLE = "lora-unusable"
     # another drop
     NAME_TAKEN = "name-taken"
     # the run
@@ -148,6 +151,8 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail blocked the prompt or the negative prompt.",
+    Code.LORA_UNKNOWN: "There is no LoRA of this name in the work bucket.",
+    Code.LORA_UNUSABLE: "The LoRA is damaged, or it was made for another model.",
     Code.NAME_TAKEN: "Another spec makes a video under the same name, such as bee-01.mp4.",
     Code.REFERENCE_GONE: "The copy of a reference was deleted before the video was made.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",

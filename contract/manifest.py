@@ -2,6 +2,7 @@
 
     ROOT/input/manifest.json            this document
     ROOT/input/references/<file>        references
+    ROOT/input/lora.safetensors         the LoRA, if the tasks have one
     ROOT/model/                         weights, one folder in diffusers' layout
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
 
@@ -16,6 +17,7 @@ from pydantic import Field
 from contract.catalogue import Mode, Preset
 from contract.document import Document
 
+LORA_FILE = "lora.safetensors"
 CONTAINER_ROOT = "/opt/ml/processing"
 # SageMaker shows the first 1,024 bytes of this file as ExitMessage of the processing job.
 CONTAINER_MESSAGE = "/opt/ml/output/message"
@@ -53,6 +55,10 @@ class Parameters(Document):
     strength: float | None = None
     """How much the video may differ from its reference, 0 to 1. Only for video to video."""
     fit: Fit = "crop"
+    lora: str | None = None
+    """The name of the LoRA that is added to the transformer."""
+    lora_scale: float | None = None
+    """How strongly. None without a LoRA."""
 
 
 class ManifestTask(Document):
@@ -78,7 +84,8 @@ class ManifestTask(Document):
 class Manifest(Document):
     """All tasks of one processing job.
 
-    They share a model folder and a preset, because the model is loaded once. Modes may differ.
+    They share a model folder, a preset and a LoRA, because the model is loaded once. Modes may
+    differ.
     """
 
     version: Literal[1] = 1
@@ -96,6 +103,7 @@ class Layout:
         self.root = root
         self.manifest = root / "input" / "manifest.json"
         self.references = root / "input" / "references"
+        self.lora = root / "input" / LORA_FILE
         self.model = root / "model"
         self.output = root / "output"
 

@@ -161,6 +161,8 @@ class Rendered(Document):
     weights_source: WeightsSource | None = None
     """None: the folder has no model.json, so nobody could check whether its files are complete and
     undamaged."""
+    lora_sha256: str | None = None
+    """SHA-256 of the file of the LoRA. None: the task has none."""
     scheduler: str
     parameters: Parameters
     """The parameters that were used."""

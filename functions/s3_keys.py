@@ -6,7 +6,8 @@
              rejected/<path>.txt                   what was wrong with a spec
              failed/<path>.txt                     why a video could not be made
              review/<path>.yaml                    a spec with its rewritten prompt, to be checked
-    work     references/<job_id>/<file>            references as they were when the job was accepted
+    work     loras/<name>.safetensors              LoRAs that specs can name
+             references/<job_id>/<file>            references as they were when the job was accepted
              attempts/<attempt_id>/input/...       the files that one processing job reads
              attempts/<attempt_id>/output/...      the files that it writes
              models/<folder>/READY                 which release of the weights is used
@@ -25,6 +26,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import NamedTuple
 
+from contract.manifest import LORA_FILE
 from contract.model_folder import READY_FILE
 from contract.outcome import RESULT_FILE
 
@@ -37,6 +39,7 @@ REJECTED_PREFIX = "rejected/"
 FAILED_PREFIX = "failed/"
 REVIEW_PREFIX = "review/"
 REFERENCES_PREFIX = "references/"
+LORAS_PREFIX = "loras/"
 SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
 # Browsers and Windows save JPEGs under the last four names.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".jfif", ".jpe", ".pjpeg", ".pjp")
@@ -58,6 +61,7 @@ _ABOUT_A_FOLDER = re.compile(
     r"(authors|changelog|contributing|copying|licen[cs]e|notice|readme)(?![a-z0-9])"
 )
 # How similar the name of a folder must be to "jobs": "Jobs", "job", "jobs ", "jbos".
+_LORA_SUFFIX = ".safetensors"
 _ALMOST = 0.75
 _BESIDE_JOBS = "(not in jobs)"
 # S3 allows 1,024 bytes. The longest texts around a path are "rejected/" and "-00.json".
@@ -391,6 +395,22 @@ def attempt_input(attempt_id: str) -> str:
 def attempt_manifest(attempt_id: str) -> str:
     """Key of the manifest of an attempt."""
     return f"{attempt_input(attempt_id)}manifest.json"
+
+
+def lora(name: str) -> str:
+    """Key of a LoRA in the work bucket."""
+    return f"{LORAS_PREFIX}{name}{_LORA_SUFFIX}"
+
+
+def lora_name(key: str) -> str | None:
+    """The name by which specs call the LoRA at a key; None if the key is not that of a LoRA."""
+    name = key.removeprefix(LORAS_PREFIX).removesuffix(_LORA_SUFFIX)
+    return name if key == lora(name) else None
+
+
+def attempt_lora(attempt_id: str) -> str:
+    """Key of the LoRA of all tasks in an attempt."""
+    return f"{attempt_input(attempt_id)}{LORA_FILE}"
 
 
 def attempt_references(attempt_id: str) -> str:

@@ -11,7 +11,8 @@ done
 compile() { # GROUP, then more arguments for uv
     group=$1; shift
     # shellcheck disable=SC2086
-    uv pip compile -q pyproject.toml --group "$group" --generate-hashes --no-header --no-annotate \
+    # Without the file's name, uv leaves out the dependencies of the command, which no function needs.
+    uv pip compile -q --group "$group" --generate-hashes --no-header --no-annotate \
         $without_torch "$@" -o "locks/$group.txt"
 }
 compile dev --python-version 3.11 --universal

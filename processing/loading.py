@@ -26,6 +26,7 @@ from contract.outcome import MACHINE_VARIABLE, Machine
 from processing import device as devices
 from processing.families import family_of
 from processing.families.family import Family
+from processing.lora import Lora
 from processing.pipelines import EncodedPrompt, Pipeline
 from processing.weights import damaged
 
@@ -37,6 +38,8 @@ _CUT_TEXT_CHARACTERS = 80
 # diffusers, transformers and accelerate import these where they are installed, for what this worker
 # never does. scipy alone takes half a second, and ftfy would change some prompts.
 _UNUSED = ("boto3", "ftfy", "scipy", "sklearn")
+# Only a LoRA needs it.
+_FOR_LORA = "peft"
 
 
 def machine_name() -> str:
@@ -44,13 +47,17 @@ def machine_name() -> str:
     return os.environ.get(MACHINE_VARIABLE, platform.node())
 
 
-def usable_device(model: Model) -> torch.device:
+def usable_device(model: Model, *, with_lora: bool = False) -> torch.device:
     """Import the libraries that `model` needs, and return the device that they will use.
+
+    Args:
+        model: The model's entry in the catalogue.
+        with_lora: Whether a LoRA will be loaded.
 
     Raises:
         MachineUnusable: `gpu-unusable`, see `device.usable`.
     """
-    _import_libraries(family_of(model))
+    _import_libraries(family_of(model), with_lora=with_lora)
     return devices.usable(machine_name())
 
 
@@ -61,6 +68,7 @@ def load(
     folder: Path,
     texts: Collection[str],
     preset: Preset = Preset.STANDARD,
+    lora: Lora | None = None,
     began: float | None = None,
 ) -> Pipeline:
     """Encode all prompts, then load the rest of the model.
@@ -71,16 +79,17 @@ def load(
         preset: How the model is to compute.
         folder: Its weights. They must have passed `weights.check`.
         texts: All prompts and negative prompts that the pipeline will be used with.
+        lora: What is added to its weights.
         began: When loading began, on `time.perf_counter`. By default, now.
 
     Raises:
         TaskFailed: `weights-damaged` names the part that cannot be loaded, `out-of-memory` the
-            part that does not fit.
+            part that does not fit, `lora-unusable` a LoRA for another model.
         MachineUnusable: `gpu-unusable`, see `device.usable`.
         ModuleNotFoundError: The tokenizer needs a package that is not installed.
     """
     began = time.perf_counter() if began is None else began
-    loader = _Loader.of(model, folder)
+    loader = _Loader.of(model, folder, lora)
     from processing.gpu import profiles  # noqa: PLC0415 - imports torch
 
     free = devices.memory(loader.device)
@@ -115,13 +124,14 @@ class _Loader:
     device: torch.device
     device_name: str
     dtype: torch.dtype
+    lora: Lora | None
 
     @classmethod
-    def of(cls, model: Model, folder: Path) -> _Loader:
+    def of(cls, model: Model, folder: Path, lora: Lora | None) -> _Loader:
         """Import the libraries and choose the device: an accelerator if there is one."""
         family = family_of(model)
-        torch, diffusers, transformers = _import_libraries(family)
-        device = usable_device(model)
+        torch, diffusers, transformers = _import_libraries(family, with_lora=lora is not None)
+        device = devices.usable(machine_name())
         on_cuda = device.type == "cuda"
         return cls(
             model=model,
@@ -133,6 +143,7 @@ class _Loader:
             device_name=torch.cuda.get_device_name() if on_cuda else "cpu",
             # CPUs compute half types more slowly than float32, if at all, and float16 overflows.
             dtype=getattr(torch, model.dtype) if on_cuda else torch.float32,
+            lora=lora,
         )
 
     def scheduler(self) -> Any:
@@ -176,8 +187,12 @@ class _Loader:
         return pipe
 
     def transformer(self) -> Any:
-        """The transformer, as it is in stock diffusers."""
-        return self._part("transformer", self.family.parts.transformer, self.dtype)
+        """The transformer, as it is in stock diffusers, with the LoRA."""
+        part = self._part("transformer", self.family.parts.transformer, self.dtype)
+        if self.lora is not None:
+            pipeline_class = self.family.parts.pipelines[Mode.TEXT_TO_VIDEO]
+            self.lora.add_to(part, getattr(self.diffusers, pipeline_class))
+        return part
 
     def vae(self) -> Any:
         """The VAE."""
@@ -249,7 +264,7 @@ class _Loader:
             return _checked(text_encoder)
 
 
-def _import_libraries(family: Family) -> tuple[Any, Any, Any]:
+def _import_libraries(family: Family, *, with_lora: bool) -> tuple[Any, Any, Any]:
     """Import torch, diffusers and transformers so that they stay offline and print nothing.
 
     Both libraries import a class when it is first used. The classes of `family` are imported here.
@@ -267,7 +282,7 @@ def _import_libraries(family: Family) -> tuple[Any, Any, Any]:
     try:
         import torch  # noqa: PLC0415
 
-        with _without(*_UNUSED):
+        with _without(*_UNUSED, *([] if with_lora else [_FOR_LORA])):
             import diffusers  # noqa: PLC0415
             import transformers  # noqa: PLC0415
 

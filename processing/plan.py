@@ -62,6 +62,8 @@ def check_manifest(manifest: Manifest) -> Model:
         raise _invalid("has two tasks with the same id")
     if len({task.parameters.preset for task in manifest.tasks}) > 1:
         raise _invalid("has tasks of several presets")
+    if len({(task.parameters.lora, task.parameters.lora_scale) for task in manifest.tasks}) > 1:
+        raise _invalid("has tasks with several LoRAs")
     for task in manifest.tasks:
         _check_task(task)
     return model

@@ -40,6 +40,7 @@ from processing import (
     results,
     weights,
 )
+from processing.lora import Lora
 from processing.plan import ReadyTask
 from processing.writer import Writer, writing
 
@@ -80,7 +81,9 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
     ready = _open_references(layout, manifest, waiting, take)
     if not ready:
         return
-    pipeline, compared = _load(layout, manifest, model, ready)
+    lora = Lora.of(layout, ready[0].task.parameters)
+    lora_sha256 = lora.sha256() if lora else None
+    pipeline, compared = _load(layout, manifest, model, ready, lora)
     with writing() as writer:
         rendering = _Rendering(
             layout=layout,
@@ -88,6 +91,7 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
             model=model,
             pipeline=pipeline,
             compared=compared,
+            lora_sha256=lora_sha256,
             writer=writer,
         )
         for item in ready:
@@ -133,13 +137,13 @@ def _open_references(
 
 
 def _load(
-    layout: Layout, manifest: Manifest, model: Model, ready: list[ReadyTask]
+    layout: Layout, manifest: Manifest, model: Model, ready: list[ReadyTask], lora: Lora | None
 ) -> tuple[pipelines.Pipeline, weights.Compared]:
     """Load the model, and compare its files with model.json at the same time."""
     progress.emit("loading", model=manifest.model)
     began = time.perf_counter()
     # Before the files are compared, so that a machine that cannot render ends within seconds.
-    loading.usable_device(model)
+    loading.usable_device(model, with_lora=lora is not None)
     with ThreadPoolExecutor(max_workers=1) as executor:
         comparing = executor.submit(weights.compare, layout.model)
         try:
@@ -149,6 +153,7 @@ def _load(
                 folder=layout.model,
                 preset=ready[0].task.parameters.preset,
                 texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},
+                lora=lora,
                 began=began,
             )
         except TaskFailed:
@@ -194,6 +199,7 @@ class _Rendering:
     model: Model
     pipeline: pipelines.Pipeline
     compared: weights.Compared
+    lora_sha256: str | None
     writer: Writer
     decoding_seconds: float = 0.0
     """How long decoding took for the latest task, to predict the next one."""
@@ -282,6 +288,7 @@ class _Rendering:
             model=self.manifest.model,
             weights_sha256=self.compared.sha256,
             weights_source=self._weights_source(),
+            lora_sha256=self.lora_sha256,
             scheduler=self.model.scheduler,
             parameters=parameters,
             guidance=unwritten.guidance,

@@ -193,6 +193,7 @@ def _dispatch_permissions(scope: Construct, resources: Resources) -> Statements:
         *grants.send_messages(resources.drops),
         *grants.send_messages(resources.wake_ups),
         *grants.find_weights(resources.storage.work),
+        *grants.read_loras(resources.storage.work),
         *grants.write_attempts(resources.storage.work),
         *grants.start_processing(
             cdk.Stack.of(scope), resources.config.job_prefix, resources.worker.role

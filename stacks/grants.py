@@ -131,6 +131,11 @@ def find_weights(bucket: s3.Bucket) -> Statements:
     return [_allow(["s3:GetObject"], bucket.arn_for_objects(ready))]
 
 
+def read_loras(bucket: s3.Bucket) -> Statements:
+    """Copy the LoRA that tasks name. `drop_references` has what finding out its name needs."""
+    return [_allow(["s3:GetObject"], bucket.arn_for_objects(f"{s3_keys.LORAS_PREFIX}*"))]
+
+
 def write_attempts(bucket: s3.Bucket) -> Statements:
     """Write what a processing job will read. `drop_references` has what reading needs."""
     return [

@@ -77,6 +77,16 @@ def reference_gone(task: Task) -> Problem:
     )
 
 
+def lora_gone(task: Task) -> Problem:
+    """The LoRA of a task was deleted before the task started."""
+    return Problem(
+        code=Code.LORA_UNKNOWN,
+        message=f"The LoRA {task.spec.lora} was deleted before the video was made.",
+        hint="Ask your administrator to upload it again, then drop this file again.",
+        place=Place(field="lora"),
+    )
+
+
 def result_invalid() -> Problem:
     """The worker's result cannot be read."""
     return Problem(

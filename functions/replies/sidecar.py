@@ -55,6 +55,8 @@ class Sidecar(Document):
     weights_sha256: str
     weights_source: WeightsSource | None
     """None: the model folder has no model.json, so its files could not be checked."""
+    lora_sha256: str | None = None
+    """SHA-256 of the LoRA's file. None: the video was made without a LoRA."""
     scheduler: str
     guidance: Guidance | None
     profile: Profile | None
@@ -89,6 +91,7 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         licence=licence,
         weights_sha256=rendered.weights_sha256,
         weights_source=rendered.weights_source,
+        lora_sha256=rendered.lora_sha256,
         scheduler=rendered.scheduler,
         guidance=rendered.guidance,
         profile=rendered.profile,

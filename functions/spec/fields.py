@@ -46,6 +46,8 @@ _Steps = Annotated[int, Field(ge=2, le=100)]
 _Scale = Annotated[float, Field(ge=1, le=20)]
 _Seed = Annotated[int, Field(ge=ANY_SEED, le=2**32 - 1)]
 _Strength = Annotated[float, Field(gt=0, le=1)]
+_Lora = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+_LoraScale = Annotated[float, Field(gt=0, le=2)]
 _Duration = Annotated[float, Field(gt=0, le=60)]
 
 
@@ -75,6 +77,17 @@ class Video(Document):
     ] = None
     model: Annotated[
         str | None, Field(description="Name of the model, from the list of models.")
+    ] = None
+    lora: Annotated[
+        _Lora | None,
+        Field(
+            description="Name of a LoRA, a small file that adds a style or a subject to the model. "
+            "Your administrator uploads it."
+        ),
+    ] = None
+    lora_scale: Annotated[
+        _LoraScale | None,
+        Field(description="How strongly the LoRA works: 1 as it was trained, less for less of it."),
     ] = None
     preset: Annotated[
         _Preset | None,
@@ -125,6 +138,8 @@ class Matrix(Document):
     strength: tuple[_Strength, ...] = ()
     fit: tuple[Fit, ...] = ()
     model: tuple[str, ...] = ()
+    lora: tuple[_Lora, ...] = ()
+    lora_scale: tuple[_LoraScale, ...] = ()
     preset: tuple[_Preset, ...] = ()
     aspect: tuple[Aspect, ...] = ()
     height: tuple[_Side, ...] = ()

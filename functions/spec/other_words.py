@@ -22,6 +22,8 @@ _NAMES: Mapping[str, str] = {
     "prompt_strength noise_strength",
     "fit": "crop resize resize_mode crop_mode scaling",
     "model": "checkpoint ckpt model_name model_id model_path base_model engine weights",
+    "lora": "loras lora_path lora_name lora_model adapter",
+    "lora_scale": "lora_strength lora_weight adapter_scale",
     "preset": "quality mode profile speed",
     "aspect": "ratio aspect_ratio orientation shape format_ratio",
     "height": "size resolution dimensions h video_size image_size",
@@ -53,7 +55,7 @@ _NOT_OFFERED: Mapping[str, str] = {
     "eta clip_skip precision dtype",
     "Describe it in the prompt.": "camera camera_motion camera_movement motion motion_strength "
     "motion_bucket_id style style_preset mood lighting",
-    "reeldrop does not have it.": "lora loras lora_path lora_scale controlnet ip_adapter upscale "
+    "reeldrop does not have it.": "controlnet ip_adapter upscale "
     "upscaler upscaling interpolate interpolation audio sound music voice",
     "An email says when the job has ended.": "webhook webhook_url callback callback_url",
     "The video gets the name of the spec.": "output_path filename file_name output_file name title "

@@ -3,6 +3,7 @@
 The result is itself a valid spec. Resolving it again does not change it.
 """
 
+import difflib
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
@@ -11,11 +12,12 @@ from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
 from functions.spec.english import is_english
 from functions.spec.expand import Wanted
-from functions.spec.fields import ANY_SEED, Aspect, JobSpec, listed, mode_of, model_unknown
+from functions.spec.fields import ANY_SEED, Aspect, JobSpec, listed, mode_of, model_unknown, quoted
 from functions.spec.reader import Picture
 
 STRENGTH = 0.8
 """The default of diffusers."""
+_LORAS_NAMED = 20
 _DURATION_TOLERANCE = 0.15
 """As a share of the requested seconds."""
 _MOST_COUNTS = 10
@@ -51,6 +53,7 @@ def resolve(
     preset = spec.preset or Preset.STANDARD
     steps = spec.num_inference_steps or model.num_inference_steps[preset]
     strength = _strength(wanted, mode, steps, problems)
+    lora_scale = _lora_scale(wanted, problems)
     if problems:
         raise JobRejected(*problems)
 
@@ -71,6 +74,7 @@ def resolve(
             "num_inference_steps": steps,
             "guidance_scale": float(spec.guidance_scale or model.guidance_scale),
             "strength": strength,
+            "lora_scale": lora_scale,
             "fit": spec.fit or "crop",
             "seed": (seed + wanted.variation) % 2**32,
         }
@@ -322,6 +326,55 @@ def _lengths(counts: Sequence[int], fps: int) -> str:
     if len(counts) <= _MOST_COUNTS:
         return listed(f"{n / fps:.1f}" for n in counts)
     return f"{counts[0] / fps:.1f} to {counts[-1] / fps:.1f}"
+
+
+def _lora_scale(wanted: Wanted, problems: list[Problem]) -> float | None:
+    spec = wanted.spec
+    if spec.lora is not None:
+        return 1.0 if spec.lora_scale is None else spec.lora_scale
+    if spec.lora_scale is not None:
+        problems.append(
+            Problem(
+                code=Code.FIELD_CONFLICT,
+                message="lora_scale only works with a LoRA, but the spec names none.",
+                hint="Add a line with  lora: and its name, or delete the line.",
+                place=wanted.place("lora_scale"),
+            )
+        )
+    return None
+
+
+def check_lora(wanted: Wanted, known: Sequence[str]) -> None:
+    """Refuse a LoRA that does not exist.
+
+    Args:
+        wanted: a video as the job describes it.
+        known: the names of the LoRAs that exist.
+
+    Raises:
+        JobRejected: there is no LoRA of the name.
+    """
+    name = wanted.spec.lora
+    if name is None or name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    hint += (
+        f"LoRAs: {listed(known[:_LORAS_NAMED])}."
+        if known
+        else (
+            "There are none yet. Ask your administrator to upload it, then drop the file again, or "
+            "delete the line."
+        )
+    )
+    raise JobRejected(
+        Problem(
+            code=Code.LORA_UNKNOWN,
+            message=f"There is no LoRA called {quoted(name)}.",
+            hint=hint,
+            place=wanted.place("lora"),
+        )
+    )
 
 
 def _strength(wanted: Wanted, mode: Mode, steps: int, problems: list[Problem]) -> float | None:

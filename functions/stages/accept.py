@@ -12,7 +12,7 @@ from contract.catalogue import MODELS
 from contract.errors import JobRejected, Notice
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithAnnounce, WithFiles
+from functions.ports import Missing, WithAnnounce, WithFiles, keys_below
 from functions.replies import json_lines, problems, publish
 from functions.settings import WithSettings
 from functions.spec import drop_files, enhance, reference_notices, resolve
@@ -235,9 +235,19 @@ class Accepting:
         self.draft = drop_files.drafted(self.drop, ports.reader, self.job.source.key)
         versions = newer_defaults.versions(self.drop, self.job.source.key)
         self.job = self.job.read_as(self.draft.spec, self.draft.warnings, versions)
-        return drop_files.videos(
+        wanted = drop_files.videos(
             self.draft, default_model=ports.settings.default_model, job_id=self.job.job_id
         )
+        if any(one.spec.lora for one in wanted):
+            known = self._loras()
+            for one in wanted:
+                resolve.check_lora(one, known)
+        return wanted
+
+    def _loras(self) -> list[str]:
+        """The names of the LoRAs in the work bucket."""
+        keys = keys_below(self.ports, self.ports.settings.work_bucket, s3_keys.LORAS_PREFIX)
+        return [name for key in keys if (name := s3_keys.lora_name(key))]
 
     def keep_references(self, wanted: tuple[Wanted, ...]) -> Mapping[str, _Kept] | str:
         """Copy every reference, as it is now, to the place where the worker will read it.

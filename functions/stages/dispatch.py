@@ -328,5 +328,6 @@ def _lease(attempt: Attempt, planned: batching.PlannedAttempt) -> Lease:
         mode=attempt.mode,
         preset=planned.kind.preset,
         size_class=planned.kind.size_class,
+        lora=planned.kind.lora,
         ends_at=attempt.created_at + timedelta(seconds=planned.seconds),
     )

@@ -153,11 +153,15 @@ def _with_references(ports: Needs, attempt: Attempt, tasks: list[Task]) -> list[
     Returns:
         The tasks that can be rendered.
     """
-    if len(tasks) == len(attempt.tasks) and all(task.reference is None for task in tasks):
+    copied = any(task.reference or task.parameters.lora for task in tasks)
+    if len(tasks) == len(attempt.tasks) and not copied:
         return tasks
-    gone = _copy_references(ports, attempt, tasks)
-    for task in gone:
-        fail_owned_task(ports, attempt, task.ref, problems.reference_gone(task))
+    gone = [(task, problems.lora_gone(task)) for task in _copy_lora(ports, attempt, tasks)]
+    if not gone:
+        without = _copy_references(ports, attempt, tasks)
+        gone = [(task, problems.reference_gone(task)) for task in without]
+    for task, problem in gone:
+        fail_owned_task(ports, attempt, task.ref, problem)
     # An earlier handler may have been killed after it failed some.
     records = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
     failed = [
@@ -170,7 +174,27 @@ def _with_references(ports: Needs, attempt: Attempt, tasks: list[Task]) -> list[
     day_limits.give_back_ended(ports, attempt.attempt_id, [task.ref for task in failed])
     for job_id in dict.fromkeys(task.job_id for task in failed):
         publish.settle(ports, job_id)
-    return [task for task in tasks if task not in gone]
+    lost = [task for task, _ in gone]
+    return [task for task in tasks if task not in lost]
+
+
+def _copy_lora(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task]) -> Sequence[Task]:
+    """Copy the LoRA of an attempt to its input, if its tasks have one.
+
+    Returns:
+        The tasks whose LoRA is gone: all or none, because all tasks of an attempt have the same.
+    """
+    name = tasks[0].parameters.lora if tasks else None
+    if name is None:
+        return ()
+    work, target = ports.settings.work_bucket, s3_keys.attempt_lora(attempt.attempt_id)
+    try:
+        ports.files.copy(
+            (work, s3_keys.lora(name), None), (work, target), "application/octet-stream"
+        )
+    except Missing:
+        return tasks
+    return ()
 
 
 def _copy_references(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task]) -> list[Task]:

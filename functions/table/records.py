@@ -534,6 +534,7 @@ class Task(_Moving):
             counted_on=self.counted_on,
             queued_at=self.queued_at,
             size_class=size_class_of(parameters),
+            lora=f"{parameters.lora} {parameters.lora_scale:g}" if parameters.lora else "",
             work=work_of(parameters),
             suspicion=self.suspicion,
         )
@@ -672,6 +673,8 @@ class QueueEntry(Document):
     queued_at: datetime
     size_class: int
     """Tasks of one class have similar sizes; see `spec/work.py`."""
+    lora: str = ""
+    """The LoRA and its scale, as one text. Empty without a LoRA."""
     work: float
     """How much there is to compute; see `spec/work.py`."""
     suspicion: int = 0
@@ -873,6 +876,8 @@ class Lease(Document):
     mode: Mode
     preset: Preset = Preset.STANDARD
     size_class: int
+    lora: str = ""
+    """As in a queue entry."""
     ends_at: datetime
     """When the attempt is expected to end."""
 

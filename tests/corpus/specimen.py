@@ -9,7 +9,7 @@ from contract.errors import Code
 OF_THE_WORKER = frozenset(
     {
         Code.GPU_UNUSABLE, Code.MANIFEST_INVALID, Code.WEIGHTS_MISSING, Code.WEIGHTS_DAMAGED,
-        Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.RENDER_FAILED,
+        Code.OUT_OF_MEMORY, Code.DISK_FULL, Code.RENDER_FAILED, Code.LORA_UNUSABLE,
     }
 )  # fmt: skip
 """The codes that only the worker finds. `tests/processing/test_advice.py` follows their advice."""

@@ -322,6 +322,17 @@ def _negative_prompt_blocked(world: World) -> None:
     _again(world, body=bad.replace(BLOCKED_WORD.encode(), b"blurry"))
 
 
+def _lora_unknown(world: World) -> None:
+    world.drop("jobs/bee.yaml", BEE + b"lora: inks\n")
+    assert "Ask your administrator to upload it, then drop the file again" in _hint(
+        world, Code.LORA_UNKNOWN
+    )
+    world.files.write("work", s3_keys.lora("ink"), b"weights", "application/octet-stream")
+    world.drop("jobs/bee.yaml", BEE + b"lora: inks\n")
+    assert "Did you mean ink?" in _last(world).problems[0].hint
+    _again(world, body=BEE + b"lora: ink\n")
+
+
 def _name_taken(world: World) -> None:
     world.drop("jobs/bee-01.yaml", BEE)
     world.drop("jobs/bee.yaml", BEE + b"variations: 2\n")
@@ -397,6 +408,7 @@ ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
     Code.SPEC_UNREADABLE: _spec_unreadable,
     Code.REFERENCE_NEVER_CAME: _reference_never_came,
     Code.PROMPT_BLOCKED: _prompt_blocked,
+    Code.LORA_UNKNOWN: _lora_unknown,
     Code.NAME_TAKEN: _name_taken,
     Code.REFERENCE_GONE: _reference_gone,
     Code.START_REFUSED: _start_refused,

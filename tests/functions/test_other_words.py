@@ -97,7 +97,7 @@ def test_a_word_of_another_tool_gets_the_line_to_write(written: str, meant: str)
         ("sampler: euler", "The model decides this."),
         ("scheduler: ddim", "The model decides this."),
         ("camera_motion: pan", "Describe it in the prompt."),
-        ("lora: bees", "does not have it"),
+        ("controlnet: bees", "does not have it"),
         ("webhook: https://example.org", "An email"),
         ("name: bee", "name of the spec"),
     ],

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from contract.errors import Code
-from contract.manifest import Layout
+from contract.manifest import Layout, Manifest
 from contract.outcome import MACHINE_VARIABLE, RESULT_FILE
 from processing import loading, pipelines, video
 from processing.__main__ import main
@@ -106,6 +106,16 @@ def _not_finite(_layout: Layout, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loading, "load", overflows)
 
 
+def _damaged_lora(layout: Layout, _patch: pytest.MonkeyPatch) -> None:
+    layout.lora.write_bytes(b"no safetensors")
+    manifest = Manifest.from_json(layout.manifest.read_bytes())
+    (task,) = manifest.tasks
+    with_lora = task.parameters.model_copy(update={"lora": "style", "lora_scale": 1.0})
+    tasks = (task.model_copy(update={"parameters": with_lora}),)
+    changed = manifest.model_copy(update={"tasks": tasks})
+    layout.manifest.write_text(changed.to_json(), encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Broken:
     """How something breaks, and what the answer advises."""
@@ -125,6 +135,7 @@ BROKEN = [
     Broken(Code.WEIGHTS_MISSING, _missing_file, "upload the whole model folder again"),
     Broken(Code.WEIGHTS_MISSING, _weights_of_another_mode, "the model folder for this mode"),
     Broken(Code.WEIGHTS_DAMAGED, _cut_file, "upload the whole model folder again"),
+    Broken(Code.LORA_UNUSABLE, _damaged_lora, "Use another LoRA, or the model that it"),
     Broken(Code.OUT_OF_MEMORY, _too_many_frames, "Use fewer frames", 17, repaired=False),
     Broken(Code.OUT_OF_MEMORY, _little_memory, "ask your administrator for more memory"),
     Broken(Code.DISK_FULL, _full_disk, "ask your administrator to give the"),

@@ -209,6 +209,7 @@ def test_on_a_gpu_the_vae_stays_in_float32(folder: Path, monkeypatch: pytest.Mon
         folder=folder,
         diffusers=__import__("diffusers"),
         transformers=None,
+        lora=None,
         device=torch.device("cuda"),
         device_name="a GPU",
         dtype=torch.bfloat16,

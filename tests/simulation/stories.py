@@ -284,6 +284,20 @@ def corrected(s: Simulation) -> None:
     at(s, 2 * 3600, lambda: s.person_drops("jobs/late.png", PNG))
 
 
+def styled(s: Simulation) -> None:
+    """Specs name LoRAs. One LoRA is deleted while videos with it are queued."""
+    s.tasks_may_fail = True
+    for name in ("ink", "clay"):
+        s.files.write("work", s3_keys.lora(name), b"weights", "application/octet-stream")
+    s.person_drops("jobs/plain.yaml")
+    s.person_drops(
+        "jobs/both.yaml", "prompt: a\nmatrix: {lora: [ink, clay], lora_scale: [0.5, 1]}\n"
+    )
+    s.person_drops("jobs/none.yaml", "prompt: a\nlora: no-such-lora\n")
+    at(s, 400, lambda: s.person_drops("jobs/late.yaml", "prompt: a\nlora: clay\n"))
+    at(s, 500, lambda: s.files.remove("work", s3_keys.lora("clay")))
+
+
 def foreign_keys(s: Simulation) -> None:
     """Specs, references and folder defaults are uploaded under somebody else's key, most of them
     again without it. One comes after a version that can be read."""
@@ -627,6 +641,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "46 files under somebody else's key, events lost and late, handlers killed": (
         foreign_keys,
         Faults(lose_event=0.3, late_event=0.2, kill=0.3),
+    ),
+    "47 a LoRA is deleted while videos wait for it": (styled, Faults()),
+    "47 a LoRA is deleted while videos wait for it, no quota, handlers killed": (
+        styled,
+        Faults(no_quota=0.6, kill=0.3),
     ),
     "25 many at once": (many, Faults()),
     "25 many at once, throttled": (

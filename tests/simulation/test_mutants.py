@@ -22,8 +22,8 @@ MUTANTS = {
     ),
     "a task whose reference is gone does not fail": (
         "functions.stages.launch",
-        "        fail_owned_task(ports, attempt, task.ref, problems.reference_gone(task))\n",
-        "        pass\n",
+        "        fail_owned_task(ports, attempt, task.ref, problem)\n    # An earlier",
+        "        pass\n    # An earlier",
     ),
     "copies of references stay": (
         "functions.replies.publish",
