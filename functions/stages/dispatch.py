@@ -312,6 +312,7 @@ def _new_attempt(
         model=planned.kind.model,
         mode=planned.entries[0].mode,
         preset=planned.kind.preset,
+        lora=planned.kind.lora,
         tasks=tuple(entry.task for entry in planned.entries),
         release=release,
         instance_type=instance_type,

@@ -520,6 +520,12 @@ class Task(_Moving):
         return TaskRef(job_id=self.job_id, number=self.number)
 
     @property
+    def lora(self) -> str:
+        """Its LoRA and the scale of it, as one text. Empty without a LoRA."""
+        spec = self.spec
+        return f"{spec.lora} {spec.lora_scale:g}" if spec.lora else ""
+
+    @property
     def queue_entry(self) -> "QueueEntry":
         """Its entry in the queue."""
         parameters = self.parameters
@@ -534,7 +540,7 @@ class Task(_Moving):
             counted_on=self.counted_on,
             queued_at=self.queued_at,
             size_class=size_class_of(parameters),
-            lora=f"{parameters.lora} {parameters.lora_scale:g}" if parameters.lora else "",
+            lora=self.lora,
             work=work_of(parameters),
             suspicion=self.suspicion,
         )
@@ -765,6 +771,8 @@ class Attempt(_Moving):
     mode: Mode
     """That of its first task. The others may have other modes with the same model folder."""
     preset: Preset = Preset.STANDARD
+    lora: str = ""
+    """As in a queue entry."""
     tasks: tuple[TaskRef, ...]
     """While claiming, the tasks to claim. From `starting` on, the tasks of the manifest."""
     release: str

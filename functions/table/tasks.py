@@ -125,8 +125,8 @@ def _claim_together(
 
 def _suits(task: Task, attempt: Attempt) -> bool:
     """Whether an attempt can render a queued task. It may have been planned again since."""
-    wanted = (folder_of(attempt.model, attempt.mode), attempt.preset)
-    its_own = (folder_of(task.model, task.parameters.mode), task.parameters.preset)
+    wanted = (folder_of(attempt.model, attempt.mode), attempt.preset, attempt.lora)
+    its_own = (folder_of(task.model, task.parameters.mode), task.parameters.preset, task.lora)
     return task.state == State.QUEUED and its_own == wanted
 
 

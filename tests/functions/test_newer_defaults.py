@@ -3,6 +3,7 @@
 import pytest
 
 from contract.errors import Transient
+from functions import s3_keys
 from functions.spec.language_model import LanguageModelBusy
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
@@ -252,10 +253,18 @@ def test_an_attempt_that_is_taken_over_claims_no_job_with_newer_defaults(
     assert status(world, "b/B").state == State.PLANNED
 
 
-def test_an_attempt_that_is_taken_over_claims_no_task_that_has_another_preset_now(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ("preset: draft\n", [[("standard", None)], [("draft", None)]]),
+        ("lora: ink\n", [[("standard", None)], [("standard", "ink")]]),
+    ],
+)
+def test_an_attempt_that_is_taken_over_claims_no_task_that_does_not_suit_it_now(
+    world: World, monkeypatch: pytest.MonkeyPatch, changed: str, expected: object
 ) -> None:
-    """The worker refuses a manifest with several presets, so all of its tasks would fail."""
+    """The worker refuses a manifest with several presets or LoRAs, so all tasks would fail."""
+    world.files.write("work", s3_keys.lora("ink"), b"weights", "application/octet-stream")
     for name in ("B", "C"):
         world.drop(f"jobs/{name.lower()}/{name}.yaml")
 
@@ -266,12 +275,12 @@ def test_an_attempt_that_is_taken_over_claims_no_task_that_has_another_preset_no
         patch.setattr("functions.stages.launch.claim_tasks", killed)
         with pytest.raises(Transient):
             world.dispatch()
-    world.drop("jobs/c/_defaults.yaml", "preset: draft\n")
+    world.drop("jobs/c/_defaults.yaml", changed)
     world.set(max_processing_jobs=2)
     world.clock.move(minutes=5)
     manifests = [world.manifest(name) for name in world.dispatch()]
-    presets = [[task.parameters.preset for task in manifest.tasks] for manifest in manifests]
-    assert presets == [["standard"], ["draft"]]
+    parameters = [[task.parameters for task in manifest.tasks] for manifest in manifests]
+    assert [[(one.preset, one.lora) for one in some] for some in parameters] == expected
 
 
 def test_thousands_of_jobs_are_planned_again_a_few_at_a_time(world: World) -> None:

@@ -51,7 +51,7 @@ def run(program: str, *arguments: object) -> str:
         [sys.executable, "-c", textwrap.dedent(PREPARE) + textwrap.dedent(program),
          *map(str, arguments)],
         cwd=REPOSITORY,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -73,7 +73,7 @@ def render(layout: Layout, message: Path) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "processing", "--root", layout.root, "--message", message],
         cwd=REPOSITORY,
-        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         check=False,
         timeout=600,
@@ -103,8 +103,8 @@ def test_frames_are_those_of_stock_diffusers_with_the_lora(models: Path, lora: P
         pipe.set_adapters("style", 0.5)
         stock = frames(pipe)
         loaded = loading.load(
-            model=MODELS["demo"], mode=Mode.TEXT_TO_VIDEO, folder=models / "demo", texts=["a bee"],
-            lora=Lora(out, "style", 0.5),
+            model=MODELS["demo"], modes=[Mode.TEXT_TO_VIDEO], folder=models / "demo",
+            texts=["a bee"], lora=Lora(out, "style", 0.5),
         )
         pipe.unload_lora_weights()
         pipe.transformer = loaded._pipe.transformer
