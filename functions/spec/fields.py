@@ -572,9 +572,17 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
 def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
     sort, context = error["type"], error.get("ctx", {})
     if sort == "string_pattern_mismatch":
+        wrong = f"{field} cannot be {quoted(error['input'])}.{foreign(error['input'])}"
+        if "lora" in error["loc"]:
+            return (
+                Code.FIELD_RANGE,
+                wrong,
+                "Write the name of a LoRA as your administrator uploaded it, without a folder and "
+                "without .safetensors, for example  lora: ink-drawings",
+            )
         return (
             Code.FIELD_RANGE,
-            f"{field} cannot be {quoted(error['input'])}.{foreign(error['input'])}",
+            wrong,
             "A tag is one word of at most 64 characters, such as team-a. It may contain letters "
             "(A-Z and a-z), digits and  _ . : -",
         )

@@ -155,6 +155,7 @@ WALKS = [
     _text("duration-and-frames", "both set the length", "prompt: a\nnum_frames: 17\n"),
     _line("matrix-1-5", "Write fields with values in it", "matrix:\n  seed: [1, 2]"),
     _line("matrix-3-{}", "Add lists of values", "matrix:\n  seed: [1, 2, 3]"),
+    _line("lora-2-../ink", "as your administrator uploaded it, without a folder", "lora: ink"),
     _line("matrix-4-{seed: 1}", "Write it as  [first", "matrix: {seed: [1, 2]}"),
     _line("matrix-6-{seed: [a]}", "Write it like 42", "matrix: {seed: [42]}"),
     _line("matrix-8-{tags: [a, b", "outside of the matrix", "tags: [a, b]"),
@@ -215,6 +216,7 @@ def _refused(world: World, bad: Bad) -> Problem:
 @pytest.mark.parametrize("walk", WALKS, ids=lambda walk: f"{walk.specimen}: {walk.advice}"[:60])
 def test_the_drop_succeeds_after_what_the_answer_advises(walk: Walk) -> None:
     world = World()
+    world.files.write("work", s3_keys.lora("ink"), b"weights", "application/octet-stream")
     (bad,) = [bad for bad in BAD if bad.name == walk.specimen]
     assert walk.advice in _refused(world, bad).hint
     world.clock.move(seconds=30)
