@@ -328,11 +328,16 @@ def _lengths(counts: Sequence[int], fps: int) -> str:
     return f"{counts[0] / fps:.1f} to {counts[-1] / fps:.1f}"
 
 
+def _is_said(wanted: Wanted, field: str) -> bool:
+    """Whether the spec itself has a field. In folder defaults, it is for those that can use it."""
+    return field in wanted.origin or wanted.draft.said(field)
+
+
 def _lora_scale(wanted: Wanted, problems: list[Problem]) -> float | None:
     spec = wanted.spec
     if spec.lora is not None:
         return 1.0 if spec.lora_scale is None else spec.lora_scale
-    if spec.lora_scale is not None:
+    if spec.lora_scale is not None and _is_said(wanted, "lora_scale"):
         problems.append(
             Problem(
                 code=Code.FIELD_CONFLICT,
@@ -380,7 +385,7 @@ def check_lora(wanted: Wanted, known: Sequence[str]) -> None:
 def _strength(wanted: Wanted, mode: Mode, steps: int, problems: list[Problem]) -> float | None:
     strength = wanted.spec.strength
     if mode != Mode.VIDEO_TO_VIDEO:
-        if strength is not None and ("strength" in wanted.origin or wanted.draft.said("strength")):
+        if strength is not None and _is_said(wanted, "strength"):
             problems.append(
                 Problem(
                     code=Code.FIELD_CONFLICT,

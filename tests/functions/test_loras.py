@@ -53,6 +53,15 @@ def test_a_scale_without_a_lora_is_refused(world: World) -> None:
     assert (problem.code, problem.place.line) == ("field-conflict", 2)
 
 
+def test_a_folder_may_have_a_scale_for_those_of_its_specs_that_name_a_lora(world: World) -> None:
+    upload(world, "ink")
+    world.drop("jobs/_defaults.yaml", "lora_scale: 0.5\n")
+    world.drop("jobs/plain.yaml", "prompt: a bee\n")
+    world.drop("jobs/ink.yaml", "prompt: a bee\nlora: ink\n")
+    assert {task.lora for task in tasks(world)} == {"", "ink 0.5"}
+    assert {job.state for job in jobs(world)} == {State.QUEUED}
+
+
 def test_only_safetensors_files_are_loras() -> None:
     assert s3_keys.lora_name("loras/ink.safetensors") == "ink"
     for other in ("loras/ink.bin", "loras/", "models/ink.safetensors", "loras/a/b"):

@@ -231,20 +231,24 @@ def test_a_version_that_expired_is_made_as_it_was_accepted(world: World) -> None
     assert world.manifest(attempt).tasks[0].parameters.seed == 7
 
 
-def test_an_attempt_that_is_taken_over_claims_no_job_with_newer_defaults(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A dispatch is killed before it has claimed a task. Then the model changes, too."""
-    for name in ("B", "C"):
-        world.drop(f"jobs/{name.lower()}/{name}.yaml")
+def dispatch_killed_before_it_claims(world: World) -> None:
+    """An attempt is planned, and none of its tasks is claimed."""
 
     def killed(*_: object, **__: object) -> None:
         raise Transient("killed")
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("functions.stages.launch.claim_tasks", killed)
         with pytest.raises(Transient):
             world.dispatch()
+
+
+def test_an_attempt_that_is_taken_over_claims_no_job_with_newer_defaults(world: World) -> None:
+    """A dispatch is killed before it has claimed a task. Then the model changes, too."""
+    for name in ("B", "C"):
+        world.drop(f"jobs/{name.lower()}/{name}.yaml")
+
+    dispatch_killed_before_it_claims(world)
     world.drop("jobs/b/_defaults.yaml", DRY, event=False)
     world.drop("jobs/c/_defaults.yaml", "model: cogvideox-2b\n")
     world.clock.move(minutes=5)
@@ -261,20 +265,14 @@ def test_an_attempt_that_is_taken_over_claims_no_job_with_newer_defaults(
     ],
 )
 def test_an_attempt_that_is_taken_over_claims_no_task_that_does_not_suit_it_now(
-    world: World, monkeypatch: pytest.MonkeyPatch, changed: str, expected: object
+    world: World, changed: str, expected: object
 ) -> None:
     """The worker refuses a manifest with several presets or LoRAs, so all tasks would fail."""
     world.files.write("work", s3_keys.lora("ink"), b"weights", "application/octet-stream")
     for name in ("B", "C"):
         world.drop(f"jobs/{name.lower()}/{name}.yaml")
 
-    def killed(*_: object, **__: object) -> None:
-        raise Transient("killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("functions.stages.launch.claim_tasks", killed)
-        with pytest.raises(Transient):
-            world.dispatch()
+    dispatch_killed_before_it_claims(world)
     world.drop("jobs/c/_defaults.yaml", changed)
     world.set(max_processing_jobs=2)
     world.clock.move(minutes=5)

@@ -173,8 +173,8 @@ def ended(cloud: EmbeddedCloud, outputs: dict[str, str], name: str) -> Status:
 def wait_for_silence(cloud: EmbeddedCloud) -> None:
     """Wait until no processing job and no function runs.
 
-    A function that runs while its log group is removed would write it anew: the embedded cloud
-    writes logs for functions, with more rights than they have on AWS.
+    If a function runs while its log group is removed, the group comes back, because the embedded
+    cloud writes the logs of functions with more rights than they have on AWS.
     """
     sagemaker, sqs = cloud.client("sagemaker"), cloud.client("sqs")
     deadline = time.monotonic() + 60
