@@ -191,7 +191,8 @@ class _Loader:
         part = self._part("transformer", self.family.parts.transformer, self.dtype)
         if self.lora is not None:
             pipeline_class = self.family.parts.pipelines[Mode.TEXT_TO_VIDEO]
-            self.lora.add_to(part, getattr(self.diffusers, pipeline_class))
+            with _reading("transformer"):
+                self.lora.add_to(part, getattr(self.diffusers, pipeline_class))
         return part
 
     def vae(self) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from contract.errors import Code, Problem, TaskFailed
 from contract.manifest import Layout, Parameters
+from processing import device as devices
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,7 @@ class Lora:
 
         Raises:
             TaskFailed: `lora-unusable`; the file is damaged, or does not fit the transformer.
+            RuntimeError: There is not enough memory.
         """
         from safetensors import SafetensorError, safe_open  # noqa: PLC0415
 
@@ -67,7 +69,7 @@ class Lora:
             with safe_open(self.path, "pt") as file:
                 if not all(file.get_tensor(key).isfinite().all() for key in file.keys()):  # noqa: SIM118
                     raise ValueError("it contains values that are not finite")
-            state, _ = _state(pipeline_class, self.path)
+            state = pipeline_class.lora_state_dict(str(self.path), local_files_only=True)
             pipe.load_lora_weights(
                 dict(state), adapter_name=_NAME, local_files_only=True, low_cpu_mem_usage=False
             )
@@ -75,6 +77,8 @@ class Lora:
             pipe.fuse_lora(components=["transformer"], lora_scale=self.scale)
             pipe.unload_lora_weights()
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            if devices.is_out_of_memory(error):
+                raise
             raise self._unusable(error) from error
 
     def _unusable(self, error: Exception) -> TaskFailed:
@@ -87,12 +91,6 @@ class Lora:
                 "your administrator to upload it again.",
             )
         )
-
-
-def _state(pipeline_class: Any, path: Path) -> tuple[dict[str, Any], Any]:
-    """The tensors of a LoRA under the names that diffusers uses."""
-    found = pipeline_class.lora_state_dict(str(path), local_files_only=True)
-    return (found, None) if isinstance(found, dict) else (found[0], found[1:])
 
 
 def _check_all_used(transformer: nn.Module, state: dict[str, Any]) -> None:

@@ -174,6 +174,24 @@ def test_a_lora_that_is_damaged_or_for_another_model_is_refused(models: Path, lo
     assert all(line.startswith("lora-unusable The LoRA ") for line in said), said
 
 
+def test_a_lora_for_which_there_is_no_memory_is_not_blamed(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    def fails(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("diffusers.CogVideoXPipeline.lora_state_dict", fails)
+    layout = jobs.root(jobs.task(lora="style", lora_scale=1.0))
+    save_file({"a": torch.zeros(1)}, layout.lora)
+
+    assert main(["--root", str(layout.root), "--message", str(tmp_path / "message")]) == 1
+
+    assert jobs.failure(layout).problem.code == "out-of-memory"
+
+
 def test_a_manifest_has_one_lora(jobs: Jobs) -> None:
     layout = jobs.root(jobs.task("one"), jobs.task("two", lora="style", lora_scale=1.0))
     with pytest.raises(TaskFailed, match="several LoRAs"):
