@@ -28,8 +28,8 @@ _CHOSEN = "#e6f1fb"
 _ORANGE = "#c2410c"
 _WHITE = "#ffffff"
 
-_INPUT = "reeldrop-storageinput124f…"
-_OUTPUT = "reeldrop-storageoutputbb69…"
+_INPUT = "reeldrop-input-123456789012-…"
+_OUTPUT = "reeldrop-output-123456789012-…"
 
 
 @dataclass(frozen=True)
@@ -275,9 +275,9 @@ _PICTURES: dict[str, Callable[[], Image.Image]] = {
             find_mark=1,
             rows=(
                 Row(_INPUT, "you upload here", mark=2),
-                Row("reeldrop-storagelogs2a2d…"),
+                Row("reeldrop-logs-123456789012-…"),
                 Row(_OUTPUT, "you find videos and answers here", mark=3),
-                Row("reeldrop-storageworkd071…"),
+                Row("reeldrop-work-123456789012-…"),
             ),
         )
     ),
