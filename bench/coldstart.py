@@ -56,12 +56,13 @@ def main() -> None:
     if program is None:
         raise SystemExit(f"there is no python{LAMBDA_PYTHON} on the PATH")
     load = os.getloadavg()[0]
-    with functions_code("aws") as folder:
-        sizes = _sizes(Path(folder))
+    with functions_code("aws") as path:
+        sizes = _sizes(path)
     if sizes["unzipped_bytes"] > MOST_BYTES:
         raise SystemExit(f"the zip has {sizes['unzipped_bytes']:,} bytes, unzipped")
-    with functions_code("aws", platform.machine()) as folder:
-        starts = list(_starts(program, Path(folder)))
+    with functions_code("aws", platform.machine()) as path, tempfile.TemporaryDirectory() as name:
+        zipfile.ZipFile(path).extractall(name)
+        starts = list(_starts(program, Path(name)))
     rows = {"load_at_the_beginning": round(load, 2), "sizes": sizes, "starts": starts}
     what = (
         f"The imports of a function in a fresh process of Python {LAMBDA_PYTHON}, "
@@ -110,20 +111,15 @@ def _start(program: str, folder: Path, modules: list[str]) -> Start:
     return Start(*json.loads(done.stdout))
 
 
-def _sizes(folder: Path) -> dict[str, Any]:
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    with tempfile.TemporaryFile() as made:
-        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in files:
-                archive.write(file, file.relative_to(folder))
-        zipped = made.tell()
-    sizes = {file.relative_to(folder).parts[0]: 0 for file in files}
+def _sizes(path: Path) -> dict[str, Any]:
+    files = zipfile.ZipFile(path).infolist()
+    sizes = {file.filename.partition("/")[0]: 0 for file in files}
     for file in files:
-        sizes[file.relative_to(folder).parts[0]] += file.stat().st_size
+        sizes[file.filename.partition("/")[0]] += file.file_size
     return {
-        "zipped_bytes": zipped,
+        "zipped_bytes": path.stat().st_size,
         "unzipped_bytes": sum(sizes.values()),
-        "compiled": any(file.suffix == ".pyc" for file in files),
+        "compiled": any(file.filename.endswith(".pyc") for file in files),
         **{name: sum(sizes.get(part, 0) for part in parts) for name, parts in _MEDIA.items()},
     }
 

@@ -1,16 +1,18 @@
-"""The folders that become the zips of the functions and of the worker.
+"""The zips of the functions and of the worker.
 
 For AWS, pip downloads the wheels for the target machine and checks their hashes against the lock,
-so no Docker is needed. The folders are complete before synthesis, so CDK can name each zip by a
-hash of its content, and code that has not changed is not deployed again.
+so no Docker is needed. The same code and locks always give the same zip, and CDK names it by a hash
+of its content, so code that has not changed is not deployed again.
 """
 
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Literal
 ROOT = Path(__file__).resolve().parent.parent
 _KEPT = ROOT / ".reeldrop"
 _PACKAGES = _KEPT / "packages"
+_CHUNK_BYTES = 1 << 20
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 # The Python versions of the Lambda runtime and of the worker's container.
@@ -30,71 +33,109 @@ CONTAINER_PYTHON = "3.12"
 @contextmanager
 def functions_code(
     code: Literal["aws", "embedded"], machine: str = LAMBDA_MACHINE
-) -> Iterator[str]:
-    """Provide a temporary folder with the functions' code.
+) -> Iterator[Path]:
+    """Provide a temporary zip with the functions' code.
 
     Args:
         code: "aws" adds the packages; "embedded" leaves them out.
         machine: the architecture that the packages are for.
     """
-    with _folder() as folder:
-        if code == "aws":
-            _install("functions", folder, LAMBDA_PYTHON, machine)
-        shutil.copytree(ROOT / "functions", folder / "functions", ignore=_IGNORED)
-        shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
-        _compile(folder, LAMBDA_PYTHON if code == "aws" else None, "functions", "contract")
-        yield str(folder)
+    packages = None
+    if code == "aws":
+        packages = _packages({"": "functions"}, LAMBDA_PYTHON, machine)
+    python = LAMBDA_PYTHON if code == "aws" else None
+    with _zip(packages, python, {name: name for name in ("functions", "contract")}) as path:
+        yield path
 
 
 @contextmanager
-def worker_code(code: Literal["aws", "embedded"]) -> Iterator[str]:
-    """Provide a temporary folder with the worker's code. Python can run it as a zip.
+def worker_code(code: Literal["aws", "embedded"]) -> Iterator[Path]:
+    """Provide a temporary zip with the worker's code. Python can run it.
 
     Args:
         code: "aws" adds the packages, for x86_64, except torch, which the container has;
             "embedded" leaves them out.
     """
-    with _folder() as folder:
-        if code == "aws":
-            _install("processing", folder, CONTAINER_PYTHON, "x86_64")
-            _install("fp8", folder / "fp8", CONTAINER_PYTHON, "x86_64")
-        shutil.copytree(ROOT / "contract", folder / "contract", ignore=_IGNORED)
-        shutil.copytree(ROOT / "model_import", folder / "model_import", ignore=_IGNORED)
-        shutil.copytree(ROOT / "processing", folder / "processing", ignore=_IGNORED)
-        shutil.copy(ROOT / "processing" / "unpack.py", folder / "__main__.py")
-        ours = ("contract", "model_import", "processing", "__main__.py")
-        _compile(folder, CONTAINER_PYTHON if code == "aws" else None, *ours)
-        yield str(folder)
+    packages = None
+    if code == "aws":
+        packages = _packages({"": "processing", "fp8": "fp8"}, CONTAINER_PYTHON, "x86_64")
+    python = CONTAINER_PYTHON if code == "aws" else None
+    ours = {name: name for name in ("contract", "model_import", "processing")}
+    with _zip(packages, python, {**ours, "__main__.py": "processing/unpack.py"}) as path:
+        yield path
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
-    # Beside the kept packages, because a hard link needs the same file system.
+def _zip(packages: Path | None, python: str | None, ours: dict[str, str]) -> Iterator[Path]:
+    """Provide a temporary zip with packages and our own code.
+
+    Args:
+        packages: a zip that has the packages; None: there are none.
+        python: version of the Python that will run the code; None is the one that runs now.
+        ours: what to add: the name in the zip, and the folder or file in the repository.
+    """
     _KEPT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_KEPT, prefix=".code-") as name:
-        yield Path(name)
+        folder, path = Path(name, "folder"), Path(name, "code.zip")
+        folder.mkdir()
+        for target, source in ours.items():
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, folder / target, ignore=_IGNORED)
+            else:
+                shutil.copy(ROOT / source, folder / target)
+        _compile(folder, python, *ours)
+        if packages:
+            shutil.copyfile(packages, path)
+        _add(folder, path)
+        yield path
 
 
-def _install(lock: str, target: Path, python: str, machine: str) -> None:
-    """Put packages for another machine into a folder.
+def _packages(locks: dict[str, str], python: str, machine: str) -> Path:
+    """A zip with packages for another machine.
 
-    They are downloaded and compiled once for each lock, and kept. The folder gets hard links,
-    because to copy ten thousand files takes longer than the whole synthesis.
+    They are downloaded, compiled and zipped once for each state of their locks, and the zip is
+    kept. CDK copies what becomes an asset, and to copy twenty thousand files takes longer than the
+    whole synthesis.
+
+    Args:
+        locks: the folder in the zip that gets the packages of a lock, and the name of the lock.
+        python: version of the Python that will import the packages.
+        machine: architecture of the machine that will import them.
     """
-    content = (ROOT / "locks" / f"{lock}.txt").read_bytes()
-    compiles = interpreter(python) is not None
-    digest = hashlib.sha256(content + f"{python} {machine} {compiles}".encode()).hexdigest()[:16]
-    kept = _PACKAGES / f"{lock}-{machine}-{digest}"
+    digest = hashlib.sha256(f"{python} {machine} {interpreter(python) is not None}".encode())
+    for folder, lock in locks.items():
+        digest.update(f"\n{folder} ".encode() + (ROOT / "locks" / f"{lock}.txt").read_bytes())
+    name = f"{'-'.join(locks.values())}-{machine}"
+    kept = _PACKAGES / f"{name}-{digest.hexdigest()[:16]}.zip"
     if not kept.exists():
         _PACKAGES.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=_PACKAGES, prefix=".making-") as making:
-            _download(lock, Path(making), python, machine)
-            _compile(Path(making), python, ".")
-            for older in _PACKAGES.glob(f"{lock}-{machine}-*"):
-                shutil.rmtree(older)
-            Path(making).rename(kept)
-            Path(making).mkdir()  # for the removal of the temporary folder
-    shutil.copytree(kept, target, dirs_exist_ok=True, copy_function=os.link)
+            content, path = Path(making, "content"), Path(making, "packages.zip")
+            for folder, lock in locks.items():
+                _download(lock, content / folder, python, machine)
+            _compile(content, python, ".")
+            _add(content, path)
+            for older in _PACKAGES.glob(f"{name}-*.zip"):
+                older.unlink()
+            path.rename(kept)
+    return kept
+
+
+def _add(folder: Path, path: Path) -> None:
+    """Add the files of a folder to a zip, which need not exist.
+
+    The same files always give the same bytes: their order, times and permissions are fixed. Lambda
+    runs the code as a user that only has the permissions for everybody.
+    """
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            entry = zipfile.ZipInfo(str(file.relative_to(folder)))  # of 1 January 1980
+            runs = file.stat().st_mode & stat.S_IXUSR
+            entry.external_attr = (stat.S_IFREG | (0o755 if runs else 0o644)) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.file_size = file.stat().st_size  # decides whether the entry needs 64 bits
+            with file.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, _CHUNK_BYTES)
 
 
 def _download(lock: str, target: Path, python: str, machine: str) -> None:

@@ -66,9 +66,9 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
     announcing = grants.send_messages(resources.drops)
     waking = grants.send_messages(resources.wake_ups)
     stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.job_prefix)
-    with functions_code(resources.config.code) as folder:
+    with functions_code(resources.config.code) as path:
         program = Program(
-            code=lambda_.Code.from_asset(folder),
+            code=lambda_.Code.from_asset(str(path)),
             settings=_settings(resources),
             key=resources.key,
             network=resources.network,

@@ -70,8 +70,8 @@ class Worker(Construct):
                 from the internet.
         """
         super().__init__(scope, construct_id)
-        with worker_code(config.code) as folder:
-            asset = assets.Asset(self, "Code", path=folder)
+        with worker_code(config.code) as path:
+            asset = assets.Asset(self, "Code", path=str(path))
         self.code_uri = asset.s3_object_url
         self.image_uri = config.image_uri or self._aws_image_uri()
         self._image_arn = _repository_arn(config.image_uri) or self._aws_image_arn()
