@@ -37,6 +37,16 @@ Fit = Literal["crop", "pad"]
 """
 
 
+SlowMotion = Literal[1, 2, 4, 8]
+"""How many times as long a video takes as its motion did."""
+
+Loop = Literal["cross-fade", "ping-pong"]
+"""How the end of a video leads into its beginning.
+
+`cross-fade` blends its end with its beginning, `ping-pong` plays it backwards after its end.
+"""
+
+
 class Parameters(Document):
     """Everything that decides what a video looks like, under the names that diffusers uses."""
 
@@ -46,7 +56,14 @@ class Parameters(Document):
     height: int
     width: int
     num_frames: int
+    """How many frames the model makes."""
     fps: int
+    """Frames shown per second."""
+    generated_fps: int | None = None
+    """Frames per second at which the model makes motion. If `fps` differs, frames are interpolated
+    or left out, and the motion keeps its speed. None: the same as `fps`."""
+    slow_motion: SlowMotion = 1
+    loop: Loop | None = None
     preset: Preset = Preset.STANDARD
     """How the steps are computed on a GPU. Their number is below."""
     num_inference_steps: int
@@ -64,15 +81,19 @@ class Parameters(Document):
 class ManifestTask(Document):
     """One video to make.
 
-    `image` (for image to video) and `video` (for video to video) are file names in
-    input/references. With `gif`, the worker also writes an animated GIF.
+    `image` (for image to video), `video` (for video to video) and `audio` (the sound) are file
+    names in input/references. With `gif`, the worker also writes an animated GIF, with `h265` the
+    video as H.265, and with `webm` the video as VP9.
     """
 
     task_id: TaskId
     parameters: Parameters
     image: FileName | None = None
     video: FileName | None = None
+    audio: FileName | None = None
     gif: bool = False
+    h265: bool = False
+    webm: bool = False
     interrupted: bool = False
     """Whether an earlier processing job ended while this task was in work.
 
