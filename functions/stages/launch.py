@@ -137,7 +137,8 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
             ManifestTask(
                 task_id=task.task_id,
                 parameters=task.parameters,
-                **_reference(task),
+                image=_file_name(task) if task.spec.video is None else None,
+                video=_file_name(task) if task.spec.video is not None else None,
                 gif="gif" in task.spec.outputs,
                 # The claim for this attempt is counted, too.
                 interrupted=task.attempts > 1,
@@ -208,9 +209,10 @@ def _copy_references(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Ta
     there = set(keys_below(ports, work, prefix))
     gone: list[Task] = []
     for task in tasks:
-        if task.reference is None:
+        name = _file_name(task)
+        if task.reference is None or name is None:
             continue
-        target = s3_keys.attempt_reference(attempt.attempt_id, _file_name(task))
+        target = s3_keys.attempt_reference(attempt.attempt_id, name)
         if target in there:
             continue
         try:
@@ -261,15 +263,10 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
         ports.log(Event.ADOPTED, {"attempt_id": attempt.attempt_id})
 
 
-def _reference(task: Task) -> dict[str, str]:
-    """The field of the manifest that names the task's reference; empty without a reference."""
+def _file_name(task: Task) -> str | None:
+    """The name of the task's reference in the input of an attempt; None without a reference."""
     if task.reference is None:
-        return {}
-    return {"video" if task.spec.video is not None else "image": _file_name(task)}
-
-
-def _file_name(task: Task) -> str:
-    assert task.reference is not None
+        return None
     return f"{task.task_id}{posixpath.splitext(task.reference)[1]}"
 
 
