@@ -87,6 +87,7 @@ class Code(StrEnum):
     REFERENCE_UNREADABLE = "reference-unreadable"
     # its prompt
     PROMPT_BLOCKED = "prompt-blocked"
+    REFERENCE_BLOCKED = "reference-blocked"
     # its LoRA
     LORA_UNKNOWN = "lora-unknown"
     LORA_UNUSABLE = "lora-unusable"
@@ -151,6 +152,7 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_NEVER_CAME: "A reference was not uploaded in time.",
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail blocked the prompt or the negative prompt.",
+    Code.REFERENCE_BLOCKED: "The guardrail blocked the image or the video.",
     Code.LORA_UNKNOWN: "There is no LoRA of this name in the work bucket.",
     Code.LORA_UNUSABLE: "The LoRA is damaged, or it was made for another model.",
     Code.NAME_TAKEN: "Another spec makes a video under the same name, such as bee-01.mp4.",

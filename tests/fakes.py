@@ -61,7 +61,7 @@ from functions.stages.renderer import (
 from functions.stages.submit import submit
 from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
 from functions.table.records import ProcessingState
-from local.cloud.bedrock import BLOCKED_WORD
+from local.cloud.bedrock import BLOCKED_WORD, is_blocked_picture
 from local.cloud.service_limits import violations
 
 
@@ -74,6 +74,7 @@ def picture(kind: str, size: tuple[int, int] = (96, 64), colour: str = "red") ->
 
 PNG = picture("PNG")
 POSTER = picture("JPEG")
+BLOCKED_PNG = picture("PNG", colour="magenta")
 
 SETTINGS = Settings(
     input_bucket="input",
@@ -374,13 +375,15 @@ class FakeLanguageModel:
 
 
 class FakeGuardrail:
-    """A guardrail of Bedrock that blocks some words. Raises `away` if it is set."""
+    """A guardrail of Bedrock that blocks some words and pictures. Raises `away` if it is set."""
 
     def __init__(self) -> None:
         self.blocks: tuple[str, ...] = (BLOCKED_WORD,)
         self.away: GuardrailUnavailable | None = None
         self.asked: list[str] = []
         self.allowed: set[str] = set()
+        self.seen: list[tuple[bytes, ...]] = []
+        self.allowed_pictures: set[bytes] = set()
 
     def judge(self, text: str) -> Judgement:
         assert text.strip()
@@ -391,6 +394,16 @@ class FakeGuardrail:
         if not reasons:
             self.allowed.add(text)
         return Judgement(bool(reasons), reasons)
+
+    def judge_pictures(self, pictures: Sequence[bytes]) -> Judgement:
+        assert 0 < len(pictures) <= 20 and max(map(len, pictures)) <= 4 * 1024 * 1024
+        self.seen.append(tuple(pictures))
+        if self.away is not None:
+            raise self.away
+        if any(is_blocked_picture(picture) for picture in pictures):
+            return Judgement(True, ("violence",))
+        self.allowed_pictures.update(pictures)
+        return Judgement(False)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The language model and the guardrail, in Bedrock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_runtime.type_defs import (
         ContentBlockTypeDef,
         GuardrailAssessmentTypeDef,
+        GuardrailContentBlockTypeDef,
     )
 
 
@@ -91,12 +92,21 @@ class BedrockGuardrail:
         A guardrail that would mask a part of the text blocks it, because nobody asked for a video
         of what is left.
         """
+        return self._applied([{"text": {"text": text}}])
+
+    def judge_pictures(self, pictures: Sequence[bytes]) -> Judgement:
+        """See `Guardrail.judge_pictures`."""
+        return self._applied(
+            [{"image": {"format": "jpeg", "source": {"bytes": one}}} for one in pictures]
+        )
+
+    def _applied(self, content: "Sequence[GuardrailContentBlockTypeDef]") -> Judgement:
         try:
             answer = self._client.apply_guardrail(
                 guardrailIdentifier=self._guardrail_id,
                 guardrailVersion=self._version,
                 source="INPUT",
-                content=[{"text": {"text": text}}],
+                content=content,
             )
         except ClientError as error:
             reason = f"{code_of(error)}: {message_of(error)}"

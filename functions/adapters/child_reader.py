@@ -4,6 +4,7 @@ The process gets no credentials, no environment, no open file, and little memory
 crashes, takes too long or sends an answer that cannot be parsed, the file is refused.
 """
 
+import itertools
 import json
 import os
 import select
@@ -83,6 +84,11 @@ class _Video(Document):
     hdr: Literal["HLG", "PQ"] | None
 
 
+class _Previews(Document):
+    sizes: list[int]
+    """Of the previews, which come one after the other."""
+
+
 class _Sheet(Document):
     pass
 
@@ -146,6 +152,18 @@ class ChildReader:
             fps=found.fps,
             hdr=found.hdr,
         )
+
+    def previews(self, body: bytes, name: str) -> tuple[bytes, ...]:
+        """See `Reader.previews`."""
+        unreadable = Problem(
+            code=Code.REFERENCE_UNREADABLE,
+            message=f"No pictures could be taken from the video {name} in the time and memory "
+            "that videos need, so it cannot be judged.",
+            hint="Export it again as MP4 (H.264), smaller or shorter.",
+        )
+        found, blob = self._ask(_Previews, Request("previews", name, [body]), unreadable)
+        ends = itertools.accumulate(found.sizes)
+        return tuple(blob[end - size : end] for size, end in zip(found.sizes, ends, strict=True))
 
     def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
         """See `Reader.contact_sheet`. A poster that cannot be decoded leaves its place empty."""

@@ -48,6 +48,13 @@ def _video(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
     return clips.video(blobs[0], name)._asdict(), b""
 
 
+def _previews(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
+    from functions.reading import clips, pictures  # noqa: PLC0415
+
+    made = [pictures.preview(frame) for frame in clips.samples(blobs[0], name)]
+    return {"sizes": [len(one) for one in made]}, b"".join(made)
+
+
 def _contact_sheet(_name: str, labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
     from functions.reading import pictures  # noqa: PLC0415
 
@@ -58,6 +65,7 @@ _CALLS: dict[str, Callable[[str, Sequence[str], Sequence[bytes]], Answer]] = {
     "spec": _spec,
     "image": _image,
     "video": _video,
+    "previews": _previews,
     "contact_sheet": _contact_sheet,
 }
 
@@ -66,7 +74,7 @@ def answer(call: str, name: str, labels: Sequence[str], blobs: Sequence[bytes]) 
     """Run one call.
 
     Args:
-        call: `spec`, `image`, `video` or `contact_sheet`.
+        call: `spec`, `image`, `video`, `previews` or `contact_sheet`.
         name: key of the spec, or what messages call the image or video.
         labels: one label for each poster of a contact sheet; otherwise empty.
         blobs: the bytes of each file to read.
@@ -127,9 +135,9 @@ def _load(call: str) -> None:
         codecs.lookup(encoding)
     if call == "spec":
         from functions.reading import text  # noqa: F401, PLC0415
-    elif call == "video":
+    if call in {"video", "previews"}:
         from functions.reading import clips  # noqa: F401, PLC0415
-    else:
+    if call in {"image", "previews", "contact_sheet"}:
         from functions.reading import pictures  # noqa: F401, PLC0415
 
 

@@ -8,8 +8,9 @@ demuxer is fixed to MP4, reads from memory, and must not follow any reference in
 """
 
 import io
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 import av.error
@@ -18,13 +19,19 @@ import av.subtitles.stream  # PyAV would import it too late, at the first stream
 from av.container import InputContainer
 
 from functions.reading.limits import (
+    MAX_DECODED_FRAMES,
     MAX_VIDEO_PACKETS,
     MAX_VIDEO_SECONDS,
     MAX_VIDEO_SIDE,
     MIN_SIDE,
+    SAMPLED_SECONDS,
+    SAMPLES,
 )
 from functions.reading.magic import kind_of
 from functions.reading.values import Unusable
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _OPTIONS = {"enable_drefs": "0", "use_absolute_path": "0", "protocol_whitelist": "none"}
 _EXPORT = "Export it again as MP4 (H.264)."
@@ -76,6 +83,52 @@ def video(body: bytes, name: str) -> Facts:
         raise  # PyAV's MemoryError is also an FFmpegError
     except av.error.FFmpegError as error:
         raise _unreadable(name, "is damaged or cut short: it could not be decoded") from error
+
+
+def samples(body: bytes, name: str) -> "Iterator[Image.Image]":
+    """Decode some frames from the beginning of a video that `video` has checked.
+
+    They lie at equal distances. Between two key frames that are far apart a sample comes earlier,
+    because decoding takes time. Frames stand as players show them; HDR is not converted.
+
+    Args:
+        body: the content of the file.
+        name: the file name, for messages.
+
+    Raises:
+        Unusable: the frames cannot be decoded.
+    """
+    av.logging.set_level(None)
+    try:
+        with _opened(body) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            stream.thread_type = "NONE"
+            unit = stream.time_base or Fraction(1, 1000)
+            length = Fraction(stream.duration or 0) * unit
+            began = stream.start_time or 0
+            for number in range(SAMPLES):
+                seconds = min(length, Fraction(SAMPLED_SECONDS)) * number / SAMPLES
+                wanted = began + int(seconds / unit)
+                container.seek(wanted, stream=stream)
+                frame = _frame_at(container, wanted)
+                if frame is None:
+                    raise _unreadable(name, "could not be decoded")
+                picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
+                yield picture.rotate(frame.rotation, expand=True)
+    except MemoryError:
+        raise
+    except av.error.FFmpegError as error:
+        raise _unreadable(name, "is damaged or cut short: it could not be decoded") from error
+
+
+def _frame_at(container: InputContainer, pts: int) -> av.VideoFrame | None:
+    """The first frame that is shown at `pts` or later, or an earlier one if that is far away."""
+    frame = None
+    for count, frame in enumerate(container.decode(video=0), 1):
+        if (frame.pts or 0) >= pts or count == MAX_DECODED_FRAMES:
+            break
+    return frame
 
 
 def _opened(body: bytes, **more: str) -> InputContainer:

@@ -27,6 +27,13 @@ MAX_VIDEO_SIDE = 4_096
 MAX_VIDEO_SECONDS = 600
 MAX_VIDEO_PACKETS = 60 * MAX_VIDEO_SECONDS
 
+SAMPLES = 5
+"""How many frames of a video a guardrail looks at."""
+SAMPLED_SECONDS = 10
+"""They come from this part of it, because no model makes a longer video."""
+MAX_DECODED_FRAMES = 30
+"""At most so many frames are decoded for one sample."""
+
 MAX_SHEET_SIDE = 4_096
 MAX_ANSWER_BYTES = 32 * _MIB
 
@@ -51,6 +58,7 @@ LIMITS = {
     "spec": ReadingLimits(96 * _MIB, 160 * _MIB, 2, 10.0),
     "image": ReadingLimits(240 * _MIB, 256 * _MIB, 8, 25.0),
     "video": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
+    "previews": ReadingLimits(240 * _MIB, 384 * _MIB, 8, 25.0),
     "contact_sheet": ReadingLimits(240 * _MIB, 256 * _MIB, 15, 45.0),
 }
 """The limits of each call."""

@@ -74,8 +74,7 @@ def image(body: bytes, name: str) -> Encoded:
         picture = _decoded(body, name)
         height, width = picture.height, picture.width
         png = _encoded(picture, "PNG", compress_level=3)
-        picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
-        preview = _encoded(picture, "JPEG", quality=85)
+        small = preview(picture)
     except (Unusable, MemoryError):
         raise
     except Exception as error:
@@ -88,7 +87,13 @@ def image(body: bytes, name: str) -> Encoded:
             f"The image {name} is damaged or cut short: it could not be decoded.",
             "Open it in an image viewer, save it as PNG and upload the PNG.",
         ) from error
-    return Encoded(height, width, png, preview)
+    return Encoded(height, width, png, small)
+
+
+def preview(picture: Image.Image) -> bytes:
+    """Scale an RGB image down to at most 768 pixels a side. Returns it as JPEG."""
+    picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    return _encoded(picture, "JPEG", quality=85)
 
 
 def _decoded(body: bytes, name: str) -> Image.Image:

@@ -35,7 +35,7 @@ def not_enhanced(tasks: Iterable[Task]) -> list[Notice]:
 def not_judged(why: NotJudged) -> str:
     """Why a job waits for the guardrail, in sentences."""
     return (
-        "Nothing is rendered until the guardrail has judged the prompt, and it does not answer: "
+        "Nothing is rendered until the guardrail has judged this drop, and it does not answer: "
         f"{why.reason.rstrip('.')}. It is asked again every few minutes. If this lasts, your "
         "administrator has to correct it."
     )

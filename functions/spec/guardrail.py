@@ -1,6 +1,6 @@
-"""The port to the guardrail that judges prompts, and the words about one that it blocks."""
+"""The port to the guardrail that judges prompts and references, and the words about a refusal."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from contract.errors import Code, JobRejected, Place, Problem
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a guardrail says about a text."""
+    """What a guardrail says about a text or about pictures."""
 
     blocked: bool
     reasons: tuple[str, ...] = ()
@@ -17,11 +17,11 @@ class Judgement:
 
 
 class GuardrailUnavailable(Exception):
-    """The guardrail did not judge a text. The message says why."""
+    """The guardrail did not judge something. The message says why."""
 
 
 class Guardrail(Protocol):
-    """Judges texts, as Bedrock ApplyGuardrail does."""
+    """Judges texts and pictures, as Bedrock ApplyGuardrail does."""
 
     def judge(self, text: str) -> Judgement:
         """Judge a text that a person or the language model wrote.
@@ -31,9 +31,19 @@ class Guardrail(Protocol):
                 guardrail does not exist, or it has too many requests.
         """
 
+    def judge_pictures(self, pictures: Sequence[bytes]) -> Judgement:
+        """Judge what a person uploaded.
+
+        Args:
+            pictures: JPEGs, at most 20 of at most 4 MB each. These are limits of ApplyGuardrail.
+
+        Raises:
+            GuardrailUnavailable: see `judge`.
+        """
+
 
 class WithGuardrail(Protocol):
-    """Can have texts judged."""
+    """Can have texts and pictures judged."""
 
     @property
     def guardrail(self) -> Guardrail:
@@ -57,5 +67,25 @@ def blocked(
             message=f"The {field} was blocked by this account's content rules{why}.",
             hint=f"Change the {field} and drop the file again.",
             place=place or Place(),
+        )
+    )
+
+
+def blocked_reference(reasons: Collection[str], field: str, file: str, place: Place) -> JobRejected:
+    """The refusal of a job with a reference that a guardrail blocks.
+
+    Args:
+        reasons: why, in words.
+        field: the field that names the reference.
+        file: its file name.
+        place: where the spec names it.
+    """
+    why = f": {', '.join(reasons)}" if reasons else ""
+    return JobRejected(
+        Problem(
+            code=Code.REFERENCE_BLOCKED,
+            message=f"The {field} {file} was blocked by this account's content rules{why}.",
+            hint=f"Use another {field}.",
+            place=place,
         )
     )

@@ -50,6 +50,9 @@ class Reader(Protocol):
     def video(self, body: bytes, name: str) -> Clip:
         """Check a video by decoding it; messages call it `name`."""
 
+    def previews(self, body: bytes, name: str) -> tuple[bytes, ...]:
+        """Some frames from the beginning of a video, as JPEGs like `Picture.preview`."""
+
     def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
         """Make a JPEG that shows all posters in a grid. Each poster is a label and a JPEG."""
 

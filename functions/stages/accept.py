@@ -1,6 +1,7 @@
 """Accepts one drop. Reads one version of the spec, checks it, and commits a job with its tasks."""
 
 import math
+import posixpath
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -331,10 +332,13 @@ class Accepting:
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
         known: dict[_Query, tuple[str, Enhancement]] = {}
         specs, enhancements, references, originals = [], [], [], []
-        judging = Judging(ports)
+        judging, looked_at = Judging(ports), set[str]()
         resolved = [self._resolved(one, kept) for one in wanted]
-        for one, (spec, _) in zip(wanted, resolved, strict=True):
+        for one, (spec, reference) in zip(wanted, resolved, strict=True):
             judging.check(spec, one, until)
+            if reference is not None and reference.key not in looked_at:
+                self._judge(judging, one, reference, until)
+                looked_at.add(reference.key)
         for one, (spec, reference) in zip(wanted, resolved, strict=True):
             picture = reference.picture if reference else None
             query = _query(spec)
@@ -365,6 +369,31 @@ class Accepting:
         notices = (*self.draft.warnings, *of_references, *resolve.notices(specs))
         self.job = self.job.noticed(json_lines.notices_in(self.job.source.key, notices))
         return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
+
+    def _judge(self, judging: Judging, one: Wanted, reference: _Kept, until: datetime) -> None:
+        """Refuse a reference that the guardrail blocks. Another one of its name is tried again.
+
+        Raises:
+            JobRejected, GuardrailUnavailable: see `Judging.check_reference` and `Reader.previews`.
+        """
+        ports = self.ports
+        if not ports.settings.guardrail_id:
+            return
+        try:
+            previews: tuple[bytes, ...]
+            if reference.picture:
+                previews = (reference.picture.preview,)
+            else:
+                body = ports.files.read(ports.settings.work_bucket, reference.key)
+                previews = ports.reader.previews(body, posixpath.basename(reference.source))
+            field = "image" if reference.picture else "video"
+            judging.check_reference(one, field, reference.source, previews, until)
+        except JobRejected:
+            if reference.source != self.job.source.key:
+                self.bad_reference = BadReference(
+                    key=reference.wanted, version=reference.version or None
+                )
+            raise
 
     def _resolved(self, one: Wanted, kept: Mapping[str, _Kept]) -> tuple[JobSpec, _Kept | None]:
         value = one.spec.image or one.spec.video

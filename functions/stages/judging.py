@@ -1,9 +1,11 @@
-"""Has every text that is rendered judged by the guardrail, if the settings name one.
+"""Has every text and reference of a video judged by the guardrail, if the settings name one.
 
 It fails closed: without a judgement a job waits, whatever the reason. The administrator corrects
 it, and the job goes on by itself.
 """
 
+import posixpath
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -12,7 +14,13 @@ from functions.ports import WithClock
 from functions.settings import WithSettings
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
-from functions.spec.guardrail import GuardrailUnavailable, Judgement, WithGuardrail, blocked
+from functions.spec.guardrail import (
+    GuardrailUnavailable,
+    Judgement,
+    WithGuardrail,
+    blocked,
+    blocked_reference,
+)
 
 _NOT_ASKED = Judgement(blocked=False)
 
@@ -22,11 +30,11 @@ class Needs(WithClock, WithSettings, WithGuardrail, Protocol):
 
 
 class Judging:
-    """What the guardrail says about the texts of one job. It is asked about each text once."""
+    """What the guardrail says about one job. It is asked about each text and reference once."""
 
     def __init__(self, ports: Needs) -> None:
         self._ports = ports
-        self._known: dict[str, Judgement] = {}
+        self._known: dict[str | tuple[bytes, ...], Judgement] = {}
 
     def check(self, spec: JobSpec, wanted: Wanted, until: datetime) -> None:
         """Refuse what a person wrote for a video if it is blocked.
@@ -47,9 +55,7 @@ class Judging:
             text = getattr(spec, field)
             if field == "negative_prompt" and text == MODELS[spec.model].negative_prompt:
                 continue
-            if self._ports.now() > until:
-                raise GuardrailUnavailable("the guardrail takes too long")
-            judgement = self._judged(text)
+            judgement = self._judged(text, until)
             if judgement.blocked:
                 raise blocked(judgement.reasons, field, wanted.place(field))
 
@@ -61,9 +67,48 @@ class Judging:
         """
         return not self._judged(caption).blocked
 
-    def _judged(self, text: str) -> Judgement:
-        if not self._ports.settings.guardrail_id or not text.strip():
+    def check_reference(
+        self, wanted: Wanted, field: str, key: str, previews: tuple[bytes, ...], until: datetime
+    ) -> None:
+        """Refuse a reference that is blocked.
+
+        Args:
+            wanted: a video that needs it.
+            field: the field that names it.
+            key: its key.
+            previews: JPEGs of it.
+            until: a guardrail that takes longer counts as unavailable.
+
+        Raises:
+            JobRejected: `reference-blocked`.
+            GuardrailUnavailable: there is no judgement.
+        """
+        guardrail = self._ports.guardrail
+        judgement = self._asked(previews, lambda: guardrail.judge_pictures(previews), until)
+        if judgement.blocked:
+            name = posixpath.basename(key)
+            raise blocked_reference(judgement.reasons, field, name, wanted.place(field))
+
+    def _judged(self, text: str, until: datetime | None = None) -> Judgement:
+        if not text.strip():
             return _NOT_ASKED
-        if text not in self._known:
-            self._known[text] = self._ports.guardrail.judge(text)
-        return self._known[text]
+        return self._asked(text, lambda: self._ports.guardrail.judge(text), until)
+
+    def _asked(
+        self,
+        about: str | tuple[bytes, ...],
+        ask: Callable[[], Judgement],
+        until: datetime | None,
+    ) -> Judgement:
+        """What the guardrail says about a text or pictures. It is asked if it was not before.
+
+        Raises:
+            GuardrailUnavailable: there is no judgement, or it is too late to ask for one.
+        """
+        if not self._ports.settings.guardrail_id:
+            return _NOT_ASKED
+        if about not in self._known:
+            if until is not None and self._ports.now() > until:
+                raise GuardrailUnavailable("the guardrail takes too long")
+            self._known[about] = ask()
+        return self._known[about]

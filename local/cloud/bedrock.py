@@ -2,16 +2,19 @@
 
 Converse answers with the prompt and one fixed sentence. It is not a language model. Each answer
 says so, because `trace.promptRouter.invokedModelId` is `reeldrop-stand-in`. ApplyGuardrail blocks
-one word, and would mask email addresses.
+one word and pictures of one colour, and would mask email addresses.
 """
 
+import base64
 import html
+import io
 import json
 import re
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import unquote
 
+from PIL import Image
 from pydantic import Field, ValidationError
 
 from local.cloud.asgi import Request, Response, json_response
@@ -25,6 +28,9 @@ STAND_IN = "reeldrop-stand-in"
 ADDED_SENTENCE = "The light is soft and even."
 REFUSAL = "This prompt was refused."
 BLOCKED_WORD = "forbidden"
+BLOCKED_COLOUR = (255, 0, 255)
+"""A picture is blocked if it has this colour on average."""
+_COLOUR_TOLERANCE = 24
 MISSING_GUARDRAIL = "missing"
 """The id of a guardrail that does not exist. All others do."""
 
@@ -100,7 +106,12 @@ class Bedrock:
             said = "The guardrail identifier or version provided in the request does not exist."
             return _error(404, "ResourceNotFoundException", said)
         text = "\n".join(block["text"]["text"] for block in sent["content"] if "text" in block)
-        return json_response(200, _judgement(text))
+        pictures = [
+            base64.b64decode(block["image"]["source"]["bytes"])
+            for block in sent["content"]
+            if "image" in block
+        ]
+        return json_response(200, _judgement(text, pictures))
 
     def _converse(self, request: Request) -> Response:
         """Answer one call of Converse."""
@@ -170,7 +181,16 @@ def _response(prompt: str, answer: str, stop_reason: str) -> dict[str, object]:
     }
 
 
-def _judgement(text: str) -> dict[str, Any]:
+def is_blocked_picture(picture: bytes) -> bool:
+    """Whether the stand-in blocks a JPEG or PNG."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        pixel = opened.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    far = (abs(a - b) for a, b in zip(pixel, BLOCKED_COLOUR, strict=True))
+    return max(far) <= _COLOUR_TOLERANCE
+
+
+def _judgement(text: str, pictures: list[bytes]) -> dict[str, Any]:
     words = [BLOCKED_WORD] if BLOCKED_WORD in text.lower() else []
     addresses = _EMAIL.findall(text)
     assessment: dict[str, Any] = {}
@@ -183,6 +203,9 @@ def _judgement(text: str) -> dict[str, Any]:
             for one in addresses
         ]
         assessment["sensitiveInformationPolicy"] = {"piiEntities": found, "regexes": []}
+    if any(is_blocked_picture(picture) for picture in pictures):
+        found = [{"type": "VIOLENCE", "confidence": "HIGH", "action": "BLOCKED", "detected": True}]
+        assessment["contentPolicy"] = {"filters": found}
     masked = REFUSAL if words else _EMAIL.sub("{EMAIL}", text)
     unit = -(-len(text) // 1000)
     return {

@@ -30,7 +30,15 @@ from local.cloud.bedrock import BLOCKED_WORD, MISSING_GUARDRAIL
 from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from local.cloud.service_limits import violations
-from tests.fakes import SETTINGS, Clock, FakeFiles, FakeGuardrail, FakeLedger, FakeRenderer
+from tests.fakes import (
+    SETTINGS,
+    Clock,
+    FakeFiles,
+    FakeGuardrail,
+    FakeLedger,
+    FakeRenderer,
+    picture,
+)
 from tests.local.roles import create_role
 
 _numbers = itertools.count()
@@ -489,6 +497,13 @@ def test_a_guardrail_blocks_a_word_and_says_so(services: Services) -> None:
     assert not services.guardrail.judge("a bee, " * 200).blocked
     judgement = services.guardrail.judge(f"a {BLOCKED_WORD} bee")
     assert judgement.blocked and judgement.reasons == (f'the word "{BLOCKED_WORD}"',)
+
+
+def test_a_guardrail_blocks_a_picture_among_others_and_says_why(services: Services) -> None:
+    assert not services.guardrail.judge_pictures([picture("JPEG")] * 20).blocked
+    bad = picture("JPEG", colour="magenta")
+    judgement = services.guardrail.judge_pictures([picture("JPEG"), bad])
+    assert judgement.blocked and judgement.reasons == ("violence",)
 
 
 @pytest.mark.usefixtures("embedded")

@@ -26,7 +26,7 @@ from tests.corpus.images import JPEG, PLAIN
 from tests.corpus.specimen import OF_THE_WORKER, Bad
 from tests.corpus.test_corpus import BAD
 from tests.corpus.videos import mp4
-from tests.fakes import PNG, InProcessReader, World
+from tests.fakes import BLOCKED_PNG, PNG, InProcessReader, World
 from tests.functions.stored import jobs, status
 
 BEE = b"prompt: a bee\n"
@@ -324,6 +324,15 @@ def _negative_prompt_blocked(world: World) -> None:
     _again(world, body=bad.replace(BLOCKED_WORD.encode(), b"blurry"))
 
 
+def _reference_blocked(world: World) -> None:
+    world.set(guardrail_id="guard", guardrail_version="1")
+    world.drop("jobs/pic.png", BLOCKED_PNG)
+    world.drop("jobs/bee.yaml", "image: pic.png\n")
+    assert _hint(world, Code.REFERENCE_BLOCKED) == "Use another image."
+    world.clock.move(seconds=1)
+    world.drop("jobs/pic.png", PNG)
+
+
 def _lora_unknown(world: World) -> None:
     world.drop("jobs/bee.yaml", BEE + b"lora: inks\n")
     assert "Ask your administrator to upload it, then drop the file again" in _hint(
@@ -410,6 +419,7 @@ ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
     Code.SPEC_UNREADABLE: _spec_unreadable,
     Code.REFERENCE_NEVER_CAME: _reference_never_came,
     Code.PROMPT_BLOCKED: _prompt_blocked,
+    Code.REFERENCE_BLOCKED: _reference_blocked,
     Code.LORA_UNKNOWN: _lora_unknown,
     Code.NAME_TAKEN: _name_taken,
     Code.REFERENCE_GONE: _reference_gone,

@@ -3,7 +3,7 @@
 import io
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +45,20 @@ def mp4(
             for packet in stream.encode():
                 container.mux(packet)
         return path.read_bytes()
+
+
+def of_colours(colours: Sequence[tuple[int, int, int]]) -> bytes:
+    """A video with a frame of each colour and one key frame, 8 frames a second."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=8, options={"g": "1000", "sc_threshold": "0"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for colour in colours:
+            pixels = np.full((64, 96, 3), colour, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
 
 
 @cache

@@ -11,8 +11,9 @@ from functions.stages.accept import ASK_AGAIN_BY, ENHANCE_UNTIL
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table.records import State
-from local.cloud.bedrock import BLOCKED_WORD
-from tests.fakes import World
+from local.cloud.bedrock import BLOCKED_COLOUR, BLOCKED_WORD
+from tests.corpus.videos import mp4, of_colours
+from tests.fakes import BLOCKED_PNG, PNG, World
 from tests.functions.stored import jobs, status, tasks
 
 DENIED = GuardrailUnavailable("AccessDeniedException: not authorized to perform ApplyGuardrail")
@@ -112,7 +113,7 @@ def test_a_drop_waits_until_the_guardrail_answers_however_long_that_takes(
     (job,) = jobs(guarded)
     assert job.state == State.WAITING and not tasks(guarded) and not guarded.post.sent
     assert status(guarded, "bee").message == (
-        "Nothing is rendered until the guardrail has judged the prompt, and it does not answer: "
+        "Nothing is rendered until the guardrail has judged this drop, and it does not answer: "
         "AccessDeniedException: not authorized to perform ApplyGuardrail. It is asked again every "
         "few minutes. If this lasts, your administrator has to correct it."
     )
@@ -209,3 +210,68 @@ def test_events_and_sweeps_do_not_add_up_while_the_guardrail_does_not_answer(
     guarded.pass_time(600)
     assert [job.state for job in jobs(guarded)].count(State.QUEUED) == 2
     assert "guardrail" not in status(guarded, "a/queued").message
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_image_that_is_blocked_is_refused_until_another_one_is_uploaded(
+    guarded: World, late: bool
+) -> None:
+    drops = [("jobs/bad.png", BLOCKED_PNG), ("jobs/bee.yaml", b"image: bad.png\n")]
+    for key, body in drops[::-1] if late else drops:
+        guarded.drop(key, body)
+    (job,) = jobs(guarded)
+    (problem,) = job.problems
+    assert (problem.code, problem.place.line) == (Code.REFERENCE_BLOCKED, 1)
+    assert problem.message == (
+        "The image bad.png was blocked by this account's content rules: violence."
+    )
+    assert not tasks(guarded) and not guarded.language_model.asked
+    refused = guarded.files.read("output", "rejected/bee.txt").decode()
+    assert "Upload a corrected jobs/bad.png under the same name" in refused
+
+    guarded.clock.move(seconds=5)
+    guarded.drop("jobs/bad.png", PNG)
+    guarded.pass_time(60)
+    assert len(tasks(guarded)) == 1 and jobs(guarded)[-1].state == State.QUEUED
+
+
+def test_an_image_that_is_a_job_by_itself_is_judged(guarded: World) -> None:
+    guarded.drop("jobs/_defaults.yaml", "animate_images: true\n")
+    guarded.drop("jobs/bad.png", BLOCKED_PNG)
+    job = next(job for job in jobs(guarded) if job.path == "bad.png")
+    assert [problem.code for problem in job.problems] == [Code.REFERENCE_BLOCKED]
+
+
+def test_frames_of_a_video_are_judged(guarded: World) -> None:
+    guarded.drop("jobs/clip.mp4", mp4())
+    guarded.drop("jobs/a.yaml", "video: clip.mp4\nprompt: a bee\nvariations: 3\n")
+    (seen,) = guarded.guardrail.seen
+    assert len(seen) == 5 and len(set(seen)) == 5, "the same clip is judged once"
+    guarded.drop("jobs/bad.mp4", late_magenta())
+    guarded.drop("jobs/b.yaml", "video: bad.mp4\nprompt: a bee\n")
+    job = next(job for job in jobs(guarded) if job.path == "b")
+    assert [problem.code for problem in job.problems] == [Code.REFERENCE_BLOCKED]
+
+
+def late_magenta() -> bytes:
+    """A clip with one key frame. It is black at first, and has the blocked colour later."""
+    colours = [(0, 0, 0)] * 9 + [BLOCKED_COLOUR] * 8
+    return of_colours(colours)
+
+
+def test_a_job_waits_until_its_image_is_judged(guarded: World) -> None:
+    guarded.guardrail.away = DENIED
+    guarded.drop("jobs/good.png", PNG)
+    guarded.drop("jobs/bee.yaml", "image: good.png\n")
+    guarded.pass_time(3600)
+    assert jobs(guarded)[0].state == State.WAITING and not tasks(guarded)
+    assert "AccessDeniedException" in status(guarded, "bee").message
+    guarded.guardrail.away = None
+    guarded.pass_time(2 * ASK_AGAIN_BY.total_seconds())
+    assert jobs(guarded)[0].state == State.QUEUED
+
+
+def test_without_a_guardrail_no_frames_are_decoded(world: World) -> None:
+    world.drop("jobs/bad.png", BLOCKED_PNG)
+    world.drop("jobs/bee.yaml", "image: bad.png\n")
+    assert jobs(world)[0].state == State.QUEUED and not world.guardrail.seen

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ from functions.spec import parsed
 from functions.spec.drop_files import MAX_IMAGE_BYTES
 from tests import clips, colour_profiles
 from tests.corpus.images import chunk, coloured, png, saved
-from tests.corpus.videos import mp4
+from tests.corpus.videos import mp4, of_colours
 from tests.fakes import InProcessReader
 
 MIB = 1024 * 1024
@@ -605,3 +606,31 @@ def test_the_reader_writes_and_reads_at_the_same_time() -> None:
     """A request that is larger than a pipe must not block a process that answers early."""
     assert select.PIPE_BUF < 60_000
     assert rejected(ChildReader(), "spec", b"a" * 200_000) == "spec-too-large"
+
+
+# --- frames for a guardrail ------------------------------------------------------------------
+
+
+def test_frames_come_from_the_whole_beginning_although_there_is_only_one_key_frame() -> None:
+    colours = [(number * 12, 0, 0) for number in range(20)]
+    previews = ChildReader().previews(of_colours(colours), "clip.mp4")
+    reds = [np.asarray(Image.open(io.BytesIO(one)))[30, 40, 0] for one in previews]
+    assert np.allclose(reds, [0, 48, 96, 144, 192], atol=9)
+
+
+def test_frames_stand_upright_and_are_small() -> None:
+    pixels = np.zeros((1088, 1920, 3), dtype=np.uint8)
+    pixels[:, :960, 0] = 255
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p10le")
+    clockwise = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    for preview in ChildReader().previews(clips.video_of(frame, turn=clockwise), "phone.mov"):
+        red = np.asarray(Image.open(io.BytesIO(preview)))[:, :, 0]
+        assert red.shape[0] == limits.PREVIEW_SIDE > red.shape[1] and len(preview) < 4 * MIB
+        assert red[: len(red) // 2].mean() > 200 and red[len(red) // 2 :].mean() < 50
+
+
+def test_a_clip_whose_frames_cannot_be_decoded_is_refused() -> None:
+    body = mp4()
+    start = body.index(b"mdat") + 4 + len(body) // 3
+    with pytest.raises(JobRejected, match=r"cut short|judged"):
+        ChildReader().previews(body[:start] + bytes(len(body) - start), "clip.mp4")

@@ -9,7 +9,7 @@ import heapq
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
@@ -113,7 +113,7 @@ def _throttling(what: str) -> Exception:
     """
     if what == "language_model.converse":
         return LanguageModelUnavailable("ThrottlingException: Rate exceeded")
-    if what == "guardrail.judge":
+    if what.startswith("guardrail."):
         return GuardrailUnavailable("ThrottlingException: Rate exceeded")
     kind = StartThrottled if what == "renderer.start" else Throttled
     return kind(f"{what} was throttled")
@@ -281,7 +281,7 @@ class WatchedLedger(FakeLedger):
                 simulation.digest_made[made.folder] = now
 
     def _check_judged(self, changes: tuple[Change, ...]) -> None:
-        """If there is a guardrail, a task may have only texts that it allows."""
+        """If there is a guardrail, a task may have only texts and images that it allows."""
         if not self._simulation.settings.guardrail_id:
             return
         for change in changes:
@@ -290,6 +290,15 @@ class WatchedLedger(FakeLedger):
                 texts = {text for text in (task.spec.prompt, task.spec.negative_prompt) if text}
                 if bad := texts - self._simulation.guardrail.allowed:
                     raise Violated(f"the guardrail did not allow {bad} of {task.task_id}")
+                if task.reference and task.spec.image:
+                    self._check_picture_judged(task.reference)
+
+    def _check_picture_judged(self, key: str) -> None:
+        simulation = self._simulation
+        png = simulation.files.read(simulation.settings.work_bucket, key)
+        # The guardrail saw the preview of the original, which is that of the copy, too.
+        if simulation.reader.image(png, key).preview not in simulation.guardrail.allowed_pictures:
+            raise Violated(f"the guardrail did not allow {key}")
 
     def _check_removal(self, document: Job | Task) -> None:
         """If a job is planned again before anything has begun, it may have fewer tasks."""
@@ -950,6 +959,12 @@ class Simulation(World):
         if self.happens("guardrail"):
             raise GuardrailUnavailable("AccessDeniedException: not authorized")
         return self.guardrail.judge(text)
+
+    def judge_pictures(self, pictures: Sequence[bytes]) -> Judgement:
+        """The guardrail, asked about pictures."""
+        if self.happens("guardrail"):
+            raise GuardrailUnavailable("AccessDeniedException: not authorized")
+        return self.guardrail.judge_pictures(pictures)
 
     def _post(self) -> object:
         simulation = self

@@ -250,7 +250,7 @@ def _others(
         yield f"sagemaker:{action}", f"processing-job/{args[0]}"
     elif what == "language_model.converse":
         yield "bedrock:InvokeModel", "model"
-    elif what == "guardrail.judge":
+    elif what.startswith("guardrail."):
         yield "bedrock:ApplyGuardrail", "guardrail"
     elif what == "post.send":
         yield "sns:Publish", "topic"

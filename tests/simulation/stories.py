@@ -10,7 +10,7 @@ from functions.stages import cancel
 from functions.stages.renderer import ProcessingJob
 from functions.table.ledger import Change
 from functions.table.records import Attempt
-from tests.fakes import PNG
+from tests.fakes import BLOCKED_PNG, PNG
 from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Killed, Simulation
 
 Story = Callable[[Simulation], None]
@@ -391,7 +391,7 @@ def late_defaults(s: Simulation) -> None:
 
 
 def guarded(s: Simulation) -> None:
-    """A guardrail judges prompts, negative prompts, newer folder defaults and enhanced prompts."""
+    """A guardrail judges prompts, negative prompts, newer defaults, enhanced prompts and images."""
     s.set(guardrail_id="guard", guardrail_version="1")
     bad = s.guardrail.blocks[0]
     drops = {
@@ -402,10 +402,15 @@ def guarded(s: Simulation) -> None:
         "bad-negative": f"prompt: a bee\nnegative_prompt: {bad}\nenhance: false\n",
         "bad-one": f"matrix: {{prompt: [a bee, a {bad} bee]}}\n",
         "dry": "prompt: a fly\ndry_run: true\n",
+        "pictured": "image: good.png\nenhance: false\n",
+        "bad-picture": "image: bad.png\nenhance: false\n",
     }
+    s.person_drops("jobs/good.png", PNG)
+    s.person_drops("jobs/bad.png", BLOCKED_PNG)
     for number, (name, body) in enumerate(drops.items()):
         at(s, number, partial(s.person_drops, f"jobs/{name}.yaml", body))
     at(s, 20, lambda: s.person_drops("jobs/bad.yaml", "prompt: a better bee\n"))
+    at(s, 700, lambda: s.person_drops("jobs/bad.png", PNG))
     at(s, 30, lambda: s.person_drops("jobs/x/a.yaml", "prompt: an ant\n"))
     at(s, 32, lambda: s.person_drops("jobs/x/_defaults.yaml", f"negative_prompt: {bad}\n"))
     at(s, 300, lambda: s.person_drops("jobs/x/_defaults.yaml", "negative_prompt: blurry\n"))

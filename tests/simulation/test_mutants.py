@@ -73,11 +73,16 @@ MUTANTS = {
     ),
     "a guardrail that does not answer allows everything": (
         "functions.stages.judging",
-        "            self._known[text] = self._ports.guardrail.judge(text)\n",
+        "            self._known[about] = ask()\n",
         "            try:\n"
-        "                self._known[text] = self._ports.guardrail.judge(text)\n"
+        "                self._known[about] = ask()\n"
         "            except GuardrailUnavailable:\n"
         "                return _NOT_ASKED\n",
+    ),
+    "references are not judged": (
+        "functions.stages.accept",
+        "            if reference is not None and reference.key not in looked_at:\n",
+        "            if False:\n",
     ),
     "two handlers that publish a video do not notice each other": (
         "functions.stages.finish",
