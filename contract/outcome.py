@@ -2,6 +2,7 @@
 
 video.mp4, poster.jpg       when the task succeeded
 video.gif                   also, when the task asks for a GIF
+video.h265.mp4, video.webm  also, when the task asks for them
 progress-<percent>.json     while the task runs
 result.json                 written last; its upload is the completion event
 """
@@ -19,6 +20,10 @@ from contract.memory import MemoryMode
 VIDEO_FILE = "video.mp4"
 POSTER_FILE = "poster.jpg"
 GIF_FILE = "video.gif"
+H265_FILE = "video.h265.mp4"
+WEBM_FILE = "video.webm"
+PUBLISHED_FILES = (VIDEO_FILE, POSTER_FILE, GIF_FILE, H265_FILE, WEBM_FILE)
+"""The files of a task that succeeded. Some of them are written only if the task asks for them."""
 RESULT_FILE = "result.json"
 
 MACHINE_VARIABLE = "REELDROP_MACHINE"
@@ -62,7 +67,7 @@ class Seconds(Document):
 
 
 class VideoFacts(Document):
-    """The properties of the written MP4, read back from the file."""
+    """The properties of a written video file, read back from the file."""
 
     codec: str
     pixel_format: str
@@ -73,6 +78,9 @@ class VideoFacts(Document):
     duration_seconds: float
     size_bytes: int
     sha256: str
+    audio_codec: str | None = None
+    """None: the file has no sound."""
+    audio_duration_seconds: float | None = None
 
 
 class Quality(Document):
@@ -177,6 +185,10 @@ class Rendered(Document):
     poster_sha256: str
     gif_sha256: str | None = None
     """SHA-256 of video.gif, or None if the task did not ask for a GIF."""
+    h265_sha256: str | None = None
+    """The same for video.h265.mp4."""
+    webm_sha256: str | None = None
+    """The same for video.webm."""
     quality: Quality
     warnings: tuple[Notice, ...] = ()
 

@@ -1,21 +1,31 @@
-"""From the frames of a task to its files: MP4, poster, GIF, and what was measured on the way.
+"""From the frames of a task to its files: videos, poster, GIF.
 
 All files are first written under hidden names and checked. `publish` then gives them their own
 names, so that no reader ever sees an unfinished file.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import Code, Problem, TaskFailed
+from contract.errors import Code, Notice, Problem, TaskFailed
 from contract.manifest import ManifestTask, Parameters
-from contract.outcome import GIF_FILE, POSTER_FILE, VIDEO_FILE, Quality, VideoFacts
-from processing import files, gif, quality, video
+from contract.outcome import (
+    GIF_FILE,
+    H265_FILE,
+    POSTER_FILE,
+    VIDEO_FILE,
+    WEBM_FILE,
+    VideoFacts,
+)
+from contract.timeline import timeline_of
+from processing import files, video
+from processing.gif import Gif
+from processing.poster import Poster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +36,9 @@ class Finished:
     video: VideoFacts
     poster: bytes
     """The content of the poster, which is not on the disk yet."""
-    gif_sha256: str | None
-    """None if the task does not ask for a GIF."""
-    quality: Quality
+    also: Mapping[str, str]
+    """The files that the task asks for beside video and poster: name to SHA-256."""
+    notices: tuple[Notice, ...]
 
     @property
     def poster_sha256(self) -> str:
@@ -37,37 +47,58 @@ class Finished:
 
 
 def finish(
-    frames: NDArray[np.uint8], task: ManifestTask, *, folder: Path, tags: Mapping[str, str]
+    frames: Iterable[NDArray[np.uint8]],
+    task: ManifestTask,
+    *,
+    folder: Path,
+    tags: Mapping[str, str],
 ) -> Finished:
-    """Encode `frames`, and check that the MP4 is what the task asks for.
+    """Encode `frames` into all files of a task in one pass, and check what was written.
 
     Args:
-        frames: The video, RGB, shape (num_frames, height, width, 3).
+        frames: The frames as they are shown, RGB, each of the shape (height, width, 3). They are
+            taken one by one, and only small copies for the GIF are kept.
         task: The task that the frames were made for.
         folder: The folder of the task. It must exist.
-        tags: Metadata for the MP4, such as its title.
+        tags: Metadata for the videos, such as their title.
 
     Raises:
-        TaskFailed: `video-damaged`; the MP4 cannot be read back or has other properties.
+        TaskFailed: `video-damaged`; a video cannot be read back or has other properties.
         OSError: A file cannot be written.
     """
     parameters = task.parameters
-    part = files.part_of(folder / VIDEO_FILE)
-    video.encode(frames, fps=parameters.fps, path=part, tags=tags)
-    facts = video.probe(part)
-    _check_facts(facts, parameters)
-    poster = video.poster(frames)
-    gif_sha256 = None
-    if task.gif:
-        gif_part = files.part_of(folder / GIF_FILE)
-        gif.encode(frames, fps=parameters.fps, path=gif_part)
-        gif_sha256 = hashlib.sha256(gif_part.read_bytes()).hexdigest()
+    num_frames = timeline_of(parameters).num_frames
+    poster = Poster()
+    gif = Gif(num_frames=num_frames, fps=parameters.fps) if task.gif else None
+
+    def watched() -> Iterator[NDArray[np.uint8]]:
+        for frame in frames:
+            poster.add(frame)
+            if gif is not None:
+                gif.add(frame)
+            yield frame
+
+    formats = _formats(task)
+    parts = {name: files.part_of(folder / name) for name in (VIDEO_FILE, GIF_FILE, *formats)}
+    video.encode(
+        watched(),
+        fps=parameters.fps,
+        path=parts[VIDEO_FILE],
+        tags=tags,
+        preset=parameters.preset,
+        also={format_: parts[name] for name, format_ in formats.items()},
+    )
+    facts = _checked(parts[VIDEO_FILE], parameters)
+    also = {name: _checked(parts[name], parameters).sha256 for name in formats}
+    if gif is not None:
+        gif.write(parts[GIF_FILE])
+        also[GIF_FILE] = hashlib.sha256(parts[GIF_FILE].read_bytes()).hexdigest()
     return Finished(
         folder=folder,
         video=facts,
-        poster=poster,
-        gif_sha256=gif_sha256,
-        quality=quality.measured(frames),
+        poster=poster.jpeg(),
+        also=also,
+        notices=_notices(gif),
     )
 
 
@@ -79,13 +110,38 @@ def publish(finished: Finished) -> None:
     """
     files.publish(finished.folder / VIDEO_FILE)
     files.write(finished.folder / POSTER_FILE, finished.poster)
-    if finished.gif_sha256 is not None:
-        files.publish(finished.folder / GIF_FILE)
+    for name in finished.also:
+        files.publish(finished.folder / name)
 
 
-def _check_facts(facts: VideoFacts, parameters: Parameters) -> None:
+def _notices(gif: Gif | None) -> tuple[Notice, ...]:
+    if gif is None or not gif.is_shortened:
+        return ()
+    return (
+        Notice(
+            code="gif-shortened",
+            message=f"The GIF shows only the first {gif.seconds:.3g} s, because GIFs of longer "
+            "videos are too large for web pages and mails.",
+        ),
+    )
+
+
+def _formats(task: ManifestTask) -> dict[str, video.Format]:
+    """The videos that a task asks for beside the MP4: name of the file to its format."""
+    formats = {}
+    if task.h265:
+        formats[H265_FILE] = video.H265
+    if task.webm:
+        formats[WEBM_FILE] = video.WEBM
+    return formats
+
+
+def _checked(path: Path, parameters: Parameters) -> VideoFacts:
+    """The properties of a video, which must be those that were asked for."""
+    facts = video.probe(path)
+    num_frames = timeline_of(parameters).num_frames
     found = (facts.num_frames, facts.height, facts.width, facts.fps)
-    wanted = (parameters.num_frames, parameters.height, parameters.width, float(parameters.fps))
+    wanted = (num_frames, parameters.height, parameters.width, float(parameters.fps))
     if found != wanted:
         raise TaskFailed(
             Problem(
@@ -97,3 +153,4 @@ def _check_facts(facts: VideoFacts, parameters: Parameters) -> None:
                 hint="Drop the spec again.",
             )
         )
+    return facts

@@ -15,6 +15,10 @@ from PIL import Image
 
 # GIFs are for web pages and mails. At full size they would have tens of megabytes.
 MAX_SIDE = 480
+# For the same reason, and because all pictures are kept until the palette is chosen.
+MAX_PICTURES = 240
+# With fewer, motion would look broken.
+_MIN_FPS = 10
 # The delays in a GIF are multiples of this, in seconds.
 _TICK = Fraction(1, 100)
 # Browsers show a frame with a delay of one tick for ten ticks.
@@ -28,38 +32,68 @@ _DITHER = "dither=sierra2_4a"
 _RGB = VideoFormat("rgb24")
 
 
-def encode(frames: NDArray[np.uint8], *, fps: int, path: Path) -> None:
-    """Write `frames` as a GIF that repeats for ever.
+class Gif:
+    """Collects the frames of a video one after the other, and writes them as a GIF.
 
-    Frames are scaled down if a side is longer than 480 pixels. The GIF lasts as long as the video,
-    to within 5 ms. If `fps` does not divide 100, some frames are shown 10 ms longer than others.
-    Above 50 frames per second, only every second frame is kept.
+    The GIF repeats for ever. Frames are scaled down if a side is longer than 480 pixels. It lasts
+    as long as the video, to within 5 ms. If `fps` does not divide 100, some frames are shown 10 ms
+    longer than others.
+
+    Above 50 frames per second, only every second frame is kept. A video of more than 240 frames
+    keeps so few of them that 240 are enough, but at least 10 per second; what is then too much is
+    cut off at the end. So a GIF takes at most 170 MB of memory while it is made.
 
     Args:
-        frames: RGB, shape (num_frames, height, width, 3).
+        num_frames: How many frames the video has.
         fps: Frames per second.
-        path: The file to write. Its name may have any ending.
-
-    Raises:
-        OSError: The file cannot be written.
-        av.FFmpegError: The frames cannot be encoded.
     """
-    kept = frames[:: math.ceil(fps * _MIN_TICKS * _TICK)]
-    small = [_shrunk(frame, MAX_SIDE) for frame in kept]
-    length = Fraction(len(frames), fps)
-    begins = [round(length * index / len(kept) / _TICK) for index in range(len(kept) + 1)]
-    height, width, _ = small[0].shape
-    options = {"loop": "0", "final_delay": str(begins[-1] - begins[-2])}
-    # The name may end in .part, so ffmpeg cannot guess the format from it.
-    with av.open(str(path), "w", format="gif", options=options) as container:
-        stream = container.add_stream("gif", rate=1 / _TICK)
-        stream.height = height
-        stream.width = width
-        stream.pix_fmt = "pal8"
-        stream.codec_context.time_base = _TICK
-        for frame in _with_palette(small, begins):
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+
+    def __init__(self, *, num_frames: int, fps: int) -> None:
+        fewest = math.ceil(fps * _MIN_TICKS * _TICK)
+        most = max(fewest, fps // _MIN_FPS)
+        self._step = min(max(fewest, math.ceil(num_frames / MAX_PICTURES)), most)
+        self._shown = min(num_frames, MAX_PICTURES * self._step)
+        self._length = Fraction(self._shown, fps)
+        self._added = 0
+        self._pictures: list[NDArray[np.uint8]] = []
+        self.is_shortened = self._shown < num_frames
+        """Whether the GIF ends before the video does."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the GIF is."""
+        return float(self._length)
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Collect the next `frame`, RGB, shape (height, width, 3)."""
+        if self._added < self._shown and self._added % self._step == 0:
+            self._pictures.append(_shrunk(frame, MAX_SIDE))
+        self._added += 1
+
+    def write(self, path: Path) -> None:
+        """Write the GIF.
+
+        Args:
+            path: The file to write. Its name may have any ending.
+
+        Raises:
+            OSError: The file cannot be written.
+            av.FFmpegError: The frames cannot be encoded.
+        """
+        count = len(self._pictures)
+        begins = [round(self._length * index / count / _TICK) for index in range(count + 1)]
+        height, width, _ = self._pictures[0].shape
+        options = {"loop": "0", "final_delay": str(begins[-1] - begins[-2])}
+        # The name may end in .part, so ffmpeg cannot guess the format from it.
+        with av.open(str(path), "w", format="gif", options=options) as container:
+            stream = container.add_stream("gif", rate=1 / _TICK)
+            stream.height = height
+            stream.width = width
+            stream.pix_fmt = "pal8"
+            stream.codec_context.time_base = _TICK
+            for frame in _with_palette(self._pictures, begins):
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
 
 
 def _shrunk(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -9,15 +9,7 @@ from pydantic import ValidationError
 
 from contract.errors import Code, Failure, Problem
 from contract.manifest import Layout, Manifest, ManifestTask
-from contract.outcome import (
-    GIF_FILE,
-    POSTER_FILE,
-    RESULT_FILE,
-    VIDEO_FILE,
-    Failed,
-    Outcome,
-    Rendered,
-)
+from contract.outcome import PUBLISHED_FILES, RESULT_FILE, Failed, Outcome, Rendered
 from processing import files, progress
 
 
@@ -71,7 +63,7 @@ def write_failure(
     folder = layout.task_output(task.task_id)
     # A failed task has no video. On a full disk, this also makes room for the result.
     files.remove_parts(folder)
-    for name in (VIDEO_FILE, POSTER_FILE, GIF_FILE):
+    for name in PUBLISHED_FILES:
         (folder / name).unlink(missing_ok=True)
     problem = _problem(error)
     detail = "".join(traceback.format_exception(error))

@@ -1,32 +1,35 @@
-"""Encodes frames as MP4, reads an MP4 back to check it, and makes the poster."""
+"""Encodes frames as H.264, H.265 and VP9, and reads a file back to check it."""
 
 import hashlib
-import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
 import av
 import numpy as np
+from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
-from PIL import Image
 
+from contract.catalogue import Preset
 from contract.errors import Code, Problem, TaskFailed
 from contract.outcome import VideoFacts
 
-CODEC: Final = "libx264"
 PIXEL_FORMAT = "yuv420p"
-# Visually lossless for generated video, at a fraction of the size of crf 10.
-CRF = 17
-PRESET = "medium"
-# Without mbtree, the same frames always make the same file. With it, small frames (64x64, 64x96)
-# sometimes made another file, also with a single thread, but never without x264's assembler code.
-# Seen with PyAV 18.1. Without mbtree, files of these sizes are 3 to 11 percent larger.
-_X264_OPTIONS: Final = {"crf": str(CRF), "preset": PRESET, "mbtree": "0"}
-POSTER_QUALITY = 90
+KEYFRAME_SECONDS = 4
 
 # Without tags, players choose the colour matrix by size: BT.601 for small videos, BT.709 for large
 # ones. So we use BT.709 for all sizes and say so in the file.
@@ -38,58 +41,181 @@ _RANGE = ColorRange.MPEG
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
-def encode(frames: NDArray[np.uint8], *, fps: float, path: Path, tags: Mapping[str, str]) -> None:
-    """Write `frames` as an H.264 MP4, yuv420p in BT.709.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Format:
+    """How a kind of video file is written. Their instances are constants of this module."""
 
-    The index (`moov`) comes before the pictures (`mdat`), so that a browser can start playing while
-    it still loads the file.
+    container: str
+    container_options: Mapping[str, str]
+    codec: Literal["libx264", "libx265", "libvpx-vp9"]
+    codec_tag: str | None = None
+    options: Mapping[str, str]
+    """Options of the codec."""
+    crf: Mapping[Preset, int]
+    """The quality of each preset; less is better. The scale depends on the codec."""
+
+
+# The index (`moov`) comes before the pictures (`mdat`), so that a browser can start playing while
+# it still loads the file.
+_MP4_OPTIONS: Final = {"movflags": "+faststart"}
+
+# H.264, which plays everywhere. With "standard", a difference is hard to see in generated video.
+MP4: Final = Format(
+    container="mp4",
+    container_options=_MP4_OPTIONS,
+    codec="libx264",
+    options={
+        "preset": "medium",
+        "profile": "high",
+        # Without mbtree, the same frames always make the same file. With it, small frames (64x64,
+        # 64x96) sometimes made another file, also with a single thread, but never without x264's
+        # assembler code. Seen with PyAV 18.1. Without mbtree, files of these sizes are 3 to 11
+        # percent larger.
+        "mbtree": "0",
+        # By default, the number follows that of the cores, and each number makes another file.
+        "threads": "4",
+    },
+    crf={Preset.DRAFT: 21, Preset.STANDARD: 17, Preset.BEST: 14},
+)
+
+# Safari and QuickTime play H.265 only under the tag hvc1, and with closed groups of pictures.
+# A number of threads by cores, and the note that x265 writes about the CPU into the file, would
+# make other files on other machines.
+H265: Final = Format(
+    container="mp4",
+    container_options=_MP4_OPTIONS,
+    codec="libx265",
+    codec_tag="hvc1",
+    options={
+        "preset": "medium",
+        "profile": "main",
+        "x265-params": "log-level=none:info=0:pools=4:frame-threads=2:open-gop=0",
+    },
+    crf={Preset.DRAFT: 25, Preset.STANDARD: 21, Preset.BEST: 18},
+)
+
+# VP9. Without `bitexact`, the container has random numbers.
+WEBM: Final = Format(
+    container="webm",
+    container_options={"fflags": "+bitexact", "cues_to_front": "1"},
+    codec="libvpx-vp9",
+    # b=0 makes crf decide alone.
+    options={"b": "0", "cpu-used": "4", "row-mt": "1", "threads": "4"},
+    crf={Preset.DRAFT: 34, Preset.STANDARD: 28, Preset.BEST: 22},
+)
+
+
+def encode(
+    frames: Iterable[NDArray[np.uint8]],
+    *,
+    fps: float,
+    path: Path,
+    tags: Mapping[str, str],
+    preset: Preset = Preset.STANDARD,
+    also: Mapping[Format, Path] = MappingProxyType({}),
+) -> None:
+    """Write `frames` as an H.264 MP4, and in other formats in the same pass.
+
+    Frames are taken one by one, and none is kept. All files are yuv420p in BT.709, with a keyframe
+    every four seconds, so that players can jump.
 
     Args:
-        frames: RGB, shape (num_frames, height, width, 3), height and width even.
+        frames: RGB, each of the shape (height, width, 3), height and width even.
         fps: Frames per second.
-        path: The file to write. Its name may have any ending.
+        path: The MP4 to write. Its name may have any ending.
         tags: Metadata under the names that players know, such as title and comment.
+        preset: Decides the quality.
+        also: Further files to write.
 
     Raises:
-        OSError: The file cannot be written.
+        ValueError: There are no frames.
+        OSError: A file cannot be written.
         av.FFmpegError: The frames cannot be encoded.
     """
-    _, height, width, _ = frames.shape
-    # The name may end in .part, so ffmpeg cannot guess the format from it.
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        container.metadata.update(tags)
-        stream = container.add_stream(
-            CODEC,
-            rate=Fraction(fps).limit_denominator(1001),
-            options=_X264_OPTIONS,
-        )
-        stream.height = height
-        stream.width = width
-        stream.pix_fmt = PIXEL_FORMAT
-        stream.codec_context.colorspace = _MATRIX
-        stream.codec_context.color_primaries = _PRIMARIES
-        stream.codec_context.color_trc = _TRANSFER
-        stream.codec_context.color_range = _RANGE
-        for frame in frames:
-            rgb = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            container.mux(
-                stream.encode(
-                    rgb.reformat(
-                        format=PIXEL_FORMAT,
-                        interpolation=_CONVERSION,
-                        src_color_range=ColorRange.JPEG,
-                        dst_colorspace=_MATRIX,
-                        dst_color_range=_RANGE,
-                        dst_color_primaries=_PRIMARIES,
-                        dst_color_trc=_TRANSFER,
+    rate = Fraction(fps).limit_denominator(1001)
+    colours = VideoReformatter()
+    writers: list[_Writer] = []
+    with ExitStack() as opened:
+        for index, frame in enumerate(frames):
+            if not writers:
+                for format_, to in ((MP4, path), *also.items()):
+                    container = opened.enter_context(
+                        # The name may end in .part, so ffmpeg cannot guess the format from it.
+                        av.open(
+                            str(to),
+                            "w",
+                            format=format_.container,
+                            options=dict(format_.container_options),
+                        )
                     )
-                )
-            )
-        container.mux(stream.encode(None))
+                    container.metadata.update(tags)
+                    writers.append(_Writer(container, format_, rate, frame.shape, preset))
+            picture = _converted(frame, colours)
+            picture.pts, picture.time_base = index, 1 / rate
+            for writer in writers:
+                writer.add(picture)
+        if not writers:
+            raise ValueError("there are no frames")
+        for writer in writers:
+            writer.end()
+
+
+class _Writer:
+    """Encodes pictures into one container."""
+
+    def __init__(
+        self,
+        container: OutputContainer,
+        format_: Format,
+        rate: Fraction,
+        shape: tuple[int, ...],
+        preset: Preset,
+    ) -> None:
+        options = {
+            **format_.options,
+            "crf": str(format_.crf[preset]),
+            "g": str(max(1, round(rate * KEYFRAME_SECONDS))),
+        }
+        self._container = container
+        self._stream = container.add_stream(format_.codec, rate=rate, options=options)
+        self._stream.height, self._stream.width, _ = shape
+        self._stream.pix_fmt = PIXEL_FORMAT
+        context = self._stream.codec_context
+        context.colorspace = _MATRIX
+        context.color_primaries = _PRIMARIES
+        context.color_trc = _TRANSFER
+        context.color_range = _RANGE
+        if format_.codec_tag is not None:
+            context.codec_tag = format_.codec_tag
+
+    def add(self, picture: VideoFrame) -> None:
+        self._container.mux(self._stream.encode(picture))
+
+    def end(self) -> None:
+        self._container.mux(self._stream.encode(None))
+
+
+def _converted(frame: NDArray[np.uint8], colours: VideoReformatter) -> VideoFrame:
+    """An RGB frame in the colours of the files.
+
+    Args:
+        frame: shape (height, width, 3).
+        colours: keeps the tables of the conversion from one frame to the next.
+    """
+    return colours.reformat(
+        VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"),
+        format=PIXEL_FORMAT,
+        interpolation=_CONVERSION,
+        src_color_range=ColorRange.JPEG,
+        dst_colorspace=_MATRIX,
+        dst_color_range=_RANGE,
+        dst_color_primaries=_PRIMARIES,
+        dst_color_trc=_TRANSFER,
+    )
 
 
 def probe(path: Path) -> VideoFacts:
-    """Decode all frames of the MP4 at `path`, and return its properties.
+    """Decode all frames of the video file at `path`, and return its properties.
 
     Raises:
         TaskFailed: `video-damaged`; the file is absent, cut short or not a video.
@@ -101,8 +227,8 @@ def probe(path: Path) -> VideoFacts:
             stream.codec_context.options = {"err_detect": "explode"}
             num_frames = sum(1 for _ in container.decode(stream))
             rate = stream.average_rate
-            if rate is None or stream.duration is None or stream.time_base is None:
-                raise ValueError("no frame rate or duration")
+            if rate is None:
+                raise ValueError("no frame rate")
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             return VideoFacts(
@@ -112,7 +238,7 @@ def probe(path: Path) -> VideoFacts:
                 width=stream.codec_context.width,
                 num_frames=num_frames,
                 fps=float(rate),
-                duration_seconds=float(stream.duration * stream.time_base),
+                duration_seconds=_seconds(stream, container),
                 size_bytes=path.stat().st_size,
                 sha256=sha256,
             )
@@ -126,8 +252,11 @@ def probe(path: Path) -> VideoFacts:
         ) from error
 
 
-def poster(frames: NDArray[np.uint8]) -> bytes:
-    """The middle frame of `frames`, shape (num_frames, height, width, 3), as JPEG."""
-    jpeg = io.BytesIO()
-    Image.fromarray(frames[len(frames) // 2]).save(jpeg, "JPEG", quality=POSTER_QUALITY)
-    return jpeg.getvalue()
+def _seconds(stream: VideoStream, container: InputContainer) -> float:
+    """How long a video is."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    # WebM has a duration for the whole file only.
+    if container.duration is None:
+        raise ValueError("no duration")
+    return container.duration / av.time_base

@@ -27,7 +27,18 @@ from numpy.typing import NDArray
 from contract.catalogue import Model
 from contract.errors import Code, Failure, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask, Parameters
-from contract.outcome import Guidance, MemoryUse, Profile, Rendered, Seconds, WeightsSource
+from contract.outcome import (
+    GIF_FILE,
+    H265_FILE,
+    WEBM_FILE,
+    Guidance,
+    MemoryUse,
+    Profile,
+    Quality,
+    Rendered,
+    Seconds,
+    WeightsSource,
+)
 from processing import (
     device,
     files,
@@ -264,6 +275,7 @@ class _Rendering:
         progress.emit("encoding", task_id=task.task_id)
         began = time.perf_counter()
         try:
+            measured = quality.measured(unwritten.frames)
             finished = finishing.finish(
                 unwritten.frames,
                 task,
@@ -275,12 +287,14 @@ class _Rendering:
         except Exception as error:
             self._fail(task, unwritten.started_at, error)
         else:
-            results.write_success(self.layout, self._rendered(unwritten, finished))
+            results.write_success(self.layout, self._rendered(unwritten, finished, measured))
 
     def _fail(self, task: ManifestTask, started_at: datetime, error: Exception) -> None:
         results.write_failure(self.layout, self.manifest, task, started_at=started_at, error=error)
 
-    def _rendered(self, unwritten: _Unwritten, finished: finishing.Finished) -> Rendered:
+    def _rendered(
+        self, unwritten: _Unwritten, finished: finishing.Finished, measured: Quality
+    ) -> Rendered:
         task, parameters = unwritten.item.task, unwritten.item.task.parameters
         return Rendered(
             attempt_id=self.manifest.attempt_id,
@@ -306,12 +320,15 @@ class _Rendering:
             memory=unwritten.memory,
             video=finished.video,
             poster_sha256=finished.poster_sha256,
-            gif_sha256=finished.gif_sha256,
-            quality=finished.quality,
+            gif_sha256=finished.also.get(GIF_FILE),
+            h265_sha256=finished.also.get(H265_FILE),
+            webm_sha256=finished.also.get(WEBM_FILE),
+            quality=measured,
             warnings=(
                 *unwritten.item.notices,
                 *self.pipeline.notices(parameters),
-                *quality.notices(finished.quality),
+                *quality.notices(measured),
+                *finished.notices,
             ),
         )
 

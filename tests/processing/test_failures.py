@@ -5,7 +5,7 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,8 +18,9 @@ from contract import model_folder
 from contract.errors import Code, Problem, TaskFailed
 from contract.manifest import Layout, Parameters
 from contract.outcome import GIF_FILE, MACHINE_VARIABLE, POSTER_FILE, RESULT_FILE, VIDEO_FILE
-from processing import device, files, gif, loading, pipelines, video, weights, worker
+from processing import device, files, loading, pipelines, video, weights, worker
 from processing.__main__ import main
+from processing.gif import Gif
 from processing.pipelines import Pipeline, Reference, StepReport
 from tests.processing.conftest import Jobs
 
@@ -261,9 +262,7 @@ def test_a_lost_device_leaves_tasks_without_results_for_another_attempt(
 def test_a_full_disk_is_named_and_leaves_no_video(
     jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fills_the_disk(
-        frames: np.ndarray, *, fps: float, path: Path, tags: Mapping[str, str]
-    ) -> NoReturn:
+    def fills_the_disk(frames: Iterable[np.ndarray], *, path: Path, **options: Any) -> NoReturn:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -283,7 +282,7 @@ def test_a_gif_that_fails_leaves_nothing_behind(
 ) -> None:
     publish = files.publish
 
-    def breaks_in_encoding(frames: np.ndarray, *, fps: int, path: Path) -> NoReturn:
+    def breaks_in_encoding(_: Gif, path: Path) -> NoReturn:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -293,7 +292,7 @@ def test_a_gif_that_fails_leaves_nothing_behind(
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     if broken == "encode":
-        monkeypatch.setattr(gif, "encode", breaks_in_encoding)
+        monkeypatch.setattr(Gif, "write", breaks_in_encoding)
     else:
         monkeypatch.setattr(files, "publish", breaks_once_it_is_there)
     layout = jobs.root(jobs.task(gif=True))
@@ -309,7 +308,9 @@ def test_a_video_that_is_not_what_was_asked_for_is_not_published(
     jobs: Jobs, message: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = video.encode
-    monkeypatch.setattr(video, "encode", lambda frames, **options: encode(frames[:-1], **options))
+    monkeypatch.setattr(
+        video, "encode", lambda frames, **options: encode(list(frames)[:-1], **options)
+    )
     layout = jobs.root(jobs.task())
 
     assert run(layout, message) == 0

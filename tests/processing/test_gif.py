@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageFilter
 from PIL.GifImagePlugin import GifImageFile
 
-from processing import gif
+from processing.gif import Gif
 
 
 def moving(count: int, *, height: int = 64, width: int = 96) -> np.ndarray:
@@ -33,7 +33,10 @@ def read(path: Path) -> tuple[np.ndarray, list[int], int | None]:
 
 
 def write(path: Path, frames: np.ndarray, fps: int) -> Path:
-    gif.encode(frames, fps=fps, path=path / ".video.gif.part")
+    gif = Gif(num_frames=len(frames), fps=fps)
+    for frame in frames:
+        gif.add(frame)
+    gif.write(path / ".video.gif.part")
     return path / ".video.gif.part"
 
 

@@ -1,12 +1,10 @@
 """MP4: written so that all players can show it, and read back with all damage noticed."""
 
-import io
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from contract.errors import Code, TaskFailed
 from processing import video
@@ -129,11 +127,3 @@ def test_a_video_that_is_cut_short_has_fewer_frames_or_cannot_be_read(path: Path
         assert video.probe(path).num_frames < 12
     except TaskFailed as failure:
         assert failure.problems[0].code == Code.VIDEO_DAMAGED
-
-
-def test_the_poster_is_the_middle_frame(frames: np.ndarray) -> None:
-    poster = np.asarray(Image.open(io.BytesIO(video.poster(frames)))).astype(int)
-
-    distances = [np.abs(poster - frame).mean() for frame in frames.astype(int)]
-
-    assert int(np.argmin(distances)) == 6

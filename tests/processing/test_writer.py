@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,13 @@ class Watched:
             self.begun[str(parameters.seed)].set()
             return denoise(pipeline, parameters, reference, on_step)
 
-        def encodes(frames: np.ndarray, *, fps: float, path: Path, tags: Mapping[str, str]) -> None:
+        def encodes(frames: Iterable[np.ndarray], *, path: Path, **options: Any) -> None:
             name = path.parent.name
             time.sleep(self.encode_seconds)
             other = self.encode_waits_for.get(name)
             if other and not self.begun[other].wait(LONG_SECONDS):
                 self.too_late.append(name)
-            encode(frames, fps=fps, path=path, tags=tags)
+            encode(frames, path=path, **options)
             self.order.append(f"encoded {name}")
 
         monkeypatch.setattr(Pipeline, "denoise", denoises)
