@@ -1,4 +1,4 @@
-"""Builds every S3 key, and takes keys apart again.
+"""Builds every S3 key and the names of the buckets, and takes keys apart again.
 
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
@@ -180,6 +180,20 @@ def path_of(key: str) -> str:
 def name_of(path: str) -> str:
     """The last part of a path, which is the name of the job for people."""
     return posixpath.basename(path)
+
+
+def bucket_name(stack: str, purpose: str, account: str, region: str) -> str:
+    """The name of a bucket of a deployment.
+
+    All accounts share the names of buckets, so it contains the account and the region.
+
+    Args:
+        stack: the name of the stack.
+        purpose: `input`, `output`, `work` or `logs`.
+        account: the id of the account.
+        region: the region.
+    """
+    return f"{stack}-{purpose}-{account}-{region}"
 
 
 def slug(text: str, limit: int = 24) -> str:

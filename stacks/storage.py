@@ -86,9 +86,10 @@ class Storage(Construct):
         )
 
     def _bucket_name(self, construct_id: str) -> str:
-        """All accounts share the names of buckets, so it contains the account and the region."""
         place = self._place
-        return f"{self._stack_name}-{construct_id.lower()}-{place.account}-{place.region}"
+        return s3_keys.bucket_name(
+            self._stack_name, construct_id.lower(), place.account, place.region
+        )
 
     def _bucket(self, construct_id: str, *, versioned: bool, events: bool) -> s3.Bucket:
         bucket = s3.Bucket(

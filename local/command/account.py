@@ -8,6 +8,7 @@ from typing import Any, Self
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions import s3_keys
 from local.cloud.clients import client
 from local.command.deployment import outputs_in
 
@@ -90,6 +91,49 @@ class Account:
                 f"The deployment is older than this command: it has no output {error}. Deploy it "
                 "again."
             ) from None
+
+
+@dataclass(frozen=True)
+class DropBuckets:
+    """The buckets that people drop files into and read answers from."""
+
+    s3: Any
+    """A client."""
+    input_bucket: str
+    output_bucket: str
+
+    @classmethod
+    def found(cls, files: Sequence[Path], stack: str) -> Self:
+        """Look into files with outputs of a deployment, or derive the names of the buckets.
+
+        People who drop files may not ask CloudFormation. Everybody may ask who they are, and the
+        names follow from the stack, the account and the region.
+
+        Args:
+            files: see `Account.found`.
+            stack: the name of the stack, whatever the files say.
+
+        Raises:
+            NoDeployment: there are no credentials, or no region.
+        """
+        known = (found for file in files if not stack for found in outputs_in(file))
+        outputs = next((found for found in known if "OutputBucket" in found), None)
+        if outputs is not None:
+            endpoint = outputs.get("Endpoint")
+            s3 = client("s3", endpoint) if endpoint else _client("s3")
+            return cls(s3, outputs["InputBucket"], outputs["OutputBucket"])
+        try:
+            s3, account = _client("s3"), _client("sts").get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise NoDeployment(
+                f"AWS cannot be asked about the drop folder: {error}. Set credentials and a region "
+                "as for the AWS CLI, or start  reeldrop up  for a drop folder on this machine."
+            ) from None
+        names = (
+            s3_keys.bucket_name(stack or _DEFAULT_STACK, one, account, s3.meta.region_name)
+            for one in ("input", "output")
+        )
+        return cls(s3, *names)
 
 
 def _client(service: Any) -> Any:

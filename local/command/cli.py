@@ -1,14 +1,15 @@
-"""The `reeldrop` command: a demo, an open drop folder, or a check of job specs.
+"""The `reeldrop` command: a demo, a drop folder on this machine or on AWS, checks of job specs.
 
 `make demo` and `make up` call the first two. They need a checkout with everything installed. The
-check of specs needs only the few packages that pyproject.toml names as dependencies. So each
-command imports what it needs itself.
+check of specs needs only the few packages that pyproject.toml names as dependencies, and the
+commands that use a drop folder need boto3, too. So each command imports what it needs itself.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,9 +21,12 @@ from local.command.deployment import Deployment
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from local.command.account import DropBuckets
+
 app = typer.Typer(
     name="reeldrop",
-    help="An S3 drop folder that makes video: run it on this machine, or check job specs.",
+    help="An S3 drop folder that makes video: use it from a terminal, run it on this machine, or "
+    "check job specs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -100,6 +104,116 @@ def up(
         raise typer.Exit(_told(lambda console: run_up(context.obj, port, console)))
 
 
+_Outputs = Annotated[
+    Path | None,
+    typer.Option(
+        help="The outputs of the deployment, as `cdk deploy --outputs-file` writes them. If it is "
+        "not given: cdk-outputs.json here, or the drop folder of `reeldrop up`, or the stack "
+        "`reeldrop`."
+    ),
+]
+_Stack = Annotated[
+    str, typer.Option(help="The stack whose outputs CloudFormation is asked for, instead of files.")
+]
+
+
+_Job = Annotated[str, typer.Argument(help="A job, such as bee or team/bee.yaml.")]
+
+
+@app.command()
+def drop(
+    context: typer.Context,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Specs, or folders with specs. The references and folder defaults that they need "
+            "are uploaded, too.",
+        ),
+    ],
+    to: Annotated[str, typer.Option(help="The folder below jobs/ to drop them into.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show the progress, and fetch the videos.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="The folder for the videos, with --wait.")] = Path(
+        "out"
+    ),
+    outputs: _Outputs = None,
+    stack: _Stack = "",
+) -> None:
+    """Drop specs. With --wait, the exit status is 1 if any video was not made."""
+    with _drop_folder(context, outputs, stack) as (buckets, console):
+        from local.command.drop import drop as upload  # noqa: PLC0415
+        from local.command.drop import drop_and_wait  # noqa: PLC0415
+
+        dropped = upload(buckets, files, to, console)
+        if not wait:
+            console.print("Dropped. Follow it with  reeldrop status", dropped[0].path)
+            return
+        try:
+            status = drop_and_wait(buckets, dropped, out, console)
+        except KeyboardInterrupt:
+            console.print("The jobs go on. See  reeldrop ls, and  reeldrop cancel  to stop one.")
+            raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(status)
+
+
+@app.command("ls")
+def list_jobs(
+    context: typer.Context,
+    below: Annotated[str, typer.Argument(help="Only jobs whose path begins like this.")] = "",
+    most: Annotated[int, typer.Option(min=1, help="How many jobs to show.")] = 20,
+    outputs: _Outputs = None,
+    stack: _Stack = "",
+) -> None:
+    """List the jobs in the drop folder, the newest first."""
+    with _drop_folder(context, outputs, stack) as (buckets, console):
+        from local.command.drop import show_jobs  # noqa: PLC0415
+
+        show_jobs(buckets, below, most, console)
+
+
+@app.command("status")
+def status_of_job(
+    context: typer.Context, job: _Job, outputs: _Outputs = None, stack: _Stack = ""
+) -> None:
+    """Say what became of a job."""
+    with _drop_folder(context, outputs, stack) as (buckets, console):
+        from local.command.drop import path_named, show_status  # noqa: PLC0415
+
+        show_status(buckets, path_named(job), console)
+
+
+@app.command("cancel")
+def cancel_job(
+    context: typer.Context, job: _Job, outputs: _Outputs = None, stack: _Stack = ""
+) -> None:
+    """Delete the spec of a job, which cancels it. Videos that are finished stay."""
+    with _drop_folder(context, outputs, stack) as (buckets, console):
+        from local.command.drop import cancel, path_named  # noqa: PLC0415
+
+        cancel(buckets, path_named(job), console)
+
+
+@app.command("open")
+def open_job(
+    context: typer.Context,
+    job: _Job,
+    only_print: Annotated[
+        bool, typer.Option("--print", help="Print the links and open no browser.")
+    ] = False,
+    outputs: _Outputs = None,
+    stack: _Stack = "",
+) -> None:
+    """Open the videos of a job in the browser."""
+    with _drop_folder(context, outputs, stack) as (buckets, console):
+        from webbrowser import open as show  # noqa: PLC0415
+
+        from local.command.drop import open_videos, path_named  # noqa: PLC0415
+
+        open_videos(buckets, path_named(job), console, None if only_print else show)
+
+
 @app.command()
 def validate(
     context: typer.Context,
@@ -143,19 +257,6 @@ def validate(
     else:
         show(verdicts, Console(soft_wrap=True))
     raise typer.Exit(0 if all(verdict.ok for verdict in verdicts) else 1)
-
-
-_Outputs = Annotated[
-    Path | None,
-    typer.Option(
-        help="The outputs of the deployment, as `cdk deploy --outputs-file` writes them. If it is "
-        "not given: cdk-outputs.json here, or the drop folder of `reeldrop up`, or the stack "
-        "`reeldrop`."
-    ),
-]
-_Stack = Annotated[
-    str, typer.Option(help="The stack whose outputs CloudFormation is asked for, instead of files.")
-]
 
 
 @app.command("import-model")
@@ -223,6 +324,29 @@ def look_for_problems(context: typer.Context, outputs: _Outputs = None, stack: _
         raise typer.Exit(_told(lambda console: doctor(files, stack, console)))
 
 
+@contextmanager
+def _drop_folder(
+    context: typer.Context, outputs: Path | None, stack: str
+) -> "Iterator[tuple[DropBuckets, Console]]":
+    """Provide the buckets of a drop folder. Errors of AWS end the command with a sentence."""
+    if find_spec("boto3") is None:
+        print("This command needs boto3: pipx inject reeldrop 'reeldrop[aws]'")
+        raise typer.Exit(2)
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
+    from local.command.account import DropBuckets, NoDeployment  # noqa: PLC0415
+    from local.command.drop import DropFailed  # noqa: PLC0415
+
+    console = Console(soft_wrap=True)
+    try:
+        yield DropBuckets.found(_outputs_files(context, outputs), stack), console
+    except (Boto3Error, BotoCoreError, ClientError, DropFailed, NoDeployment) as error:
+        console.print(str(error), markup=False, highlight=False, style="red")
+        raise typer.Exit(1) from None
+
+
 def _outputs_files(context: typer.Context, outputs: Path | None) -> list[Path]:
     return [outputs] if outputs else [Path("cdk-outputs.json"), context.obj / "outputs.json"]
 
@@ -231,7 +355,7 @@ def _need_a_checkout() -> None:
     if not (ROOT / "Makefile").is_file():
         print(
             "This command needs the whole repository: clone it, and run `make demo` or `make up` "
-            "there. `reeldrop validate` works everywhere."
+            "there. `reeldrop validate` and the commands for a drop folder on AWS work everywhere."
         )
         raise typer.Exit(2)
 

@@ -6,8 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from email import policy
 from email.parser import BytesParser
 from pathlib import Path
@@ -16,18 +14,13 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from contract.errors import JobRejected
 from functions import s3_keys
-from functions.adapters.child_reader import ChildReader
-from functions.ports import Missing
 from functions.replies.status import Status
-from functions.spec import drop_files
-from functions.spec.expand import expand
-from functions.spec.folder_defaults import Draft
 from functions.table.records import State
 from local.cloud.clients import OWNER, REGION
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.command.job_files import belongings, drafted, fetch, starts_a_job
 from local.command.jobs_folder import JobsFolder
 
 _POLL_SECONDS = 0.2
@@ -59,7 +52,7 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
     """
     if not spec.is_file():
         raise DemoFailed(f"There is no file {spec}. Samples are in samples/.")
-    if not _starts_a_job(spec):
+    if not starts_a_job(spec):
         raise DemoFailed(f"{spec} is not a job spec. Dropped alone, it does not start a job.")
     _remove_leftovers(home)
     state = home / "demo" / str(os.getpid())
@@ -76,35 +69,20 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
             shutil.rmtree(state)
 
 
-def _starts_a_job(file: Path) -> bool:
-    jobs = JobsFolder.around(file)
-    key = jobs.key(file)
-    if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.DEFAULTS}:
-        return False
-    return s3_keys.kind_of(key) != s3_keys.Kind.REFERENCE or drop_files.animates(
-        jobs, ChildReader(), key
-    )
-
-
 def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console) -> int:
     jobs = JobsFolder.around(spec)
     key = jobs.key(spec)
-    draft = _drafted(jobs, key)
-    for file, target in (*_belongings(jobs, key, draft), (spec, key)):
+    draft = drafted(jobs, key)
+    for file, target in (*belongings(jobs, key, draft), (spec, key)):
         _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
     status = _follow(cloud, folder, s3_keys.path_of(key), console)
     out.mkdir(parents=True, exist_ok=True)
-    if status.state == State.REJECTED:
-        refusal = _fetch(cloud, folder, s3_keys.rejected(status.path), out / f"{spec.stem}.txt")
-        console.rule(f"refused: {s3_keys.rejected(status.path)}")
-        console.print(refusal.read_text(), markup=False, highlight=False)
-    elif status.state == State.SUCCEEDED:
-        _fetch_videos(status, out, cloud, folder, console)
-    else:
+    if status.state not in {State.SUCCEEDED, State.REJECTED}:
         console.print(f"{status.state}: {status.message}", markup=False, highlight=False)
-        with suppress(ClientError):
-            review = _fetch(cloud, folder, s3_keys.review(status.path), out / f"{spec.stem}.yaml")
-            console.print(f"review   {review}", markup=False, highlight=False)
+    for label, file in fetch(cloud.client("s3"), folder.output_bucket, status, out):
+        console.print(f"{label:<8} {file}", markup=False, highlight=False)
+        if label == "refusal":
+            console.print(file.read_text(), markup=False, highlight=False)
     # The mail comes last, so that a missing mail does not keep back the other files.
     if draft is None or draft.spec.notify is True:
         mail = _mail(cloud, out / f"{spec.stem}.eml")
@@ -116,55 +94,6 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
     for warning in dict.fromkeys(w.message for w in status.warnings):
         console.print(f"note     {warning}", markup=False, highlight=False)
     return 0 if status.state in {State.SUCCEEDED, State.PLANNED} else 1
-
-
-def _fetch_videos(
-    status: Status, out: Path, cloud: EmbeddedCloud, folder: DropFolder, console: Console
-) -> None:
-    for number, _task in enumerate(status.tasks, 1):
-        published = s3_keys.published(status.path, number, len(status.tasks))
-        for label, published_key in (
-            ("video", published.video),
-            ("sidecar", published.sidecar),
-            ("poster", published.poster),
-            ("gif", published.gif),
-        ):
-            with suppress(ClientError):  # a GIF exists only if the spec asked for one
-                file = _fetch(cloud, folder, published_key, out / s3_keys.name_of(published_key))
-                console.print(f"{label:<8} {file}", markup=False, highlight=False)
-    if len(status.tasks) > 1:
-        sheet = s3_keys.contact_sheet(status.path)
-        file = _fetch(cloud, folder, sheet, out / s3_keys.name_of(sheet))
-        console.print(f"sheet    {file}", markup=False, highlight=False)
-
-
-def _drafted(jobs: JobsFolder, key: str) -> Draft | None:
-    """Read a spec with its folder defaults, or return None if it cannot be read.
-
-    Its errors are not shown here, because the bucket answers with them.
-    """
-    try:
-        return drop_files.drafted(jobs, ChildReader(), key)
-    except JobRejected:
-        return None
-
-
-def _belongings(jobs: JobsFolder, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
-    """Yield the existing folder defaults and references of a spec, with their keys."""
-    for defaults in s3_keys.defaults_of(key):
-        with suppress(Missing):
-            yield jobs.file(defaults), defaults
-    if draft is None:
-        return
-    try:
-        wanted = expand(draft)
-    except JobRejected:
-        return
-    for _, _, reference in drop_files.references(wanted):
-        if reference == key:
-            continue  # an image that was dropped alone is its own reference
-        with suppress(Missing):
-            yield jobs.file(reference), reference
 
 
 def _copy(file: Path, target: str, folder: DropFolder, console: Console) -> None:
@@ -230,11 +159,6 @@ def _follow(cloud: EmbeddedCloud, folder: DropFolder, path: str, console: Consol
                 if status.state.terminal:
                     return status
             time.sleep(_POLL_SECONDS)
-
-
-def _fetch(cloud: EmbeddedCloud, folder: DropFolder, key: str, to: Path) -> Path:
-    cloud.client("s3").download_file(folder.output_bucket, key, str(to))
-    return to
 
 
 def _mail(cloud: EmbeddedCloud, to: Path) -> Path:

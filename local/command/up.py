@@ -144,6 +144,7 @@ The drop folder is open at {folder.endpoint} (Ctrl-C closes it; its contents are
 In another terminal:
 
     . {shlex.quote(str(home / ENVIRONMENT_FILE))}
+    reeldrop drop {shlex.quote(str(ROOT / "samples" / "bee.yaml"))} --wait
     aws s3 cp {shlex.quote(str(ROOT / "samples" / "bee.yaml"))} "s3://$IN/jobs/"
     aws s3 ls --recursive "s3://$OUT/"
 

@@ -14,7 +14,7 @@ from contract.errors import Notice
 from functions.replies.status import Status, TaskStatus
 from functions.table.records import State
 from local import ROOT
-from local.command import demo
+from local.command import demo, job_files
 from local.command.jobs_folder import JobsFolder
 
 SAMPLES = ROOT / "samples"
@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 def belongings(spec: Path) -> list[str]:
     jobs = JobsFolder.around(spec)
     key = jobs.key(spec)
-    return [target for _, target in demo._belongings(jobs, key, demo._drafted(jobs, key))]
+    return [target for _, target in job_files.belongings(jobs, key, job_files.drafted(jobs, key))]
 
 
 def test_defaults_and_references_belong_to_a_spec() -> None:
@@ -47,12 +47,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(demo, "_MAIL_SECONDS", 0.1)
     monkeypatch.setattr(demo, "_copy", lambda *_: None)
 
-    def fetch(_cloud: object, _folder: object, _key: str, to: Path) -> Path:
-        to.write_bytes(b"")
-        return to
-
-    monkeypatch.setattr(demo, "_fetch", fetch)
-    cloud: Any = SimpleNamespace(state=tmp_path / "cloud", log_tail=lambda: "")
+    s3 = SimpleNamespace(download_file=lambda _bucket, _key, to: Path(to).write_bytes(b""))
+    cloud: Any = SimpleNamespace(
+        state=tmp_path / "cloud", log_tail=lambda: "", client=lambda _service: s3
+    )
     folder: Any = SimpleNamespace(input_bucket="input", output_bucket="output")
 
     def demo_of(spec: Path, state: State) -> tuple[int, str]:
@@ -63,7 +61,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             message="",
             created_at=NOW,
             updated_at=NOW,
-            tasks=(TaskStatus(task_id="1-1", state=state, percent=100, attempt=1),),
+            tasks=(
+                TaskStatus(
+                    task_id="1-1",
+                    state=state,
+                    percent=100,
+                    attempt=1,
+                    video=f"videos/{spec.stem}.mp4" if state == State.SUCCEEDED else None,
+                ),
+            ),
             warnings=(Notice(code="outside-its-world", message="Name a shape."),),
         )
         monkeypatch.setattr(demo, "_follow", lambda *_: status)

@@ -88,14 +88,15 @@ def source(folder: Path) -> Path:
     return copy
 
 
-def run(installed: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    needs = with_needs(project()["project"]["dependencies"])
+def run(installed: Path, *arguments: str, extra: str = "") -> subprocess.CompletedProcess[str]:
+    given = project()["project"]
+    more = given["optional-dependencies"][extra] if extra else []
+    needs = with_needs([*given["dependencies"], *more])
     modules = {"contract", "functions", "local"}
     for one in needs.values():
         modules |= {str(file).split("/")[0].removesuffix(".py") for file in one.files or ()}
-    given = repr([modules, str(installed), *arguments])
     return subprocess.run(
-        [sys.executable, "-c", ALONE, given],
+        [sys.executable, "-c", ALONE, repr([modules, str(installed), *arguments])],
         cwd=installed, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -113,8 +114,20 @@ def test_the_wheel_checks_a_spec_with_its_own_dependencies_alone(
     (tmp_path / "bee.mp4").write_bytes(b"any")
     done = run(installed, "validate", str(spec))
     assert done.returncode == 0 and "was not read, because that needs PyAV" in done.stdout
+    done = run(installed, "ls")
+    assert done.returncode == 2 and "pipx inject reeldrop 'reeldrop[aws]'" in done.stdout
     done = run(installed, "demo")
     assert done.returncode == 2 and "needs the whole repository" in done.stdout
+
+
+def test_with_boto3_the_wheel_uses_a_drop_folder(installed: Path, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs.json"
+    outputs.write_text(
+        '{"Endpoint": "http://127.0.0.1:9", "InputBucket": "in", "OutputBucket": "out"}'
+    )
+    done = run(installed, "ls", "--outputs", str(outputs), extra="aws")
+    assert done.returncode == 1 and "http://127.0.0.1:9" in done.stdout, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_the_dependencies_are_small_and_those_of_the_locks() -> None:

@@ -1,0 +1,98 @@
+"""What belongs to a job on this machine: what is uploaded with a spec, and what is fetched."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from contract.errors import JobRejected
+from functions import s3_keys
+from functions.adapters.child_reader import ChildReader
+from functions.ports import Missing
+from functions.replies.status import Status
+from functions.spec import drop_files
+from functions.spec.expand import expand
+from functions.spec.folder_defaults import Draft
+from functions.table.records import State
+from local.command.jobs_folder import JobsFolder
+
+
+def starts_a_job(file: Path) -> bool:
+    """Whether a file becomes a job when it is dropped."""
+    jobs = JobsFolder.around(file)
+    key = jobs.key(file)
+    if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.DEFAULTS}:
+        return False
+    return s3_keys.kind_of(key) != s3_keys.Kind.REFERENCE or drop_files.animates(
+        jobs, ChildReader(), key
+    )
+
+
+def drafted(jobs: JobsFolder, key: str) -> Draft | None:
+    """Read a spec with its folder defaults, or return None if it cannot be read.
+
+    Its errors are not shown here, because the bucket answers with them.
+    """
+    try:
+        return drop_files.drafted(jobs, ChildReader(), key)
+    except JobRejected:
+        return None
+
+
+def belongings(jobs: JobsFolder, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
+    """The existing folder defaults and references of a spec, with their keys."""
+    for defaults in s3_keys.defaults_of(key):
+        with suppress(Missing):
+            yield jobs.file(defaults), defaults
+    if draft is None:
+        return
+    try:
+        wanted = expand(draft)
+    except JobRejected:
+        return
+    for _, _, reference in drop_files.references(wanted):
+        if reference == key:
+            continue  # an image that was dropped alone is its own reference
+        with suppress(Missing):
+            yield jobs.file(reference), reference
+
+
+def fetch(s3: Any, bucket: str, status: Status, out: Path) -> Iterator[tuple[str, Path]]:
+    """Download what an ended job has published.
+
+    Args:
+        s3: a client.
+        bucket: the output bucket.
+        status: the final status.
+        out: an existing folder.
+
+    Yields:
+        What each file is, and the file.
+    """
+
+    def fetched(key: str) -> Path:
+        to = out / s3_keys.name_of(key)
+        s3.download_file(bucket, key, str(to))
+        return to
+
+    if status.state == State.REJECTED:
+        yield "refusal", fetched(s3_keys.rejected(status.path))
+    if status.state == State.PLANNED:
+        with suppress(ClientError):  # only if the spec asked for a review
+            yield "review", fetched(s3_keys.review(status.path))
+    made = [number for number, task in enumerate(status.tasks, 1) if task.video]
+    for number in made:
+        published = s3_keys.published(status.path, number, len(status.tasks))
+        for label, key in (
+            ("video", published.video),
+            ("sidecar", published.sidecar),
+            ("poster", published.poster),
+            ("gif", published.gif),
+        ):
+            with suppress(ClientError):  # a GIF exists only if the spec asked for one
+                yield label, fetched(key)
+    if len(made) > 1:
+        with suppress(ClientError):  # there is none if a poster was deleted
+            yield "sheet", fetched(s3_keys.contact_sheet(status.path))
