@@ -5,7 +5,7 @@ names, so that no reader ever sees an unfinished file.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,10 @@ from contract.timeline import timeline_of
 from processing import files, video
 from processing.gif import Gif
 from processing.poster import Poster
+from processing.sound import load_sound
+
+# Sound is encoded in pieces of 1024 samples or less.
+_SOUND_TOLERANCE_SECONDS = 1024 / 48_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,7 @@ def finish(
     *,
     folder: Path,
     tags: Mapping[str, str],
+    sound: Path | None = None,
 ) -> Finished:
     """Encode `frames` into all files of a task in one pass, and check what was written.
 
@@ -61,35 +66,34 @@ def finish(
         task: The task that the frames were made for.
         folder: The folder of the task. It must exist.
         tags: Metadata for the videos, such as their title.
+        sound: The file with the sound of the videos.
 
     Raises:
+        TaskFailed: `reference-unreadable`; the sound cannot be decoded.
         TaskFailed: `video-damaged`; a video cannot be read back or has other properties.
         OSError: A file cannot be written.
     """
     parameters = task.parameters
-    num_frames = timeline_of(parameters).num_frames
+    timeline = timeline_of(parameters)
     poster = Poster()
-    gif = Gif(num_frames=num_frames, fps=parameters.fps) if task.gif else None
-
-    def watched() -> Iterator[NDArray[np.uint8]]:
-        for frame in frames:
-            poster.add(frame)
-            if gif is not None:
-                gif.add(frame)
-            yield frame
+    gif = Gif(num_frames=timeline.num_frames, fps=parameters.fps) if task.gif else None
 
     formats = _formats(task)
     parts = {name: files.part_of(folder / name) for name in (VIDEO_FILE, GIF_FILE, *formats)}
     video.encode(
-        watched(),
+        _watched(frames, [poster] if gif is None else [poster, gif]),
         fps=parameters.fps,
         path=parts[VIDEO_FILE],
         tags=tags,
         preset=parameters.preset,
         also={format_: parts[name] for name, format_ in formats.items()},
+        sound=load_sound(sound, seconds=timeline.duration_seconds) if sound else None,
     )
-    facts = _checked(parts[VIDEO_FILE], parameters)
-    also = {name: _checked(parts[name], parameters).sha256 for name in formats}
+    facts, *others = (
+        _checked(parts[name], parameters, with_sound=sound is not None)
+        for name in (VIDEO_FILE, *formats)
+    )
+    also = {name: its.sha256 for name, its in zip(formats, others, strict=True)}
     if gif is not None:
         gif.write(parts[GIF_FILE])
         also[GIF_FILE] = hashlib.sha256(parts[GIF_FILE].read_bytes()).hexdigest()
@@ -114,6 +118,16 @@ def publish(finished: Finished) -> None:
         files.publish(finished.folder / name)
 
 
+def _watched(
+    frames: Iterable[NDArray[np.uint8]], watchers: Sequence[Poster | Gif]
+) -> Iterator[NDArray[np.uint8]]:
+    """The same frames, which poster and GIF see on their way."""
+    for frame in frames:
+        for watcher in watchers:
+            watcher.add(frame)
+        yield frame
+
+
 def _notices(gif: Gif | None) -> tuple[Notice, ...]:
     if gif is None or not gif.is_shortened:
         return ()
@@ -136,21 +150,27 @@ def _formats(task: ManifestTask) -> dict[str, video.Format]:
     return formats
 
 
-def _checked(path: Path, parameters: Parameters) -> VideoFacts:
+def _checked(path: Path, parameters: Parameters, *, with_sound: bool) -> VideoFacts:
     """The properties of a video, which must be those that were asked for."""
     facts = video.probe(path)
-    num_frames = timeline_of(parameters).num_frames
+    timeline = timeline_of(parameters)
     found = (facts.num_frames, facts.height, facts.width, facts.fps)
-    wanted = (num_frames, parameters.height, parameters.width, float(parameters.fps))
+    wanted = (timeline.num_frames, parameters.height, parameters.width, float(parameters.fps))
     if found != wanted:
-        raise TaskFailed(
-            Problem(
-                code=Code.VIDEO_DAMAGED,
-                message=(
-                    f"The video was written with (frames, height, width, fps) {found} "
-                    f"instead of {wanted}."
-                ),
-                hint="Drop the spec again.",
-            )
-        )
+        raise _damaged(f"(frames, height, width, fps) {found} instead of {wanted}")
+    seconds = facts.audio_duration_seconds
+    if (seconds is not None) != with_sound:
+        raise _damaged(f"{'no' if with_sound else 'a'} sound")
+    if seconds is not None and abs(seconds - timeline.duration_seconds) > _SOUND_TOLERANCE_SECONDS:
+        raise _damaged(f"{seconds:.3f} s of sound instead of {timeline.duration_seconds:.3f} s")
     return facts
+
+
+def _damaged(what: str) -> TaskFailed:
+    return TaskFailed(
+        Problem(
+            code=Code.VIDEO_DAMAGED,
+            message=f"The video was written with {what}.",
+            hint="Drop the spec again.",
+        )
+    )

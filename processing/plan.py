@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from contract.catalogue import MODELS, Mode, Model
 from contract.errors import Code, Notice, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from contract.timeline import timeline_of
 from processing.clip import load_clip
 from processing.image import load_reference
 from processing.pipelines import Reference
+from processing.sound import load_sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,7 @@ def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
 
 
 def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
-    """Check `task` and open its image or video, at the height and width of the video to make.
+    """Check `task` and its sound, and open its image or video at the size of the video to make.
 
     Raises:
         TaskFailed: `field-range`; the strength leaves no step to do. `reference-unreadable`; the
@@ -83,6 +85,11 @@ def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
     """
     parameters = task.parameters
     _check_strength(parameters)
+    if task.audio is not None:
+        # Only to see whether it can be used. It is decoded again when it is needed, because the
+        # sounds of many tasks would take much memory.
+        seconds = timeline_of(parameters).duration_seconds
+        load_sound(layout.references / task.audio, seconds=seconds)
     if task.image is not None:
         image = load_reference(
             layout.references / task.image,

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import av
 import numpy as np
+from av.audio.frame import AudioFrame
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import (
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from contract.catalogue import Preset
 from contract.errors import Code, Problem, TaskFailed
 from contract.outcome import VideoFacts
+from processing.sound import RATE
 
 PIXEL_FORMAT = "yuv420p"
 KEYFRAME_SECONDS = 4
@@ -53,6 +55,8 @@ class Format:
     """Options of the codec."""
     crf: Mapping[Preset, int]
     """The quality of each preset; less is better. The scale depends on the codec."""
+    sound_codec: Literal["aac", "libopus"]
+    sound_bits_per_second: int
 
 
 # The index (`moov`) comes before the pictures (`mdat`), so that a browser can start playing while
@@ -76,6 +80,8 @@ MP4: Final = Format(
         "threads": "4",
     },
     crf={Preset.DRAFT: 21, Preset.STANDARD: 17, Preset.BEST: 14},
+    sound_codec="aac",
+    sound_bits_per_second=192_000,
 )
 
 # Safari and QuickTime play H.265 only under the tag hvc1, and with closed groups of pictures.
@@ -92,9 +98,11 @@ H265: Final = Format(
         "x265-params": "log-level=none:info=0:pools=4:frame-threads=2:open-gop=0",
     },
     crf={Preset.DRAFT: 25, Preset.STANDARD: 21, Preset.BEST: 18},
+    sound_codec="aac",
+    sound_bits_per_second=192_000,
 )
 
-# VP9. Without `bitexact`, the container has random numbers.
+# VP9, for pages that want no patented format. Without `bitexact`, the container has random numbers.
 WEBM: Final = Format(
     container="webm",
     container_options={"fflags": "+bitexact", "cues_to_front": "1"},
@@ -102,6 +110,8 @@ WEBM: Final = Format(
     # b=0 makes crf decide alone.
     options={"b": "0", "cpu-used": "4", "row-mt": "1", "threads": "4"},
     crf={Preset.DRAFT: 34, Preset.STANDARD: 28, Preset.BEST: 22},
+    sound_codec="libopus",
+    sound_bits_per_second=160_000,
 )
 
 
@@ -113,6 +123,7 @@ def encode(
     tags: Mapping[str, str],
     preset: Preset = Preset.STANDARD,
     also: Mapping[Format, Path] = MappingProxyType({}),
+    sound: NDArray[np.float32] | None = None,
 ) -> None:
     """Write `frames` as an H.264 MP4, and in other formats in the same pass.
 
@@ -126,6 +137,7 @@ def encode(
         tags: Metadata under the names that players know, such as title and comment.
         preset: Decides the quality.
         also: Further files to write.
+        sound: Samples as `sound.load_sound` returns them, as long as the frames.
 
     Raises:
         ValueError: There are no frames.
@@ -139,17 +151,9 @@ def encode(
         for index, frame in enumerate(frames):
             if not writers:
                 for format_, to in ((MP4, path), *also.items()):
-                    container = opened.enter_context(
-                        # The name may end in .part, so ffmpeg cannot guess the format from it.
-                        av.open(
-                            str(to),
-                            "w",
-                            format=format_.container,
-                            options=dict(format_.container_options),
-                        )
-                    )
+                    container = opened.enter_context(_opened(format_, to))
                     container.metadata.update(tags)
-                    writers.append(_Writer(container, format_, rate, frame.shape, preset))
+                    writers.append(_Writer(container, format_, rate, frame.shape, preset, sound))
             picture = _converted(frame, colours)
             picture.pts, picture.time_base = index, 1 / rate
             for writer in writers:
@@ -160,8 +164,14 @@ def encode(
             writer.end()
 
 
+def _opened(format_: Format, path: Path) -> OutputContainer:
+    options = dict(format_.container_options)
+    # The name may end in .part, so ffmpeg cannot guess the format from it.
+    return av.open(str(path), "w", format=format_.container, options=options)
+
+
 class _Writer:
-    """Encodes pictures into one container."""
+    """Encodes pictures, and perhaps a sound, into one container."""
 
     def __init__(
         self,
@@ -170,6 +180,7 @@ class _Writer:
         rate: Fraction,
         shape: tuple[int, ...],
         preset: Preset,
+        sound: NDArray[np.float32] | None,
     ) -> None:
         options = {
             **format_.options,
@@ -187,9 +198,45 @@ class _Writer:
         context.color_range = _RANGE
         if format_.codec_tag is not None:
             context.codec_tag = format_.codec_tag
+        self._seconds_per_frame = 1 / rate
+        self._pictures = 0
+        self._sound = None if sound is None else _Sound(container, format_, sound)
 
     def add(self, picture: VideoFrame) -> None:
         self._container.mux(self._stream.encode(picture))
+        self._pictures += 1
+        if self._sound is not None:
+            # Picture and sound go on side by side, so that neither waits in memory for the other.
+            self._sound.write_until(self._pictures * self._seconds_per_frame)
+
+    def end(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.end()
+
+
+class _Sound:
+    """Encodes a sound into one container."""
+
+    def __init__(
+        self, container: OutputContainer, format_: Format, samples: NDArray[np.float32]
+    ) -> None:
+        self._container = container
+        self._samples = samples
+        self._written = 0
+        self._stream = container.add_stream(format_.sound_codec, rate=RATE, layout="stereo")
+        self._stream.bit_rate = format_.sound_bits_per_second
+
+    def write_until(self, seconds: Fraction) -> None:
+        """Encode what is heard before `seconds`."""
+        end = min(len(self._samples), round(seconds * RATE))
+        if end > self._written:
+            part = np.ascontiguousarray(self._samples[self._written : end].T)
+            frame = AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
+            frame.sample_rate = RATE
+            frame.pts, frame.time_base = self._written, Fraction(1, RATE)
+            self._container.mux(self._stream.encode(frame))
+            self._written = end
 
     def end(self) -> None:
         self._container.mux(self._stream.encode(None))
@@ -223,9 +270,16 @@ def probe(path: Path) -> VideoFacts:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            sounds = container.streams.audio[:1]
             # By default, ffmpeg conceals a broken frame, and a damaged file looks like a good one.
-            stream.codec_context.options = {"err_detect": "explode"}
-            num_frames = sum(1 for _ in container.decode(stream))
+            for each in (stream, *sounds):
+                each.codec_context.options = {"err_detect": "explode"}
+            num_frames = samples = 0
+            for frame in container.decode(stream, *sounds):
+                if isinstance(frame, VideoFrame):
+                    num_frames += 1
+                elif isinstance(frame, AudioFrame):
+                    samples += frame.samples
             rate = stream.average_rate
             if rate is None:
                 raise ValueError("no frame rate")
@@ -241,6 +295,8 @@ def probe(path: Path) -> VideoFacts:
                 duration_seconds=_seconds(stream, container),
                 size_bytes=path.stat().st_size,
                 sha256=sha256,
+                audio_codec=sounds[0].codec_context.name if sounds else None,
+                audio_duration_seconds=samples / RATE if sounds else None,
             )
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise TaskFailed(

@@ -281,6 +281,7 @@ class _Rendering:
                 task,
                 folder=self.layout.task_output(task.task_id),
                 tags=self._tags(task.parameters),
+                sound=self.layout.references / task.audio if task.audio else None,
             )
             self.writing_seconds = time.perf_counter() - began
             finishing.publish(finished)
