@@ -72,6 +72,8 @@ class Parameters(Document):
     strength: float | None = None
     """How much the video may differ from its reference, 0 to 1. Only for video to video."""
     fit: Fit = "crop"
+    label: str = ""
+    """A note that is shown in the lower right corner of the whole video. Empty: none."""
     lora: str | None = None
     """The name of the LoRA that is added to the transformer."""
     lora_scale: float | None = None
@@ -94,6 +96,8 @@ class ManifestTask(Document):
     gif: bool = False
     h265: bool = False
     webm: bool = False
+    prompt_in_file: bool = True
+    """Whether the files themselves may say what the prompt was."""
     interrupted: bool = False
     """Whether an earlier processing job ended while this task was in work.
 

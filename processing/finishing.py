@@ -23,10 +23,12 @@ from contract.outcome import (
     VideoFacts,
 )
 from contract.timeline import timeline_of
-from processing import files, video
+from processing import files, video, xmp
 from processing.gif import Gif
+from processing.label import Label
 from processing.poster import Poster
 from processing.sound import load_sound
+from processing.xmp import Origin
 
 # Sound is encoded in pieces of 1024 samples or less.
 _SOUND_TOLERANCE_SECONDS = 1024 / 48_000
@@ -55,7 +57,7 @@ def finish(
     task: ManifestTask,
     *,
     folder: Path,
-    tags: Mapping[str, str],
+    origin: Origin,
     sound: Path | None = None,
 ) -> Finished:
     """Encode `frames` into all files of a task in one pass, and check what was written.
@@ -65,7 +67,7 @@ def finish(
             taken one by one, and only small copies for the GIF are kept.
         task: The task that the frames were made for.
         folder: The folder of the task. It must exist.
-        tags: Metadata for the videos, such as their title.
+        origin: What the files say about where the video comes from.
         sound: The file with the sound of the videos.
 
     Raises:
@@ -81,14 +83,17 @@ def finish(
     formats = _formats(task)
     parts = {name: files.part_of(folder / name) for name in (VIDEO_FILE, GIF_FILE, *formats)}
     video.encode(
-        _watched(frames, [poster] if gif is None else [poster, gif]),
+        _watched(_labelled(frames, parameters), [poster] if gif is None else [poster, gif]),
         fps=parameters.fps,
         path=parts[VIDEO_FILE],
-        tags=tags,
+        tags=origin.tags,
         preset=parameters.preset,
         also={format_: parts[name] for name, format_ in formats.items()},
         sound=load_sound(sound, seconds=timeline.duration_seconds) if sound else None,
     )
+    packet = origin.packet
+    for name in {VIDEO_FILE, *formats} & {VIDEO_FILE, H265_FILE}:
+        xmp.add_to_mp4(parts[name], packet)
     facts, *others = (
         _checked(parts[name], parameters, with_sound=sound is not None)
         for name in (VIDEO_FILE, *formats)
@@ -96,14 +101,25 @@ def finish(
     also = {name: its.sha256 for name, its in zip(formats, others, strict=True)}
     if gif is not None:
         gif.write(parts[GIF_FILE])
+        xmp.add_to_gif(parts[GIF_FILE], packet)
         also[GIF_FILE] = hashlib.sha256(parts[GIF_FILE].read_bytes()).hexdigest()
     return Finished(
         folder=folder,
         video=facts,
-        poster=poster.jpeg(),
+        poster=xmp.added_to_jpeg(poster.jpeg(), packet),
         also=also,
         notices=_notices(gif),
     )
+
+
+def _labelled(
+    frames: Iterable[NDArray[np.uint8]], parameters: Parameters
+) -> Iterable[NDArray[np.uint8]]:
+    """The frames with the label of the spec, if it has one."""
+    if not parameters.label.strip():
+        return frames
+    label = Label.drawn(parameters.label, height=parameters.height, width=parameters.width)
+    return map(label.on, frames)
 
 
 def publish(finished: Finished) -> None:

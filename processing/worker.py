@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from contract.catalogue import Model
 from contract.errors import Code, Failure, Problem, TaskFailed
-from contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from contract.manifest import Layout, Manifest, ManifestTask
 from contract.outcome import (
     GIF_FILE,
     H265_FILE,
@@ -54,6 +54,7 @@ from processing import (
 from processing.lora import Lora
 from processing.plan import ReadyTask
 from processing.writer import Writer, writing
+from processing.xmp import Origin
 
 T = TypeVar("T")
 
@@ -280,7 +281,7 @@ class _Rendering:
                 unwritten.frames,
                 task,
                 folder=self.layout.task_output(task.task_id),
-                tags=self._tags(task.parameters),
+                origin=self._origin(task),
                 sound=self.layout.references / task.audio if task.audio else None,
             )
             self.writing_seconds = time.perf_counter() - began
@@ -347,16 +348,15 @@ class _Rendering:
             seconds_after=self.decoding_seconds + self.writing_seconds,
         )
 
-    def _tags(self, parameters: Parameters) -> dict[str, str]:
-        """Metadata that says where a video comes from, in case its sidecar is lost.
-
-        It must not contain anything that differs between two renderings of the same task, so that
-        both write the same file.
-        """
-        return {
-            "title": parameters.prompt,
-            "comment": f"reeldrop, model {self.manifest.model}, seed {parameters.seed}",
-        }
+    def _origin(self, task: ManifestTask) -> Origin:
+        source = self._weights_source()
+        return Origin(
+            mode=task.parameters.mode,
+            model=self.manifest.model,
+            revision=source.revision if source else None,
+            seed=task.parameters.seed,
+            prompt=task.parameters.prompt if task.prompt_in_file else None,
+        )
 
     def _with_less_memory_if_needed(self, work: Callable[[], T]) -> T:
         """Do `work`, and repeat it in the smallest way if it does not fit into memory.

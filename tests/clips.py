@@ -115,6 +115,17 @@ def edited(body: bytes, parts: Sequence[tuple[float, float | None]]) -> bytes:
     return bytes(around) + new + body[at + size :]
 
 
+def boxes(body: bytes) -> list[tuple[bytes, bytes]]:
+    """The top-level boxes of an MP4: the type and the content of each."""
+    found, at = [], 0
+    while at < len(body):
+        size = int.from_bytes(body[at : at + 4])
+        assert 8 <= size <= len(body) - at
+        found.append((body[at + 4 : at + 8], body[at + 8 : at + size]))
+        at += size
+    return found
+
+
 def without_ftyp(body: bytes, first: bytes = b"wide") -> bytes:
     """The video with another box in place of `ftyp`, as in QuickTime files from before 2001."""
     assert body[4:8] == b"ftyp"

@@ -49,6 +49,9 @@ _Strength = Annotated[float, Field(gt=0, le=1)]
 _Lora = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 _LoraScale = Annotated[float, Field(gt=0, le=2)]
 _Duration = Annotated[float, Field(gt=0, le=60)]
+LABEL_CHARACTERS = " -~©«»°±´·‘’“”…‹›™"
+"""The characters of the worker's font, as in a pattern. " -~" are all of ASCII."""
+_Label = Annotated[str, Field(max_length=40, pattern=f"^[{LABEL_CHARACTERS}]*$")]
 
 
 class Video(Document):
@@ -126,6 +129,13 @@ class Video(Document):
             "the same video again. -1 is the same as no line."
         ),
     ] = None
+    label: Annotated[
+        _Label,
+        Field(
+            description="A note to show in the lower right corner of the whole video, such as "
+            "`AI-generated`."
+        ),
+    ] = ""
 
 
 class Matrix(Document):
@@ -150,6 +160,7 @@ class Matrix(Document):
     num_inference_steps: tuple[_Steps, ...] = ()
     guidance_scale: tuple[_Scale, ...] = ()
     seed: tuple[_Seed, ...] = ()
+    label: tuple[_Label, ...] = ()
     include: Annotated[
         tuple[Video, ...], Field(description="Additional combinations, one video each.")
     ] = ()
@@ -192,6 +203,13 @@ class JobSpec(Video):
         tuple[Literal["mp4", "gif"], ...],
         Field(max_length=2, description="Which files to make. The MP4 is always made."),
     ] = ("mp4",)
+    prompt_in_file: Annotated[
+        bool,
+        Field(
+            description="Write the prompt into the video and its other files, too. With `false`, "
+            "it is in the sidecar only."
+        ),
+    ] = True
     priority: Annotated[
         Priority,
         Field(
@@ -579,6 +597,13 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
                 wrong,
                 "Write the name of a LoRA as your administrator uploaded it, without a folder and "
                 "without .safetensors, for example  lora: ink-drawings",
+            )
+        if "label" in error["loc"]:
+            return (
+                Code.FIELD_RANGE,
+                wrong,
+                "The note can have letters from A to Z without accents, digits and common "
+                "punctuation, for example  label: AI-generated",
             )
         return (
             Code.FIELD_RANGE,

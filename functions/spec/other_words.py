@@ -41,11 +41,13 @@ _NAMES: Mapping[str, str] = {
     "variations": "count n num number num_videos num_outputs num_samples n_samples batch_size "
     "batch_count num_videos_per_prompt num_images samples repeat repeats variants batch amount "
     "videos",
+    "label": "watermark overlay overlay_text burn_in disclosure",
     "matrix": "sweep grid combinations",
     "outputs": "output format output_format formats file_format",
+    "prompt_in_file": "metadata save_metadata embed_metadata embed_prompt embed_workflow",
     "priority": "urgency importance",
     "notify": "email mail e_mail notification notifications notify_email send_email",
-    "tags": "tag labels label keywords category project",
+    "tags": "tag labels keywords category project",
     "dry_run": "dryrun test preview validate_only plan check simulate",
 }  # fmt: skip
 _NOT_OFFERED: Mapping[str, str] = {
@@ -89,6 +91,7 @@ _ASPECTS: Mapping[str, str] = {
     "landscape": "horizontal wide widescreen cinematic",
 }
 _ASPECT_OF = _by_word(_ASPECTS)
+_SWITCHES = {"enhance", "notify", "prompt_in_file", "dry_run", "animate_images"}
 _YES, _NO = {"yes", "on", "y", "enabled"}, {"no", "off", "n", "disabled"}
 
 
@@ -122,6 +125,8 @@ def hint_for_value(field: str, value: object) -> str | None:
         return "For any seed, delete the line, or write  seed: -1"
     if field == "notify" and "@" in text:
         return "Write  notify: true  (your administrator sets the address)."
+    if field == "label" and value is True:
+        return "Write the note, for example  label: AI-generated"
     meant = _choice(field, text) or _number(field, text)
     return f"Write  {field}: {meant}" if meant else None
 
@@ -135,7 +140,7 @@ def _choice(field: str, text: str) -> str | None:
         return "landscape" if width > height else "portrait"
     if field == "aspect":
         return _ASPECT_OF.get(text)
-    if field in {"enhance", "notify", "dry_run", "animate_images"} and text in _YES | _NO:
+    if field in _SWITCHES and text in _YES | _NO:
         return "true" if text in _YES else "false"
     return _PRESET_OF.get(text) if field == "preset" else None
 

@@ -51,7 +51,7 @@ class Judging:
             GuardrailUnavailable: there is no judgement.
         """
         assert spec.model is not None  # resolved
-        for field in ("prompt", "negative_prompt"):
+        for field in ("prompt", "negative_prompt", "label"):
             text = getattr(spec, field)
             if field == "negative_prompt" and text == MODELS[spec.model].negative_prompt:
                 continue

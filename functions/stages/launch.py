@@ -140,6 +140,7 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
                 image=_file_name(task) if task.spec.video is None else None,
                 video=_file_name(task) if task.spec.video is not None else None,
                 gif="gif" in task.spec.outputs,
+                prompt_in_file=task.spec.prompt_in_file,
                 # The claim for this attempt is counted, too.
                 interrupted=task.attempts > 1,
             )

@@ -156,6 +156,8 @@ WALKS = [
     _line("matrix-1-5", "Write fields with values in it", "matrix:\n  seed: [1, 2]"),
     _line("matrix-3-{}", "Add lists of values", "matrix:\n  seed: [1, 2, 3]"),
     _line("lora-2-../ink", "as your administrator uploaded it, without a folder", "lora: ink"),
+    _line("label-1-true", "Write the note, for example", "label: AI-generated"),
+    _line("label-3-KI–erzeugt f", "letters from A to Z without accents", "label: AI-generated"),
     _line("matrix-4-{seed: 1}", "Write it as  [first", "matrix: {seed: [1, 2]}"),
     _line("matrix-6-{seed: [a]}", "Write it like 42", "matrix: {seed: [42]}"),
     _line("matrix-8-{tags: [a, b", "outside of the matrix", "tags: [a, b]"),

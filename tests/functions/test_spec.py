@@ -174,11 +174,13 @@ VIDEO_FIELDS = {
     "num_inference_steps": st.integers(0, 110),
     "guidance_scale": st.floats(0, 25),
     "seed": st.integers(-1, 2**33),
+    "label": some(["AI-generated", "", "künstlich", "x" * 41]),
 }
 JOB_FIELDS = {
     "enhance": some([True, False, "review", "no"]),
     "variations": st.integers(0, 40),
     "outputs": st.lists(some(["mp4", "gif", "webm"]), max_size=3),
+    "prompt_in_file": st.booleans(),
     "notify": st.sampled_from([True, False, "digest"]),
     "tags": st.lists(some(["a", "b c"]), max_size=3),
     "matrix": st.fixed_dictionaries(

@@ -22,9 +22,11 @@ from contract.errors import Code, TaskFailed
 from contract.manifest import ManifestTask, Parameters
 from contract.outcome import GIF_FILE, H265_FILE, POSTER_FILE, VIDEO_FILE, WEBM_FILE
 from processing import finishing
+from processing.xmp import Origin
 from tests.processing.decoding import decoded
 
 HEIGHT, WIDTH = 64, 96
+ORIGIN = Origin(mode=Mode.TEXT_TO_VIDEO, model="demo", revision=None, seed=1, prompt="a bee")
 
 
 def task(
@@ -58,7 +60,7 @@ def moving(num_frames: int, height: int = HEIGHT, width: int = WIDTH) -> Iterato
 def published(folder: Path, asked: ManifestTask, num_frames: int = 9) -> finishing.Finished:
     folder.mkdir(exist_ok=True)
     frames = moving(num_frames, asked.parameters.height, asked.parameters.width)
-    finished = finishing.finish(frames, asked, folder=folder, tags={"title": "a bee"})
+    finished = finishing.finish(frames, asked, folder=folder, origin=ORIGIN)
     finishing.publish(finished)
     return finished
 
@@ -100,7 +102,7 @@ def test_frames_are_taken_one_by_one_and_not_kept(tmp_path: Path) -> None:
 
     gc.disable()
     try:
-        finishing.finish(counted(), task(200, h265=True, webm=True), folder=tmp_path, tags={})
+        finishing.finish(counted(), task(200, h265=True, webm=True), folder=tmp_path, origin=ORIGIN)
     finally:
         gc.enable()
 
@@ -110,7 +112,7 @@ def test_frames_are_taken_one_by_one_and_not_kept(tmp_path: Path) -> None:
 
 def test_other_frames_than_asked_for_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(TaskFailed) as failure:
-        finishing.finish(moving(8), task(9), folder=tmp_path, tags={})
+        finishing.finish(moving(8), task(9), folder=tmp_path, origin=ORIGIN)
 
     assert failure.value.problems[0].code == Code.VIDEO_DAMAGED
 
@@ -196,7 +198,7 @@ def test_saturated_colours_are_kept_and_the_files_say_which_they_are(tmp_path: P
     row = np.array(SATURATED, np.uint8).repeat(side, 0)
     frame = np.broadcast_to(row, (64, *row.shape)).copy()
     asked = task(h265=True, webm=True, height=64, width=frame.shape[1])
-    finished = finishing.finish([frame] * 9, asked, folder=tmp_path, tags={})
+    finished = finishing.finish([frame] * 9, asked, folder=tmp_path, origin=ORIGIN)
     finishing.publish(finished)
 
     middles = list(range(side // 2, frame.shape[1], side))

@@ -240,9 +240,19 @@ def test_a_gif_comes_where_it_is_asked_for(jobs: Jobs) -> None:
 
 
 def test_a_downloaded_video_says_what_it_was_made_from(jobs: Jobs) -> None:
-    layout = jobs.rendered(jobs.task(prompt="a bee, “slowly” = 🐝", seed=7))
+    hidden = jobs.task("hidden", prompt="a secret bee", label="AI-generated", seed=8)
+    layout = jobs.rendered(
+        jobs.task(prompt="a bee, “slowly” = 🐝", seed=7),
+        hidden.model_copy(update={"prompt_in_file": False}),
+    )
 
     with av.open(str(layout.task_output("bee") / VIDEO_FILE)) as container:
         tags = container.metadata
     assert tags["title"] == "a bee, “slowly” = 🐝"
     assert tags["comment"] == "reeldrop, model demo, seed 7"
+    data = (layout.task_output("hidden") / VIDEO_FILE).read_bytes()
+    assert b"seed 8" in data and b"trainedAlgorithmicMedia" in data and b"secret" not in data
+    # The model did not make the label.
+    frames = decoded(layout.task_output("hidden") / VIDEO_FILE)
+    corner = frames[:, 49:62, 3:62].astype(int)
+    assert corner.max() - np.quantile(corner, 0.1) > 100

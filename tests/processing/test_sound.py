@@ -16,7 +16,7 @@ from contract.outcome import H265_FILE, VIDEO_FILE, WEBM_FILE
 from processing import finishing, loading, sound, worker
 from processing.sound import FADE_SECONDS, RATE, load_sound
 from tests.processing.conftest import Jobs
-from tests.processing.test_finishing import moving, task
+from tests.processing.test_finishing import ORIGIN, moving, task
 
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 CODECS = {"mp3": ("mp3", "libmp3lame"), "m4a": ("ipod", "aac"), "wav": ("wav", "pcm_s16le")}
@@ -154,7 +154,7 @@ def test_a_file_whose_middle_is_damaged_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_video_without_sound_is_no_sound(tmp_path: Path) -> None:
-    finishing.finish(moving(9), task(), folder=tmp_path, tags={})
+    finishing.finish(moving(9), task(), folder=tmp_path, origin=ORIGIN)
 
     with pytest.raises(TaskFailed, match="contains no sound"):
         load_sound(tmp_path / f".{VIDEO_FILE}.part", seconds=1)
@@ -187,7 +187,9 @@ def test_every_video_of_a_task_has_the_sound(tmp_path: Path, num_frames: int, fp
     music = written(tmp_path, "mp3", np.stack([rising, rising]))
     asked = task(num_frames, h265=True, webm=True, fps=fps)
 
-    finished = finishing.finish(moving(num_frames), asked, folder=tmp_path, tags={}, sound=music)
+    finished = finishing.finish(
+        moving(num_frames), asked, folder=tmp_path, origin=ORIGIN, sound=music
+    )
     finishing.publish(finished)
 
     assert finished.video.audio_codec == "aac"
@@ -214,14 +216,16 @@ def test_the_same_sound_makes_the_same_files(tmp_path: Path) -> None:
     found = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        finished = finishing.finish(moving(9), asked, folder=tmp_path / name, tags={}, sound=music)
+        finished = finishing.finish(
+            moving(9), asked, folder=tmp_path / name, origin=ORIGIN, sound=music
+        )
         found.append((finished.video.sha256, finished.also))
 
     assert found[0] == found[1]
 
 
 def test_a_video_without_a_sound_has_no_stream_for_it(tmp_path: Path) -> None:
-    finished = finishing.finish(moving(9), task(webm=True), folder=tmp_path, tags={})
+    finished = finishing.finish(moving(9), task(webm=True), folder=tmp_path, origin=ORIGIN)
     finishing.publish(finished)
 
     assert finished.video.audio_codec is None

@@ -58,7 +58,7 @@ MUTANTS = {
     ),
     "negative prompts are not judged": (
         "functions.stages.judging",
-        '        for field in ("prompt", "negative_prompt"):',
+        '        for field in ("prompt", "negative_prompt", "label"):',
         '        for field in ("prompt",):',
     ),
     "enhanced prompts are not judged": (
