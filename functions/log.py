@@ -27,7 +27,7 @@ class Event(StrEnum):
     QUEUED = "queued", "A drop was accepted and its videos are in the queue.", True
     PLANNED = "planned", "A dry run or a review was answered. Nothing is rendered."
     REJECTED = "rejected", "A drop was refused.", True
-    WAITING = "waiting", "A drop was accepted and waits for its reference."
+    WAITING = "waiting", "A drop was accepted and waits for references."
     NOT_ENHANCED = (
         "not-enhanced",
         "The language model did not enhance a prompt, and the video is made with it as it is.",

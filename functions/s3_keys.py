@@ -432,9 +432,13 @@ def attempt_references(attempt_id: str) -> str:
     return f"{attempt_input(attempt_id)}references/"
 
 
-def attempt_reference(attempt_id: str, file_name: str) -> str:
-    """Key of a reference of a task in an attempt."""
-    return f"{attempt_references(attempt_id)}{file_name}"
+def attempt_reference(attempt_id: str, kept: str) -> str:
+    """Key of a reference in an attempt. All tasks of a job that have the same one share the file.
+
+    Args:
+        kept: key of the copy that was made when the job was accepted.
+    """
+    return attempt_references(attempt_id) + kept.removeprefix(REFERENCES_PREFIX).replace("/", "-")
 
 
 def attempt_output(attempt_id: str) -> str:

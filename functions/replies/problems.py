@@ -1,9 +1,9 @@
 """The problems of jobs that were accepted or waited: code, message, place and fix."""
 
 from contract.errors import Code, Place, Problem
-from functions import s3_keys
 from functions.replies import words
-from functions.table.records import Ending, Task
+from functions.spec.fields import MAX_PROBLEMS, field_naming, references_of
+from functions.table.records import Ending, Job, KeptReference, Task
 
 _LONGEST_DETAIL = 400
 
@@ -49,31 +49,34 @@ def name_taken(spec: str, key: str) -> Problem:
     )
 
 
-def reference_never_came(reference: str, minutes: int) -> Problem:
-    """A reference was not uploaded in time.
+def references_never_came(job: Job, minutes: int) -> tuple[Problem, ...]:
+    """References were not uploaded in time: a problem for each of them.
 
     Args:
-        reference: the key of the reference.
-        minutes: how long the job waited.
+        job: the job that waited for them.
+        minutes: how long it waited.
     """
-    return Problem(
-        code=Code.REFERENCE_NEVER_CAME,
-        message=f"The reference {reference} was not uploaded within {minutes} minutes, or only as "
-        "an empty file.",
-        hint="Check its name (upper and lower case matter) and upload it. This file need not be "
-        "uploaded again, unless its name has to be corrected here.",
-        place=Place(field="image" if s3_keys.is_image(reference) else "video"),
+    return tuple(
+        Problem(
+            code=Code.REFERENCE_NEVER_CAME,
+            message=f"The reference {key} was not uploaded within {minutes} minutes, or only as "
+            "an empty file.",
+            hint="Check its name (upper and lower case matter) and upload it. This file need not "
+            "be uploaded again, unless its name has to be corrected here.",
+            place=Place(field=field_naming(job.spec, key) if job.spec else None),
+        )
+        for key in job.waiting_for[:MAX_PROBLEMS]
     )
 
 
-def reference_gone(task: Task) -> Problem:
+def reference_gone(task: Task, reference: KeptReference) -> Problem:
     """The copy of a task's reference was deleted before the task started."""
-    field = "image" if task.spec.image is not None else "video"
+    name = dict(references_of(task.spec))[reference.field]
     return Problem(
         code=Code.REFERENCE_GONE,
-        message=f"The copy of {getattr(task.spec, field)} was deleted before the video was made.",
+        message=f"The copy of {name} was deleted before the video was made.",
         hint="Drop this file again. Upload its reference first if you deleted that, too.",
-        place=Place(field=field),
+        place=Place(field=reference.field),
     )
 
 

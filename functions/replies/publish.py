@@ -70,7 +70,7 @@ def _forget_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> Non
 
     A job without tasks may have copies, too, if it was refused after the first of them.
     """
-    if tasks and not any(task.reference for task in tasks):
+    if tasks and not any(task.references for task in tasks):
         return
     remove_references(ports, job.job_id)
 

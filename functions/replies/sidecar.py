@@ -34,6 +34,15 @@ class Timing(Document):
     seconds: Seconds
 
 
+class MadeFrom(Document):
+    """A file that a video was made from."""
+
+    field: str
+    """The field of the spec that names it."""
+    file: str
+    version: str
+
+
 class Sidecar(Document):
     """videos/<path>.json: everything that is known about a video.
 
@@ -47,6 +56,7 @@ class Sidecar(Document):
     attempts: int
     source: str
     source_version: str
+    references: tuple[MadeFrom, ...]
     spec: JobSpec
     prompt: str
     enhancement: Enhancement
@@ -84,6 +94,15 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         attempts=task.attempts,
         source=f"s3://{job.source.bucket}/{job.source.key}",
         source_version=job.source.version,
+        references=tuple(
+            MadeFrom(
+                field=reference.field,
+                file=f"s3://{job.source.bucket}/{reference.source}",
+                version=reference.version,
+            )
+            for reference in task.references
+            if reference.source
+        ),
         spec=task.spec,
         prompt=task.spec.prompt,
         enhancement=task.enhancement,

@@ -125,10 +125,8 @@ def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
 
 
 def _waiting(job: Job) -> str:
-    if job.waiting_for and job.found_empty:
-        return f"Waiting for the content of {job.waiting_for}: the file there is empty."
     if job.waiting_for:
-        return f"Waiting for {job.waiting_for} to be uploaded."
+        return _waiting_for_references(job)
     if job.not_judged:
         return words.not_judged(job.not_judged)
     if job.enhance_until is None:
@@ -138,6 +136,16 @@ def _waiting(job: Job) -> str:
         "The prompt is being enhanced, but the language model is busy. It is asked again until "
         f"{job.enhance_until:%H:%M} UTC; after that, the prompt is used as it is."
     )
+
+
+def _waiting_for_references(job: Job) -> str:
+    sentences = []
+    if absent := [key for key in job.waiting_for if key not in job.found_empty]:
+        sentences.append(f"Waiting for {words.listing(absent)} to be uploaded.")
+    if empty := job.found_empty:
+        files = "the file there is" if len(empty) == 1 else "the files there are"
+        sentences.append(f"Waiting for the content of {words.listing(empty)}: {files} empty.")
+    return " ".join(sentences)
 
 
 def _because(tasks: Sequence[Task]) -> str:

@@ -1,6 +1,6 @@
 """Phrases that status, mail and refusals share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from contract.errors import Notice
 from functions.planning.estimate import Cost
@@ -16,11 +16,20 @@ from functions.table.records import (
 
 # How a processing job ended is cut to this many characters in a status.
 _LONGEST_ENDING = 400
+_MOST_LISTED = 6
 
 
 def videos(count: int) -> str:
     """A number of videos: "1 video", "3 videos"."""
     return "1 video" if count == 1 else f"{count} videos"
+
+
+def listing(names: Sequence[str]) -> str:
+    """Names for a sentence: "a", "a and b", "a, b and c". Of many, only the first are named."""
+    some = [*names] if len(names) <= _MOST_LISTED else [*names[: _MOST_LISTED - 1]]
+    if len(some) < len(names):
+        some.append(f"{len(names) - len(some)} more")
+    return " and ".join([", ".join(some[:-1]), some[-1]] if len(some) > 1 else some)
 
 
 def not_enhanced(tasks: Iterable[Task]) -> list[Notice]:

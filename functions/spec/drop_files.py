@@ -5,17 +5,16 @@ use this module, so that a spec means the same in both.
 """
 
 import posixpath
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from contract.errors import Code, JobRejected, Problem, one_line
+from contract.errors import Code, JobRejected, Place, Problem, one_line
 from functions import s3_keys
 from functions.ports import Locked, Missing
 from functions.reading import magic, not_specs
 from functions.spec import parsed, resolve
 from functions.spec.expand import Wanted, expand
-from functions.spec.fields import FolderDefaults, Layer, quoted
+from functions.spec.fields import FolderDefaults, Layer, quoted, references_of
 from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
 from functions.spec.reader import Original, Picture, Reader
@@ -172,30 +171,42 @@ def _closest(files: DropFiles, reader: Reader, key: str, field: str) -> Layer | 
     return None
 
 
-def references(wanted: tuple[Wanted, ...]) -> Iterator[tuple[Wanted, str, str]]:
-    """Every image or video that the wanted videos start from, each once.
+@dataclass(frozen=True)
+class Mention:
+    """A place where a spec names a reference."""
 
-    Yields:
-        The first video that needs the file, the name of the field, and the key of the file.
-    """
-    seen = set()
+    wanted: Wanted
+    """The first video that needs the reference."""
+    field: str
+    value: str
+
+    @property
+    def key(self) -> str:
+        """The key that the spec names."""
+        return s3_keys.in_folder("", self.value.removeprefix("/"))
+
+    @property
+    def place(self) -> Place:
+        """Where it is written."""
+        return self.wanted.place(self.field)
+
+
+def mentions(wanted: tuple[Wanted, ...]) -> list[Mention]:
+    """Every reference that the wanted videos need, once for each field that names it."""
+    found: dict[tuple[str, str], Mention] = {}
     for one in wanted:
-        for field in ("image", "video"):
-            value = getattr(one.spec, field)
-            if value is not None and value not in seen:
-                seen.add(value)
-                yield one, field, s3_keys.in_folder("", value.removeprefix("/"))
+        for field, value in references_of(one.spec):
+            found.setdefault((field, value), Mention(one, field, value))
+    return list(found.values())
 
 
-def located(files: DropFiles, spec_key: str, wanted: Wanted, field: str, key: str) -> str:
+def located(files: DropFiles, spec_key: str, mention: Mention) -> str:
     """Find a reference, also if its name differs in letter case, its Unicode form or its spaces.
 
     Args:
         files: the drop folder.
         spec_key: key of the spec.
-        wanted: a video that needs the reference; a problem names its place in the spec.
-        field: `image` or `video`.
-        key: the key that the spec names.
+        mention: where the spec names it.
 
     Returns:
         The key of the file that exists.
@@ -204,6 +215,7 @@ def located(files: DropFiles, spec_key: str, wanted: Wanted, field: str, key: st
         Missing: there is no such file.
         JobRejected: several files may be meant.
     """
+    key = mention.key
     possible = meant(files, spec_key, key)
     if not possible:
         raise Missing(key)
@@ -216,7 +228,7 @@ def located(files: DropFiles, spec_key: str, wanted: Wanted, field: str, key: st
                 f"alike: {names}.",
                 hint="Write the name exactly as one of them, or upload a file with the name that "
                 "the spec has.",
-                place=wanted.place(field),
+                place=mention.place,
             )
         )
     return possible[0]
@@ -265,20 +277,19 @@ class Reference:
     original: Original
 
     @property
-    def picture(self) -> Picture | None:
-        """The image; None for a video."""
-        return self.original if isinstance(self.original, Picture) else None
+    def content_type(self) -> str:
+        """What the body is."""
+        return "image/png" if isinstance(self.original, Picture) else "video/mp4"
 
 
-def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key: str) -> Reference:
+def reference(files: DropFiles, reader: Reader, mention: Mention, key: str) -> Reference:
     """Read and check a reference.
 
     Args:
         files: the drop folder.
         reader: decodes the reference.
-        wanted: a video that needs the reference; problems name its place in the spec.
-        field: `image` or `video`.
-        key: key of the reference.
+        mention: where a spec names it.
+        key: key of the file.
 
     Raises:
         Missing: the file does not exist.
@@ -286,7 +297,7 @@ def reference(files: DropFiles, reader: Reader, wanted: Wanted, field: str, key:
     """
     size, image = files.size_bytes(key), s3_keys.is_image(key)
     limit = MAX_IMAGE_BYTES if image else MAX_VIDEO_BYTES
-    place, name = wanted.place(field), posixpath.basename(key)
+    place, name = mention.place, posixpath.basename(key)
     if size > limit:
         raise JobRejected(
             Problem(

@@ -290,6 +290,26 @@ def mode_of(spec: Video) -> Mode:
     return Mode.TEXT_TO_VIDEO if spec.image is None else Mode.IMAGE_TO_VIDEO
 
 
+def references_of(spec: Video) -> tuple[tuple[str, str], ...]:
+    """The references of a video: for each the field that names it, and what it says."""
+    given = ((field, getattr(spec, field)) for field in _REFERENCES)
+    return tuple((field, value) for field, value in given if value is not None)
+
+
+def field_naming(spec: JobSpec, key: str) -> str | None:
+    """The field of a spec, or of its matrix, that names a reference; None if none does.
+
+    Args:
+        key: the key of the reference.
+    """
+    value = "/" + key.removeprefix(s3_keys.JOBS_PREFIX)
+    matrix = spec.matrix or Matrix()
+    for video in (spec, *matrix.include):
+        if field := next((field for field, said in references_of(video) if said == value), None):
+            return field
+    return next((field for field in _REFERENCES if value in getattr(matrix, field)), None)
+
+
 def parameters_of(spec: Video) -> Parameters:
     """The part of a resolved spec that the worker receives."""
     names = set(Parameters.model_fields) - {"mode"}

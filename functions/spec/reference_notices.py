@@ -1,7 +1,7 @@
 """Warnings about what becomes of a reference: what is cut off, and what is converted."""
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from contract.catalogue import MODELS, Mode, Size
 from contract.errors import Notice
@@ -13,14 +13,17 @@ LEAST_CUT = 0.2
 """As a share of the reference. A photo of 4:3 or 16:9 loses less on a video of 3:2."""
 
 
-def notices(made_from: Iterable[tuple[JobSpec, Original | None]]) -> tuple[Notice, ...]:
+def notices(
+    made_from: Iterable[tuple[JobSpec, Mapping[str, Original]]],
+) -> tuple[Notice, ...]:
     """Warnings about references, each once.
 
     Args:
-        made_from: resolved specs, each with the reference that its video is made from.
+        made_from: resolved specs, each with its references by the field that names them.
     """
     found: list[Notice] = []
-    for spec, original in made_from:
+    for spec, originals in made_from:
+        original = originals.get("image") or originals.get("video")
         if original is None:
             continue
         name = posixpath.basename(spec.image or spec.video or "")

@@ -2,8 +2,8 @@
 
 import math
 import posixpath
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -17,9 +17,10 @@ from functions.ports import Missing, WithAnnounce, WithFiles, keys_below
 from functions.replies import json_lines, problems, publish
 from functions.settings import WithSettings
 from functions.spec import drop_files, enhance, reference_notices, resolve
+from functions.spec.drop_files import Mention
 from functions.spec.enhance import Enhancement
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec
+from functions.spec.fields import JobSpec, references_of
 from functions.spec.folder_defaults import Draft
 from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
@@ -28,7 +29,7 @@ from functions.spec.reader import Original, Picture, WithReader
 from functions.stages import folder_defaults, lone, newer_defaults
 from functions.stages.judging import Judging
 from functions.table import day_limits
-from functions.table.jobs import ended, stop_waiting
+from functions.table.jobs import ended, notes_of, stop_waiting
 from functions.table.ledger import (
     Change,
     NeedsLedgerAndClock,
@@ -40,7 +41,16 @@ from functions.table.ledger import (
     waiting_key,
 )
 from functions.table.paths import take_names, take_path, with_equal_names
-from functions.table.records import BadReference, Job, Source, State, Task, Used, Waiting
+from functions.table.records import (
+    BadReference,
+    Job,
+    KeptReference,
+    Source,
+    State,
+    Task,
+    Used,
+    Waiting,
+)
 from functions.table.references import note_asked, note_refused
 from functions.table.tasks import plan_tasks
 
@@ -70,11 +80,19 @@ class Needs(
     """What accepting a drop uses."""
 
 
+class ReferencesMissing(Exception):
+    """Some references were not uploaded, or only as empty files."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = tuple(dict.fromkeys(keys))
+        super().__init__(*self.keys)
+
+
 class Outcome(Enum):
     """What became of a drop."""
 
     DONE = auto()
-    """It is queued, planned, rejected or gone, or it waits for its reference."""
+    """It is queued, planned, rejected or gone, or it waits for references."""
     REFERENCE_CAME = auto()
     """It was noted as waiting or rejected, but its reference came or changed in the meantime. Act
     on the drop again."""
@@ -106,10 +124,10 @@ def accept(
             raise refusal
         wanted = accepting.read()
         kept = accepting.keep_references(wanted)
-        if isinstance(kept, str):
-            return accepting.wait(kept)
         accepting.show_that_it_is_read()
         accepting.begin(accepting.make(wanted, kept))
+    except ReferencesMissing as missing:
+        return accepting.wait(missing.keys)
     except Missing:
         ports.log(Event.DROP_GONE, {"key": key, "version": accepting.job.source.version})
     except JobRejected as rejection:
@@ -179,19 +197,24 @@ def _query(spec: JobSpec, prompt: str | None = None) -> _Query:
 class _Kept:
     """A reference in the work bucket."""
 
-    key: str
+    record: KeptReference
     original: Original
     wanted: str
     """The key that the spec names."""
-    source: str
-    """The key of the file that it was copied from."""
-    version: str
-    """The version of that file."""
 
-    @property
-    def picture(self) -> Picture | None:
-        """The image; None for a video."""
-        return self.original if isinstance(self.original, Picture) else None
+
+_AllKept = Mapping[tuple[str, str], _Kept]
+"""The references of a job, by the field that names each and what it says there."""
+
+
+def _picture(kept: Mapping[str, _Kept]) -> Picture | None:
+    """The image that a video starts from; None without one.
+
+    Args:
+        kept: the references of the video by the field that names them.
+    """
+    image = kept.get("image")
+    return image.original if image and isinstance(image.original, Picture) else None
 
 
 @dataclass(frozen=True)
@@ -200,7 +223,7 @@ class _Made:
 
     specs: tuple[JobSpec, ...]
     enhancements: tuple[Enhancement, ...]
-    references: tuple[str | None, ...]
+    references: tuple[tuple[KeptReference, ...], ...]
     kept: tuple[_Kept, ...]
 
 
@@ -250,57 +273,97 @@ class Accepting:
         keys = keys_below(self.ports, self.ports.settings.work_bucket, s3_keys.LORAS_PREFIX)
         return [name for key in keys if (name := s3_keys.lora_name(key))]
 
-    def keep_references(self, wanted: tuple[Wanted, ...]) -> Mapping[str, _Kept] | str:
+    def keep_references(self, wanted: tuple[Wanted, ...]) -> _AllKept:
         """Copy every reference, as it is now, to the place where the worker will read it.
 
-        Returns:
-            The copies by the value in the spec, or the key of a reference that was not uploaded.
-
         Raises:
+            ReferencesMissing: some were not uploaded.
             JobRejected: a reference cannot be used.
         """
-        kept: dict[str, _Kept] = {}
-        references = list(drop_files.references(wanted))
-        itself = self.job.source.key
-        asked = [key for _, _, key in references if key != itself]
-        note_asked(self.ports, asked)
-        lone.settle_all(self.ports, asked)
-        for one, name, key in references:
-            version = None
-            try:
-                there = drop_files.located(self.drop, self.job.source.key, one, name, key)
-                version = self.drop.facts(there).version
-                found = drop_files.reference(self.drop, self.ports.reader, one, name, there)
-            except Missing:
-                if self.is_again and (before := self._kept_before(one, name, key)):
-                    kept[getattr(one.spec, name)] = before
-                    continue
-                return key
-            except JobRejected:
-                if key != itself:
-                    self.bad_reference = BadReference(key=key, version=version)
-                raise
-            target = s3_keys.kept_reference(self.job.job_id, there)
-            self.ports.files.write(
-                self.ports.settings.work_bucket,
-                target,
-                found.body,
-                "video/mp4" if found.picture is None else "image/png",
-            )
-            kept[getattr(one.spec, name)] = _Kept(target, found.original, key, there, version)
+        found, kept = self._located(wanted), dict[tuple[str, str], _Kept]()
+        work = self.ports.settings.work_bucket
+        written: set[str] = set()
+        for mention, there in found:
+            version = self.drop.version_of(there) if isinstance(there, str) else None
+            with self._blaming(mention.key, version):
+                read, record = self._read(mention, there)
+            if not isinstance(there, KeptReference) and record.key not in written:
+                self.ports.files.write(work, record.key, read.body, read.content_type)
+                written.add(record.key)
+            kept[mention.field, mention.value] = _Kept(record, read.original, mention.key)
         return kept
 
-    def _kept_before(self, wanted: Wanted, field: str, key: str) -> _Kept | None:
+    def _located(self, wanted: tuple[Wanted, ...]) -> list[tuple[Mention, str | KeptReference]]:
+        """Find every reference.
+
+        Returns:
+            Where each of them is: the key of the file. If the job is planned again and the file was
+            deleted, it is the copy that was made before.
+
+        Raises:
+            ReferencesMissing: some were not uploaded.
+            JobRejected: it is not known which file is meant.
+        """
+        mentions = drop_files.mentions(wanted)
+        itself = self.job.source.key
+        asked = [mention.key for mention in mentions if mention.key != itself]
+        note_asked(self.ports, asked)
+        lone.settle_all(self.ports, asked)
+        found: list[tuple[Mention, str | KeptReference]] = []
+        missing: list[str] = []
+        for mention in mentions:
+            try:
+                with self._blaming(mention.key):
+                    found.append((mention, drop_files.located(self.drop, itself, mention)))
+            except Missing:
+                if before := self._kept_before(mention):
+                    found.append((mention, before))
+                else:
+                    missing.append(mention.key)
+        if missing:
+            raise ReferencesMissing(*missing)
+        return found
+
+    def _read(
+        self, mention: Mention, there: str | KeptReference
+    ) -> tuple[drop_files.Reference, KeptReference]:
+        """Read and check a reference. Returns what was read, and the record of its copy."""
+        reader = self.ports.reader
+        try:
+            if isinstance(there, KeptReference):
+                copies = InputBucket(self.ports, self.ports.settings.work_bucket)
+                return drop_files.reference(copies, reader, mention, there.key), there
+            read = drop_files.reference(self.drop, reader, mention, there)
+        except Missing:  # it was deleted after it was found
+            raise ReferencesMissing(mention.key) from None
+        record = KeptReference(
+            field=mention.field,
+            key=s3_keys.kept_reference(self.job.job_id, there),
+            source=there,
+            version=self.drop.facts(there).version,
+        )
+        return read, record
+
+    @contextmanager
+    def _blaming(self, key: str, version: str | None = None) -> Iterator[None]:
+        """Note a reference if the job is rejected because of it.
+
+        Args:
+            key: the key that the spec names.
+            version: the version of the file that was read; None before it was found.
+        """
+        try:
+            yield
+        except JobRejected:
+            if key != self.job.source.key:
+                self.bad_reference = BadReference(key=key, version=version)
+            raise
+
+    def _kept_before(self, mention: Mention) -> KeptReference | None:
         """The copy of a reference that was deleted since the job was accepted; None without one."""
-        work = InputBucket(self.ports, self.ports.settings.work_bucket)
-        value = getattr(wanted.spec, field)
         for task in (record.document for record in self.before):
-            if task.reference is None or getattr(task.spec, field) != value:
-                continue
-            with suppress(Missing):
-                copy = task.reference
-                found = drop_files.reference(work, self.ports.reader, wanted, field, copy)
-                return _Kept(copy, found.original, key, key, "")
+            if (mention.field, mention.value) in references_of(task.spec):
+                return next((one for one in task.references if one.field == mention.field), None)
         return None
 
     def show_that_it_is_read(self) -> None:
@@ -309,7 +372,7 @@ class Accepting:
         assert spec is not None  # it was read
         if not (settings.guardrail_id or (spec.enhance and settings.enhancer_model_id)):
             return
-        if self.record is not None and self.record.document.waiting_for is None:
+        if self.record is not None and not self.record.document.waiting_for:
             return  # an earlier try has published it
         reading = self.job.being_read()
         # If this handler is killed, the sweep acts on the drop again after the deadline.
@@ -319,11 +382,11 @@ class Accepting:
         self.record = Record(job_key(self.job.job_id), reading, revision)
         publish.publish_status(self.ports, self.job.job_id)
 
-    def make(self, wanted: tuple[Wanted, ...], kept: Mapping[str, _Kept]) -> _Made:
+    def make(self, wanted: tuple[Wanted, ...], kept: _AllKept) -> _Made:
         """Resolve every video, and enhance its prompt.
 
         Args:
-            kept: the copies of the references by the value in the spec.
+            kept: the copies of the references.
 
         Raises:
             JobRejected: the guardrail blocked a prompt, or it is far too long.
@@ -331,21 +394,22 @@ class Accepting:
         """
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
         known: dict[_Query, tuple[str, Enhancement]] = {}
-        specs, enhancements, references, originals = [], [], [], []
+        specs, enhancements, references = [], [], []
+        made_from: list[tuple[JobSpec, dict[str, Original]]] = []
         judging, looked_at = Judging(ports), set[str]()
         resolved = [self._resolved(one, kept) for one in wanted]
-        for one, (spec, reference) in zip(wanted, resolved, strict=True):
+        for one, (spec, mine) in zip(wanted, resolved, strict=True):
             judging.check(spec, one, until)
-            if reference is not None and reference.key not in looked_at:
-                self._judge(judging, one, reference, until)
-                looked_at.add(reference.key)
-        for one, (spec, reference) in zip(wanted, resolved, strict=True):
-            picture = reference.picture if reference else None
+            for reference in mine.values():
+                if reference.record.key not in looked_at:
+                    self._judge(judging, one, reference, until)
+                    looked_at.add(reference.record.key)
+        for one, (spec, mine) in zip(wanted, resolved, strict=True):
             query = _query(spec)
             tokens = query[1]
             if query not in known:
                 late = ports.now() > until
-                known[query] = self._caption(spec, tokens, picture, judging, late=late)
+                known[query] = self._caption(spec, tokens, _picture(mine), judging, late=late)
             prompt, enhancement = known[query]
             final = spec.model_copy(
                 update={
@@ -359,12 +423,15 @@ class Accepting:
             resolve.check_prompt(final, one, enhancement.reason)
             specs.append(final)
             enhancements.append(enhancement)
-            references.append(reference.key if reference else None)
-            originals.append(reference.original if reference else None)
-        names = (reference_notices.other_name(one.wanted, one.source) for one in kept.values())
+            references.append(tuple(one.record for one in mine.values()))
+            made_from.append((final, {field: one.original for field, one in mine.items()}))
+        names = (
+            reference_notices.other_name(one.wanted, one.record.source or one.wanted)
+            for one in kept.values()
+        )
         of_references = (
             *(notice for notice in names if notice is not None),
-            *reference_notices.notices(zip(specs, originals, strict=True)),
+            *reference_notices.notices(made_from),
         )
         notices = (*self.draft.warnings, *of_references, *resolve.notices(specs))
         self.job = self.job.noticed(json_lines.notices_in(self.job.source.key, notices))
@@ -376,35 +443,27 @@ class Accepting:
         Raises:
             JobRejected, GuardrailUnavailable: see `Judging.check_reference` and `Reader.previews`.
         """
-        ports = self.ports
+        ports, record = self.ports, reference.record
         if not ports.settings.guardrail_id:
             return
-        try:
-            previews: tuple[bytes, ...]
-            if reference.picture:
-                previews = (reference.picture.preview,)
+        source = record.source or reference.wanted
+        with self._blaming(reference.wanted, record.version or None):
+            if isinstance(reference.original, Picture):
+                previews: tuple[bytes, ...] = (reference.original.preview,)
             else:
-                body = ports.files.read(ports.settings.work_bucket, reference.key)
-                previews = ports.reader.previews(body, posixpath.basename(reference.source))
-            field = "image" if reference.picture else "video"
-            judging.check_reference(one, field, reference.source, previews, until)
-        except JobRejected:
-            if reference.source != self.job.source.key:
-                self.bad_reference = BadReference(
-                    key=reference.wanted, version=reference.version or None
-                )
-            raise
+                body = ports.files.read(ports.settings.work_bucket, record.key)
+                previews = ports.reader.previews(body, posixpath.basename(source))
+            judging.check_reference(one, record.field, source, previews, until)
 
-    def _resolved(self, one: Wanted, kept: Mapping[str, _Kept]) -> tuple[JobSpec, _Kept | None]:
-        value = one.spec.image or one.spec.video
-        reference = kept[value] if value else None
+    def _resolved(self, one: Wanted, kept: _AllKept) -> tuple[JobSpec, Mapping[str, _Kept]]:
+        mine = {field: kept[field, value] for field, value in references_of(one.spec)}
         spec = resolve.resolve(
             one,
             default_model=self.ports.settings.default_model,
             job_id=self.job.job_id,
-            picture=reference.picture if reference else None,
+            picture=_picture(mine),
         )
-        return spec, reference
+        return spec, mine
 
     def _caption(
         self, spec: JobSpec, tokens: int, picture: Picture | None, judging: Judging, *, late: bool
@@ -493,7 +552,7 @@ class Accepting:
             hold = day_limits.held_now(self.ports, folder)
         old = {record.document.number: record.document for record in self.before}
         tasks = [
-            old[number].planned_again(spec, enhancement, reference, hold=hold, rendering=rendering)
+            old[number].planned_again(spec, enhancement, references, hold=hold, rendering=rendering)
             if number in old
             else Task(
                 task_id=s3_keys.task_id(self.job.job_id, number),
@@ -504,10 +563,10 @@ class Accepting:
                 enhancement=enhancement,
                 folder=folder,
                 hold=hold,
-                reference=reference,
+                references=references,
                 queued_at=self.job.queued_at or self.job.updated_at,
             )
-            for number, (spec, enhancement, reference) in enumerate(
+            for number, (spec, enhancement, references) in enumerate(
                 zip(made.specs, made.enhancements, made.references, strict=True), 1
             )
         ]
@@ -517,9 +576,9 @@ class Accepting:
         names = take_names(self.ports, job)
         if found := with_equal_names(self.ports, job):
             raise JobRejected(problems.name_taken(*found))
+        if self.draft.animate_images and (used := self._used(made.kept)):
+            self.ports.ledger.commit(*used)
         changes = plan_tasks(self.before, tasks) + (names if rendering else [ended(job)])
-        if self.draft.animate_images:
-            changes += self._used(made.kept)
         self.commit(job, *changes)
         facts = {"job_id": job.job_id, "key": job.source.key, "tasks": len(tasks)}
         event = Event.QUEUED if rendering else Event.PLANNED
@@ -559,7 +618,8 @@ class Accepting:
 
     def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
         """Note which images are references, in a folder where every other image becomes a job."""
-        places = [used_key(one.source, one.version) for one in kept if one.picture and one.version]
+        images = [kept.record for kept in kept if isinstance(kept.original, Picture)]
+        places = {used_key(one.source, one.version) for one in images if one.version}
         used = Used(job_id=self.job.job_id)
         return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
 
@@ -586,27 +646,28 @@ class Accepting:
             self.drop, self.ports.reader, key
         )
 
-    def wait(self, reference: str) -> Outcome:
-        """Note that the job waits for a reference.
+    def wait(self, references: tuple[str, ...]) -> Outcome:
+        """Note that the job waits for references.
 
         Args:
-            reference: its key.
+            references: their keys.
         """
         job, ports = self.job, self.ports
         before = self.record.document if self.record else None
-        waiting = job.waiting_for_reference(
-            reference, found_empty=drop_files.is_empty(self.drop, reference)
-        )
-        if before is None or before.waiting_for != reference:
+        empty = tuple(key for key in references if drop_files.is_empty(self.drop, key))
+        waiting = job.waiting_for_references(references, empty)
+        if before is None or before.waiting_for != references:
             deadline = job.created_at + timedelta(seconds=ports.settings.reference_deadline_seconds)
             note = Waiting(job_id=job.job_id, deadline=deadline)
-            self.commit(waiting, Put(waiting_key(reference, job.job_id), note))
-            ports.log(Event.WAITING, {"job_id": job.job_id, "reference": reference})
+            known = notes_of(before) if before else []
+            self.commit(waiting, *(Put(key, note) for key in notes_of(waiting) if key not in known))
+            ports.log(Event.WAITING, {"job_id": job.job_id, "references": references})
         elif self.record is not None and before.found_empty != waiting.found_empty:
             ports.ledger.commit(Put(self.record.key, waiting, self.record.revision))
-        # The reference may have come after the first look and before the note. Then its event found
+        # One of them may have come after the first look and before the note. Then its event found
         # no waiting job, so look again.
-        if not drop_files.meant(InputBucket(ports, self.drop.bucket), job.source.key, reference):
+        drop = InputBucket(ports, self.drop.bucket)
+        if not any(drop_files.meant(drop, job.source.key, key) for key in references):
             return Outcome.DONE
         ports.log(Event.REFERENCE_CAME_MEANWHILE, {"job_id": job.job_id})
         return Outcome.REFERENCE_CAME
@@ -625,7 +686,7 @@ class Accepting:
         self.ports.ledger.commit(
             Put(job_key(job.job_id), job, revision),
             *changes,
-            *(stop_waiting(self.ports, waited) if waited else ()),
+            *(stop_waiting(self.ports, waited, job) if waited else ()),
             *self._tried_again(),
             *take_path(self.ports, job),
         )

@@ -152,7 +152,7 @@ def _changes(
     canceled = job.document.canceled(reason, now)
     changes: list[Change] = [
         Put(job.key, canceled, job.revision),
-        *stop_waiting(ports, job.document),
+        *stop_waiting(ports, job.document, canceled),
         ended(canceled),
     ]
     for task in tasks:

@@ -30,7 +30,16 @@ from functions.table import day_limits
 from functions.table.attempts import end_attempt, move_attempt, release_lease
 from functions.table.ledger import Record, WithLedger, task_key
 from functions.table.rates import learned_rates
-from functions.table.records import Attempt, AttemptState, Hold, HoldReason, Learned, State, Task
+from functions.table.records import (
+    Attempt,
+    AttemptState,
+    Hold,
+    HoldReason,
+    KeptReference,
+    Learned,
+    State,
+    Task,
+)
 from functions.table.tasks import claim_tasks, fail_owned_task, requeue_task
 
 # SageMaker's message is cut to this many characters in a status.
@@ -137,8 +146,8 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
             ManifestTask(
                 task_id=task.task_id,
                 parameters=task.parameters,
-                image=_file_name(task) if task.spec.video is None else None,
-                video=_file_name(task) if task.spec.video is not None else None,
+                image=_file_name(attempt, task, "image"),
+                video=_file_name(attempt, task, "video"),
                 gif="gif" in task.spec.outputs,
                 prompt_in_file=task.spec.prompt_in_file,
                 # The claim for this attempt is counted, too.
@@ -155,13 +164,15 @@ def _with_references(ports: Needs, attempt: Attempt, tasks: list[Task]) -> list[
     Returns:
         The tasks that can be rendered.
     """
-    copied = any(task.reference or task.parameters.lora for task in tasks)
+    copied = any(task.references or task.parameters.lora for task in tasks)
     if len(tasks) == len(attempt.tasks) and not copied:
         return tasks
     gone = [(task, problems.lora_gone(task)) for task in _copy_lora(ports, attempt, tasks)]
     if not gone:
-        without = _copy_references(ports, attempt, tasks)
-        gone = [(task, problems.reference_gone(task)) for task in without]
+        gone = [
+            (task, problems.reference_gone(task, reference))
+            for task, reference in _copy_references(ports, attempt, tasks)
+        ]
     for task, problem in gone:
         fail_owned_task(ports, attempt, task.ref, problem)
     # An earlier handler may have been killed after it failed some.
@@ -199,29 +210,31 @@ def _copy_lora(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task]) -
     return ()
 
 
-def _copy_references(ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task]) -> list[Task]:
-    """Copy the references that are not there yet, from an earlier handler that was killed.
+def _copy_references(
+    ports: NeedsForCreate, attempt: Attempt, tasks: Sequence[Task]
+) -> list[tuple[Task, KeptReference]]:
+    """Copy the references that are not there yet, from another task or from an earlier handler
+    that was killed.
 
     Returns:
-        The tasks whose reference is gone.
+        The tasks of which a reference is gone, and that reference.
     """
     work = ports.settings.work_bucket
     prefix = s3_keys.attempt_references(attempt.attempt_id)
     there = set(keys_below(ports, work, prefix))
-    gone: list[Task] = []
+    gone: list[tuple[Task, KeptReference]] = []
     for task in tasks:
-        name = _file_name(task)
-        if task.reference is None or name is None:
-            continue
-        target = s3_keys.attempt_reference(attempt.attempt_id, name)
-        if target in there:
-            continue
-        try:
-            ports.files.copy(
-                (work, task.reference, None), (work, target), "application/octet-stream"
-            )
-        except Missing:
-            gone.append(task)
+        for reference in task.references:
+            target = s3_keys.attempt_reference(attempt.attempt_id, reference.key)
+            if target in there:
+                continue
+            source = (work, reference.key, None)
+            try:
+                ports.files.copy(source, (work, target), "application/octet-stream")
+            except Missing:
+                gone.append((task, reference))
+                break
+            there.add(target)
     return gone
 
 
@@ -264,11 +277,17 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
         ports.log(Event.ADOPTED, {"attempt_id": attempt.attempt_id})
 
 
-def _file_name(task: Task) -> str | None:
-    """The name of the task's reference in the input of an attempt; None without a reference."""
-    if task.reference is None:
-        return None
-    return f"{task.task_id}{posixpath.splitext(task.reference)[1]}"
+def _file_name(attempt: Attempt, task: Task, field: str) -> str | None:
+    """The name of a task's reference in the input of an attempt.
+
+    Args:
+        field: the field of the spec that names the reference; None is returned if none is there.
+    """
+    for reference in task.references:
+        if reference.field == field:
+            key = s3_keys.attempt_reference(attempt.attempt_id, reference.key)
+            return posixpath.basename(key)
+    return None
 
 
 def _give_back(ports: Needs, attempt: Attempt) -> None:

@@ -10,12 +10,12 @@ from datetime import timedelta
 from contract.errors import JobRejected, Notice
 from functions.log import Event
 from functions.ports import Missing
-from functions.replies import json_lines
+from functions.replies import json_lines, words
 from functions.spec.guardrail import GuardrailUnavailable
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy
 from functions.stages import newer_defaults
-from functions.stages.accept import Accepting, Needs
+from functions.stages.accept import Accepting, Needs, ReferencesMissing
 from functions.table.ledger import Conflict, Put, Record
 from functions.table.records import Job, State
 from functions.table.tasks import tasks_of
@@ -46,10 +46,9 @@ def plan_again(ports: Needs, drop: InputBucket, record: Record[Job]) -> None:
     try:
         wanted = accepting.read()
         kept = accepting.keep_references(wanted)
-        if isinstance(kept, str):
-            _wait(ports, drop, record, kept)
-        else:
-            accepting.begin(accepting.make(wanted, kept))
+        accepting.begin(accepting.make(wanted, kept))
+    except ReferencesMissing as missing:
+        _wait(ports, drop, record, missing.keys)
     except Missing:
         ports.log(Event.DROP_GONE, {"key": job.source.key, "version": job.source.version})
     except JobRejected as rejection:
@@ -79,12 +78,14 @@ def keep(ports: Needs, drop: InputBucket, record: Record[Job], why: str) -> None
     ports.log(Event.KEPT, {"job_id": job.job_id, "reason": why})
 
 
-def _wait(ports: Needs, drop: InputBucket, record: Record[Job], reference: str) -> None:
-    """Leave a job as it is while the reference that its newer folder defaults name is not there.
+def _wait(
+    ports: Needs, drop: InputBucket, record: Record[Job], references: tuple[str, ...]
+) -> None:
+    """Leave a job as it is while references that its newer folder defaults name are not there.
 
     It is not started meanwhile. The sweep announces it again.
     """
     changed_at = newer_defaults.newest(drop, record.document.source.key)
     deadline = timedelta(seconds=ports.settings.reference_deadline_seconds)
     if changed_at is None or ports.now() - changed_at > deadline:
-        keep(ports, drop, record, f"There is no {reference}.")
+        keep(ports, drop, record, f"There is no {words.listing(references)}.")

@@ -274,10 +274,10 @@ def _wake_waiting(ports: NeedsForWake, drop: InputBucket, reference: str) -> boo
     found = False
     for waiting in ports.ledger.query(WAITING, Waiting, prefix=waiting_prefix(reference)):
         job = ports.ledger.get(job_key(waiting.document.job_id))
-        wanted = job.document.waiting_for if job is not None else None
-        if job is None or wanted is None:
+        if job is None:
             continue
-        if s3_keys.may_mean(job.document.source.key, wanted, reference):
+        source = job.document.source.key
+        if any(s3_keys.may_mean(source, one, reference) for one in job.document.waiting_for):
             _announce(ports, job.document)
             found = True
     # A job that is rejected after it waited has its other note before it loses this one, so this
@@ -297,19 +297,23 @@ def _announce(ports: WithAnnounce, job: Job) -> None:
     ports.announce(job.source.key, job.source.version_id)
 
 
-def reject(ports: NeedsForReject, record: Record[Job], problem: Problem) -> None:
-    """Reject a job whose reference never came. If it comes later, the drop is tried again.
+def reject(ports: NeedsForReject, record: Record[Job], found: tuple[Problem, ...]) -> None:
+    """Reject a job whose references never came. If one comes later, the drop is tried again.
+
+    Args:
+        found: a problem for each reference that the job waits for.
 
     Raises:
         Conflict: the job changed in the meantime.
     """
-    assert record.document.waiting_for is not None
-    bad = BadReference(key=record.document.waiting_for, version=None)
-    rejected = record.document.rejected((problem,), ports.now(), bad)
+    bad = BadReference(key=record.document.waiting_for[0], version=None)
+    rejected = record.document.rejected(found, ports.now(), bad)
     ports.ledger.commit(
         Put(record.key, rejected, record.revision),
         ended(rejected),
-        *stop_waiting(ports, record.document),
+        *stop_waiting(ports, record.document, rejected),
         *note_refused(ports, rejected),
     )
-    ports.log(Event.REJECTED, {"job_id": rejected.job_id, "codes": [problem.code]})
+    ports.log(
+        Event.REJECTED, {"job_id": rejected.job_id, "codes": [problem.code for problem in found]}
+    )

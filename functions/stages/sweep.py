@@ -22,6 +22,7 @@ from functions.spec.input_bucket import InputBucket
 from functions.stages import cancel, digests, finish, inbox, lone, newer_defaults, submit
 from functions.stages.newer_defaults import CurrentDefaults
 from functions.table.attempts import capacity
+from functions.table.jobs import notes_of
 from functions.table.ledger import (
     COLLECTED,
     DEFAULTS,
@@ -268,19 +269,22 @@ def _waiting(ports: Needs, waiting: Record[Waiting]) -> None:
         return  # accepted in the meantime
     if cancel.if_gone(ports, job.document) or cancel.if_outdated(ports, job.document):
         return
-    source, reference = job.document.source, job.document.waiting_for
+    if waiting.key != notes_of(job.document)[0]:
+        return  # a job is looked at once, even if it waits for several references
+    source, references = job.document.source, job.document.waiting_for
     is_late = ports.now() > waiting.document.deadline
-    if reference is None:
+    if not references:
         if is_late:
             ports.announce(source.key, source.version_id)
         return
-    if drop_files.meant(InputBucket(ports, source.bucket), source.key, reference):
+    drop = InputBucket(ports, source.bucket)
+    if any(drop_files.meant(drop, source.key, reference) for reference in references):
         ports.announce(source.key, source.version_id)
         return
     if not is_late:
         return
     minutes = ports.settings.reference_deadline_seconds // 60
-    submit.reject(ports, job, problems.reference_never_came(reference, minutes))
+    submit.reject(ports, job, problems.references_never_came(job.document, minutes))
     publish.settle(ports, job_id)
 
 

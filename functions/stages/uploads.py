@@ -38,7 +38,7 @@ class Uploads:
     def continue_near(self, line: Sequence[QueueEntry]) -> set[TaskRef]:
         """The tasks near which other jobs were just queued, or other files still arrive.
 
-        Their own spec and reference do not count.
+        Their own spec and references do not count.
 
         Args:
             line: queued tasks.
@@ -69,8 +69,9 @@ class Uploads:
             if job is None or task is None:
                 continue
             mine = own.setdefault(job.document.job_id, {job.document.source.key})
-            kept, job_id = task.document.reference, job.document.job_id
-            mine |= {key for key in recent if s3_keys.kept_reference(job_id, key) == kept}
+            kept = {reference.key for reference in task.document.references}
+            job_id = job.document.job_id
+            mine |= {key for key in recent if s3_keys.kept_reference(job_id, key) in kept}
         return {ref for ref in refs if recent - own.get(ref.job_id, set())}
 
     def _recent_in(self, top: str, entry: QueueEntry) -> frozenset[str]:

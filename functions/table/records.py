@@ -13,7 +13,9 @@ import hashlib
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
+
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from contract.catalogue import Mode, Preset
 from contract.document import Document
@@ -21,7 +23,7 @@ from contract.errors import Notice, Problem
 from contract.manifest import Parameters
 from functions import s3_keys
 from functions.spec.enhance import PATIENCE, Enhancement
-from functions.spec.fields import JobSpec, Priority, parameters_of
+from functions.spec.fields import JobSpec, Priority, parameters_of, references_of
 from functions.spec.folder_defaults import DayLimits
 from functions.spec.work import size_class_of, work_of
 
@@ -183,6 +185,18 @@ class NotJudged(Document):
     """In the words of Bedrock."""
 
 
+class KeptReference(Document):
+    """A reference of a task, as it was when its job was accepted."""
+
+    field: str
+    """The field of the spec that names it."""
+    key: str
+    """Key of the copy in the work bucket."""
+    source: str = ""
+    """Key of the file that it was copied from, and its version. Records of 0.1 have neither."""
+    version: str = ""
+
+
 class BadReference(Document):
     """The reference because of which a job was refused."""
 
@@ -243,11 +257,11 @@ class Job(_Moving):
     task_count: int = 0
     open_tasks: int = 0
     failed_tasks: int = 0
-    waiting_for: str | None = None
-    """Key of the reference that the job waits for. None in the state waiting means that the job is
-    being read."""
-    found_empty: bool = False
-    """Whether the reference that the job waits for was there, but without content."""
+    waiting_for: tuple[str, ...] = ()
+    """Keys of the references that the job waits for. None of them in the state waiting means that
+    the job is being read."""
+    found_empty: tuple[str, ...] = ()
+    """Those of them that were there, but without content."""
     busy_since: datetime | None = None
     """Since when the language model has been too busy to enhance the prompts."""
     not_judged: NotJudged | None = None
@@ -262,6 +276,16 @@ class Job(_Moving):
     because references changed for which the jobs before had been refused."""
     folder_wants_digest: bool = False
     """For a spec that could not be read: whether its folder says `notify: digest`."""
+
+    @field_validator("waiting_for", "found_empty", mode="before")
+    @classmethod
+    def _one_reference(cls, value: Any, info: ValidationInfo) -> Any:
+        """In 0.1, a job waited for one reference at a time."""
+        if value is True:
+            return info.data.get("waiting_for")
+        if isinstance(value, str):
+            return (value,)
+        return tuple(value) if value else ()
 
     def _to(self, state: State, at: datetime, **changes: object) -> Self:
         if state not in _JOB_MOVES.get(self.state, frozenset()):
@@ -346,7 +370,7 @@ class Job(_Moving):
 
     def being_read(self) -> Self:
         """It is read, and its prompts are being enhanced."""
-        return self._to(State.WAITING, self.updated_at, waiting_for=None)
+        return self._to(State.WAITING, self.updated_at, waiting_for=(), found_empty=())
 
     def language_model_busy(self, at: datetime) -> Self:
         """The language model had too many requests, and is asked again later."""
@@ -364,15 +388,17 @@ class Job(_Moving):
         why = NotJudged(since=since, again_at=again_at, reason=reason)
         return self._to(self.state, at, not_judged=why)
 
-    def waiting_for_reference(self, reference: str, *, found_empty: bool) -> Self:
-        """A reference was not uploaded yet.
+    def waiting_for_references(
+        self, references: tuple[str, ...], found_empty: tuple[str, ...]
+    ) -> Self:
+        """Some references were not uploaded yet.
 
         Args:
-            reference: the key of the reference.
-            found_empty: whether it is there, but without content.
+            references: their keys.
+            found_empty: those of them that are there, but without content.
         """
         return self._to(
-            State.WAITING, self.updated_at, waiting_for=reference, found_empty=found_empty
+            State.WAITING, self.updated_at, waiting_for=references, found_empty=found_empty
         )
 
     def rejected(
@@ -477,8 +503,9 @@ class Task(_Moving):
     enhancement: Enhancement
     folder: str
     """The folder of the drop, below jobs/."""
-    reference: str | None
-    """Key of the copy of the image or video in the work bucket."""
+    references: tuple[KeptReference, ...] = Field(
+        default=(), validation_alias=AliasChoices("references", "reference")
+    )
     queued_at: datetime
     queue_revision: int = 1
     """The revision of its entry in the queue."""
@@ -502,6 +529,15 @@ class Task(_Moving):
     end adds 1, or `FIRST_IS_SUSPECT` to the task that would have been rendered first."""
     suspected_since: datetime | None = None
     """When the first of these processing jobs ended."""
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _one_reference(cls, value: Any, info: ValidationInfo) -> Any:
+        """In 0.1, a task had one reference at most, as the key of its copy."""
+        if isinstance(value, str):
+            ((field, _),) = references_of(info.data["spec"])
+            return (KeptReference(field=field, key=value),)
+        return tuple(KeptReference.model_validate(one) for one in value or ())
 
     @property
     def model(self) -> str:
@@ -558,7 +594,7 @@ class Task(_Moving):
         self,
         spec: JobSpec,
         enhancement: Enhancement,
-        reference: str | None,
+        references: tuple[KeptReference, ...],
         *,
         hold: Hold | None,
         rendering: bool,
@@ -575,7 +611,7 @@ class Task(_Moving):
             State.QUEUED if rendering else State.PLANNED,
             spec=spec,
             enhancement=enhancement,
-            reference=reference,
+            references=references,
             hold=hold,
             queue_revision=self.queue_revision + 1 if same_key else 1,
         )

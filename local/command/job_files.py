@@ -52,7 +52,7 @@ def belongings(jobs: JobsFolder, key: str, draft: Draft | None) -> Iterator[tupl
         wanted = expand(draft)
     except JobRejected:
         return
-    for _, _, reference in drop_files.references(wanted):
+    for reference in dict.fromkeys(one.key for one in drop_files.mentions(wanted)):
         if reference == key:
             continue  # an image that was dropped alone is its own reference
         with suppress(Missing):

@@ -21,7 +21,7 @@ from functions.ports import Missing
 from functions.replies import json_lines, words
 from functions.spec import drop_files, reference_notices, resolve
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec
+from functions.spec.fields import JobSpec, references_of
 from functions.spec.reader import Original, Picture
 from functions.table.records import Learned
 from local.command.jobs_folder import JobsFolder
@@ -157,8 +157,8 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
         warnings = (*draft.warnings, *missing)
         tasks = []
         for one in wanted:
-            original = originals.get(one.spec.image or one.spec.video or "")
-            picture = original if isinstance(original, Picture) else None
+            image = originals.get(("image", one.spec.image or ""))
+            picture = image if isinstance(image, Picture) else None
             spec = resolve.resolve(
                 one, default_model=default_model, job_id=job_id, picture=picture
             ).model_copy(update={"matrix": None, "variations": 1})
@@ -168,7 +168,8 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
             )
             tasks.append(spec)
         warnings += reference_notices.notices(
-            (spec, originals.get(spec.image or spec.video or "")) for spec in tasks
+            (spec, {one[0]: originals[one] for one in references_of(spec) if one in originals})
+            for spec in tasks
         )
         warnings += resolve.notices(tasks)
     except JobRejected as rejection:
@@ -189,27 +190,28 @@ def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) 
 
 def _references(
     jobs: JobsFolder, reader: ChildReader, spec_key: str, wanted: tuple[Wanted, ...]
-) -> tuple[dict[str, Original], tuple[Notice, ...]]:
+) -> tuple[dict[tuple[str, str], Original], tuple[Notice, ...]]:
     """Read the references.
 
     Returns:
-        What was read, by the name that the specs give it, and a notice for each file that is
-        missing or has another name.
+        What was read, by the field that names it and what it says there, and a notice for each file
+        that is missing or has another name.
     """
-    originals: dict[str, Original] = {}
+    originals: dict[tuple[str, str], Original] = {}
     notices = []
-    for one, field, key in drop_files.references(wanted):
+    for mention in drop_files.mentions(wanted):
+        key = mention.key
         try:
-            there = drop_files.located(jobs, spec_key, one, field, key)
+            there = drop_files.located(jobs, spec_key, mention)
             if not s3_keys.is_image(there) and find_spec("av") is None:
                 notices.append(Notice(code="clip-not-read", message=_CLIP_NOT_READ.format(there)))
                 continue
-            found = drop_files.reference(jobs, reader, one, field, there)
+            found = drop_files.reference(jobs, reader, mention, there)
         except Missing:
             message = f"{key} does not exist or is empty. The job would wait until it is uploaded."
             notices.append(Notice(code="reference-missing", message=message))
             continue
-        originals[getattr(one.spec, field)] = found.original
+        originals[mention.field, mention.value] = found.original
         if notice := reference_notices.other_name(key, there):
             notices.append(notice)
     return originals, tuple(notices)

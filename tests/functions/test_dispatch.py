@@ -98,7 +98,7 @@ def test_only_tasks_of_one_model_folder_share_a_processing_job(world: World) -> 
         ("demo", "text-to-video", "text-to-video"),
         ("wan2.2-5b", "text-to-video", "image-to-video"),
     ]
-    kept = next(task.reference for task in tasks(world) if task.reference)
+    kept = next(task.references[0].key for task in tasks(world) if task.references)
     images = [(m.attempt_id, task.image) for m in manifests for task in m.tasks if task.image]
     assert len(images) == 2
     for attempt_id, image in images:
@@ -169,8 +169,7 @@ def test_a_task_whose_reference_is_gone_fails_alone(world: World) -> None:
     for name in ("a", "b", "c"):
         world.drop(f"jobs/{name}.yaml", "prompt: x\nimage: bee.png\nnotify: false\n")
     gone = next(task for task in tasks(world) if task.task_id.startswith("b"))
-    assert gone.reference is not None
-    world.files.remove("work", gone.reference)
+    world.files.remove("work", gone.references[0].key)
     (attempt,) = world.dispatch()
     assert [task.task_id[0] for task in world.manifest(attempt).tasks] == ["a", "c"]
     said = status(world, "b")
@@ -184,9 +183,7 @@ def test_a_task_whose_reference_is_gone_is_answered_after_a_kill(world: World) -
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/a.yaml", "image: bee.png\nnotify: false\n")
     world.drop("jobs/b.yaml", "image: bee.png\nnotify: false\n")
-    reference = tasks(world)[0].reference
-    assert reference is not None
-    world.files.remove("work", reference)
+    world.files.remove("work", tasks(world)[0].references[0].key)
     write = world.files.write
 
     def killed(bucket: str, key: str, body: bytes, content_type: str, **_: str) -> None:
@@ -208,8 +205,8 @@ def test_an_attempt_whose_references_are_all_gone_ends(world: World) -> None:
     world.drop("jobs/bee.png", PNG)
     world.drop("jobs/a.yaml", "image: bee.png\n")
     world.drop("jobs/b.yaml", "prompt: text alone\n")
-    (with_image,) = (task.reference for task in tasks(world) if task.reference)
-    world.files.remove("work", with_image)
+    (with_image,) = (task.references[0] for task in tasks(world) if task.references)
+    world.files.remove("work", with_image.key)
     (attempt,) = world.dispatch()
     assert [task.task_id[0] for task in world.manifest(attempt).tasks] == ["b"]
     assert status(world, "a").state == State.FAILED and leases(world) == (attempt,)
@@ -236,6 +233,16 @@ def test_references_that_an_earlier_handler_copied_are_not_copied_again(world: W
     keys = [key for key in copied if key is not None]
     assert len(keys) == len(set(keys)) == 4
     assert len(world.manifest(world.running()[0]).tasks) == 4
+
+
+def test_the_tasks_of_a_job_share_the_copy_of_a_reference(world: World) -> None:
+    world.drop("jobs/bee.png", PNG)
+    world.drop("jobs/bee.yaml", "image: bee.png\nvariations: 3\n")
+    (attempt,) = world.dispatch()
+    prefix = s3_keys.attempt_references(attempt)
+    (copy,) = (key for key in world.files.keys("work") if key.startswith(prefix))
+    images = {task.image for task in world.manifest(attempt).tasks}
+    assert images == {copy.removeprefix(prefix)}
 
 
 def test_copies_of_references_are_removed_when_their_job_ends_and_not_before(world: World) -> None:

@@ -10,11 +10,13 @@ from PIL import Image
 from contract.errors import Code, JobRejected, Problem
 from functions.replies.publish import settle
 from functions.replies.sidecar import Sidecar
+from functions.spec.fields import MAX_VIDEOS
 from functions.spec.language_model import Answer
 from functions.spec.parsed import Parsed
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
-from functions.table.records import State
+from functions.table.ledger import WAITING
+from functions.table.records import State, Waiting
 from tests.fakes import PNG, World, picture
 from tests.functions.resolved_specs import read_all
 from tests.functions.stored import jobs, status, tasks
@@ -177,13 +179,60 @@ def test_the_language_model_sees_the_image(world: World) -> None:
     assert "first frame" in world.language_model.asked[0][0]
 
 
-def test_a_job_waits_for_several_references_one_after_the_other(world: World) -> None:
-    world.drop("jobs/bee.yaml", "matrix: {image: [a.png, b.png]}\n")
-    world.drop("jobs/b.png", PNG)
-    assert jobs(world)[0].waiting_for == "jobs/a.png"
-    world.drop("jobs/a.png", picture("PNG", colour="blue"))
-    kept = {task.reference for task in tasks(world)}
-    assert jobs(world)[0].state == State.QUEUED and len(kept) == 2
+def test_a_job_waits_for_all_references_and_says_which_are_missing(world: World) -> None:
+    world.drop("jobs/bee.yaml", "matrix: {image: [a.png, b.png, c.png, d.png]}\n")
+    said = []
+    for name in ("b", "d", "c", "a"):
+        said.append(status(world, "bee").message)
+        world.drop(f"jobs/{name}.png", picture("PNG", colour="blue"), event=name != "d")
+        if name == "d":
+            assert status(world, "bee").message == said[-1], "its event was lost"
+            sweep(world.ports)
+    assert said == [
+        "Waiting for jobs/a.png, jobs/b.png, jobs/c.png and jobs/d.png to be uploaded.",
+        "Waiting for jobs/a.png, jobs/c.png and jobs/d.png to be uploaded.",
+        "Waiting for jobs/a.png and jobs/c.png to be uploaded.",
+        "Waiting for jobs/a.png to be uploaded.",
+    ]
+    kept = {reference.key for task in tasks(world) for reference in task.references}
+    assert jobs(world)[0].state == State.QUEUED and len(kept) == 4
+    assert not world.ledger.query(WAITING, Waiting)
+
+
+def test_a_job_waits_for_as_many_references_as_it_can_have(world: World) -> None:
+    """Also if the commit with its tasks is as large as it can be."""
+    names = [f"{number:02d}.png" for number in range(MAX_VIDEOS)]
+    world.drop("jobs/a/_defaults.yaml", "animate_images: true\n")
+    world.drop("jobs/a/bee-01.yaml", f"matrix: {{image: [{', '.join(names)}]}}\n")
+    assert "00.png, jobs/a/01.png" in (said := status(world, "a/bee-01").message)
+    assert said.endswith("jobs/a/04.png and 27 more to be uploaded.")
+    for name in reversed(names):
+        world.drop(f"jobs/a/{name}", PNG, event=name == names[0])
+    assert [job.state for job in jobs(world)] == [State.QUEUED]
+    assert len(tasks(world)) == MAX_VIDEOS and not world.ledger.query(WAITING, Waiting)
+
+
+def test_missing_references_with_names_that_are_alike_are_waited_for(world: World) -> None:
+    world.drop("jobs/bee.yaml", "matrix: {image: [a.png, A.png]}\n")
+    assert status(world, "bee").message.startswith("Waiting for jobs/a.png and jobs/A.png")
+    world.drop("jobs/A.png", PNG)
+    assert jobs(world)[0].state == State.QUEUED, "one file may be meant by both names"
+
+
+def test_every_reference_that_never_came_is_named(world: World) -> None:
+    world.drop("jobs/bee.yaml", "matrix: {image: [a.png, b.png], seed: [1, 2]}\n")
+    world.drop("jobs/b.png", b"")
+    world.clock.move(minutes=61)
+    sweep(world.ports)
+    (job,) = jobs(world)
+    assert [one.message.split()[2] for one in job.problems] == ["jobs/a.png", "jobs/b.png"]
+    assert {(one.code, one.place.field) for one in job.problems} == {
+        ("reference-never-came", "image")
+    }
+    assert len(world.post.sent) == 1
+    for name in ("a", "b"):
+        world.drop(f"jobs/{name}.png", PNG)
+    assert jobs(world)[-1].state == State.QUEUED
 
 
 def test_a_status_is_published_before_the_language_model_answers(world: World) -> None:

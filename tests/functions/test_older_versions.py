@@ -15,6 +15,7 @@ from contract.manifest import Manifest
 from contract.model_folder import Ready
 from contract.outcome import Outcome, Progress
 from functions.table import ledger
+from functions.table.records import Job, KeptReference, Task
 
 WRITTEN: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "written_by_0.1.json").read_text()
@@ -33,6 +34,24 @@ def kinds() -> dict[str, type[Document]]:
 
 def test_there_is_an_example_of_every_kind() -> None:
     assert set(WRITTEN) == set(kinds())
+
+
+def test_the_one_reference_of_an_older_record_is_read() -> None:
+    task = Task.from_json(
+        json.dumps(
+            {
+                **WRITTEN["Task"],
+                "spec": {**WRITTEN["Task"]["spec"], "image": "/bee.png"},
+                "reference": "references/a/b.png",
+            }
+        )
+    )
+    assert task.references == (KeptReference(field="image", key="references/a/b.png"),)
+    assert Task.from_json(task.to_json()) == task
+    waits = {"state": "waiting", "waiting_for": "jobs/bee.png", "found_empty": True}
+    job = Job.from_json(json.dumps({**WRITTEN["Job"], **waits}))
+    assert job.waiting_for == job.found_empty == ("jobs/bee.png",)
+    assert Job.from_json(job.to_json()) == job
 
 
 @pytest.mark.parametrize("name", WRITTEN)

@@ -214,8 +214,9 @@ def test_a_reference_may_come_before_or_after_its_spec(world: World, reference_f
     (job,), (task,) = jobs(world), tasks(world)
     assert job.state == State.QUEUED and not world.ledger.query(WAITING, Waiting)
     assert task.parameters.mode == "image-to-video"
-    assert task.reference is not None
-    with Image.open(io.BytesIO(world.files.read("work", task.reference))) as kept:
+    (reference,) = task.references
+    assert (reference.field, reference.source) == ("image", "jobs/a/bee.png")
+    with Image.open(io.BytesIO(world.files.read("work", reference.key))) as kept:
         assert kept.size == (96, 64)
 
 
@@ -238,7 +239,8 @@ def test_a_reference_is_found_in_both_unicode_forms_of_its_name(
         sweep(world.ports)
     (job,), (task,) = jobs(world), tasks(world)
     assert job.state == State.QUEUED and not world.ledger.query(WAITING, Waiting)
-    assert task.reference in world.files.keys("work")
+    (reference,) = task.references
+    assert reference.key in world.files.keys("work")
 
 
 def test_a_reference_with_the_exact_name_is_preferred(world: World) -> None:

@@ -290,8 +290,9 @@ class WatchedLedger(FakeLedger):
                 texts = {text for text in (task.spec.prompt, task.spec.negative_prompt) if text}
                 if bad := texts - self._simulation.guardrail.allowed:
                     raise Violated(f"the guardrail did not allow {bad} of {task.task_id}")
-                if task.reference and task.spec.image:
-                    self._check_picture_judged(task.reference)
+                for reference in task.references:
+                    if reference.field == "image":
+                        self._check_picture_judged(reference.key)
 
     def _check_picture_judged(self, key: str) -> None:
         simulation = self._simulation
@@ -360,6 +361,7 @@ class WatchedRenderer(FakeRenderer):
         simulation = self._simulation
         self._perhaps_refuse(job)
         super().start(job)
+        self._check_references(job.attempt_id)
         mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
         running = simulation.running()
         for task in simulation.documents(Task):
@@ -384,6 +386,15 @@ class WatchedRenderer(FakeRenderer):
             if simulation.rng.random() < 0.2:
                 raise NameTaken(job.attempt_id)
             raise Transient("the acknowledgement was lost")
+
+    def _check_references(self, attempt_id: str) -> None:
+        """The files that a manifest names are there."""
+        simulation = self._simulation
+        prefix = s3_keys.attempt_references(attempt_id)
+        for task in simulation.manifest(attempt_id).tasks:
+            for name in filter(None, (task.image, task.video, task.audio)):
+                if not simulation.files.exists(simulation.settings.work_bucket, prefix + name):
+                    raise Violated(f"{name} of {task.task_id} is not in the input of {attempt_id}")
 
     def _check_pause(self, job: ProcessingJob) -> None:
         """An attempt that was opened while its model was paused may have one task."""

@@ -26,14 +26,16 @@ def at(simulation: Simulation, seconds: float, act: Callable[[], None]) -> None:
 def busy_hour(s: Simulation) -> None:
     """Drops before, during and after attempts, with references that come early, late or never.
 
-    One reference has another letter case than its file.
+    One reference has another letter case than its file, and one spec has several references.
     """
     s.person_drops("jobs/one.yaml")
+    at(s, 5, lambda: s.person_drops("jobs/two.yaml", "matrix: {image: [last.png, a/late.png]}\n"))
     at(s, 0, lambda: s.person_drops("jobs/early.png", PNG))
     at(s, 20, lambda: s.person_drops("jobs/a/early.yaml", "image: /early.png\n"))
     at(s, 30, lambda: s.person_drops("jobs/a/late.yaml", "image: Late.PNG\npriority: high\n"))
     at(s, 31, lambda: s.person_drops("jobs/never.yaml", "image: never.png\n"))
     at(s, 60, lambda: s.person_drops("jobs/a/late.png", PNG))
+    at(s, 65, lambda: s.person_drops("jobs/last.png", PNG))
     at(s, 70, lambda: s.person_drops("jobs/bad.yaml", "prompt: ["))
     at(s, 75, lambda: s.person_drops("jobs/bad.yaml", "prompt: a bee\n"))
     for number in range(5):

@@ -81,8 +81,8 @@ MUTANTS = {
     ),
     "references are not judged": (
         "functions.stages.accept",
-        "            if reference is not None and reference.key not in looked_at:\n",
-        "            if False:\n",
+        "                    self._judge(judging, one, reference, until)\n",
+        "                    pass\n",
     ),
     "two handlers that publish a video do not notice each other": (
         "functions.stages.finish",
