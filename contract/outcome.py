@@ -57,13 +57,17 @@ class Seconds(Document):
     encoding: float
 
     @property
+    def rendering(self) -> float:
+        """How long the video was rendered, without the loading, which all videos share."""
+        return self.text_encoding + self.denoising + self.decoding
+
+    @property
     def occupied(self) -> float:
         """For how long the video kept the machine from the next one.
 
-        Its files are encoded while the next video is rendered. Without the loading, which all
-        videos share.
+        Its files are encoded while the next video is rendered.
         """
-        return max(self.text_encoding + self.denoising + self.decoding, self.encoding)
+        return max(self.rendering, self.encoding)
 
 
 class VideoFacts(Document):
@@ -191,6 +195,18 @@ class Rendered(Document):
     """The same for video.webm."""
     quality: Quality
     warnings: tuple[Notice, ...] = ()
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each file of the task."""
+        found = {
+            VIDEO_FILE: self.video.sha256,
+            POSTER_FILE: self.poster_sha256,
+            GIF_FILE: self.gif_sha256,
+            H265_FILE: self.h265_sha256,
+            WEBM_FILE: self.webm_sha256,
+        }
+        return {name: sha256 for name, sha256 in found.items() if sha256 is not None}
 
 
 class Failed(Document):

@@ -148,7 +148,8 @@ def _default(name: str, default: object) -> str:
     others = {
         "image": "", "video": "", "aspect": "", "duration_seconds": "", "matrix": "",
         "model": "the deployment's", "seed": "follows from the job's id", "strength": "`0.8`",
-        "fit": "`crop`", "preset": "`standard`",
+        "fit": "`crop`", "preset": "`standard`", "slow_motion": "`1`", "loop": "`false`",
+        "lora": "", "lora_scale": "`1`",
         "max_videos_per_day": "no limit", "max_gpu_minutes_per_day": "no limit",
     }  # fmt: skip
     if default is None:

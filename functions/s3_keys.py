@@ -2,6 +2,7 @@
 
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
+             videos/<path>.gif .h265.mp4 .webm     the video in other formats
              status/<path>.json                    the state of the job
              rejected/<path>.txt                   what was wrong with a spec
              failed/<path>.txt                     why a video could not be made
@@ -21,6 +22,7 @@ import hashlib
 import posixpath
 import re
 import unicodedata
+from collections.abc import Collection
 from difflib import SequenceMatcher
 from enum import StrEnum
 from itertools import takewhile
@@ -79,6 +81,8 @@ UNUSUAL_SPACES = (
 
 # The end of a path like the ends of the names of several videos.
 _NUMBERED = re.compile(r"[^/]-\d\d\Z")
+_H265 = ".h265"
+"""The H.265 of a video is an MP4, too, so the name of its file needs another difference."""
 
 
 class Kind(StrEnum):
@@ -354,30 +358,70 @@ class Published(NamedTuple):
     sidecar: str
     poster: str
     gif: str
+    h265: str
+    webm: str
+
+    def also(self, wanted: Collection[str]) -> list[tuple[str, str]]:
+        """Output and key of each other format of the video that a spec asks for.
+
+        Args:
+            wanted: the `outputs` of the spec.
+        """
+        formats = (("gif", self.gif), ("h265", self.h265), ("webm", self.webm))
+        return [(output, key) for output, key in formats if output in wanted]
 
 
 def published(path: str, number: int, of_tasks: int) -> Published:
     """The keys under which task `number` of a job with `of_tasks` tasks is published."""
-    stem = VIDEOS_PREFIX + (path if of_tasks == 1 else f"{path}-{number:02d}")
-    return Published(f"{stem}.mp4", f"{stem}.json", f"{stem}.jpg", f"{stem}.gif")
+    return beside(f"{VIDEOS_PREFIX}{_stem(path, number, of_tasks)}.mp4")
 
 
-def outputs(path: str, of_tasks: int) -> frozenset[str]:
-    """The keys of everything that a job with `of_tasks` tasks publishes under videos/."""
-    keys = {key for number in range(1, of_tasks + 1) for key in published(path, number, of_tasks)}
-    return frozenset(keys | ({contact_sheet(path)} if of_tasks > 1 else set()))
+def beside(video: str) -> Published:
+    """The keys of everything that is published beside an MP4."""
+    stem = video.removesuffix(".mp4")
+    return Published(
+        video=video,
+        sidecar=f"{stem}.json",
+        poster=f"{stem}.jpg",
+        gif=f"{stem}.gif",
+        h265=f"{stem}{_H265}.mp4",
+        webm=f"{stem}.webm",
+    )
 
 
-def paths_with_equal_outputs(path: str, of_tasks: int) -> list[str]:
-    """The other paths whose jobs may publish under a key of this job: "a" and "a-01"."""
-    numbered = [f"{path}-{number:02d}" for number in range(1, of_tasks + 1)] if of_tasks > 1 else []
-    return [*numbered, *([path[:-3]] if _NUMBERED.search(path) else [])]
+def _stem(path: str, number: int, of_tasks: int) -> str:
+    return path if of_tasks == 1 else f"{path}-{number:02d}"
 
 
-def without_numbers(path: str) -> str:
+def outputs(path: str, of_tasks: int, wanted: Collection[str]) -> frozenset[str]:
+    """The keys of everything that a job with `of_tasks` tasks publishes under videos/.
+
+    Args:
+        wanted: the `outputs` of its spec.
+    """
+    keys = {contact_sheet(path)} if of_tasks > 1 else set[str]()
+    for number in range(1, of_tasks + 1):
+        at = published(path, number, of_tasks)
+        keys |= {at.video, at.sidecar, at.poster, *(key for _, key in at.also(wanted))}
+    return frozenset(keys)
+
+
+def paths_with_equal_outputs(path: str, of_tasks: int, wanted: Collection[str]) -> list[str]:
+    """The other paths whose jobs may publish under a key of this job.
+
+    "a" makes a-01.mp4 as "a-01" does, and a.h265.mp4 as "a.h265" does.
+    """
+    stems = [_stem(path, number, of_tasks) for number in range(1, of_tasks + 1)]
+    found = [*stems, *(f"{stem}{_H265}" for stem in stems if "h265" in wanted)]
+    shorter = path.removesuffix(_H265)
+    found += [shorter, *(one[:-3] for one in (path, shorter) if _NUMBERED.search(one))]
+    return [other for other in dict.fromkeys(found) if other != path]
+
+
+def family_of(path: str) -> str:
     """The path that all paths share whose jobs may publish under equal keys."""
-    while _NUMBERED.search(path):
-        path = path[:-3]
+    while _NUMBERED.search(path) or path.endswith(_H265):
+        path = path.removesuffix(_H265) if path.endswith(_H265) else path[:-3]
     return path
 
 

@@ -104,7 +104,7 @@ def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
             height=parameters.height,
             width=parameters.width,
             num_frames=parameters.num_frames,
-            fps=parameters.fps,
+            fps=parameters.generated_fps or parameters.fps,
             fit=parameters.fit,
         )
         return ReadyTask(task=task, reference=clip.frames, notices=clip.notices)

@@ -25,8 +25,10 @@ from contract.manifest import Manifest, ManifestTask
 from contract.model_folder import Ready
 from contract.outcome import (
     GIF_FILE,
+    H265_FILE,
     POSTER_FILE,
     VIDEO_FILE,
+    WEBM_FILE,
     Failed,
     Machine,
     Outcome,
@@ -37,6 +39,7 @@ from contract.outcome import (
     VideoFacts,
     progress_file,
 )
+from contract.timeline import timeline_of
 from functions import s3_keys
 from functions.adapters.child_reader import ChildReader, Request
 from functions.adapters.sagemaker import failure_of, processing_request
@@ -628,7 +631,7 @@ class World:
                 problem=Problem(code=Code.RENDER_FAILED, message="It broke.", hint="Try again."),
             )
         else:
-            p = task.parameters
+            p, timeline = task.parameters, timeline_of(task.parameters)
             result = Rendered(
                 attempt_id=attempt_id,
                 task_id=task.task_id,
@@ -647,14 +650,16 @@ class World:
                     pixel_format="yuv420p",
                     height=p.height,
                     width=p.width,
-                    num_frames=p.num_frames,
-                    fps=float(p.fps),
-                    duration_seconds=p.num_frames / p.fps,
+                    num_frames=timeline.num_frames,
+                    fps=float(timeline.fps),
+                    duration_seconds=timeline.duration_seconds,
                     size_bytes=len(video),
                     sha256=hashlib.sha256(video).hexdigest(),
                 ),
                 poster_sha256=hashlib.sha256(POSTER).hexdigest(),
                 gif_sha256=hashlib.sha256(b"gif").hexdigest() if task.gif else None,
+                h265_sha256=hashlib.sha256(b"h265").hexdigest() if task.h265 else None,
+                webm_sha256=hashlib.sha256(b"webm").hexdigest() if task.webm else None,
                 quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
                 warnings=(Notice(code="a-fake", message="It is a fake."),),
             )
@@ -662,6 +667,8 @@ class World:
                 VIDEO_FILE: video,
                 POSTER_FILE: POSTER,
                 **({GIF_FILE: b"gif"} if task.gif else {}),
+                **({H265_FILE: b"h265"} if task.h265 else {}),
+                **({WEBM_FILE: b"webm"} if task.webm else {}),
             }
             for name, body in files.items():
                 key = s3_keys.task_file(attempt_id, task.task_id, name)

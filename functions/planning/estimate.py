@@ -14,10 +14,12 @@ used:
 
 Everything else is learned from processing jobs that ended, as moving averages. The work of a task
 is assumed to grow with its pixels, frames and steps. Attention grows faster than that, so an
-estimate is rough for a size that nothing was learned from.
+estimate is rough for a size that nothing was learned from. Frames are interpolated and files are
+encoded while the next video is rendered. This counts where it takes longer than the rendering
+(`spec/work.py` has its figures), and it is not learned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.catalogue import MODELS, Mode, Preset
@@ -27,8 +29,8 @@ from contract.manifest import Parameters
 from contract.outcome import Rendered
 from functions.settings import Settings
 from functions.spec.fields import JobSpec, parameters_of
-from functions.spec.work import work_of
-from functions.table.records import Attempt, Learned, Rate
+from functions.spec.work import work_of, writing_seconds_of
+from functions.table.records import Attempt, Learned, QueueEntry, Rate
 
 STARTUP_SECONDS = 300.0
 _LOADING_SECONDS = {"demo": 2.0}
@@ -64,6 +66,7 @@ class TaskEstimate:
     startup_seconds: float
     """From the opening of an attempt to the start of its first video. All its videos share it."""
     render_seconds: float
+    """Or what writing its files takes, if that is longer."""
     usd_low: float | None
     """As one of a full processing job. None: the price of the instance type is not known."""
     usd_high: float | None
@@ -107,16 +110,19 @@ def of_task(
     model: str,
     instance_type: str,
     *,
+    outputs: Iterable[str] = ("mp4",),
     tasks_in_full_job: int = 128,
 ) -> TaskEstimate:
     """Time and cost of one task.
 
     Args:
+        outputs: the `outputs` of its spec.
         tasks_in_full_job: how many tasks share a start-up at most (`max_tasks_per_job`).
     """
     rate = rate_of(learned, model, parameters.mode, parameters.preset, instance_type)
     startup = rate.startup_seconds + rate.loading_seconds
-    render = rate.seconds_per_work * work_of(parameters)
+    writing = writing_seconds_of(parameters, outputs)
+    render = max(rate.seconds_per_work * work_of(parameters), writing)
     price = USD_PER_HOUR.get(instance_type)
     shared = startup / tasks_in_full_job + render / gpus(instance_type)
     return TaskEstimate(
@@ -125,6 +131,11 @@ def of_task(
         usd_low=None if price is None else shared / 3600 * price,
         usd_high=None if price is None else (startup + render) / 3600 * price,
     )
+
+
+def seconds_of(rate: Rate, entry: QueueEntry) -> float:
+    """The same `render_seconds` for a task in the queue."""
+    return max(rate.seconds_per_work * entry.work, entry.writing_seconds)
 
 
 def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]) -> Learned:
@@ -149,7 +160,7 @@ def _with_mode(
     startup: float, loading: float,
 ) -> Learned:  # fmt: skip
     """The same for the samples of one mode. The start-up was that of the whole processing job."""
-    seconds = sum(s.seconds.occupied for s in samples)
+    seconds = sum(s.seconds.rendering for s in samples)
     work = sum(work_of(s.parameters) for s in samples)
     if seconds <= 0:
         return learned
@@ -178,7 +189,7 @@ class Cost(Document):
     """How long an instance renders videos, and what that costs."""
 
     gpu_minutes: float
-    """Of rendering, without the start-up."""
+    """Of rendering, or of writing files where that takes longer, without the start-up."""
     startup_minutes: float
     """Of one processing job. Other videos may share it."""
     usd_low: float | None
@@ -199,7 +210,12 @@ def cost_on(learned: Learned, specs: Sequence[JobSpec], instance_type: str, *, t
     """What resolved specs are expected to take. A full processing job has so many `tasks`."""
     each = [
         of_task(
-            learned, parameters_of(spec), str(spec.model), instance_type, tasks_in_full_job=tasks
+            learned,
+            parameters_of(spec),
+            str(spec.model),
+            instance_type,
+            outputs=spec.outputs,
+            tasks_in_full_job=tasks,
         )
         for spec in specs
     ]

@@ -58,7 +58,7 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
         return Forecast(cost=price)
     instance_type = ports.settings.instance_preferences[0]
     rates = [estimate.rate_of(learned, e.model, e.mode, e.preset, instance_type) for e in order]
-    seconds = [rate.seconds_per_work * e.work for rate, e in zip(rates, order, strict=True)]
+    seconds = [estimate.seconds_of(rate, e) for rate, e in zip(rates, order, strict=True)]
     mine = rates[places[0]]
     jobs = ports.settings.max_processing_jobs
     free_at = ports.now()

@@ -45,6 +45,9 @@ _OUTCOMES = {
 }
 
 
+_FORMATS = {"gif": "GIF:", "h265": "H.265:", "webm": "WebM:"}
+
+
 class VideoLink(Document):
     """A published video: its key, and a signed link to it."""
 
@@ -174,14 +177,16 @@ def _failed_numbers(job: Job, tasks: Sequence[Task]) -> list[str]:
 
 def _videos(job: Job, made: Made, output_bucket: str, region: str) -> list[str]:
     lines = []
-    gifs = job.spec is not None and "gif" in job.spec.outputs
     for link in made.links[:_MAX_LINKS]:
-        gif = link.video.removesuffix(".mp4") + ".gif"
+        also = s3_keys.beside(link.video).also(job.wanted_outputs)
         lines += [
             f"Video:    s3://{output_bucket}/{link.video}",
             f"Copy it:  aws s3 cp {shlex.quote(f's3://{output_bucket}/{link.video}')} .",
             f"Console:  {console_link(output_bucket, region, link.video)}",
-            *([f"GIF:      {console_link(output_bucket, region, gif)}"] if gifs else []),
+            *(
+                f"{_FORMATS[output]:<9} {console_link(output_bucket, region, key)}"
+                for output, key in also
+            ),
             f"Link (until {made.links_end_at:%Y-%m-%d %H:%M} UTC at the latest): {link.link}",
             "",
         ]
@@ -215,8 +220,8 @@ def _planned(task: Task) -> list[str]:
 def _about(task: Task, *, number: bool) -> list[str]:
     p = task.parameters
     return [
-        f"{f'{task.number:02d}: ' if number else ''}{p.num_frames} frames of {p.height} x "
-        f"{p.width} (height x width) at {p.fps} fps, model {task.model}, seed {p.seed}",
+        f"{f'{task.number:02d}: ' if number else ''}{words.length(p)}, {p.height} x {p.width} "
+        f"(height x width), model {task.model}, seed {p.seed}",
         f"Prompt: {quoted(' '.join(p.prompt.split()))}",
         "",
     ]

@@ -75,8 +75,13 @@ class Sidecar(Document):
     memory: MemoryUse | None
     video_file: str
     video: VideoFacts
+    generated_fps: int
+    """Frames per second at which the model made the motion, in the frames that `spec` counts.
+    `video` has the rate at which frames are shown."""
     poster_file: str
     gif_file: str | None
+    h265_file: str | None = None
+    webm_file: str | None = None
     quality: Quality
     cost_usd: float | None
     """The cost of the time in which no other video could be rendered, without a share of the
@@ -125,8 +130,11 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         memory=rendered.memory,
         video_file=f"s3://{bucket}/{at.video}",
         video=rendered.video,
+        generated_fps=rendered.parameters.generated_fps or rendered.parameters.fps,
         poster_file=f"s3://{bucket}/{at.poster}",
         gif_file=f"s3://{bucket}/{at.gif}" if rendered.gif_sha256 else None,
+        h265_file=f"s3://{bucket}/{at.h265}" if rendered.h265_sha256 else None,
+        webm_file=f"s3://{bucket}/{at.webm}" if rendered.webm_sha256 else None,
         quality=rendered.quality,
         cost_usd=_cost(rendered),
         warnings=tuple(dict.fromkeys((*job.warnings, *rendered.warnings))),

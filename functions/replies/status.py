@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from contract.document import Document
 from contract.errors import Notice, Problem
+from contract.timeline import timeline_of
 from functions import s3_keys
 from functions.replies import words
 from functions.replies.forecast import Forecast
@@ -13,6 +14,14 @@ from functions.table.records import HoldReason, Job, State, Task
 
 # By how much an expected end must change at least, so that the status is written again.
 NOTICEABLE = timedelta(minutes=1)
+
+
+class Length(Document):
+    """How long a video is, or will be."""
+
+    duration_seconds: float
+    fps: int
+    num_frames: int
 
 
 class TaskStatus(Document):
@@ -26,8 +35,11 @@ class TaskStatus(Document):
     hold: HoldReason | None = None
     """Why it does not run yet, as a code. `waiting_reason` says the same in words."""
     waiting_reason: str | None = None
+    length: Length | None = None
     video: str | None = None
     """Key of the MP4 in the output bucket, after it was published."""
+    other_formats: tuple[str, ...] = ()
+    """Keys of the same video in the other formats that the spec asks for."""
     problem: Problem | None = None
     spec: JobSpec | None = None
     """For a planned job: what would be made."""
@@ -89,9 +101,10 @@ def differs(written: Status, current: Status, now: datetime) -> bool:
 
 
 def _task_status(job: Job, task: Task) -> TaskStatus:
-    video = None
+    timeline = timeline_of(task.parameters)
+    at = None
     if task.state == State.SUCCEEDED:
-        video = s3_keys.published(job.path, task.number, job.task_count).video
+        at = s3_keys.published(job.path, task.number, job.task_count)
     return TaskStatus(
         task_id=task.task_id,
         state=task.state,
@@ -100,7 +113,13 @@ def _task_status(job: Job, task: Task) -> TaskStatus:
         expected_seconds_left=task.expected_seconds_left,
         hold=task.hold.reason if task.hold else None,
         waiting_reason=words.hold(task.hold) if task.hold else None,
-        video=video,
+        length=Length(
+            duration_seconds=round(timeline.duration_seconds, 2),
+            fps=timeline.fps,
+            num_frames=timeline.num_frames,
+        ),
+        video=at.video if at else None,
+        other_formats=tuple(key for _, key in at.also(job.wanted_outputs)) if at else (),
         problem=task.problem,
         spec=task.spec if task.state == State.PLANNED else None,
     )
@@ -184,7 +203,10 @@ def _planned(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
             "rewritten. Read it, change it, and drop it."
         )
     takes = f" It would take {words.cost(expected.cost)}." if expected.cost else ""
-    return f"Dry run: this would make {words.videos(len(tasks))}.{takes} Nothing was rendered."
+    lengths = {words.length(task.parameters) for task in tasks}
+    each = f" of {lengths.pop()}{' each' if len(tasks) > 1 else ''}" if len(lengths) == 1 else ""
+    made = f"{words.videos(len(tasks))}{each}"
+    return f"Dry run: this would make {made}.{takes} Nothing was rendered."
 
 
 def problems_of(job: Job, tasks: Sequence[Task]) -> list[Problem]:

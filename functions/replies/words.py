@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from contract.errors import Notice
+from contract.manifest import Parameters
+from contract.timeline import timeline_of
 from functions.planning.estimate import Cost
 from functions.table.records import (
     CancelReason,
@@ -30,6 +32,12 @@ def listing(names: Sequence[str]) -> str:
     if len(some) < len(names):
         some.append(f"{len(names) - len(some)} more")
     return " and ".join([", ".join(some[:-1]), some[-1]] if len(some) > 1 else some)
+
+
+def length(parameters: Parameters) -> str:
+    """How long a video is: "6.1 s at 24 fps"."""
+    timeline = timeline_of(parameters)
+    return f"{timeline.duration_seconds:.1f} s at {timeline.fps} fps"
 
 
 def not_enhanced(tasks: Iterable[Task]) -> list[Notice]:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from contract.catalogue import MODELS, Mode, Preset
 from contract.document import Document
 from contract.errors import Code, JobRejected, Place, Problem
-from contract.manifest import Fit, Parameters
+from contract.manifest import Fit, Loop, Parameters, SlowMotion
 from functions import s3_keys
 from functions.reading.characters import foreign, shown
 from functions.reading.magic import how_to_export, other_kind
@@ -32,9 +32,28 @@ allows 100 changes in a transaction."""
 MAX_PROBLEMS = 20
 Priority = Literal["high", "normal", "low"]
 Aspect = Literal["portrait", "square", "landscape"]
+Output = Literal["mp4", "gif", "h265", "webm"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 ANY_SEED = -1
 """Other tools write this for a seed that nobody chose."""
+
+
+def _one_of(*choices: bool | int | str) -> BeforeValidator:
+    """Accept only values that are written like the choices.
+
+    Pydantic compares values with ==, so it would also accept 1 as true, true as 1, and 2.0 as 2.
+    """
+    *first, last = (json.dumps(choice).strip('"') for choice in choices)
+    expected = f"{', '.join(first)} or {last}"
+
+    def check(value: object) -> object:
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            raise PydanticCustomError("literal_error", "not a choice", {"expected": expected})
+        return value
+
+    return BeforeValidator(check)
+
+
 _Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
 _File = Annotated[str, Field(min_length=1, max_length=1024)]
 # Not strict, so that the text "draft" in a spec and `Preset.DRAFT` in code are both accepted.
@@ -52,6 +71,8 @@ _Duration = Annotated[float, Field(gt=0, le=60)]
 LABEL_CHARACTERS = " -~©«»°±´·‘’“”…‹›™"
 """The characters of the worker's font, as in a pattern. " -~" are all of ASCII."""
 _Label = Annotated[str, Field(max_length=40, pattern=f"^[{LABEL_CHARACTERS}]*$")]
+_SlowMotion = Annotated[SlowMotion, _one_of(1, 2, 4, 8)]
+_Loop = Annotated[Literal[True, False, Loop], _one_of(True, False, "cross-fade", "ping-pong")]
 
 
 class Video(Document):
@@ -108,12 +129,34 @@ class Video(Document):
     ] = None
     duration_seconds: Annotated[
         _Duration | None,
-        Field(description="Length in seconds; the nearest length that the model supports is used."),
+        Field(
+            description="Length in seconds; the nearest length that the model supports is used. "
+            "Slow motion and a loop come on top."
+        ),
     ] = None
     num_frames: Annotated[
-        _Frames | None, Field(description="Number of frames; the model must support it.")
+        _Frames | None,
+        Field(description="Number of frames that the model makes; it must support the number."),
     ] = None
-    fps: Annotated[_Rate | None, Field(description="Frames per second.")] = None
+    fps: Annotated[
+        _Rate | None,
+        Field(
+            description="Frames shown per second. The motion keeps its speed: frames are "
+            "interpolated above the model's own rate, and left out below it."
+        ),
+    ] = None
+    slow_motion: Annotated[
+        _SlowMotion | None,
+        Field(description="How many times as long the video takes; frames are interpolated."),
+    ] = None
+    loop: Annotated[
+        _Loop | None,
+        Field(
+            description="Make a video that repeats without a jump: `cross-fade` blends its end "
+            "with its beginning, `ping-pong` plays it backwards after its end, and `true` chooses "
+            "what suits."
+        ),
+    ] = None
     num_inference_steps: Annotated[
         _Steps | None,
         Field(description="Number of denoising steps: more take longer and give a better video."),
@@ -157,6 +200,8 @@ class Matrix(Document):
     duration_seconds: tuple[_Duration, ...] = ()
     num_frames: tuple[_Frames, ...] = ()
     fps: tuple[_Rate, ...] = ()
+    slow_motion: tuple[_SlowMotion, ...] = ()
+    loop: tuple[_Loop, ...] = ()
     num_inference_steps: tuple[_Steps, ...] = ()
     guidance_scale: tuple[_Scale, ...] = ()
     seed: tuple[_Seed, ...] = ()
@@ -179,6 +224,7 @@ class JobSpec(Video):
 
     enhance: Annotated[
         Literal[True, False, "review"],
+        _one_of(True, False, "review"),
         Field(
             description="Let a language model rewrite the prompt for the video model. With "
             "`review` nothing is rendered: the rewritten spec is written to review/, where you can "
@@ -200,8 +246,12 @@ class JobSpec(Video):
         ),
     ] = None
     outputs: Annotated[
-        tuple[Literal["mp4", "gif"], ...],
-        Field(max_length=2, description="Which files to make. The MP4 is always made."),
+        tuple[Output, ...],
+        Field(
+            max_length=4,
+            description="Which files to make. The MP4 (H.264) is always made. `h265` is a smaller "
+            "MP4 for newer devices, `webm` is VP9 for web pages.",
+        ),
     ] = ("mp4",)
     prompt_in_file: Annotated[
         bool,
@@ -219,6 +269,7 @@ class JobSpec(Video):
     ] = "normal"
     notify: Annotated[
         Literal[True, False, "digest"],
+        _one_of(True, False, "digest"),
         Field(
             description="Send an email when the job has ended. With `digest`, one email lists "
             "all jobs of the folder, when nothing of it is in the queue any more, and after an "
@@ -237,17 +288,6 @@ class JobSpec(Video):
         bool,
         Field(description="Check the spec and report the plan and its cost, but render nothing."),
     ] = False
-
-    @field_validator("enhance", "notify", mode="before")
-    @classmethod
-    def _one_is_not_true(cls, value: object, info: ValidationInfo) -> object:
-        # Pydantic compares the choices with ==, so it would accept 1 as true.
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            word = {"enhance": "review", "notify": "digest"}[info.field_name or ""]
-            raise PydanticCustomError(
-                "literal_error", "not a choice", {"expected": f"true, false or {word}"}
-            )
-        return value
 
 
 class FolderDefaults(JobSpec):
@@ -312,9 +352,28 @@ def field_naming(spec: JobSpec, key: str) -> str | None:
 
 def parameters_of(spec: Video) -> Parameters:
     """The part of a resolved spec that the worker receives."""
-    names = set(Parameters.model_fields) - {"mode"}
+    names = set(Parameters.model_fields) - {"mode", "generated_fps", "loop"}
     given = spec.model_dump(include=names, exclude_none=True)
-    return Parameters.model_validate({"mode": mode_of(spec), **given})
+    return Parameters.model_validate(
+        {
+            **given,
+            "mode": mode_of(spec),
+            "generated_fps": _generated_fps(spec),
+            "loop": spec.loop or None,
+        }
+    )
+
+
+def _generated_fps(spec: Video) -> int | None:
+    """At which rate the model makes a resolved video.
+
+    A spec that was resolved by a version without slow motion has none. There, `fps` was only the
+    rate of the file, and the video stays as it was accepted.
+    """
+    if spec.slow_motion is None:
+        return None
+    assert spec.model is not None  # resolved
+    return MODELS[spec.model].fps
 
 
 S = TypeVar("S", bound=JobSpec)
@@ -587,7 +646,7 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
             hint = "Write digits only, without a decimal point"
             hint += f", for example  {path[-1]}: {value:.0f}" if abs(value) < 2**32 else "."
         if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
-            hint = f"For one video of each, write the list in matrix:  matrix: {{{path[0]}: [...]}}"
+            hint = _for_each(field)
         elif len(path) == 1:
             hint = hint_for_value(field, value) or hint
         message = f"{field} must be {wanted}, but is {quoted(value)}.{foreign(value)}"
@@ -605,6 +664,11 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
     if sort in {"literal_error", "enum"}:
         return _no_choice(field, value, str(context["expected"]))
     return _other(field, error)
+
+
+def _for_each(field: str) -> str:
+    """The hint for a list of values of a field that has one value."""
+    return f"For one video of each, write the list in matrix:  matrix: {{{field}: [...]}}"
 
 
 def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
@@ -671,6 +735,8 @@ def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str
     hint = (f"Did you mean {near[0]}? " if near else "") + f"Valid: {valid}."
     if meant := hint_for_value(field, value):
         hint = f"{meant}  (valid: {valid})."
+    if isinstance(value, list) and field in Matrix.model_fields:
+        hint = _for_each(field)
     if "true" in choices and str(value).lower() in {"true", "false"}:
         hint = f"Write {str(value).lower()}, in lowercase and without quotes."
     return Code.FIELD_RANGE, f"{field} cannot be {quoted(value)}.{foreign(value)}", hint

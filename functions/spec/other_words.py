@@ -31,7 +31,10 @@ _NAMES: Mapping[str, str] = {
     "duration_seconds": "duration length seconds video_length secs time length_seconds",
     "num_frames": "frames frame_count n_frames nframes total_frames max_frames frame_num "
     "video_frames",
-    "fps": "frame_rate framerate frames_per_second rate",
+    "fps": "frame_rate framerate frames_per_second rate target_fps output_fps export_fps video_fps "
+    "force_rate",
+    "slow_motion": "slowmo slow_mo slowmotion slow slow_down slowdown slow_factor",
+    "loop": "looping is_loop loop_video make_loop repeat_seamlessly",
     "num_inference_steps": "step steps num_steps sampling_steps inference_steps sample_steps "
     "n_steps ddim_steps iterations",
     "guidance_scale": "cfg cfg_scale guidance scale cfgscale unconditional_guidance_scale",
@@ -52,16 +55,26 @@ _NAMES: Mapping[str, str] = {
 }  # fmt: skip
 _NOT_OFFERED: Mapping[str, str] = {
     "A video can only be given its first frame, as  image: bee.png": "last_frame end_frame "
-    "end_image last_image tail_image final_frame image_end loop looping",
+    "end_image last_image tail_image final_frame image_end",
     "The model decides this.": "sampler sampler_name scheduler scheduler_name shift flow_shift "
     "eta clip_skip precision dtype",
     "Describe it in the prompt.": "camera camera_motion camera_movement motion motion_strength "
     "motion_bucket_id style style_preset mood lighting",
-    "reeldrop does not have it.": "controlnet ip_adapter upscale "
-    "upscaler upscaling interpolate interpolation audio sound music voice",
+    "reeldrop does not have it.": "controlnet ip_adapter upscale upscaler upscaling audio sound "
+    "music voice",
     "An email says when the job has ended.": "webhook webhook_url callback callback_url",
     "The video gets the name of the spec.": "output_path filename file_name output_file name title "
     "id",
+}
+# What is a field of its own elsewhere, and a value of a field here.
+_LINES: Mapping[str, str] = {
+    "fps: 24": "interpolate interpolation frame_interpolation interp interpolator rife film_vfi "
+    "minterpolate smooth smoothing",
+    "loop: ping-pong": "ping_pong pingpong boomerang bounce reverse",
+    "loop: cross-fade": "cross_fade crossfade seamless seamless_loop",
+    "outputs: [mp4, gif]": "gif make_gif save_gif as_gif",
+    "outputs: [mp4, h265]": "h265 hevc x265",
+    "outputs: [mp4, webm]": "webm vp9",
 }
 _PRESETS: Mapping[str, str] = {
     Preset.DRAFT: "fast low quick test preview lowest turbo",
@@ -74,7 +87,7 @@ def _by_word(words: Mapping[str, str]) -> dict[str, str]:
     return {word: meaning for meaning, some in words.items() for word in some.split()}
 
 
-_FIELD_OF, _ADVICE_ON, _PRESET_OF = _by_word(_NAMES), _by_word(_NOT_OFFERED), _by_word(_PRESETS)
+_FIELD_OF, _ADVICE_ON, _LINE_OF = _by_word(_NAMES), _by_word(_NOT_OFFERED), _by_word(_LINES)
 _SIZE = re.compile(r"(\d{2,5})\s*[x×*]\s*(\d{2,5})", re.IGNORECASE)
 _RATIO = re.compile(r"(\d{1,3}(?:\.\d+)?)\s*[:/x×]\s*(\d{1,3}(?:\.\d+)?)", re.IGNORECASE)
 _WITH_UNIT = re.compile(
@@ -90,8 +103,27 @@ _ASPECTS: Mapping[str, str] = {
     "square": "quadratic",
     "landscape": "horizontal wide widescreen cinematic",
 }
-_ASPECT_OF = _by_word(_ASPECTS)
-_SWITCHES = {"enhance", "notify", "prompt_in_file", "dry_run", "animate_images"}
+_LOOPS: Mapping[str, str] = {
+    "cross-fade": "crossfade cross_fade fade blend dissolve seamless",
+    "ping-pong": "pingpong ping_pong boomerang bounce palindrome mirror reverse",
+}
+_OUTPUTS: Mapping[str, str] = {
+    "mp4": "h264 avc x264 mov m4v video",
+    "h265": "hevc x265",
+    "webm": "vp9 vp8 mkv av1",
+}
+_OUTPUT_OF = _by_word(_OUTPUTS)
+_CHOICE_OF: Mapping[str, Mapping[str, str]] = {
+    "aspect": _by_word(_ASPECTS),
+    "slow_motion": {number: number for number in ("1", "2", "4", "8")},
+    "loop": _by_word(_LOOPS),
+    "preset": _by_word(_PRESETS),
+}
+_SWITCHES = {"enhance", "notify", "prompt_in_file", "dry_run", "animate_images", "loop"}
+_INSTEAD_OF_TRUE: Mapping[str, str] = {
+    "label": "Write the note, for example  label: AI-generated",
+    "slow_motion": "Write  slow_motion: 2",
+}
 _YES, _NO = {"yes", "on", "y", "enabled"}, {"no", "off", "n", "disabled"}
 
 
@@ -106,6 +138,9 @@ def hint_for_name(name: str, value: object, known: Iterable[str]) -> str | None:
     known, plain = list(known), _as_our_names(name)
     if plain in _ADVICE_ON:
         return f"{_ADVICE_ON[plain]} Delete the line."
+    if plain in _LINE_OF and _LINE_OF[plain].partition(":")[0] in known:
+        off = value is False or str(value).lower() in _NO
+        return "Delete the line." if off else f"Write  {_LINE_OF[plain]}"
     field = _FIELD_OF.get(plain, plain)
     if field not in known:
         swapped = [other for other in known if sorted(other) == sorted(plain)]
@@ -123,10 +158,13 @@ def hint_for_value(field: str, value: object) -> str | None:
         return f"Write two lines:  height: {int(size[2])}  and  width: {int(size[1])}"
     if field == "seed" and text in {"random", "any", "auto", "none", "-1"}:
         return "For any seed, delete the line, or write  seed: -1"
+    if field.startswith("outputs."):
+        meant = _OUTPUT_OF.get(text.lstrip(".").replace(".", ""))
+        return f"Did you mean {meant}?" if meant else None
     if field == "notify" and "@" in text:
         return "Write  notify: true  (your administrator sets the address)."
-    if field == "label" and value is True:
-        return "Write the note, for example  label: AI-generated"
+    if value is True and field in _INSTEAD_OF_TRUE:
+        return _INSTEAD_OF_TRUE[field]
     meant = _choice(field, text) or _number(field, text)
     return f"Write  {field}: {meant}" if meant else None
 
@@ -138,11 +176,9 @@ def _choice(field: str, text: str) -> str | None:
         if width == height:
             return "square"
         return "landscape" if width > height else "portrait"
-    if field == "aspect":
-        return _ASPECT_OF.get(text)
     if field in _SWITCHES and text in _YES | _NO:
         return "true" if text in _YES else "false"
-    return _PRESET_OF.get(text) if field == "preset" else None
+    return _CHOICE_OF.get(field, {}).get(re.sub(r"[\s-]+", "_", text))
 
 
 def _number(field: str, text: str) -> str | None:

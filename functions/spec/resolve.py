@@ -5,14 +5,27 @@ The result is itself a valid spec. Resolving it again does not change it.
 
 import difflib
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
+from contract.manifest import Loop, Parameters
+from contract.timeline import timeline_of
 from functions.spec.english import is_english
 from functions.spec.expand import Wanted
-from functions.spec.fields import ANY_SEED, Aspect, JobSpec, listed, mode_of, model_unknown, quoted
+from functions.spec.fields import (
+    ANY_SEED,
+    Aspect,
+    JobSpec,
+    listed,
+    mode_of,
+    model_unknown,
+    parameters_of,
+    quoted,
+)
 from functions.spec.reader import Picture
 
 STRENGTH = 0.8
@@ -20,6 +33,8 @@ STRENGTH = 0.8
 _LORAS_NAMED = 20
 _DURATION_TOLERANCE = 0.15
 """As a share of the requested seconds."""
+_LEAST_FRAMES = 2
+_LONGER = " To make it longer, slow it down with  slow_motion: 2"
 _MOST_COUNTS = 10
 """More values than these are not all listed."""
 
@@ -48,8 +63,7 @@ def resolve(
     _check_mode(wanted, model, mode)
     problems: list[Problem] = []
     size = _size(wanted, model, mode, picture, problems)
-    fps = spec.fps or model.fps
-    num_frames = _num_frames(wanted, model, fps, problems)
+    num_frames = _num_frames(wanted, model, problems)
     preset = spec.preset or Preset.STANDARD
     steps = spec.num_inference_steps or model.num_inference_steps[preset]
     strength = _strength(wanted, mode, steps, problems)
@@ -60,7 +74,7 @@ def resolve(
     seed = spec.seed
     if seed is None or seed == ANY_SEED:
         seed = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4])
-    return spec.model_copy(
+    resolved = spec.model_copy(
         update={
             "model": model.name,
             "negative_prompt": _negative_prompt(wanted, model),
@@ -70,7 +84,9 @@ def resolve(
             "height": size.height,
             "width": size.width,
             "num_frames": num_frames,
-            "fps": fps,
+            "fps": spec.fps or model.fps,
+            "slow_motion": spec.slow_motion or 1,
+            "loop": _loop(spec, mode),
             "num_inference_steps": steps,
             "guidance_scale": float(spec.guidance_scale or model.guidance_scale),
             "strength": strength,
@@ -79,6 +95,36 @@ def resolve(
             "seed": (seed + wanted.variation) % 2**32,
         }
     )
+    _check_length(wanted, resolved)
+    return resolved
+
+
+def _loop(spec: JobSpec, mode: Mode) -> Loop | Literal[False]:
+    """How the video loops. A picture stays the first frame, which a cross-fade would blend."""
+    if spec.loop is True:
+        return "ping-pong" if mode == Mode.IMAGE_TO_VIDEO else "cross-fade"
+    return spec.loop or False
+
+
+def _check_length(wanted: Wanted, resolved: JobSpec) -> None:
+    """Refuse a frame rate at which a single frame would be left, which is no video."""
+    parameters = parameters_of(resolved)
+    if _shown_frames(parameters, parameters.fps) >= _LEAST_FRAMES:
+        return
+    enough = next(f for f in itertools.count() if _shown_frames(parameters, f) >= _LEAST_FRAMES)
+    raise JobRejected(
+        Problem(
+            code=Code.FIELD_RANGE,
+            message=f"fps is {parameters.fps}, which leaves a single frame of the "
+            f"{parameters.num_frames} that the model makes.",
+            hint=f"Write  fps: {enough}  or a larger value.",
+            place=wanted.place("fps"),
+        )
+    )
+
+
+def _shown_frames(parameters: Parameters, fps: int) -> int:
+    return timeline_of(parameters.model_copy(update={"fps": fps})).num_frames if fps else 0
 
 
 def _negative_prompt(wanted: Wanted, model: Model) -> str:
@@ -142,7 +188,7 @@ def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
     """
     found: list[Notice] = []
     for spec in specs:
-        assert spec.model is not None and spec.fps is not None  # resolved
+        assert spec.model is not None  # resolved
         model = MODELS[spec.model]
         reference = mode_of(spec) != Mode.TEXT_TO_VIDEO
         prompt = "" if spec.enhance else spec.prompt
@@ -152,8 +198,8 @@ def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
             otherwise = ", or write  enhance: true  to have it translated"
             found += _not_english("prompt", prompt, otherwise)
             found += _not_english("negative_prompt", spec.negative_prompt, "")
-        if spec.fps != model.fps and spec.video is None:
-            found.append(_other_speed(spec, model))
+        if notice := _frames_left_out(spec, model):
+            found.append(notice)
     return tuple(dict.fromkeys(found))
 
 
@@ -164,14 +210,15 @@ def _not_english(field: str, text: str, otherwise: str) -> list[Notice]:
     return [Notice(code="not-english", message=f"{message} Write it in English{otherwise}.")]
 
 
-def _other_speed(spec: JobSpec, model: Model) -> Notice:
-    """The notice for frames that are shown faster or slower than the model made them."""
-    assert spec.fps is not None and spec.num_frames is not None  # resolved
+def _frames_left_out(spec: JobSpec, model: Model) -> Notice | None:
+    """The notice for a frame rate that shows only some of the frames that are made."""
+    timeline = timeline_of(parameters_of(spec))
+    if timeline.step <= 1:
+        return None
     return Notice(
-        code="speed-changed",
-        message=f"fps: {spec.fps} shows the motion {spec.fps / model.fps:.3g} times as fast as "
-        f"{model.name} makes it ({model.fps} fps), in {spec.num_frames / spec.fps:.1f} s. For the "
-        "usual speed, delete the line.",
+        code="frames-left-out",
+        message=f"fps: {spec.fps} is less than what {model.name} makes ({model.fps} fps), so "
+        "frames are left out and the motion is less smooth. To see all of them, delete the line.",
     )
 
 
@@ -283,8 +330,9 @@ def _sizes(sizes: tuple[Size, ...]) -> str:
     return listed(sizes if len(sizes) <= 6 else (*sizes[:5], sizes[-1]))
 
 
-def _num_frames(wanted: Wanted, model: Model, fps: int, problems: list[Problem]) -> int:
-    spec, counts = wanted.spec, sorted(model.num_frames)
+def _num_frames(wanted: Wanted, model: Model, problems: list[Problem]) -> int:
+    """How many frames the model makes, at its own rate."""
+    spec, counts, fps = wanted.spec, sorted(model.num_frames), model.fps
     if spec.duration_seconds is not None:
         seconds = spec.duration_seconds
         nearest = min(counts, key=lambda n: abs(n / fps - seconds))
@@ -293,9 +341,10 @@ def _num_frames(wanted: Wanted, model: Model, fps: int, problems: list[Problem])
             problems.append(
                 Problem(
                     code=Code.DURATION_UNSUPPORTED,
-                    message=f"{model.name} cannot make a video of {seconds:g} s at {fps} fps.",
+                    message=f"{model.name} cannot make a video of {seconds:g} s.",
                     hint=f"Valid lengths in seconds: {_lengths(counts, fps)}. "
-                    f"Nearest: {nearest / fps:.1f}.",
+                    f"Nearest: {nearest / fps:.1f}."
+                    + (_LONGER if seconds > counts[-1] / fps else ""),
                     place=wanted.place("duration_seconds"),
                 )
             )

@@ -178,6 +178,7 @@ def _accepting(
     return Accepting(ports, job, drop, waited, rejected)
 
 
+_VIDEO_ENDINGS = (".mp4", ".gif", ".webm")
 _Query = tuple[str, int, str | None]
 """What the language model is asked for: prompt, length, image."""
 
@@ -587,7 +588,7 @@ class Accepting:
             self.ports.log(Event.NOT_ENHANCED, {**facts, "reasons": sorted(reasons)})
 
     def _older_files(self, tasks: int) -> list[Notice]:
-        """A notice that names the videos of the version before that this one does not replace.
+        """A notice that names the files of the version before that this one does not replace.
 
         Args:
             tasks: how many videos this version has.
@@ -598,12 +599,12 @@ class Accepting:
         owner = self.ports.ledger.get(owner_key(self.job.path))
         live = owner.document.live if owner else None
         before = self.ports.ledger.get(job_key(live)) if live else None
-        if before is None or before.document.task_count == tasks:
+        if before is None:
             return []
         output, found = self.ports.settings.output_bucket, list[str]()
-        mine = s3_keys.outputs(self.job.path, tasks)
-        for key in sorted(s3_keys.outputs(self.job.path, before.document.task_count) - mine):
-            if key.endswith(".mp4"):
+        mine = s3_keys.outputs(self.job.path, tasks, self.job.wanted_outputs)
+        for key in sorted(before.document.outputs - mine):
+            if key.endswith(_VIDEO_ENDINGS):
                 with suppress(Missing):
                     self.ports.files.facts(output, key)
                     found.append(key)
@@ -611,7 +612,7 @@ class Accepting:
             return []
         names = ", ".join(found)
         message = (
-            f"The version before made videos under other names, and they stay: {names}. "
+            f"The version before made files that this one does not make, and they stay: {names}. "
             "Delete them if you do not need them."
         )
         return [Notice(code="older-files", message=message)]

@@ -258,7 +258,7 @@ def _plan(
         rate = estimate.rate_of(learned, entry.model, entry.mode, entry.preset, instance_type)
         return batching.Expected(
             startup_seconds=rate.startup_seconds + rate.loading_seconds,
-            render_seconds=rate.seconds_per_work * entry.work,
+            render_seconds=estimate.seconds_of(rate, entry),
         )
 
     situation = batching.Situation(

@@ -19,9 +19,11 @@ from contract.catalogue import MODELS
 from contract.errors import TaskFailed, Transient
 from contract.outcome import (
     GIF_FILE,
+    H265_FILE,
     POSTER_FILE,
     RESULT_FILE,
     VIDEO_FILE,
+    WEBM_FILE,
     Outcome,
     Progress,
     Rendered,
@@ -193,10 +195,7 @@ def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: 
         Transient: a file is not uploaded yet.
     """
     outcome = _outcome(ports, task, attempt_id)
-    files = {VIDEO_FILE: outcome.video.sha256, POSTER_FILE: outcome.poster_sha256}
-    if outcome.gif_sha256 is not None:
-        files[GIF_FILE] = outcome.gif_sha256
-    for file_name, sha256 in files.items():
+    for file_name, sha256 in outcome.files.items():
         key = s3_keys.task_file(attempt_id, task.task_id, file_name)
         found = None
         try:
@@ -237,10 +236,15 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
     at = s3_keys.published(job.document.path, task.number, job.document.task_count)
     # Two handlers may be here at the same time: one for the result, and one for the end of the job.
     mark = f"{rendered.attempt_id} {task.task_id}"
-    files = [(VIDEO_FILE, at.video, "video/mp4"), (POSTER_FILE, at.poster, "image/jpeg")]
-    if rendered.gif_sha256 is not None:
-        files.append((GIF_FILE, at.gif, "image/gif"))
-    for file_name, key, content_type in files:
+    for file_name, key, content_type in (
+        (VIDEO_FILE, at.video, "video/mp4"),
+        (POSTER_FILE, at.poster, "image/jpeg"),
+        (GIF_FILE, at.gif, "image/gif"),
+        (H265_FILE, at.h265, "video/mp4"),
+        (WEBM_FILE, at.webm, "video/webm"),
+    ):
+        if file_name not in rendered.files:
+            continue
         source = s3_keys.task_file(rendered.attempt_id, task.task_id, file_name)
         ports.files.copy(
             (settings.work_bucket, source, None),

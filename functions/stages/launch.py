@@ -131,7 +131,11 @@ def _seconds_of(ports: WithLedger, attempt: Attempt) -> Callable[[Task], float]:
         if not learned:
             learned.append(learned_rates(ports))
         return estimate.of_task(
-            learned[0], task.parameters, task.model, attempt.instance_type
+            learned[0],
+            task.parameters,
+            task.model,
+            attempt.instance_type,
+            outputs=task.spec.outputs,
         ).render_seconds
 
     return seconds
@@ -149,6 +153,8 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
                 image=_file_name(attempt, task, "image"),
                 video=_file_name(attempt, task, "video"),
                 gif="gif" in task.spec.outputs,
+                h265="h265" in task.spec.outputs,
+                webm="webm" in task.spec.outputs,
                 prompt_in_file=task.spec.prompt_in_file,
                 # The claim for this attempt is counted, too.
                 interrupted=task.attempts > 1,

@@ -65,18 +65,21 @@ def with_equal_names(ports: Needs, job: Job) -> tuple[str, str] | None:
     Returns:
         The key of its spec, and a key that both publish; None if there is no such job.
     """
-    mine = s3_keys.outputs(job.path, job.task_count)
-    paths = s3_keys.paths_with_equal_outputs(job.path, job.task_count)
+    mine, paths = job.outputs, _paths_with_equal_outputs(job)
     owners = ports.ledger.get_all([owner_key(path) for path in paths])
     live = [owner.document.live for owner in owners if owner is not None and owner.document.live]
     for record in ports.ledger.get_all([job_key(job_id) for job_id in live]):
         assert record is not None  # it took its path in the commit that accepted it
         other = record.document
-        equal = mine & s3_keys.outputs(other.path, other.task_count)
+        equal = mine & other.outputs
         makes = other.state not in {State.CANCELED, State.PLANNED}
         if equal and makes and _is_there(ports, other.source):
             return other.source.key, max(equal)  # the MP4, if it is among them
     return None
+
+
+def _paths_with_equal_outputs(job: Job) -> list[str]:
+    return s3_keys.paths_with_equal_outputs(job.path, job.task_count, job.wanted_outputs)
 
 
 def _is_there(ports: WithFiles, source: Source) -> bool:
@@ -89,9 +92,9 @@ def _is_there(ports: WithFiles, source: Source) -> bool:
 
 def take_names(ports: WithLedger, job: Job) -> list[Change]:
     """The change by which no other job takes a name of this job in the same moment."""
-    if not s3_keys.paths_with_equal_outputs(job.path, job.task_count):
+    if not _paths_with_equal_outputs(job):
         return []
-    key = family_key(s3_keys.without_numbers(job.path))
+    key = family_key(s3_keys.family_of(job.path))
     record = ports.ledger.get(key)
     return [Put(key, Family(job_id=job.job_id), record.revision if record else 0)]
 

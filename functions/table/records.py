@@ -25,7 +25,7 @@ from functions import s3_keys
 from functions.spec.enhance import PATIENCE, Enhancement
 from functions.spec.fields import JobSpec, Priority, parameters_of, references_of
 from functions.spec.folder_defaults import DayLimits
-from functions.spec.work import size_class_of, work_of
+from functions.spec.work import size_class_of, work_of, writing_seconds_of
 
 # Whoever put such files there perhaps never meant to drop them.
 _NO_DROP = {s3_keys.Kind.UNKNOWN, s3_keys.Kind.MISPLACED}
@@ -291,6 +291,16 @@ class Job(_Moving):
         if state not in _JOB_MOVES.get(self.state, frozenset()):
             raise IllegalMove(f"job {self.job_id} cannot go from {self.state} to {state}")
         return self._with(state=state, updated_at=at, **changes)
+
+    @property
+    def wanted_outputs(self) -> tuple[str, ...]:
+        """The `outputs` of its spec."""
+        return self.spec.outputs if self.spec else ()
+
+    @property
+    def outputs(self) -> frozenset[str]:
+        """The keys of everything that it publishes under videos/."""
+        return s3_keys.outputs(self.path, self.task_count, self.wanted_outputs)
 
     @property
     def wants_mail(self) -> bool:
@@ -578,6 +588,7 @@ class Task(_Moving):
             size_class=size_class_of(parameters),
             lora=self.lora,
             work=work_of(parameters),
+            writing_seconds=writing_seconds_of(parameters, self.spec.outputs),
             suspicion=self.suspicion,
         )
 
@@ -719,6 +730,8 @@ class QueueEntry(Document):
     """The LoRA and its scale, as one text. Empty without a LoRA."""
     work: float
     """How much there is to compute; see `spec/work.py`."""
+    writing_seconds: float = 0.0
+    """How long it takes to write the files; see `spec/work.py`."""
     suspicion: int = 0
     """That of the task. An attempt renders its most suspect task last."""
 

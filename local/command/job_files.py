@@ -90,8 +90,10 @@ def fetch(s3: Any, bucket: str, status: Status, out: Path) -> Iterator[tuple[str
             ("sidecar", published.sidecar),
             ("poster", published.poster),
             ("gif", published.gif),
+            ("h265", published.h265),
+            ("webm", published.webm),
         ):
-            with suppress(ClientError):  # a GIF exists only if the spec asked for one
+            with suppress(ClientError):  # the last three exist only if the spec asked for them
                 yield label, fetched(key)
     if len(made) > 1:
         with suppress(ClientError):  # there is none if a poster was deleted

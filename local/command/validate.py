@@ -21,7 +21,7 @@ from functions.ports import Missing
 from functions.replies import json_lines, words
 from functions.spec import drop_files, reference_notices, resolve
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec, references_of
+from functions.spec.fields import JobSpec, parameters_of, references_of
 from functions.spec.reader import Original, Picture
 from functions.table.records import Learned
 from local.command.jobs_folder import JobsFolder
@@ -129,7 +129,7 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
         for number, task in enumerate(verdict.tasks, 1):
             show_line(
                 f"  {number:>2}  {task.model}, {task.height} x {task.width} (height x width), "
-                f"{task.num_frames} frames at {task.fps} fps, {task.num_inference_steps} steps, "
+                f"{words.length(parameters_of(task))}, {task.num_inference_steps} steps, "
                 f"guidance {task.guidance_scale:g}, seed {task.seed}"
             )
         for warning in verdict.warnings:

@@ -96,7 +96,7 @@ def followed(text: str, problem: Problem) -> str | None:
         _shown(lines, at, shown[1])
     elif two := re.search(r"Write two lines: {2}(.+?) {2}and {2}(.+)$", hint):
         lines[at : at + 1] = [*two.groups()]
-    elif one := re.search(r"Write {2}(\w+: [\w.-]+)", hint):
+    elif one := re.search(r"Write {2}(\w+: (?:\[[\w, ]+\]|[\w.-]+))", hint):
         lines[at] = _begin(old) + one[1]
     elif meant := re.match(r"Did you mean ([\w.-]+)\?", hint):
         lines[at] = _name_or_value(old, problem, meant[1])

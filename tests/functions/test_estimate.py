@@ -8,7 +8,7 @@ from contract.catalogue import MODELS, Mode, Preset
 from contract.manifest import Parameters
 from contract.outcome import Outcome, Rendered, Seconds
 from functions.planning import estimate
-from functions.spec.work import size_class_of
+from functions.spec.work import size_class_of, writing_seconds_of
 from functions.stages.finish import attempt_ended
 from functions.stages.learning import learn
 from functions.table.ledger import (
@@ -20,9 +20,9 @@ from functions.table.ledger import (
     task_key,
 )
 from functions.table.rates import learned_rates
-from functions.table.records import Attempt, Learned
+from functions.table.records import Attempt, Learned, QueueEntry
 from tests.fakes import PNG, World
-from tests.functions.stored import jobs, tasks
+from tests.functions.stored import jobs, status, tasks
 
 G6E = "ml.g6e.xlarge"
 
@@ -62,6 +62,50 @@ def test_half_the_steps_or_frames_take_half_the_time() -> None:
     for changed in (parameters(num_inference_steps=25), parameters(num_frames=49 // 2)):
         half = estimate.of_task(Learned(), changed, "cogvideox-5b", G6E)
         assert half.render_seconds == pytest.approx(whole / 2, rel=0.03)
+
+
+def test_interpolated_frames_count_where_they_take_longer_than_the_rendering() -> None:
+    plain = parameters(num_frames=17, generated_fps=8)
+    slow = plain.model_copy(update={"slow_motion": 8})
+    rendered = estimate.of_task(Learned(), plain, "cogvideox-5b", G6E).render_seconds
+    assert rendered > 60
+    assert estimate.of_task(Learned(), slow, "cogvideox-5b", G6E).render_seconds == rendered
+    assert writing_seconds_of(slow, ["mp4"]) == pytest.approx(112 * 0.12 + 136 * 0.03, rel=0.01)
+    fast = slow.model_copy(update={"num_inference_steps": 2, "fps": 48})
+    found = estimate.of_task(Learned(), fast, "cogvideox-5b", G6E)
+    assert found.render_seconds == writing_seconds_of(fast, ["mp4"]) > 90
+    small = fast.model_copy(update={"height": 240, "width": 360})
+    less = estimate.of_task(Learned(), small, "cogvideox-5b", G6E).render_seconds
+    assert less == pytest.approx(found.render_seconds / 4)
+    four = estimate.of_task(
+        Learned(), fast, "cogvideox-5b", G6E, outputs=["mp4", "gif", "h265", "webm"]
+    )
+    assert found.usd_high and four.usd_high and four.usd_high > found.usd_high
+
+
+def test_a_plan_and_a_queue_count_the_writing(world: World) -> None:
+    body = "prompt: a\nmodel: cogvideox-5b\nnum_inference_steps: 2\nslow_motion: 8\nfps: 60\n"
+    world.drop("jobs/plan.yaml", f"{body}dry_run: true\n")
+    world.drop("jobs/slow.yaml", body)
+    (planned, queued) = tasks(world)
+    writing = writing_seconds_of(queued.parameters, ["mp4"])
+    cost = status(world, "plan").expected.cost
+    assert cost and cost.gpu_minutes == pytest.approx(writing / 60, abs=0.01)
+    entry = QueueEntry.from_json(queued.queue_entry.to_json())
+    rate = estimate.rate_of(Learned(), entry.model, entry.mode, entry.preset, G6E)
+    assert estimate.seconds_of(rate, entry) == writing > rate.seconds_per_work * entry.work
+    older = entry.model_copy(update={"writing_seconds": 0.0})
+    assert estimate.seconds_of(rate, older) == rate.seconds_per_work * entry.work
+    assert planned.parameters == queued.parameters.model_copy(
+        update={"seed": planned.parameters.seed}
+    )
+
+
+def test_writing_that_took_long_does_not_make_rendering_seem_slow(world: World) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a\nslow_motion: 8\n")
+    finish_next(world, 101, [3])  # its files took 9 s
+    (rate,) = learned_rates(world.ports).rates
+    assert rate.seconds_per_work * tasks(world)[0].queue_entry.work == pytest.approx(3)
 
 
 def test_a_type_without_a_known_price_has_no_cost() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contract.errors import Transient, one_line
+from contract.outcome import GIF_FILE, H265_FILE, WEBM_FILE
 from functions import s3_keys
 from functions.replies.outbox import LETTER_CLAIM
 from functions.replies.post import MaybeSent
@@ -390,12 +391,44 @@ def test_a_failed_job_has_a_text_for_people_until_a_newer_version_comes(world: W
     assert "failed/a/bee.txt" not in world.files.keys("output")
 
 
-def test_the_mail_about_a_video_has_its_gif_and_an_estimate_of_its_cost(world: World) -> None:
-    world.drop("jobs/bee.yaml", "prompt: a\nmodel: cogvideox-2b\noutputs: [gif]\n")
+FORMATS = {"gif": "bee.gif", "h265": "bee.h265.mp4", "webm": "bee.webm"}
+
+
+@pytest.mark.parametrize("outputs", [[], ["gif"], ["mp4", "webm"], ["h265"], [*FORMATS]])
+def test_the_formats_that_a_spec_asks_for_are_published_and_named(
+    world: World, outputs: list[str]
+) -> None:
+    world.drop("jobs/bee.yaml", f"prompt: a\nmodel: cogvideox-2b\noutputs: {outputs}\n")
     (attempt,) = world.dispatch()
     world.render(attempt)
     (mail,) = world.post.sent
-    assert "prefix=videos/bee.gif" in mail.body and " USD." in mail.body
+    assert " USD." in mail.body
+    sidecar = json.loads(world.files.read("output", "videos/bee.json"))
+    named = status(world, "bee").tasks[0].other_formats
+    assert list(named) == [f"videos/{FORMATS[o]}" for o in FORMATS if o in outputs]
+    for output, name in FORMATS.items():
+        key = f"videos/{name}"
+        asked = output in outputs
+        assert (key in world.files.keys("output")) == asked
+        assert (f"prefix={key}\n" in mail.body) == asked
+        assert sidecar[f"{output}_file"] == (f"s3://output/{key}" if asked else None)
+        if asked:
+            assert world.files.read("output", key) == output.encode()
+    again = read(json.dumps(sidecar["spec"]), "jobs/again.json")
+    assert set(again.outputs) == set(outputs)
+
+
+@pytest.mark.parametrize("name", [GIF_FILE, H265_FILE, WEBM_FILE])
+def test_a_damaged_file_of_another_format_is_not_published(world: World, name: str) -> None:
+    world.drop("jobs/bee.yaml", f"prompt: a\noutputs: [{', '.join(FORMATS)}]\n")
+    (attempt,) = world.dispatch()
+    (task,) = world.manifest(attempt).tasks
+    world.write_result(attempt, task)
+    key = s3_keys.task_file(attempt, task.task_id, name)
+    world.files.write("work", key, b"another", "application/octet-stream")
+    file_written(world.ports, s3_keys.task_result(attempt, task.task_id))
+    (job,) = jobs(world)
+    assert job.state == State.FAILED and not world.files.exists("output", "videos/bee.mp4")
 
 
 @pytest.mark.parametrize(

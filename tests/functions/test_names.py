@@ -54,6 +54,38 @@ def test_a_contact_sheet_is_not_the_poster_of_another_job(world: World) -> None:
     assert refused_for_its_name(world, "jobs/a-01.yaml")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("jobs/a.yaml", "jobs/a.h265.yaml"),
+        ("jobs/a.h265.yaml", "jobs/a.yaml"),
+        ("jobs/a-01.yaml", "jobs/a-01.h265.yaml"),
+    ],
+)
+def test_the_h265_of_a_video_is_not_the_mp4_of_another_job(
+    world: World, one: str, other: str
+) -> None:
+    wide = "outputs: [mp4, h265]\n"
+    world.drop(one, ONE + wide)
+    world.drop(other, ONE + wide)
+    assert refused_for_its_name(world, other)
+    (problem,) = job_of(world, other).problems
+    assert ".h265.mp4" in problem.message
+    world.clock.move(seconds=5)
+    world.drop("jobs/b/a.yaml", ONE)
+    world.drop("jobs/b/a.h265.yaml", ONE)
+    assert job_of(world, "jobs/b/a.h265.yaml").state == State.QUEUED, "a.yaml makes no H.265"
+
+
+def test_the_h265_of_one_of_several_videos_is_not_the_mp4_of_another_job(world: World) -> None:
+    world.drop("jobs/a-02.h265.yaml", ONE)
+    world.drop("jobs/a.yaml", f"{MANY}outputs: [h265]\n")
+    assert refused_for_its_name(world, "jobs/a.yaml")
+    world.clock.move(seconds=5)
+    world.drop("jobs/a.yaml", f"{MANY}outputs: [webm]\n")
+    assert job_of(world, "jobs/a.yaml").state == State.QUEUED
+
+
 def test_a_dry_run_says_so_too(world: World) -> None:
     world.drop("jobs/a.yaml", MANY)
     world.drop("jobs/a-01.yaml", ONE + "dry_run: true\n")
@@ -99,14 +131,20 @@ def test_a_name_is_free_again(world: World, how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [("jobs/a.yaml", "jobs/a-01.yaml"), ("jobs/a-01.yaml", "jobs/a.yaml")]
+    ("first", "second"),
+    [
+        ("jobs/a.yaml", "jobs/a-01.yaml"),
+        ("jobs/a-01.yaml", "jobs/a.yaml"),
+        ("jobs/a-02.h265.yaml", "jobs/a.yaml"),
+    ],
 )
 def test_only_one_of_two_is_accepted_at_the_same_time(
     world: World, first: str, second: str
 ) -> None:
     """The second one is accepted between the look and the commit of the first one."""
     commit = world.ledger.commit
-    bodies = {"jobs/a.yaml": MANY + "enhance: false\n", "jobs/a-01.yaml": ONE + "enhance: false\n"}
+    plain = "enhance: false\noutputs: [h265]\n"
+    bodies = {key: (MANY if key == "jobs/a.yaml" else ONE) + plain for key in (first, second)}
 
     def late(*changes: Change) -> None:
         world.ledger.commit = commit  # type: ignore[method-assign]

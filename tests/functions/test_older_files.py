@@ -43,6 +43,15 @@ def test_the_videos_that_stay_are_named(
     assert named in world.post.sent[-1].body
 
 
+def test_other_formats_that_stay_are_named(world: World) -> None:
+    for minute, outputs in enumerate(("[gif, h265, webm]", "[gif]")):
+        world.clock.move(minutes=10)
+        world.drop("jobs/bee.yaml", f"prompt: a\nseed: {minute}\noutputs: {outputs}\n")
+        world.render(world.dispatch()[0])
+    (named,) = older(world)
+    assert "videos/bee.h265.mp4, videos/bee.webm. " in named
+
+
 def test_videos_that_were_deleted_are_not_named(world: World) -> None:
     make(world, 2)
     world.files.remove("output", "videos/bee-01.mp4")

@@ -27,6 +27,23 @@ FIELDS = [
     ("height: 64 px", "height: 64"),
     ("fps: 24fps", "fps: 24"),
     ("frame_rate: 24 fps", "fps: 24"),
+    ("target_fps: 24", "fps: 24"),
+    ("interpolation: 2", "fps: 24"),
+    ("rife: true", "fps: 24"),
+    ("slowmo: 4", "slow_motion: 4"),
+    ("slow_motion: 2x", "slow_motion: 2"),
+    ("slow_motion: '4'", "slow_motion: 4"),
+    ("slow_motion: true", "slow_motion: 2"),
+    ("looping: true", "loop: true"),
+    ("loop: yes", "loop: true"),
+    ("loop: off", "loop: false"),
+    ("loop: crossfade", "loop: cross-fade"),
+    ("loop: Ping Pong", "loop: ping-pong"),
+    ("boomerang: true", "loop: ping-pong"),
+    ("seamless: true", "loop: cross-fade"),
+    ("gif: true", "outputs: [mp4, gif]"),
+    ("hevc: true", "outputs: [mp4, h265]"),
+    ("webm: yes", "outputs: [mp4, webm]"),
     ("frames: 17", "num_frames: 17"),
     ("numFrames: 17", "num_frames: 17"),
     ("num-frames: 17 frames", "num_frames: 17"),
@@ -71,7 +88,7 @@ FIELDS = [
 
 def followed(hint: str, written: str) -> str:
     """What a person writes who follows a hint to the letter."""
-    lines = re.findall(r" {2}(\w+: [\w.-]+)", hint)
+    lines = re.findall(r" {2}(\w+: (?:\[[\w, ]+\]|[\w.-]+))", hint)
     if lines:
         return " ".join(lines)
     meant = re.match(r"Did you mean (\w+)\?", hint)
@@ -108,6 +125,11 @@ def test_what_no_field_does_is_said(written: str, advice: str) -> None:
     assert "Did you mean" not in problem.hint
 
 
+def test_a_field_that_turns_off_what_is_off_anyway_is_deleted() -> None:
+    for line in ("gif: false", "interpolate: no", "boomerang: off"):
+        assert refusal(f"prompt: x\n{line}\n").hint == "Delete the line."
+
+
 @pytest.mark.parametrize(
     "name",
     ["banana", "frame", "last", "max", "day", "video_codec", "gpu", "inference", "bitrate",
@@ -121,7 +143,7 @@ def test_nothing_is_suggested_that_is_not_near_in_meaning(name: str) -> None:
 def test_the_table_has_our_fields_and_no_word_twice() -> None:
     words = [
         word
-        for table in (other_words._NAMES, other_words._NOT_OFFERED)
+        for table in (other_words._NAMES, other_words._NOT_OFFERED, other_words._LINES)
         for some in table.values()
         for word in some.split()
     ]

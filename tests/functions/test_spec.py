@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contract.catalogue import MODELS
 from contract.errors import JobRejected
+from contract.timeline import timeline_of
 from functions.reading.mistakes import FIELD_NAMES
 from functions.spec import drop_files, resolve
 from functions.spec.fields import MAX_PROBLEMS, MAX_VIDEOS, FolderDefaults, parameters_of
@@ -171,6 +172,8 @@ VIDEO_FIELDS = {
     "duration_seconds": st.floats(0, 12),
     "num_frames": some([9, 17, 49, 81, 50]),
     "fps": st.integers(-1, 70),
+    "slow_motion": some([1, 2, 4, 8, 3, True, "2x"]),
+    "loop": some([True, False, "cross-fade", "ping-pong", "yes", 1]),
     "num_inference_steps": st.integers(0, 110),
     "guidance_scale": st.floats(0, 25),
     "seed": st.integers(-1, 2**33),
@@ -179,7 +182,7 @@ VIDEO_FIELDS = {
 JOB_FIELDS = {
     "enhance": some([True, False, "review", "no"]),
     "variations": st.integers(0, 40),
-    "outputs": st.lists(some(["mp4", "gif", "webm"]), max_size=3),
+    "outputs": st.lists(some(["mp4", "gif", "h265", "webm", "avi"]), max_size=5),
     "prompt_in_file": st.booleans(),
     "notify": st.sampled_from([True, False, "digest"]),
     "tags": st.lists(some(["a", "b c"]), max_size=3),
@@ -190,6 +193,7 @@ JOB_FIELDS = {
             "model": st.lists(some(sorted(MODELS)), max_size=3),
             "preset": st.lists(some(["draft", "best"]), max_size=2),
             "aspect": st.lists(some(["portrait", "landscape"]), max_size=2),
+            "loop": st.lists(some([True, False, "ping-pong"]), max_size=2),
             "include": st.lists(st.just({"seed": 7}), max_size=2),
             "exclude": st.lists(some([{"seed": 1}, {"fps": 8}]), max_size=2),
         },
@@ -219,6 +223,7 @@ def test_a_spec_resolves_to_what_its_model_can_do_or_is_refused(
         assert (p.height, p.width) in {(s.height, s.width) for s in model.weights[p.mode].sizes}
         assert p.num_frames in model.num_frames
         assert p.strength is None or p.strength * p.num_inference_steps >= 1
+        assert p.generated_fps == model.fps and timeline_of(p).num_frames >= 2
         (again,) = read_all(one.to_json(), "jobs/b/c.json", picture)
         assert again == one, "the resolved spec resolves to itself in every folder"
 
@@ -517,12 +522,93 @@ def test_an_english_prompt_gives_no_warning(prompt: str) -> None:
     assert "not-english" not in said
 
 
-def test_frames_per_second_that_change_the_speed_give_a_warning() -> None:
-    said = warned("prompt: a bee\nfps: 24")["speed-changed"]
-    assert "3 times as fast" in said and "(8 fps), in 2.0 s" in said
-    assert "0.5 times as fast" in warned("prompt: a bee\nfps: 4")["speed-changed"]
-    assert not warned("prompt: a bee\nfps: 8") and not warned("prompt: a bee")
-    assert not warned("prompt: a bee\nvideo: bee.mp4\nfps: 24"), "the clip is read at this rate"
+def test_frames_that_are_left_out_give_a_warning() -> None:
+    assert "frames-left-out" in warned("prompt: a bee\nfps: 4")
+    assert "(8 fps)" in warned("image: a.png\nfps: 7")["frames-left-out"]
+    for every_frame in ("fps: 24", "fps: 8", "fps: 4\nslow_motion: 2", "loop: ping-pong"):
+        assert not warned(f"prompt: a bee\n{every_frame}")
+
+
+# --- frame rate, slow motion, loop -----------------------------------------------------------
+
+
+def length(body: str, key: str = "jobs/a.yaml", **others: str) -> tuple[int, int, float]:
+    """Number of frames, fps and seconds of the only video."""
+    timeline = timeline_of(parameters_of(read(body, key, **others)))
+    return timeline.num_frames, timeline.fps, timeline.duration_seconds
+
+
+FIVE_B = "prompt: x\nmodel: cogvideox-5b\n"
+
+
+def test_another_frame_rate_keeps_the_duration() -> None:
+    assert length(FIVE_B) == (49, 8, 6.125)
+    assert length(f"{FIVE_B}fps: 24\n") == (147, 24, 6.125)
+    assert length(f"{FIVE_B}fps: 24\nduration_seconds: 3\n") == (75, 24, 3.125)
+    assert length(f"{FIVE_B}fps: 4\n") == (25, 4, 6.25)
+    spec_ = read(f"{FIVE_B}fps: 24\n")
+    assert (spec_.num_frames, spec_.fps, parameters_of(spec_).generated_fps) == (49, 24, 8)
+
+
+def test_slow_motion_makes_a_video_longer() -> None:
+    assert length(f"{FIVE_B}slow_motion: 4\n") == (196, 8, 24.5)
+    assert length(f"{FIVE_B}slow_motion: 2\nfps: 24\n") == (294, 24, 12.25)
+
+
+@pytest.mark.parametrize(
+    ("body", "loop"),
+    [
+        ("prompt: x\nloop: true", "cross-fade"),
+        ("video: a.mp4\nloop: true", "cross-fade"),
+        ("image: a.png\nloop: true", "ping-pong"),
+        ("image: a.png\nloop: cross-fade", "cross-fade"),
+        ("prompt: x\nloop: ping-pong", "ping-pong"),
+        ("prompt: x\nloop: false", False),
+        ("prompt: x", False),
+    ],
+)
+def test_a_loop_is_made_as_it_suits_the_video(body: str, loop: str | bool) -> None:
+    spec_ = read(body)
+    assert spec_.loop == loop and parameters_of(spec_).loop == (loop or None)
+
+
+def test_a_ping_pong_takes_twice_as_long_and_a_cross_fade_a_little_less() -> None:
+    assert length(f"{FIVE_B}loop: ping-pong\n") == (96, 8, 12.0)
+    assert length(f"{FIVE_B}loop: cross-fade\n") == (45, 8, 5.625)
+
+
+def test_folder_defaults_have_them_and_a_spec_or_a_matrix_overrides_them() -> None:
+    defaults = {"_defaults.yaml": "fps: 24\nslow_motion: 2\nloop: true\n"}
+    plain, again = read("prompt: x\n", **defaults), read("prompt: x\nloop: false\n", **defaults)
+    assert (plain.fps, plain.slow_motion, plain.loop) == (24, 2, "cross-fade")
+    assert (again.fps, again.slow_motion, again.loop) == (24, 2, False)
+    assert read(again.to_json(), "jobs/b.json", **defaults) == again
+    matrix = "prompt: x\nmatrix: {fps: [8, 24], slow_motion: [1, 4], loop: [false, ping-pong]}\n"
+    found = [
+        (one.fps, one.slow_motion, one.loop) for one in read_all(matrix, picture=None, **defaults)
+    ]
+    assert len(set(found)) == 8 and (24, 4, "ping-pong") in found
+    problem = refusal("prompt: x\nmatrix: {loop: [true, cross-fade]}\n")
+    assert problem.code == "matrix-invalid" and "identical" in problem.message
+
+
+def test_a_frame_rate_that_leaves_one_frame_is_refused() -> None:
+    short = f"{FIVE_B}num_frames: 9\n"
+    problem = refusal(f"{short}fps: 1\n")
+    assert (problem.code, problem.place.line) == ("field-range", 4)
+    assert "Write  fps: 2 " in problem.hint
+    assert length(f"{short}fps: 2\n") == (2, 2, 1.0)
+    assert length(f"{short}fps: 1\nslow_motion: 2\n") == (2, 1, 2.0)
+    assert "Write  fps: 2 " in refusal(f"{short}loop: true\nfps: 1\n").hint
+    assert length(f"{short}loop: true\nfps: 2\n") == (2, 2, 1.0)
+
+
+def test_a_video_that_was_accepted_by_an_earlier_version_keeps_its_speed() -> None:
+    """There, 24 frames per second showed the motion of 8 three times as fast."""
+    now = read(f"{FIVE_B}fps: 24\n")
+    before = parameters_of(now.model_copy(update={"slow_motion": None, "loop": None}))
+    assert before.generated_fps is None
+    assert timeline_of(before).num_frames == 49
 
 
 # --- a sidecar -------------------------------------------------------------------------------

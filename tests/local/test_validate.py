@@ -54,7 +54,7 @@ def test_defaults_and_references_beside_a_spec_are_used(
     assert status == 0 and (task["fps"], task["image"]) == (11, "/logo.png")
     (tmp_path / "jobs" / "logo.png").unlink()
     _, (verdict,) = answer(capsys, spec)
-    assert [w["code"] for w in verdict["warnings"]] == ["reference-missing", "speed-changed"]
+    assert [w["code"] for w in verdict["warnings"]] == ["reference-missing"]
     write(tmp_path, "jobs/logo.png", b"I am a text")
     status, (verdict,) = answer(capsys, spec)
     assert status == 1 and verdict["errors"][0]["code"] == "reference-kind"

@@ -210,7 +210,9 @@ def test_every_reference_is_read_at_the_size_and_rate_of_its_task(
     monkeypatch.setattr(plan, "load_clip", watched)
     monkeypatch.setattr(loading, "load", lambda **_: pytest.fail("far enough"))
     layout = jobs.root(
-        jobs.task("bee", video="bee.mp4", height=96, fps=12, num_frames=17, fit="pad")
+        jobs.task(
+            "bee", video="bee.mp4", height=96, fps=24, generated_fps=12, num_frames=17, fit="pad"
+        )
     )
     reference(layout)
 

@@ -337,6 +337,8 @@ def equal_names(s: Simulation) -> None:
         at(s, number, partial(s.person_drops, f"jobs/{number}.yaml", many))
         at(s, number, partial(s.person_drops, f"jobs/{number}-01.yaml", one))
     at(s, 6, lambda: s.person_drops("jobs/0-02.yaml", many))
+    at(s, 1, lambda: s.person_drops("jobs/5-02.h265.yaml", one))
+    at(s, 6, lambda: s.person_drops("jobs/5.yaml", f"{many}outputs: [h265]\n"))
     at(s, 2000, lambda: s.person_drops("jobs/0-03.yaml", "prompt: later\n"))
     at(s, 2000, lambda: s.person_deletes("jobs/1.yaml"))
     at(s, 2010, lambda: s.person_drops("jobs/1-03.yaml", "prompt: its name is free\n"))

@@ -178,6 +178,11 @@ MUTANTS = {
         "        if found := with_equal_names(self.ports, job):",
         "        if found := with_equal_names(self.ports, self.job):",
     ),
+    "the H.265 of a video may replace a video of its name": (
+        "functions.s3_keys",
+        'for stem in stems if "h265" in wanted',
+        "for stem in stems[:0]",
+    ),
     "two jobs take one name in the same moment": (
         "functions.stages.accept",
         "(names if rendering else [ended(job)])",
