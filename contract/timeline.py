@@ -70,7 +70,8 @@ def timeline_of(parameters: Parameters) -> Timeline:
         # The last frame is not held, because the fade hides where the loop begins again.
         source, wraps = made, False
         sampled = math.floor((made - 1) / step) + 1
-        fade = max(1, min(math.floor(sampled * _MOST_FADE), round(parameters.fps * FADE_SECONDS)))
+        most = min(math.floor(sampled * _MOST_FADE), round(parameters.fps * FADE_SECONDS))
+        fade = min(max(1, most), sampled - 1)
     else:
         source = made
         sampled, fade, wraps = max(1, _rounded(made / step)), 0, False

@@ -1,6 +1,7 @@
 """Which of the model's frames are shown when."""
 
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
@@ -63,6 +64,6 @@ def test_how_many_frames_are_shown_and_made(
 
 
 def test_a_loop_of_a_very_short_video_still_has_frames() -> None:
-    for num_frames in range(1, 9):
-        for loop in ("cross-fade", "ping-pong"):
-            assert timeline_of(parameters(num_frames, 8, loop=loop)).num_frames >= 1
+    for num_frames, fps, loop in product(range(1, 9), (1, 8, 24), ("cross-fade", "ping-pong")):
+        made = parameters(num_frames, fps, generated_fps=8, loop=loop)
+        assert timeline_of(made).num_frames >= 1
