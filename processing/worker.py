@@ -3,6 +3,7 @@
     plan        what is to be made, and from which references
     loading     weights into memory
     pipelines   prompt to latents to frames
+    motion      frames of the model to frames that are shown
     finishing   frames to files
     writer      does the finishing while the next task is rendered
     results     result.json
@@ -39,6 +40,7 @@ from contract.outcome import (
     Seconds,
     WeightsSource,
 )
+from contract.timeline import timeline_of
 from processing import (
     device,
     files,
@@ -52,6 +54,7 @@ from processing import (
     weights,
 )
 from processing.lora import Lora
+from processing.motion.shown import shown
 from processing.plan import ReadyTask
 from processing.writer import Writer, writing
 from processing.xmp import Origin
@@ -278,7 +281,7 @@ class _Rendering:
         try:
             measured = quality.measured(unwritten.frames)
             finished = finishing.finish(
-                unwritten.frames,
+                shown(unwritten.frames, timeline_of(task.parameters)),
                 task,
                 folder=self.layout.task_output(task.task_id),
                 origin=self._origin(task),

@@ -151,7 +151,8 @@ def _refined(one: Tensor, other: Tensor, motion: Tensor) -> Tensor:
     # Without detail, nothing is corrected.
     xx, yy = xx + 2, yy + 2
     correction = torch.stack([yy * xl - xy * yl, xx * yl - xy * xl]) / (xx * yy - xy * xy)
-    return motion - correction.clamp(-1, 1)
+    refined: Tensor = motion - correction.clamp(-1, 1)
+    return refined
 
 
 def _moved(one: Tensor, other: Tensor, motion: Tensor, offset: float) -> NDArray[np.uint8]:
@@ -202,7 +203,8 @@ def _inside(picture: Tensor, places: Tensor) -> Tensor:
     """1 where `places` lie inside of `picture`, 0 elsewhere."""
     height, width = picture.shape[-2:]
     across, down = places
-    inside = (across >= -0.5) & (across <= width - 0.5) & (down >= -0.5) & (down <= height - 0.5)
+    inside: Tensor = (across >= -0.5) & (across <= width - 0.5)
+    inside = inside & (down >= -0.5) & (down <= height - 0.5)
     return inside.float()
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.outcome import VIDEO_FILE
 from tests.processing.conftest import Jobs
+from tests.processing.decoding import decoded
+from tests.processing.scenes import psnr
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -129,3 +132,24 @@ def test_help_is_answered_without_torch() -> None:
 
 def test_an_unknown_option_is_refused() -> None:
     assert python("-m", "processing", "--rot", "x", "--nope").returncode == 2
+
+
+def test_24_frames_per_second_are_the_same_video_with_frames_between(jobs: Jobs) -> None:
+    layout = jobs.root(
+        jobs.task("own", num_frames=9, fps=8),
+        jobs.task("24", num_frames=9, fps=24, generated_fps=8),
+        jobs.task("loop", num_frames=9, fps=24, generated_fps=8, loop="ping-pong"),
+    )
+
+    done = python("-m", "processing", "--root", str(layout.root))
+
+    assert done.returncode == 0, done.stderr
+    own, faster, loop = (jobs.success(layout, name).video for name in ("own", "24", "loop"))
+    assert (own.num_frames, own.fps, own.duration_seconds) == (9, 8, 9 / 8)
+    assert (faster.num_frames, faster.fps, faster.duration_seconds) == (27, 24, 9 / 8)
+    assert (loop.num_frames, loop.duration_seconds) == (48, 2.0)
+    frames, between = (decoded(layout.task_output(name) / VIDEO_FILE) for name in ("own", "24"))
+    for index, frame in enumerate(frames):
+        assert psnr(between[3 * index], frame) > 30
+        # The random model makes noise, so what is between two frames is like neither.
+        assert index == 8 or psnr(between[3 * index + 1], frame) < 30
