@@ -59,13 +59,23 @@ def test_an_image_and_a_name_with_a_space_and_an_umlaut(
 
 
 def test_the_spec_in_a_sidecar_reproduces_the_video(
-    person: Person, spec_file: Callable[..., Path]
+    person: Person, tmp_path: Path, spec_file: Callable[..., Path]
 ) -> None:
     s3 = person.cloud.client("s3")
-    spec = spec_file("first.json")
+    formats = ["mp4", "gif", "h265", "webm"]
+    spec = spec_file("first.json", fps=24, slow_motion=2, loop=True, outputs=formats)
     s3.upload_file(str(spec), person.folder.input_bucket, "jobs/first.json")
-    assert person.final("first").state == State.SUCCEEDED
+    final = person.final("first")
+    assert final.state == State.SUCCEEDED
     first = person.sidecar("first")
+    # 17 frames at 8 fps, of which the last half second is blended with the first one.
+    length = final.tasks[0].length
+    assert length and (length.num_frames, length.fps, first.generated_fps) == (85, 24, 8)
+    for name in (first.video_file, first.h265_file, first.webm_file):
+        assert name is not None
+        key = name.removeprefix(f"s3://{person.folder.output_bucket}/")
+        assert decoded(person.read(key), tmp_path) == (85, 64, 96, 24.0)
+    assert person.read("videos/first.gif").startswith(b"GIF89a")
     body = first.spec.to_json().encode()
     s3.put_object(Bucket=person.folder.input_bucket, Key="jobs/again.json", Body=body)
     assert person.final("again").state == State.SUCCEEDED
