@@ -88,6 +88,7 @@ class Code(StrEnum):
     # its prompt
     PROMPT_BLOCKED = "prompt-blocked"
     REFERENCE_BLOCKED = "reference-blocked"
+    VIDEO_BLOCKED = "video-blocked"
     # its LoRA
     LORA_UNKNOWN = "lora-unknown"
     LORA_UNUSABLE = "lora-unusable"
@@ -153,6 +154,7 @@ MEANINGS: dict[Code, str] = {
     Code.REFERENCE_UNREADABLE: "A reference could not be decoded.",
     Code.PROMPT_BLOCKED: "The guardrail blocked the prompt or the negative prompt.",
     Code.REFERENCE_BLOCKED: "The guardrail blocked the image or the video.",
+    Code.VIDEO_BLOCKED: "The guardrail blocked the finished video.",
     Code.LORA_UNKNOWN: "There is no LoRA of this name in the work bucket.",
     Code.LORA_UNUSABLE: "The LoRA is damaged, or it was made for another model.",
     Code.NAME_TAKEN: "Another spec makes a video under the same name, such as bee-01.mp4.",

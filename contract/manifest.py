@@ -98,6 +98,8 @@ class ManifestTask(Document):
     webm: bool = False
     prompt_in_file: bool = True
     """Whether the files themselves may say what the prompt was."""
+    samples: bool = False
+    """Whether to write some frames as JPEGs, for a guardrail to look at."""
     interrupted: bool = False
     """Whether an earlier processing job ended while this task was in work.
 

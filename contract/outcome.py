@@ -3,6 +3,7 @@
 video.mp4, poster.jpg       when the task succeeded
 video.gif                   also, when the task asks for a GIF
 video.h265.mp4, video.webm  also, when the task asks for them
+sample-<number>.jpg         also, when a guardrail is to judge the video
 progress-<percent>.json     while the task runs
 result.json                 written last; its upload is the completion event
 """
@@ -25,8 +26,15 @@ WEBM_FILE = "video.webm"
 PUBLISHED_FILES = (VIDEO_FILE, POSTER_FILE, GIF_FILE, H265_FILE, WEBM_FILE)
 """The files of a task that succeeded. Some of them are written only if the task asks for them."""
 RESULT_FILE = "result.json"
+SAMPLES = 8
+"""How many frames of a video a guardrail looks at."""
 
 MACHINE_VARIABLE = "REELDROP_MACHINE"
+
+
+def sample_file(number: int) -> str:
+    """The name of the file with sample `number`, counted from 1."""
+    return f"sample-{number}.jpg"
 
 
 def progress_file(percent: int) -> str:
@@ -192,6 +200,8 @@ class Rendered(Document):
     h265_sha256: str | None = None
     """The same for video.h265.mp4."""
     webm_sha256: str | None = None
+    samples_sha256: tuple[str, ...] = ()
+    """SHA-256 of each sample, in order. Empty if the task did not ask for samples."""
     """The same for video.webm."""
     quality: Quality
     warnings: tuple[Notice, ...] = ()
@@ -205,6 +215,7 @@ class Rendered(Document):
             GIF_FILE: self.gif_sha256,
             H265_FILE: self.h265_sha256,
             WEBM_FILE: self.webm_sha256,
+            **{sample_file(n): sha256 for n, sha256 in enumerate(self.samples_sha256, 1)},
         }
         return {name: sha256 for name, sha256 in found.items() if sha256 is not None}
 

@@ -52,8 +52,10 @@ class Settings(Document):
     enhancer_model_id: str
     """Bedrock model or inference profile. Empty: prompts are not enhanced."""
     guardrail_id: str
-    """The guardrail of Bedrock that judges prompts. Empty: none."""
+    """The guardrail of Bedrock that judges what is dropped and what is made of it. Empty: none."""
     guardrail_version: str
+    guardrail_pictures: bool
+    """Whether it judges images and videos, too."""
     reference_deadline_seconds: int
     link_seconds: int
     """How long the link in a mail should work. It stops earlier if the credentials of the role that

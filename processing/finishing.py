@@ -5,7 +5,7 @@ names, so that no reader ever sees an unfinished file.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +21,14 @@ from contract.outcome import (
     VIDEO_FILE,
     WEBM_FILE,
     VideoFacts,
+    sample_file,
 )
 from contract.timeline import timeline_of
 from processing import files, video, xmp
 from processing.gif import Gif
 from processing.label import Label
 from processing.poster import Poster
+from processing.samples import Samples
 from processing.sound import load_sound
 from processing.xmp import Origin
 
@@ -44,12 +46,19 @@ class Finished:
     """The content of the poster, which is not on the disk yet."""
     also: Mapping[str, str]
     """The files that the task asks for beside video and poster: name to SHA-256."""
+    samples: tuple[bytes, ...]
+    """JPEGs for a guardrail. Empty if the task does not ask for them."""
     notices: tuple[Notice, ...]
 
     @property
     def poster_sha256(self) -> str:
         """SHA-256 of the poster."""
         return hashlib.sha256(self.poster).hexdigest()
+
+    @property
+    def samples_sha256(self) -> tuple[str, ...]:
+        """SHA-256 of each sample."""
+        return tuple(hashlib.sha256(sample).hexdigest() for sample in self.samples)
 
 
 def finish(
@@ -79,11 +88,11 @@ def finish(
     timeline = timeline_of(parameters)
     poster = Poster()
     gif = Gif(num_frames=timeline.num_frames, fps=parameters.fps) if task.gif else None
-
+    samples = Samples(timeline.num_frames if task.samples else 0)
     formats = _formats(task)
     parts = {name: files.part_of(folder / name) for name in (VIDEO_FILE, GIF_FILE, *formats)}
     video.encode(
-        _watched(_labelled(frames, parameters), [poster] if gif is None else [poster, gif]),
+        _watched(_labelled(frames, parameters), poster, samples, *([gif] if gif else [])),
         fps=parameters.fps,
         path=parts[VIDEO_FILE],
         tags=origin.tags,
@@ -108,6 +117,7 @@ def finish(
         video=facts,
         poster=xmp.added_to_jpeg(poster.jpeg(), packet),
         also=also,
+        samples=tuple(samples.jpegs),
         notices=_notices(gif),
     )
 
@@ -132,12 +142,14 @@ def publish(finished: Finished) -> None:
     files.write(finished.folder / POSTER_FILE, finished.poster)
     for name in finished.also:
         files.publish(finished.folder / name)
+    for number, sample in enumerate(finished.samples, 1):
+        files.write(finished.folder / sample_file(number), sample)
 
 
 def _watched(
-    frames: Iterable[NDArray[np.uint8]], watchers: Sequence[Poster | Gif]
+    frames: Iterable[NDArray[np.uint8]], *watchers: Poster | Gif | Samples
 ) -> Iterator[NDArray[np.uint8]]:
-    """The same frames, which poster and GIF see on their way."""
+    """The same frames, which poster, GIF and samples see on their way."""
     for frame in frames:
         for watcher in watchers:
             watcher.add(frame)

@@ -328,6 +328,7 @@ class _Rendering:
             gif_sha256=finished.also.get(GIF_FILE),
             h265_sha256=finished.also.get(H265_FILE),
             webm_sha256=finished.also.get(WEBM_FILE),
+            samples_sha256=finished.samples_sha256,
             quality=measured,
             warnings=(
                 *unwritten.item.notices,

@@ -64,6 +64,9 @@ class Config(Document):
     """Guardrail of Bedrock in this account and region that judges all prompts. Empty: none."""
     guardrail_version: Annotated[str, Field(pattern=r"^(|[1-9][0-9]{0,7}|DRAFT)$")] = ""
     """Its version, such as 1. DRAFT is whatever was saved last."""
+    guardrail_pictures: bool = True
+    """Whether it also judges images, clips and finished videos. Guardrails judge pictures only in
+    some regions."""
 
     instance_types: InstanceTypes = "ml.g6e.xlarge"
     """Separated by commas. A later type is used when the earlier ones are not available."""

@@ -144,6 +144,7 @@ def _settings(resources: Resources) -> Settings:
         enhancer_model_id=resources.enhancer.model_id if resources.enhancer else "",
         guardrail_id=config.guardrail_id,
         guardrail_version=config.guardrail_version,
+        guardrail_pictures=config.guardrail_pictures,
         reference_deadline_seconds=config.reference_deadline_minutes * 60,
         link_seconds=config.link_hours * 3600,
     )
@@ -173,12 +174,11 @@ def _find_permissions(resources: Resources) -> Statements:
 def _submit_permissions(scope: Construct, resources: Resources) -> Statements:
     """What is needed to turn a drop into tasks."""
     model, stack = resources.enhancer, cdk.Stack.of(scope)
-    guardrail = resources.config.guardrail_id
     return [
         *grants.read_drops(resources.storage.input),
         *grants.keep_references(resources.storage.work),
         *(grants.enhance_prompts(stack, model) if model else []),
-        *(grants.judge_prompts(stack, guardrail) if guardrail else []),
+        *_judge_permissions(scope, resources),
     ]
 
 
@@ -206,4 +206,11 @@ def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
     return [
         *grants.read_attempts(resources.storage.work),
         *grants.describe_processing(cdk.Stack.of(scope), resources.config.job_prefix),
+        *_judge_permissions(scope, resources),
     ]
+
+
+def _judge_permissions(scope: Construct, resources: Resources) -> Statements:
+    """What is needed to have something judged by the guardrail."""
+    guardrail = resources.config.guardrail_id
+    return grants.judge(cdk.Stack.of(scope), guardrail) if guardrail else []

@@ -184,8 +184,8 @@ def enhance_prompts(stack: Stack, model: Enhancer) -> Statements:
     return [_allow(["bedrock:InvokeModel"], profile, foundation)]
 
 
-def judge_prompts(stack: Stack, guardrail_id: str) -> Statements:
-    """Have prompts judged by a guardrail.
+def judge(stack: Stack, guardrail_id: str) -> Statements:
+    """Have prompts, references and videos judged by a guardrail.
 
     Args:
         stack: the stack whose region and account the guardrail belongs to.

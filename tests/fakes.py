@@ -38,6 +38,7 @@ from contract.outcome import (
     Seconds,
     VideoFacts,
     progress_file,
+    sample_file,
 )
 from contract.timeline import timeline_of
 from functions import s3_keys
@@ -106,6 +107,7 @@ SETTINGS = Settings(
     enhancer_model_id="us.amazon.nova-2-lite-v1:0",
     guardrail_id="",
     guardrail_version="",
+    guardrail_pictures=True,
     reference_deadline_seconds=3600,
     link_seconds=3600,
 )
@@ -469,6 +471,8 @@ class World:
         self.language_model = FakeLanguageModel()
         self.guardrail = FakeGuardrail()
         self.post = FakePost()
+        self.sample = POSTER
+        """A frame of each video, if samples are asked for."""
         self.wakes = 0
         self.wakes_later: list[datetime] = []
         """When dispatch is to run because it asked for that."""
@@ -615,12 +619,17 @@ class World:
         self.files.write("work", key, progress.to_json().encode(), "application/json")
         return key
 
+    def samples_of(self, task_id: str) -> list[bytes]:
+        """The samples of a video, which no other video has."""
+        return [self.sample + f"{task_id} {number}".encode() for number in (1, 2)]
+
     def write_result(
         self, attempt_id: str, task: ManifestTask, *, fail: bool = False, video: bytes = b"mp4"
     ) -> None:
         """Write the files of one task, as the worker does."""
         now = self.clock()
         manifest = self.manifest(attempt_id)
+        samples = self.samples_of(task.task_id) if task.samples else []
         result: Rendered | Failed
         if fail:
             result = Failed(
@@ -660,6 +669,7 @@ class World:
                 gif_sha256=hashlib.sha256(b"gif").hexdigest() if task.gif else None,
                 h265_sha256=hashlib.sha256(b"h265").hexdigest() if task.h265 else None,
                 webm_sha256=hashlib.sha256(b"webm").hexdigest() if task.webm else None,
+                samples_sha256=tuple(hashlib.sha256(one).hexdigest() for one in samples),
                 quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
                 warnings=(Notice(code="a-fake", message="It is a fake."),),
             )
@@ -669,6 +679,7 @@ class World:
                 **({GIF_FILE: b"gif"} if task.gif else {}),
                 **({H265_FILE: b"h265"} if task.h265 else {}),
                 **({WEBM_FILE: b"webm"} if task.webm else {}),
+                **{sample_file(number): one for number, one in enumerate(samples, 1)},
             }
             for name, body in files.items():
                 key = s3_keys.task_file(attempt_id, task.task_id, name)

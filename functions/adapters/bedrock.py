@@ -27,7 +27,7 @@ _BEDROCK_CONFIG = Config(
 )
 # A job that gets no judgement is read again later, so there is no retry here.
 _GUARDRAIL_CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=5
+    retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=10
 )
 
 # These are over when the account's requests of this minute, or everybody's, have been answered.

@@ -1,5 +1,7 @@
 """The problems of jobs that were accepted or waited: code, message, place and fix."""
 
+from collections.abc import Collection
+
 from contract.errors import Code, Place, Problem
 from functions.replies import words
 from functions.spec.fields import MAX_PROBLEMS, field_naming, references_of
@@ -32,6 +34,21 @@ def worker_stopped(attempts: int, how: Ending) -> Problem:
         message=f"Rendering was tried {attempts} times and stopped each time; "
         f"the last time {words.ending(how)[:_LONGEST_DETAIL]}.",
         hint="Drop the file again later. Your administrator can find details in the log.",
+    )
+
+
+def video_blocked(reasons: Collection[str]) -> Problem:
+    """The guardrail blocks the finished video.
+
+    Args:
+        reasons: why, in words.
+    """
+    why = f": {', '.join(reasons)}" if reasons else ""
+    return Problem(
+        code=Code.VIDEO_BLOCKED,
+        message=f"The finished video was blocked by this account's content rules{why}. Nobody can "
+        "see it.",
+        hint="Change the prompt or write another seed, and drop the file again.",
     )
 
 

@@ -112,7 +112,7 @@ def _task_status(job: Job, task: Task) -> TaskStatus:
         attempt=task.attempts,
         expected_seconds_left=task.expected_seconds_left,
         hold=task.hold.reason if task.hold else None,
-        waiting_reason=words.hold(task.hold) if task.hold else None,
+        waiting_reason=words.hold(task.hold) if task.hold else task.unpublished_because,
         length=Length(
             duration_seconds=round(timeline.duration_seconds, 2),
             fps=timeline.fps,
@@ -134,6 +134,8 @@ def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
         unjudged = f" {words.not_judged(job.not_judged)}" if job.not_judged else ""
         return f"In the queue{place}{_because(tasks)}.{unjudged}"
     if job.state == State.RUNNING:
+        if held_back := [task for task in tasks if task.unpublished_because]:
+            return words.held_back(held_back)
         done = sum(task.state == State.SUCCEEDED for task in tasks)
         if not any(task.state == State.RUNNING for task in tasks):
             rest = f"the rest in the queue{_because(tasks)}"

@@ -58,6 +58,20 @@ def not_judged(why: NotJudged) -> str:
     )
 
 
+def held_back(tasks: Sequence[Task]) -> str:
+    """Why finished videos are not published yet, in sentences.
+
+    Args:
+        tasks: those of the videos; at least one.
+    """
+    reasons = "; ".join(dict.fromkeys(task.unpublished_because or "" for task in tasks))
+    return (
+        f"{videos(len(tasks))} {'is' if len(tasks) == 1 else 'are'} finished, but not published "
+        f"yet: {reasons.rstrip('.')}. This is tried again every few minutes. If it lasts, your "
+        "administrator has to correct it."
+    )
+
+
 def cost(expected: Cost) -> str:
     """How long rendering takes and what it costs, as a part of a sentence."""
     words = (

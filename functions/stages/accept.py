@@ -27,7 +27,7 @@ from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.reader import Original, Picture, WithReader
 from functions.stages import folder_defaults, lone, newer_defaults
-from functions.stages.judging import Judging
+from functions.stages.judging import Judging, judges_pictures
 from functions.table import day_limits
 from functions.table.jobs import ended, notes_of, stop_waiting
 from functions.table.ledger import (
@@ -445,7 +445,7 @@ class Accepting:
             JobRejected, GuardrailUnavailable: see `Judging.check_reference` and `Reader.previews`.
         """
         ports, record = self.ports, reference.record
-        if not ports.settings.guardrail_id:
+        if not judges_pictures(ports.settings):
             return
         source = record.source or reference.wanted
         with self._blaming(reference.wanted, record.version or None):

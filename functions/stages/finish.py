@@ -27,6 +27,7 @@ from contract.outcome import (
     Outcome,
     Progress,
     Rendered,
+    sample_file,
 )
 from functions import s3_keys
 from functions.log import Event, WithLog
@@ -34,6 +35,8 @@ from functions.ports import Missing, WithFiles, WithWake, keys_below
 from functions.replies import problems, publish
 from functions.replies.sidecar import sidecar_of
 from functions.settings import WithSettings
+from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
+from functions.stages.judging import judges_pictures
 from functions.stages.learning import learn
 from functions.stages.renderer import WithRenderer
 from functions.table.attempts import end_attempt
@@ -41,6 +44,7 @@ from functions.table.health import count_end
 from functions.table.ledger import (
     Conflict,
     Put,
+    Record,
     WithLedger,
     attempt_key,
     job_key,
@@ -68,7 +72,7 @@ from functions.table.tasks import (
 )
 
 
-class NeedsForResults(publish.Needs, WithLog, Protocol):
+class NeedsForResults(publish.Needs, WithGuardrail, WithLog, Protocol):
     """What publishing results uses."""
 
 
@@ -179,7 +183,11 @@ def _end_task(
         return True
     try:
         rendered = _verified(ports, task, attempt_id, job_has_ended)
+        _judge(ports, task, rendered)
         _publish(ports, task, rendered)
+    except GuardrailUnavailable as error:
+        _hold_back(ports, record, f"the guardrail does not answer: {error}")
+        ports.log(Event.NOT_JUDGED, {"task_id": task.task_id, "reason": str(error)})
     except TaskFailed as failure:
         fail_task(ports, record, failure.problems[0])
     else:
@@ -206,6 +214,31 @@ def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: 
         if found != sha256:
             raise TaskFailed(problems.video_damaged(file_name))
     return outcome
+
+
+def _judge(ports: NeedsForResults, task: Task, rendered: Rendered) -> None:
+    """Have the guardrail judge frames of a finished video, before anybody can see it.
+
+    Raises:
+        TaskFailed: the guardrail blocks it.
+        GuardrailUnavailable: there is no judgement.
+    """
+    if not judges_pictures(ports.settings):
+        return
+    count = len(rendered.samples_sha256)
+    # A task that was started before there was a guardrail has no samples.
+    names = [sample_file(number) for number in range(1, count + 1)] or [POSTER_FILE]
+    keys = [s3_keys.task_file(rendered.attempt_id, task.task_id, name) for name in names]
+    pictures = [ports.files.read(ports.settings.work_bucket, key) for key in keys]
+    judgement = ports.guardrail.judge_pictures(pictures)
+    if judgement.blocked:
+        raise TaskFailed(problems.video_blocked(judgement.reasons))
+
+
+def _hold_back(ports: NeedsForResults, record: Record[Task], reason: str) -> None:
+    """Note why a finished video cannot be published now. The next sweep tries it again."""
+    if record.document.unpublished_because != reason:
+        ports.ledger.commit(Put(record.key, record.document.held_back(reason), record.revision))
 
 
 def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
@@ -298,6 +331,9 @@ def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
     if SageMaker had no instance. If the processing job ended without a sign of life, the end says
     something about the deployment, and it is counted in the health of the model (table/health.py).
 
+    While a video cannot be published, for example because the guardrail does not answer, the
+    attempt stays open and keeps its place: nothing is rendered that could not be published either.
+
     Args:
         how: how the processing job ended.
 
@@ -320,6 +356,8 @@ def close_attempt(ports: Needs, attempt: Attempt, how: Ending) -> None:
         if task is not None:
             _close_task(ports, attempt, task.document, end)
             publish.settle(ports, ref.job_id)
+    if any(owned_task(ports, attempt.attempt_id, ref) for ref in owned):
+        return  # a video cannot be published now; each sweep comes here again
     end_attempt(ports, attempt.attempt_id, no_instance=no_instance)
     ports.log(Event.ATTEMPT_ENDED, {"attempt_id": attempt.attempt_id, **_facts(how)})
     ports.wake()

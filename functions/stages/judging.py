@@ -11,7 +11,7 @@ from typing import Protocol
 
 from contract.catalogue import MODELS
 from functions.ports import WithClock
-from functions.settings import WithSettings
+from functions.settings import Settings, WithSettings
 from functions.spec.expand import Wanted
 from functions.spec.fields import JobSpec
 from functions.spec.guardrail import (
@@ -23,6 +23,11 @@ from functions.spec.guardrail import (
 )
 
 _NOT_ASKED = Judgement(blocked=False)
+
+
+def judges_pictures(settings: Settings) -> bool:
+    """Whether a guardrail judges images, clips and finished videos."""
+    return bool(settings.guardrail_id) and settings.guardrail_pictures
 
 
 class Needs(WithClock, WithSettings, WithGuardrail, Protocol):

@@ -16,6 +16,7 @@ from functions.ports import Missing, WithFiles, keys_below
 from functions.replies import problems, publish
 from functions.settings import WithSettings
 from functions.stages import cancel
+from functions.stages.judging import judges_pictures
 from functions.stages.newer_defaults import CurrentDefaults
 from functions.stages.renderer import (
     CannotStart,
@@ -95,7 +96,7 @@ def launch(ports: Needs, record: Record[Attempt], current: CurrentDefaults) -> L
         # if some of its tasks have ended since.
         records = ports.ledger.get_all([task_key(ref) for ref in attempt.tasks])
         tasks = [task.document for task in records if task is not None]
-    body = _manifest(attempt, tasks).to_json().encode()
+    body = _manifest(attempt, tasks, samples=judges_pictures(ports.settings)).to_json().encode()
     refs = tuple(task.ref for task in tasks)
     fixed = attempt.starting(refs, hashlib.sha256(body).hexdigest(), ports.now())
     record = move_attempt(ports, record, fixed)
@@ -141,7 +142,7 @@ def _seconds_of(ports: WithLedger, attempt: Attempt) -> Callable[[Task], float]:
     return seconds
 
 
-def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
+def _manifest(attempt: Attempt, tasks: Sequence[Task], *, samples: bool) -> Manifest:
     return Manifest(
         attempt_id=attempt.attempt_id,
         model=attempt.model,
@@ -156,6 +157,7 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task]) -> Manifest:
                 h265="h265" in task.spec.outputs,
                 webm="webm" in task.spec.outputs,
                 prompt_in_file=task.spec.prompt_in_file,
+                samples=samples,
                 # The claim for this attempt is counted, too.
                 interrupted=task.attempts > 1,
             )

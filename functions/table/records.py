@@ -527,6 +527,8 @@ class Task(_Moving):
     expected_seconds_left: float | None = None
     hold: Hold | None = None
     """While it is queued: why it does not run yet."""
+    unpublished_because: str | None = None
+    """Its video is finished. Why it is not published yet, as a part of a sentence."""
     started_at: datetime | None = None
     finished_at: datetime | None = None
     counted_on: date | None = None
@@ -664,6 +666,7 @@ class Task(_Moving):
             percent=0,
             expected_seconds_left=None,
             hold=hold,
+            unpublished_because=None,
             started_at=None,
             queue_revision=1,
         )
@@ -694,9 +697,25 @@ class Task(_Moving):
             raise IllegalMove(f"task {self.task_id} is {self.state} and makes no progress")
         return self._with(percent=percent, expected_seconds_left=expected_seconds_left)
 
+    def held_back(self, reason: str) -> Self:
+        """Its video is finished, but cannot be published now.
+
+        Args:
+            reason: why, as a part of a sentence.
+        """
+        if self.state != State.RUNNING:
+            raise IllegalMove(f"task {self.task_id} is {self.state} and has nothing to publish")
+        return self._with(unpublished_because=reason, percent=100, expected_seconds_left=None)
+
     def succeeded(self, at: datetime) -> Self:
         """Its video is published."""
-        return self._to(State.SUCCEEDED, finished_at=at, expected_seconds_left=None, percent=100)
+        return self._to(
+            State.SUCCEEDED,
+            finished_at=at,
+            expected_seconds_left=None,
+            percent=100,
+            unpublished_because=None,
+        )
 
     def failed(self, problem: Problem, at: datetime) -> Self:
         """It will get no video."""

@@ -26,7 +26,7 @@ from tests.corpus.images import JPEG, PLAIN
 from tests.corpus.specimen import OF_THE_WORKER, Bad
 from tests.corpus.test_corpus import BAD
 from tests.corpus.videos import mp4
-from tests.fakes import BLOCKED_PNG, PNG, InProcessReader, World
+from tests.fakes import BLOCKED_PNG, PNG, InProcessReader, World, picture
 from tests.functions.stored import jobs, status
 
 BEE = b"prompt: a bee\n"
@@ -337,6 +337,17 @@ def _reference_blocked(world: World) -> None:
     world.drop("jobs/pic.png", PNG)
 
 
+def _video_blocked(world: World) -> None:
+    world.set(guardrail_id="guard", guardrail_version="1")
+    world.drop("jobs/bee.yaml", BEE + b"seed: 1\n")
+    world.sample = picture("JPEG", colour="magenta")
+    for attempt in world.dispatch():
+        world.render(attempt)
+    assert "write another seed, and drop the file again" in _hint(world, Code.VIDEO_BLOCKED)
+    world.sample = picture("JPEG")
+    _again(world, body=BEE + b"seed: 2\n")
+
+
 def _lora_unknown(world: World) -> None:
     world.drop("jobs/bee.yaml", BEE + b"lora: inks\n")
     assert "Ask your administrator to upload it, then drop the file again" in _hint(
@@ -424,6 +435,7 @@ ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
     Code.REFERENCE_NEVER_CAME: _reference_never_came,
     Code.PROMPT_BLOCKED: _prompt_blocked,
     Code.REFERENCE_BLOCKED: _reference_blocked,
+    Code.VIDEO_BLOCKED: _video_blocked,
     Code.LORA_UNKNOWN: _lora_unknown,
     Code.NAME_TAKEN: _name_taken,
     Code.REFERENCE_GONE: _reference_gone,

@@ -13,7 +13,7 @@ from functions.stages.sweep import sweep
 from functions.table.records import State
 from local.cloud.bedrock import BLOCKED_COLOUR, BLOCKED_WORD
 from tests.corpus.videos import mp4, of_colours
-from tests.fakes import BLOCKED_PNG, PNG, World
+from tests.fakes import BLOCKED_PNG, PNG, World, picture
 from tests.functions.stored import jobs, status, tasks
 
 DENIED = GuardrailUnavailable("AccessDeniedException: not authorized to perform ApplyGuardrail")
@@ -275,3 +275,71 @@ def test_without_a_guardrail_no_frames_are_decoded(world: World) -> None:
     world.drop("jobs/bad.png", BLOCKED_PNG)
     world.drop("jobs/bee.yaml", "image: bad.png\n")
     assert jobs(world)[0].state == State.QUEUED and not world.guardrail.seen
+
+
+def rendered(world: World, colour: str = "red") -> None:
+    """Drop a spec, and let the worker make a video of one colour."""
+    world.drop("jobs/bee.yaml", NOT_ENHANCED + "prompt: a bee\n")
+    (attempt,) = world.dispatch()
+    world.sample = picture("JPEG", colour=colour)
+    world.render(attempt)
+
+
+def test_a_video_is_judged_before_anybody_can_see_it(guarded: World) -> None:
+    rendered(guarded)
+    assert len(guarded.guardrail.seen) == 1 and len(guarded.guardrail.seen[0]) == 2
+    assert status(guarded, "bee").state == State.SUCCEEDED
+    assert guarded.files.read("output", "videos/bee.mp4")
+
+
+def test_a_video_that_is_blocked_is_withheld(guarded: World) -> None:
+    rendered(guarded, "magenta")
+    told = status(guarded, "bee")
+    assert told.state == State.FAILED
+    assert told.message == (
+        "The finished video was blocked by this account's content rules: violence. Nobody can see "
+        "it. Change the prompt or write another seed, and drop the file again."
+    )
+    assert not [key for key in guarded.files.keys("output") if key.startswith("videos/")]
+    (mail,) = guarded.post.sent
+    assert "violence" in mail.body and "X-Amz" not in mail.body
+    guarded.pass_time(600)
+    sweep(guarded.ports)
+    assert status(guarded, "bee").state == State.FAILED
+
+
+def test_a_video_waits_until_it_is_judged_and_nothing_else_begins(guarded: World) -> None:
+    guarded.set(max_processing_jobs=1)
+    guarded.drop("jobs/bee.yaml", NOT_ENHANCED + "prompt: a bee\n")
+    (attempt,) = guarded.dispatch()
+    guarded.drop("jobs/next.yaml", NOT_ENHANCED + "prompt: a wasp\nmodel: cogvideox-2b\n")
+    guarded.guardrail.away = DENIED
+    guarded.render(attempt)
+    for _ in range(5):
+        guarded.pass_time(300)
+        sweep(guarded.ports)
+        assert guarded.dispatch() == []
+    told = status(guarded, "bee")
+    assert told.state == State.RUNNING and told.message == (
+        "1 video is finished, but not published yet: the guardrail does not answer: "
+        "AccessDeniedException: not authorized to perform ApplyGuardrail. This is tried again "
+        "every few minutes. If it lasts, your administrator has to correct it."
+    )
+    assert not [key for key in guarded.files.keys("output") if key.startswith("videos/")]
+    assert Event.NOT_JUDGED in [event for event, _ in guarded.logged]
+    guarded.guardrail.away = None
+    guarded.pass_time(300)
+    sweep(guarded.ports)
+    assert status(guarded, "bee").state == State.SUCCEEDED
+    assert len(guarded.dispatch()) == 1
+
+
+def test_without_pictures_only_texts_are_judged(guarded: World) -> None:
+    guarded.set(guardrail_pictures=False)
+    guarded.drop("jobs/bad.png", BLOCKED_PNG)
+    guarded.drop("jobs/bee.yaml", "image: bad.png\n")
+    (attempt,) = guarded.dispatch()
+    (task,) = guarded.manifest(attempt).tasks
+    assert not task.samples
+    guarded.render(attempt)
+    assert status(guarded, "bee").state == State.SUCCEEDED and not guarded.guardrail.seen

@@ -287,12 +287,21 @@ class WatchedLedger(FakeLedger):
         for change in changes:
             task = change.document if isinstance(change, Put) else None
             if isinstance(task, Task):
+                if task.state == State.SUCCEEDED:
+                    self._check_video_judged(task)
                 texts = {text for text in (task.spec.prompt, task.spec.negative_prompt) if text}
                 if bad := texts - self._simulation.guardrail.allowed:
                     raise Violated(f"the guardrail did not allow {bad} of {task.task_id}")
                 for reference in task.references:
                     if reference.field == "image":
                         self._check_picture_judged(reference.key)
+
+    def _check_video_judged(self, task: Task) -> None:
+        simulation = self._simulation
+        if not simulation.guardrail.allowed_pictures.issuperset(
+            simulation.samples_of(task.task_id)
+        ):
+            raise Violated(f"the guardrail did not allow the video of {task.task_id}")
 
     def _check_picture_judged(self, key: str) -> None:
         simulation = self._simulation

@@ -79,6 +79,24 @@ MUTANTS = {
         "            except GuardrailUnavailable:\n"
         "                return _NOT_ASKED\n",
     ),
+    "finished videos are not judged": (
+        "functions.stages.finish",
+        "        _judge(ports, task, rendered)\n",
+        "",
+    ),
+    "a video that is not judged is published": (
+        "functions.stages.finish",
+        "    judgement = ports.guardrail.judge_pictures(pictures)\n",
+        "    try:\n"
+        "        judgement = ports.guardrail.judge_pictures(pictures)\n"
+        "    except GuardrailUnavailable:\n"
+        "        return\n",
+    ),
+    "an attempt whose video is not judged yet is closed": (
+        "functions.stages.finish",
+        "    if any(owned_task(ports, attempt.attempt_id, ref) for ref in owned):\n",
+        "    if False:\n",
+    ),
     "references are not judged": (
         "functions.stages.accept",
         "                    self._judge(judging, one, reference, until)\n",

@@ -370,16 +370,19 @@ def test_prompts_are_enhanced_by_the_profile_of_the_region(
     assert json.dumps(found) in policies
 
 
-def test_only_submit_may_apply_the_guardrail_and_no_other_one(template: dict[str, Any]) -> None:
+def test_functions_that_judge_may_apply_the_guardrail_and_no_other_one(
+    template: dict[str, Any],
+) -> None:
     found = {
-        name: json.dumps(statement["Resource"])
+        name.partition("Role")[0]: json.dumps(statement["Resource"])
         for name, policy in resources(template, "AWS::IAM::Policy").items()
         for statement in policy["PolicyDocument"]["Statement"]
         if "bedrock:ApplyGuardrail" in statement["Action"]
     }
-    ((name, resource),) = found.items()
-    assert name.startswith("SubmitRole") and ':guardrail/embedded"' in resource
-    assert '"Ref": "AWS::AccountId"' in resource and "*" not in resource
+    assert set(found) == {"Submit", "Finish", "Sweep"}
+    for resource in found.values():
+        assert ':guardrail/embedded"' in resource and "*" not in resource
+        assert '"Ref": "AWS::AccountId"' in resource
 
 
 def test_a_guardrail_has_an_id_and_a_version() -> None:
