@@ -7,9 +7,10 @@ from contract.manifest import Parameters
 from contract.timeline import timeline_of
 
 _PIXELS = 720 * 480
-# Seconds of one core for a frame of so many pixels, as measured for this project: ffmpeg
-# interpolates it in 0.11 to 0.14 s, and an encoder takes 0.01 (H.264) to 0.06 s (GIF).
-_SECONDS_TO_INTERPOLATE = 0.12
+# Seconds of one core for frames of so many pixels. The worker needs them to find the motion between
+# two frames, and for each frame that it makes there. Encoders took 0.01 (H.264) to 0.06 s (GIF).
+_SECONDS_TO_FIND_MOTION = 0.2
+_SECONDS_TO_INTERPOLATE = 0.04
 _SECONDS_TO_ENCODE = 0.03
 
 
@@ -31,8 +32,10 @@ def writing_seconds_of(parameters: Parameters, outputs: Iterable[str]) -> float:
         outputs: the `outputs` of the spec.
     """
     timeline = timeline_of(parameters)
-    encoded = timeline.num_frames * len({"mp4", *outputs})
-    seconds = _SECONDS_TO_INTERPOLATE * timeline.interpolated_frames + _SECONDS_TO_ENCODE * encoded
+    made = timeline.interpolated_frames
+    seconds = _SECONDS_TO_ENCODE * timeline.num_frames * len({"mp4", *outputs})
+    if made:
+        seconds += _SECONDS_TO_FIND_MOTION * timeline.source_frames + _SECONDS_TO_INTERPOLATE * made
     return seconds * parameters.height * parameters.width / _PIXELS
 
 
