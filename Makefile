@@ -81,6 +81,7 @@ docs: $(VENV)/.dev ## write the generated parts of the guide and the schema of s
 bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.first_drop
 	$(BIN)/python -m bench.reading
+	$(BIN)/python -m bench.finishing
 	$(BIN)/python -m bench.validate
 	$(BIN)/python -m bench.synthesis
 	@$(MAKE) --no-print-directory bench-batching

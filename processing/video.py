@@ -97,7 +97,7 @@ H265: Final = Format(
         "profile": "main",
         "x265-params": "log-level=none:info=0:pools=4:frame-threads=2:open-gop=0",
     },
-    crf={Preset.DRAFT: 25, Preset.STANDARD: 21, Preset.BEST: 18},
+    crf={Preset.DRAFT: 22, Preset.STANDARD: 18, Preset.BEST: 15},
     sound_codec="aac",
     sound_bits_per_second=192_000,
 )
@@ -109,7 +109,7 @@ WEBM: Final = Format(
     codec="libvpx-vp9",
     # b=0 makes crf decide alone.
     options={"b": "0", "cpu-used": "4", "row-mt": "1", "threads": "4"},
-    crf={Preset.DRAFT: 34, Preset.STANDARD: 28, Preset.BEST: 22},
+    crf={Preset.DRAFT: 28, Preset.STANDARD: 20, Preset.BEST: 14},
     sound_codec="libopus",
     sound_bits_per_second=160_000,
 )
