@@ -84,6 +84,7 @@ bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.finishing
 	$(BIN)/python -m bench.validate
 	$(BIN)/python -m bench.synthesis
+	$(BIN)/python -m bench.interpolation
 	@$(MAKE) --no-print-directory bench-batching
 
 bench-batching: $(VENV)/.dev ## batching against one job a video, simulated; writes figures and docs

@@ -75,7 +75,8 @@ def _documents() -> Iterable[tuple[Path, str]]:
     text = _with_part(performance.read_text(), "batching", _batching())
     text = _with_part(text, "worker", _worker())
     text = _with_part(text, "coldstart", _coldstart())
-    yield performance, _with_part(text, "reading", _reading())
+    text = _with_part(text, "reading", _reading())
+    yield performance, _with_part(text, "interpolation", _interpolation())
     for name, kind, title in (
         ("job", JobSpec, "reeldrop job spec"),
         ("defaults", FolderDefaults, "reeldrop folder defaults"),
@@ -389,6 +390,37 @@ def _reading() -> str:
             for row in rows
         ),
     )
+
+
+def _interpolation() -> str:
+    """How good frames between others are, from the figures of `python -m bench.interpolation`."""
+    document = json.loads((_ROOT / "bench" / "results" / "interpolation.json").read_text())
+    rows: list[dict[str, Any]] = document["rows"]["films"]
+    methods = list(rows[0]["psnr"])
+    films = _table(
+        ("film", "frames", *(f"{name}, dB" for name in methods)),
+        (
+            [
+                f"{row['film']}, {row['height']}x{row['width']}",
+                str(row["frames"]),
+                *(f"{row['psnr'][m]['moving']} ({row['psnr'][m]['all']})" for m in methods),
+            ]
+            for row in rows
+        ),
+    )
+    timed = _table(
+        ("size", "ours, core seconds a frame", "minterpolate", "memory of ours, MiB"),
+        (
+            [
+                f"{row['height']}x{row['width']}",
+                f"{row['core_seconds']['ours']:.2f}",
+                f"{row['core_seconds']['minterpolate']:.2f}",
+                str(row["peak_mib"]),
+            ]
+            for row in document["rows"]["timed"]
+        ),
+    )
+    return f"{films}\n\n{timed}"
 
 
 if __name__ == "__main__":

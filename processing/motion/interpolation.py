@@ -261,4 +261,4 @@ def _enlarged(motion: Tensor, picture: Tensor) -> Tensor:
 
 
 def _tensor(frame: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None].float()
+    return torch.from_numpy(frame.astype(np.float32)).permute(2, 0, 1)[None]
