@@ -108,6 +108,11 @@ class Event(StrEnum):
         "A result was uploaded without one of its files. Each sweep looks at it again until its "
         "processing job has ended.",
     )
+    NOT_SIGNED = (
+        "not-signed",
+        "A video could not be signed, so it is not published. Each sweep tries again.",
+        True,
+    )
     TASK_FAILED = "task-failed", "The worker reported a failure, with details."
     SUCCEEDED = "succeeded", "A video was published.", True
     FAILED = "failed", "A task failed.", True

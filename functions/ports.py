@@ -8,6 +8,7 @@ them it uses, so a signature shows what a function may touch.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from contract.errors import Transient
@@ -86,6 +87,16 @@ class Files(Protocol):
         mark: str = "",
     ) -> None:
         """Copy (bucket, key, version) to (bucket, key) inside S3. Raises Missing.
+
+        Args:
+            mark: see `write`.
+        """
+
+    def download(self, bucket: str, key: str, path: Path) -> None:
+        """Write the content of an object to a file on the disk. Raises Missing."""
+
+    def upload(self, path: Path, bucket: str, key: str, content_type: str, *, mark: str) -> None:
+        """Create or replace an object with the content of a file on the disk.
 
         Args:
             mark: see `write`.

@@ -11,6 +11,7 @@
              references/<job_id>/<file>            references as they were when the job was accepted
              attempts/<attempt_id>/input/...       the files that one processing job reads
              attempts/<attempt_id>/output/...      the files that it writes
+             attempts/<attempt_id>/signed/...      the videos of these with Content Credentials
              models/<folder>/READY                 which release of the weights is used
              models/<folder>/<release>/...         weights in diffusers' layout
 
@@ -34,6 +35,7 @@ from contract.outcome import RESULT_FILE
 
 JOBS_PREFIX = "jobs/"
 ATTEMPTS_PREFIX = "attempts/"
+SIGNED = "signed"
 MODELS_PREFIX = "models/"
 VIDEOS_PREFIX = "videos/"
 STATUS_PREFIX = "status/"
@@ -506,6 +508,14 @@ def task_file(attempt_id: str, of_task: str, file_name: str) -> str:
 def task_result(attempt_id: str, of_task: str) -> str:
     """Key of the worker's result for a task."""
     return task_file(attempt_id, of_task, RESULT_FILE)
+
+
+def signed_file(attempt_id: str, of_task: str, file_name: str) -> str:
+    """Key of a file of a task with its Content Credentials.
+
+    It is not among what the processing job writes, so it is not taken for one of its files.
+    """
+    return f"{ATTEMPTS_PREFIX}{attempt_id}/{SIGNED}/{of_task}/{file_name}"
 
 
 class TaskFile(NamedTuple):

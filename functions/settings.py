@@ -56,6 +56,8 @@ class Settings(Document):
     guardrail_version: str
     guardrail_pictures: bool
     """Whether it judges images and videos, too."""
+    signing_key: str
+    """The ARN of the key of KMS that signs videos (Content Credentials). Empty: none does."""
     reference_deadline_seconds: int
     link_seconds: int
     """How long the link in a mail should work. It stops earlier if the credentials of the role that

@@ -32,19 +32,23 @@ CONTAINER_PYTHON = "3.12"
 
 @contextmanager
 def functions_code(
-    code: Literal["aws", "embedded"], machine: str = LAMBDA_MACHINE
+    code: Literal["aws", "embedded"], machine: str = LAMBDA_MACHINE, certificates: str = ""
 ) -> Iterator[Path]:
     """Provide a temporary zip with the functions' code.
 
     Args:
         code: "aws" adds the packages; "embedded" leaves them out.
         machine: the architecture that the packages are for.
+        certificates: path of the file with the certificates that sign videos; empty: none do.
     """
     packages = None
     if code == "aws":
         packages = _packages({"": "functions"}, LAMBDA_PYTHON, machine)
     python = LAMBDA_PYTHON if code == "aws" else None
-    with _zip(packages, python, {name: name for name in ("functions", "contract")}) as path:
+    ours = {name: name for name in ("functions", "contract")}
+    if certificates:
+        ours["functions/signing_certificates.pem"] = certificates
+    with _zip(packages, python, ours) as path:
         yield path
 
 
@@ -165,6 +169,9 @@ def _download(lock: str, target: Path, python: str, machine: str) -> None:
         ],
         check=True,
     )  # fmt: skip
+    # c2pa-python ships its library a second time, for linking it into programs. It has 31 MB.
+    for unused in target.rglob("*.rlib"):
+        unused.unlink()
 
 
 def _compile(folder: Path, python: str | None, *parts: str) -> None:

@@ -3,6 +3,7 @@
 Each field is a CDK context value: in cdk.json, or `cdk deploy -c notify_email=me@example.org`.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
 import aws_cdk as cdk
@@ -19,7 +20,8 @@ IMAGE_URI = (
     r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/(?P<repository>[a-z0-9._/-]+)([:@][A-Za-z0-9._:-]+)?"
 )
-KeyArn = Annotated[str, Field(pattern=r"^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$")]
+KEY_ARN = r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+"
+KeyArn = Annotated[str, Field(pattern=f"^{KEY_ARN}$")]
 _ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
 Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
 
@@ -67,6 +69,12 @@ class Config(Document):
     guardrail_pictures: bool = True
     """Whether it also judges images, clips and finished videos. Guardrails judge pictures only in
     some regions."""
+
+    signing_key: Annotated[str, Field(pattern=f"^({KEY_ARN})?$")] = ""
+    """Key of KMS (ECC_NIST_P256, for signing) that signs all videos, which adds Content Credentials
+    to them (docs/decisions/0031-content-credentials.md). Empty: none does."""
+    signing_certificates: str = ""
+    """Path of a file (PEM): the certificate of that key, followed by those that vouch for it."""
 
     instance_types: InstanceTypes = "ml.g6e.xlarge"
     """Separated by commas. A later type is used when the earlier ones are not available."""
@@ -125,6 +133,18 @@ class Config(Document):
             raise ValueError(
                 "guardrail_id and guardrail_version belong together: set both or neither"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _signing_key_has_certificates(self) -> Self:
+        if bool(self.signing_key) != bool(self.signing_certificates):
+            raise ValueError(
+                "signing_key and signing_certificates belong together: set both or neither"
+            )
+        if self.signing_key:
+            path = Path(self.signing_certificates)
+            if not path.is_file() or "-----BEGIN CERTIFICATE-----" not in path.read_text():
+                raise ValueError(f"{path} is no file with certificates (PEM)")
         return self
 
     @model_validator(mode="after")

@@ -66,7 +66,8 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
     announcing = grants.send_messages(resources.drops)
     waking = grants.send_messages(resources.wake_ups)
     stopping = grants.stop_processing(cdk.Stack.of(scope), resources.config.job_prefix)
-    with functions_code(resources.config.code) as path:
+    config = resources.config
+    with functions_code(config.code, certificates=config.signing_certificates) as path:
         program = Program(
             code=lambda_.Code.from_asset(str(path)),
             settings=_settings(resources),
@@ -111,6 +112,9 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             memory_mb=READING_MB,
             statements=[*common, *finding, *finishing, *announcing, *waking, *stopping],
         )
+    if config.signing_key:
+        for function in (finish, sweep):
+            function.have_disk_to_sign()
     return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
 
 
@@ -145,6 +149,7 @@ def _settings(resources: Resources) -> Settings:
         guardrail_id=config.guardrail_id,
         guardrail_version=config.guardrail_version,
         guardrail_pictures=config.guardrail_pictures,
+        signing_key=config.signing_key,
         reference_deadline_seconds=config.reference_deadline_minutes * 60,
         link_seconds=config.link_hours * 3600,
     )
@@ -202,8 +207,10 @@ def _dispatch_permissions(scope: Construct, resources: Resources) -> Statements:
 
 
 def _finish_permissions(scope: Construct, resources: Resources) -> Statements:
-    """What is needed to read the results of a processing job."""
+    """What is needed to read the results of a processing job, and to sign its videos."""
+    key = resources.config.signing_key
     return [
+        *(grants.sign_videos(key, resources.storage.work) if key else []),
         *grants.read_attempts(resources.storage.work),
         *grants.describe_processing(cdk.Stack.of(scope), resources.config.job_prefix),
         *_judge_permissions(scope, resources),

@@ -150,6 +150,20 @@ def read_attempts(bucket: s3.Bucket) -> Statements:
     ]
 
 
+def sign_videos(key_arn: str, bucket: s3.Bucket) -> Statements:
+    """Sign with a key, and keep signed videos. `read_attempts` has what reading them needs.
+
+    Args:
+        key_arn: the key.
+        bucket: the work bucket.
+    """
+    signed = f"{s3_keys.ATTEMPTS_PREFIX}*/{s3_keys.SIGNED}/*"
+    return [
+        _allow(["kms:Sign"], key_arn),
+        _allow(["s3:PutObject"], bucket.arn_for_objects(signed)),
+    ]
+
+
 def send_messages(queue: sqs.Queue) -> Statements:
     """Send messages to a queue that feeds a function."""
     return [_allow(["sqs:SendMessage"], queue.queue_arn)]

@@ -149,6 +149,21 @@ def watch_guardrail(scope: Construct, alarms: sns.Topic) -> None:
     )
 
 
+def watch_signing(scope: Construct, alarms: sns.Topic) -> None:
+    """Create the alarm for videos that cannot be signed and so are not published.
+
+    Each sweep tries again. So half an hour is no short trouble of KMS.
+    """
+    _watch(
+        scope,
+        "NotSigned",
+        "Videos cannot be signed",
+        _counted(scope, Event.NOT_SIGNED),
+        alarms,
+        _When(periods=2),
+    )
+
+
 def watch_weights(scope: Construct, alarms: sns.Topic) -> None:
     """Create the alarm for drops that wait for weights that were not imported."""
     _watch(scope, "NoWeights", "Drops wait for weights", _counted(scope, Event.NO_WEIGHTS), alarms)

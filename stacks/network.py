@@ -22,7 +22,13 @@ class Network(Construct):
     """Private subnets in two zones, with endpoints and a log of what passes."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, key: kms.IKey | None, asks_bedrock: bool
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        key: kms.IKey | None,
+        asks_bedrock: bool,
+        signs: bool,
     ) -> None:
         """Create the network.
 
@@ -31,6 +37,7 @@ class Network(Construct):
             construct_id: the id of this construct in its scope.
             key: encrypts the log; None: CloudWatch does with its own key.
             asks_bedrock: whether the functions call a language model or a guardrail.
+            signs: whether a key of KMS signs videos.
         """
         super().__init__(scope, construct_id)
         self.vpc = ec2.Vpc(
@@ -56,6 +63,8 @@ class Network(Construct):
         services["SageMaker"] = _INTERFACES.SAGEMAKER_API
         if asks_bedrock:
             services["Bedrock"] = _INTERFACES.BEDROCK_RUNTIME
+        if signs:
+            services["Kms"] = _INTERFACES.KMS
         self._create_interfaces(services)
 
     @property
@@ -123,7 +132,9 @@ def create_network(scope: Construct, config: Config, key: kms.IKey | None) -> Ne
     if not config.vpc:
         return None
     asks_bedrock = bool(config.enhancer_model_id or config.guardrail_id)
-    return Network(scope, "Network", key=key, asks_bedrock=asks_bedrock)
+    return Network(
+        scope, "Network", key=key, asks_bedrock=asks_bedrock, signs=bool(config.signing_key)
+    )
 
 
 def _of_this_account(*conditions: str) -> iam.PolicyStatement:

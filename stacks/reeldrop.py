@@ -25,6 +25,7 @@ from stacks.monitoring import (
     watch_long_runs,
     watch_paused_models,
     watch_rates,
+    watch_signing,
     watch_sweep,
     watch_throttles,
     watch_weights,
@@ -131,6 +132,7 @@ class Reeldrop(cdk.Stack):
         watch_weights(self, alarms)
         watch_enhancement(self, alarms)
         watch_guardrail(self, alarms)
+        watch_signing(self, alarms)
         watch_long_runs(self, alarms)
         watch_rates(self, alarms)
 

@@ -14,6 +14,10 @@ from functions.settings import Settings
 from stacks import encryption, network
 from stacks.code import LAMBDA_PYTHON
 
+# Enough for a video of a gigabyte, which is there twice. Lambda gives 512 MB for nothing, and the
+# rest costs a thousandth of what the function itself costs.
+_SIGNING_DISK_MB = 2560
+
 
 @dataclass(frozen=True)
 class Program:
@@ -84,6 +88,14 @@ class StageFunction(Construct):
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 "POWERTOOLS_SERVICE_NAME": cdk.Stack.of(self).stack_name,
             },
+        )
+
+    def have_disk_to_sign(self) -> None:
+        """Give the function a disk on which a video and its signed copy have room."""
+        function = self.function.node.default_child
+        assert isinstance(function, lambda_.CfnFunction)
+        function.ephemeral_storage = lambda_.CfnFunction.EphemeralStorageProperty(
+            size=_SIGNING_DISK_MB
         )
 
     def read_from(self, queue: sqs.Queue, *, batch_size: int, max_concurrency: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
 from PIL import Image
 
@@ -62,6 +63,7 @@ from functions.stages.renderer import (
     ProcessingJob,
     ProcessingStatus,
 )
+from functions.stages.signing import CannotSign, Claim
 from functions.stages.submit import submit
 from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
 from functions.table.records import ProcessingState
@@ -108,6 +110,7 @@ SETTINGS = Settings(
     guardrail_id="",
     guardrail_version="",
     guardrail_pictures=True,
+    signing_key="",
     reference_deadline_seconds=3600,
     link_seconds=3600,
 )
@@ -265,6 +268,12 @@ class FakeFiles:
     ) -> None:
         self.write(*target, self._find(*source).body, content_type, mark=mark)
 
+    def download(self, bucket: str, key: str, path: Path) -> None:
+        path.write_bytes(self._find(bucket, key, None).body)
+
+    def upload(self, path: Path, bucket: str, key: str, content_type: str, *, mark: str) -> None:
+        self.write(bucket, key, path.read_bytes(), content_type, mark=mark)
+
     def remove(self, bucket: str, key: str) -> None:
         if bucket not in _VERSIONED:
             self.objects.pop((bucket, key), None)
@@ -301,6 +310,21 @@ class FakeFiles:
     def keys(self, bucket: str) -> list[str]:
         """All keys of a bucket."""
         return sorted(key for of, key in self.objects if of == bucket and self.exists(of, key))
+
+
+class FakeSigner:
+    """Signs with a number that counts up, so that signing a file twice gives two files. Raises
+    `away` if it is set."""
+
+    def __init__(self) -> None:
+        self.away: CannotSign | None = None
+        self.claims: list[Claim] = []
+
+    def sign(self, source: Path, target: Path, claim: Claim) -> None:
+        if self.away is not None:
+            raise self.away
+        self.claims.append(claim)
+        target.write_bytes(source.read_bytes() + b" signed %d" % len(self.claims))
 
 
 class FakeRenderer:
@@ -470,6 +494,7 @@ class World:
         self.reader: ChildReader = InProcessReader()
         self.language_model = FakeLanguageModel()
         self.guardrail = FakeGuardrail()
+        self.signer = FakeSigner()
         self.post = FakePost()
         self.sample = POSTER
         """A frame of each video, if samples are asked for."""
@@ -513,6 +538,7 @@ class World:
             reader=self.reader,
             language_model=self.language_model,
             guardrail=self.guardrail,
+            signer=self.signer,
             post=self.post,
             announce=self._announce,
             wake=self._wake,

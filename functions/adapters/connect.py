@@ -9,6 +9,7 @@ from functions.adapters.child_reader import ChildReader
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
+from functions.adapters.signing import KmsSigner
 from functions.adapters.sns import SnsPost
 from functions.adapters.sqs import announcer, waker
 from functions.log import Event
@@ -38,6 +39,7 @@ def connect(
         reader=ChildReader(),
         language_model=BedrockLanguageModel(settings.enhancer_model_id),
         guardrail=BedrockGuardrail(settings.guardrail_id, settings.guardrail_version),
+        signer=KmsSigner(settings.signing_key),
         post=SnsPost(settings.topic_arn),
         announce=announcer(settings.drops_queue_url, settings.input_bucket),
         wake=waker(settings.dispatch_queue_url),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -26,6 +27,7 @@ _S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", s3={"addressing_style
 # The name of the metadata that keeps a mark, and how often a marked object is looked at.
 _MARK = "mark"
 _TRIES = 3
+_CHUNK_BYTES = 1024 * 1024
 
 
 def _versioned(version: str | None) -> dict[str, Any]:
@@ -108,6 +110,24 @@ class S3Files:
 
         self._marked(put, bucket, key, mark)
 
+    def download(self, bucket: str, key: str, path: Path) -> None:
+        """See `Files.download`."""
+        with translated(), path.open("wb") as file:
+            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+            for chunk in body.iter_chunks(_CHUNK_BYTES):
+                file.write(chunk)
+
+    def upload(self, path: Path, bucket: str, key: str, content_type: str, *, mark: str) -> None:
+        """See `Files.upload`."""
+
+        def put(**conditions: Any) -> None:
+            with translated(), path.open("rb") as file:
+                self._client.put_object(
+                    Bucket=bucket, Key=key, Body=file, ContentType=content_type, **conditions
+                )
+
+        self._marked(put, bucket, key, mark)
+
     def copy(
         self,
         source: tuple[str, str, str | None],
@@ -176,7 +196,7 @@ class S3Files:
         digest = sha256()
         with translated():
             body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
-            for chunk in body.iter_chunks(1024 * 1024):
+            for chunk in body.iter_chunks(_CHUNK_BYTES):
                 digest.update(chunk)
         return digest.hexdigest()
 

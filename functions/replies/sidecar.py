@@ -78,6 +78,8 @@ class Sidecar(Document):
     generated_fps: int
     """Frames per second at which the model made the motion, in the frames that `spec` counts.
     `video` has the rate at which frames are shown."""
+    unsigned_sha256: str | None = None
+    """SHA-256 of the MP4 as the worker wrote it, before it was signed. None: it is not signed."""
     poster_file: str
     gif_file: str | None
     h265_file: str | None = None
@@ -89,8 +91,15 @@ class Sidecar(Document):
     warnings: tuple[Notice, ...]
 
 
-def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence: str) -> Sidecar:
-    """The sidecar of a task that succeeded."""
+def sidecar_of(
+    job: Job, task: Task, rendered: Rendered, video: VideoFacts, *, bucket: str, licence: str
+) -> Sidecar:
+    """The sidecar of a task that succeeded.
+
+    Args:
+        video: the MP4 that is published. If it is signed, it is not the one of the worker.
+    """
+    signed = video.sha256 != rendered.video.sha256
     at = s3_keys.published(job.path, task.number, job.task_count)
     return Sidecar(
         job_id=job.job_id,
@@ -129,7 +138,8 @@ def sidecar_of(job: Job, task: Task, rendered: Rendered, *, bucket: str, licence
         machine=rendered.machine,
         memory=rendered.memory,
         video_file=f"s3://{bucket}/{at.video}",
-        video=rendered.video,
+        video=video,
+        unsigned_sha256=rendered.video.sha256 if signed else None,
         generated_fps=rendered.parameters.generated_fps or rendered.parameters.fps,
         poster_file=f"s3://{bucket}/{at.poster}",
         gif_file=f"s3://{bucket}/{at.gif}" if rendered.gif_sha256 else None,

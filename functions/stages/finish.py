@@ -6,7 +6,7 @@ the mail that is then owed. So each step can be repeated. If a handler is killed
 the next one completes the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,6 +27,7 @@ from contract.outcome import (
     Outcome,
     Progress,
     Rendered,
+    VideoFacts,
     sample_file,
 )
 from functions import s3_keys
@@ -39,6 +40,7 @@ from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.stages.judging import judges_pictures
 from functions.stages.learning import learn
 from functions.stages.renderer import WithRenderer
+from functions.stages.signing import CannotSign, Signed, WithSigner, signed_files
 from functions.table.attempts import end_attempt
 from functions.table.health import count_end
 from functions.table.ledger import (
@@ -72,7 +74,7 @@ from functions.table.tasks import (
 )
 
 
-class NeedsForResults(publish.Needs, WithGuardrail, WithLog, Protocol):
+class NeedsForResults(publish.Needs, WithGuardrail, WithSigner, WithLog, Protocol):
     """What publishing results uses."""
 
 
@@ -184,7 +186,10 @@ def _end_task(
     try:
         rendered = _verified(ports, task, attempt_id, job_has_ended)
         _judge(ports, task, rendered)
-        _publish(ports, task, rendered)
+        _publish(ports, task, rendered, signed_files(ports, task, rendered))
+    except CannotSign as error:
+        _hold_back(ports, record, f"it cannot be signed: {error}")
+        ports.log(Event.NOT_SIGNED, {"task_id": task.task_id, "reason": str(error)})
     except GuardrailUnavailable as error:
         _hold_back(ports, record, f"the guardrail does not answer: {error}")
         ports.log(Event.NOT_JUDGED, {"task_id": task.task_id, "reason": str(error)})
@@ -262,13 +267,16 @@ def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
     return outcome
 
 
-def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
+def _publish(
+    ports: NeedsForFiles, task: Task, rendered: Rendered, signed: Mapping[str, Signed]
+) -> None:
     job = ports.ledger.get(job_key(task.job_id))
     assert job is not None  # tasks are committed together with their job
     settings = ports.settings
     at = s3_keys.published(job.document.path, task.number, job.document.task_count)
     # Two handlers may be here at the same time: one for the result, and one for the end of the job.
-    mark = f"{rendered.attempt_id} {task.task_id}"
+    # If the key of the deployment came or went between two of them, the later one is right.
+    mark = f"{rendered.attempt_id} {task.task_id}{' signed' if signed else ''}"
     for file_name, key, content_type in (
         (VIDEO_FILE, at.video, "video/mp4"),
         (POSTER_FILE, at.poster, "image/jpeg"),
@@ -279,6 +287,8 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
         if file_name not in rendered.files:
             continue
         source = s3_keys.task_file(rendered.attempt_id, task.task_id, file_name)
+        if file_name in signed:
+            source = signed[file_name].key
         ports.files.copy(
             (settings.work_bucket, source, None),
             (settings.output_bucket, key),
@@ -289,6 +299,7 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
         job.document,
         task,
         rendered,
+        _facts_of_video(rendered, signed.get(VIDEO_FILE)),
         bucket=settings.output_bucket,
         licence=MODELS[rendered.model].licence,
     )
@@ -298,6 +309,15 @@ def _publish(ports: NeedsForFiles, task: Task, rendered: Rendered) -> None:
         document.to_json().encode(),
         "application/json",
         mark=mark,
+    )
+
+
+def _facts_of_video(rendered: Rendered, signed: Signed | None) -> VideoFacts:
+    """The properties of the MP4 that is published."""
+    if signed is None:
+        return rendered.video
+    return rendered.video.model_copy(
+        update={"sha256": signed.sha256, "size_bytes": signed.size_bytes}
     )
 
 

@@ -12,6 +12,7 @@ from functions.spec.guardrail import Guardrail
 from functions.spec.language_model import LanguageModel
 from functions.spec.reader import Reader
 from functions.stages.renderer import Renderer
+from functions.stages.signing import Signer
 from functions.table.ledger import Ledger
 
 
@@ -27,6 +28,7 @@ class Ports:
     reader: Reader
     language_model: LanguageModel
     guardrail: Guardrail
+    signer: Signer
     post: Post
     announce: Announce
     wake: Wake

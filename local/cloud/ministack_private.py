@@ -5,7 +5,8 @@ tests fail when one of these functions stops working: `put_aws_event` is tested 
 tests/local/test_cloud_sagemaker.py (the events of a processing job), `load_app` by
 tests/contract/test_ports.py (copies with a condition) and tests/local/test_cdk_cli.py (a deployment
 that takes up buckets), `denial` and
-`role_credentials` by tests/local/test_cloud_permissions.py, the others by
+`role_credentials` by tests/local/test_cloud_permissions.py, `add_signing_key` by
+tests/contract/test_ports.py (a signed video), the others by
 tests/local/test_cloud_lifetime.py (a kill, a restart, a stop during work).
 """
 
@@ -14,6 +15,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from local.cloud.asgi import App
 from local.cloud.clients import ACCOUNT, OWNER, REGION, Credentials
@@ -190,6 +193,21 @@ def role_credentials(role_arn: str) -> Credentials:
     }
     sts.register_session(credentials.access_key_id, session)
     return credentials
+
+
+def add_signing_key(key_id: str, private_key: EllipticCurvePrivateKey) -> None:
+    """Let KMS have an asymmetric key with this id, which signs with this private key."""
+    from ministack.core.responses import request_scope  # noqa: PLC0415
+    from ministack.services import kms  # noqa: PLC0415
+
+    with request_scope(ACCOUNT, REGION):
+        wanted = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
+        _status, _headers, body = kms._create_key(wanted)
+        made = json.loads(body)["KeyMetadata"]["KeyId"]
+        record = {**kms._keys[made], "KeyId": key_id, "Arn": kms._arn(key_id)}
+        del kms._keys[made]
+        kms._set_asymmetric_material(record, private_key)
+        kms._keys[key_id] = record
 
 
 def save_state() -> None:

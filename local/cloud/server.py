@@ -29,7 +29,7 @@ from pathlib import Path
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local.cloud import ministack_private
+from local.cloud import ministack_private, signing
 from local.cloud.asgi import (
     App,
     Receive,
@@ -136,7 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop_grace_seconds=options.stop_grace_seconds,
     )
     bedrock = Bedrock(ministack_private.denial)
-    cloud = Cloud(ministack_private.load_app(), sagemaker=sagemaker, bedrock=bedrock)
+    app = ministack_private.load_app()
+    ministack_private.add_signing_key(signing.KEY_ID, signing.private_key())
+    cloud = Cloud(app, sagemaker=sagemaker, bedrock=bedrock)
     mail = Mail(state / "outbox", endpoint)
     if options.persist:
         # URLs of queues and subscriptions contain the port, so the next start needs the same one.

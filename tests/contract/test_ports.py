@@ -6,30 +6,42 @@ The stages rely on what is checked here, so it must hold for both.
 import hashlib
 import io
 import itertools
+import json
 import os
 import time
+import tomllib
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import c2pa
+import numpy as np
 import pytest
 from botocore.client import BaseClient
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from contract.origin import GENERATED
 from functions.adapters.bedrock import BedrockGuardrail
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
+from functions.adapters.signing import VERSION, KmsSigner, numbers_of
 from functions.ports import FileFacts, Files, Missing
 from functions.spec.guardrail import Guardrail, GuardrailUnavailable
 from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
+from functions.stages.signing import CannotSign, Claim
 from functions.table.ledger import Conflict, Ledger, Put, RecordKey, Remove
 from functions.table.records import Letter
+from local import ROOT
+from local.cloud import signing
 from local.cloud.bedrock import BLOCKED_WORD, MISSING_GUARDRAIL
 from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from local.cloud.service_limits import violations
+from tests.corpus.videos import mp4
 from tests.fakes import (
     SETTINGS,
     Clock,
@@ -40,6 +52,7 @@ from tests.fakes import (
     picture,
 )
 from tests.local.roles import create_role
+from tests.processing.decoding import decoded
 
 _numbers = itertools.count()
 
@@ -488,6 +501,91 @@ def test_a_start_without_quota_is_refused(services: Services, partition: str) ->
     with pytest.raises(NoQuota, match="g6e"):
         services.renderer.start(processing_job(partition))
     assert services.renderer.status(f"reeldrop-{partition}") is None
+
+
+def test_a_file_is_downloaded_and_uploaded_once(services: Services, tmp_path: Path) -> None:
+    files, path = services.files, tmp_path / "a"
+    with pytest.raises(Missing):
+        files.download("work", "disk/none", path)
+    path.write_bytes(b"one" * 1_000_000)
+    files.upload(path, "work", "disk/a", "video/mp4", mark="first")
+    other = tmp_path / "b"
+    other.write_bytes(b"two")
+    files.upload(other, "work", "disk/a", "video/mp4", mark="first")
+    files.download("work", "disk/a", other)
+    assert other.read_bytes() == path.read_bytes()
+    other.write_bytes(b"two")
+    files.upload(other, "work", "disk/a", "video/mp4", mark="second")
+    assert files.read("work", "disk/a") == b"two"
+
+
+# --- Content Credentials -------------------------------------------------------------------
+
+
+CLAIM = Claim(source_type=GENERATED, model="demo", revision="1137dac", seed=7, prompt="a bee")
+
+
+def the_manifest(path: Path) -> tuple[dict[str, Any], set[str]]:
+    """The credentials of a file, and what is wrong with them."""
+    with path.open("rb") as file, c2pa.Reader("video/mp4", file) as reader:
+        found = json.loads(reader.json())
+        manifest = reader.get_active_manifest()
+    assert manifest is not None
+    return manifest, {one["code"] for one in found.get("validation_status", ())}
+
+
+@pytest.mark.usefixtures("embedded")
+def test_a_signed_video_says_what_made_it_and_shows_the_same(tmp_path: Path) -> None:
+    source, target = tmp_path / "unsigned.mp4", tmp_path / "video.mp4"
+    source.write_bytes(mp4())
+
+    KmsSigner(signing.KEY_ARN, signing.certificates()).sign(source, target, CLAIM)
+
+    manifest, wrong = the_manifest(target)
+    assert wrong == {"signingCredential.untrusted"}, "nobody trusts a test key"
+    assert manifest["signature_info"]["common_name"] == signing.TEST_NAME
+    assert manifest["claim_generator_info"][0]["name"] == "reeldrop"
+    (actions,) = (a["data"] for a in manifest["assertions"] if a["label"].startswith("c2pa.act"))
+    (action,) = actions["actions"]
+    assert (action["action"], action["digitalSourceType"]) == ("c2pa.created", GENERATED)
+    assert action["parameters"] == {"model": "demo", "seed": 7, "prompt": "a bee"}
+    assert action["softwareAgent"] == {"name": "demo", "version": "1137dac"}
+    assert np.array_equal(decoded(target), decoded(source))
+    body = bytearray(target.read_bytes())
+    body[-100] ^= 1
+    target.write_bytes(body)
+    assert "assertion.bmffHash.mismatch" in the_manifest(target)[1]
+
+
+@pytest.mark.usefixtures("embedded")
+def test_who_cannot_sign_says_why(tmp_path: Path) -> None:
+    source, target = tmp_path / "unsigned.mp4", tmp_path / "video.mp4"
+    source.write_bytes(mp4())
+    missing = KmsSigner(signing.KEY_ARN + "-missing", signing.certificates())
+    with pytest.raises(CannotSign, match="NotFoundException"):
+        missing.sign(source, target, CLAIM)
+    with pytest.raises(CannotSign, match=r"none\.pem"):
+        KmsSigner(signing.KEY_ARN, tmp_path / "none.pem").sign(source, target, CLAIM)
+    (tmp_path / "bad.pem").write_text("no certificate")
+    with pytest.raises(CannotSign):
+        KmsSigner(signing.KEY_ARN, tmp_path / "bad.pem").sign(source, target, CLAIM)
+    source.write_bytes(b"no video")
+    with pytest.raises(CannotSign):
+        KmsSigner(signing.KEY_ARN, signing.certificates()).sign(source, target, CLAIM)
+
+
+def test_a_signature_of_kms_becomes_two_numbers_of_32_bytes() -> None:
+    # Numbers with a leading zero are shorter in DER, and those with a high first bit longer.
+    for one, other in ((1, 2**255), (2**256 - 1, 2**200), (2**247, 3)):
+        der = encode_dss_signature(one, other)
+        assert numbers_of(der) == one.to_bytes(32) + other.to_bytes(32)
+    with pytest.raises(ValueError, match="not the DER"):
+        numbers_of(b"\x00" * 64)
+
+
+def test_files_name_the_version_of_reeldrop() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == VERSION
 
 
 # --- the guardrail -------------------------------------------------------------------------

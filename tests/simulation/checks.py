@@ -256,6 +256,8 @@ def _check_video(simulation: "Simulation", job: Job, task: Task) -> None:
         raise Violated(f"{at.video} was published twice: {published}")
     if simulation.files.sha256("output", at.video) != sidecar.video.sha256:
         raise Violated(f"the hash of {at.video} is not the one in its sidecar")
+    if simulation.settings.signing_key and sidecar.unsigned_sha256 is None:
+        raise Violated(f"{at.video} is not signed")
 
 
 def _last_try(jobs: dict[str, Job], key: str, version: str) -> Job | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -40,6 +41,7 @@ from functions.stages.renderer import (
     StartDenied,
     StartThrottled,
 )
+from functions.stages.signing import CannotSign, Claim
 from functions.stages.submit import submit
 from functions.stages.sweep import sweep
 from functions.table import day_limits
@@ -115,6 +117,8 @@ def _throttling(what: str) -> Exception:
         return LanguageModelUnavailable("ThrottlingException: Rate exceeded")
     if what.startswith("guardrail."):
         return GuardrailUnavailable("ThrottlingException: Rate exceeded")
+    if what == "signer.sign":
+        return CannotSign("ThrottlingException: Rate exceeded")
     kind = StartThrottled if what == "renderer.start" else Throttled
     return kind(f"{what} was throttled")
 
@@ -175,6 +179,8 @@ class Faults:
     """How far the clock of a handler may be wrong. This does not end at `until_seconds`."""
     language_model: float = 0
     language_model_busy: float = 0
+    cannot_sign: float = 0
+    """For each file to sign: that KMS lacks a right, or the key does not exist."""
     guardrail: float = 0
     post: float = 0
     until_seconds: float = 3600
@@ -202,7 +208,8 @@ class Faults:
 
 
 SERVICES = (
-    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "post", "announce",
+    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "signer", "post",
+    "announce",
     "wake", "lambda",
 )  # fmt: skip
 ANY_FUNCTION = frozenset(("submit", "dispatch", "finish"))
@@ -224,7 +231,7 @@ _FAILING = (
 _RARER = {"throttle": 0.1, "lose_answer": 0.1, "conflict": 0.5}
 # What these calls change stays changed if their answer is lost.
 _CHANGING = {
-    "ledger.commit", "files.write", "files.copy", "files.remove", "renderer.start",
+    "ledger.commit", "files.write", "files.upload", "files.copy", "files.remove", "renderer.start",
     "renderer.stop", "post.send", "announce", "wake",
 }  # fmt: skip
 
@@ -954,6 +961,7 @@ class Simulation(World):
             reader=watch("reader", self.reader),
             language_model=watch("language_model", self),
             guardrail=watch("guardrail", self),
+            signer=watch("signer", self),
             post=watch("post", self._functions_post),
             announce=watched("announce", self._announce_drop),
             wake=watched("wake", self._wake_up),
@@ -986,6 +994,12 @@ class Simulation(World):
             raise GuardrailUnavailable("AccessDeniedException: not authorized")
         return self.guardrail.judge_pictures(pictures)
 
+    def sign(self, source: Path, target: Path, claim: Claim) -> None:
+        """The signer, which may lack a right."""
+        if self.happens("cannot_sign"):
+            raise CannotSign("AccessDeniedException: not authorized to perform kms:Sign")
+        self.signer.sign(source, target, claim)
+
     def _post(self) -> object:
         simulation = self
 
@@ -1005,6 +1019,7 @@ class Simulation(World):
             facts, read, copy = files.facts, files.read, files.copy
             remove, sha256, link = files.remove, files.sha256, files.link
             facts_after, versions = files.facts_after, files.versions
+            download, upload = files.download, files.upload
 
             @staticmethod
             def page(bucket: str, prefix: str, after: str = "") -> Page:

@@ -13,6 +13,7 @@ from typing import Any
 
 from functions.table.ledger import Put
 from local import ROOT
+from local.cloud import signing
 from local.command.assembly import assembly
 
 FUNCTIONS = ("submit", "dispatch", "finish", "sweep")
@@ -214,6 +215,9 @@ def _files(
         yield from _read(bucket, key, version)
         yield from _write(target[0], target[1], kwargs)
         return
+    if method == "upload":
+        yield from _write(args[1], args[2], kwargs)
+        return
     bucket, key = args[0], args[1]
     if method in {"page", "facts_after", "versions"}:
         yield "s3:ListBucket" if method == "page" else "s3:ListBucketVersions", bucket
@@ -252,6 +256,8 @@ def _others(
         yield "bedrock:InvokeModel", "model"
     elif what.startswith("guardrail."):
         yield "bedrock:ApplyGuardrail", "guardrail"
+    elif what == "signer.sign":
+        yield "kms:Sign", signing.KEY_ARN
     elif what == "post.send":
         yield "sns:Publish", "topic"
     elif what == "announce":

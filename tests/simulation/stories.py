@@ -10,6 +10,7 @@ from functions.stages import cancel
 from functions.stages.renderer import ProcessingJob
 from functions.table.ledger import Change
 from functions.table.records import Attempt
+from local.cloud import signing
 from tests.fakes import BLOCKED_PNG, PNG
 from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Killed, Simulation
 
@@ -300,6 +301,15 @@ def styled(s: Simulation) -> None:
     at(s, 500, lambda: s.files.remove("work", s3_keys.lora("clay")))
 
 
+def signing_videos(s: Simulation) -> None:
+    """A key signs all videos. One job is deleted before its video is published."""
+    s.set(signing_key=signing.KEY_ARN)
+    few(s)
+    s.person_drops("jobs/two.yaml", "prompt: a\nvariations: 2\n")
+    s.person_drops("jobs/unwanted.yaml")
+    at(s, 1500, lambda: s.person_deletes("jobs/unwanted.yaml"))
+
+
 def foreign_keys(s: Simulation) -> None:
     """Specs, references and folder defaults are uploaded under somebody else's key, most of them
     again without it. One comes after a version that can be read."""
@@ -494,7 +504,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "37 Lambda throttles": (busy_hour, Faults(lambda_throttled=0.2)),
     **{
         f"38 {service} throttles for six hours": (
-            guarded if service == "guardrail" else few,
+            {"guardrail": guarded, "signer": signing_videos}.get(service, few),
             Faults(
                 outage_of=service,
                 outage_from_seconds=300,
@@ -646,6 +656,19 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         guarded,
         Faults(guardrail=0.2, language_model=0.3, language_model_busy=0.3),
     ),
+    "48 videos are signed": (signing_videos, Faults()),
+    "48 videos are signed, every event comes twice, handlers killed": (
+        signing_videos,
+        Faults(duplicate_event=1, kill=0.4),
+    ),
+    "48 videos are signed, events lost, answers lost": (
+        signing_videos,
+        Faults(lose_event=0.5, lose_answer=0.05),
+    ),
+    "48 videos cannot be signed for hours": (
+        signing_videos,
+        Faults(cannot_sign=1, until_seconds=4 * 3600),
+    ),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (
         foreign_keys,
@@ -675,6 +698,8 @@ def any_schedule(seed: int) -> Simulation:
     )
     if seed % 5 == 0:
         simulation.set(guardrail_id="guard", guardrail_version="1")
+    if seed % 4 == 0:
+        simulation.set(signing_key=signing.KEY_ARN)
     if rng.random() < 0.2:
         # Newer defaults may double the five videos of the folder. All must be made in three days.
         simulation.person_drops("jobs/batch/_defaults.yaml", "max_videos_per_day: 4\n")

@@ -56,6 +56,11 @@ MUTANTS = {
         "            if judgement.blocked:",
         "            if False:",
     ),
+    "each handler keeps a signed file of its own": (
+        "functions.stages.signing",
+        'mark=f"{attempt_id} {task_id}")',
+        'mark="")',
+    ),
     "negative prompts are not judged": (
         "functions.stages.judging",
         '        for field in ("prompt", "negative_prompt", "label"):',
@@ -104,7 +109,7 @@ MUTANTS = {
     ),
     "two handlers that publish a video do not notice each other": (
         "functions.stages.finish",
-        '    mark = f"{rendered.attempt_id} {task.task_id}"',
+        """    mark = f"{rendered.attempt_id} {task.task_id}{' signed' if signed else ''}\"""",
         '    mark = ""',
     ),
     "a result of an attempt that lost its task is published": (

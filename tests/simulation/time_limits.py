@@ -24,6 +24,10 @@ SECONDS = {
     "renderer": 0.100,
     "language_model": 1.5,
     "guardrail": 0.3,
+    # A file of 100 MB.
+    "files.download": 2.0,
+    "files.upload": 2.0,
+    "signer": 1.0,
     "post": 0.030,
 }
 _OTHER_SECONDS = 0.010
