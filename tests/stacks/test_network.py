@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from local import ROOT
+from local.cloud import signing
 from tests.stacks.conftest import Template
 from tests.stacks.test_encryption import listed, policies
 from tests.stacks.test_template import resources
@@ -80,6 +81,9 @@ def test_there_is_an_endpoint_for_each_service_that_a_function_calls_and_no_othe
     without = synthesise(vpc=True, enhancer_model_id="")
     assert set(endpoints(without)) == {ENDPOINTS[service] for service in called(without)}
     assert set(endpoints(private)) - set(endpoints(without)) == {"bedrock-runtime"}
+    key = {"signing_key": signing.KEY_ARN, "signing_certificates": str(signing.certificates())}
+    signed = synthesise(vpc=True, **key)
+    assert set(endpoints(signed)) - set(endpoints(private)) == {"kms"}
 
 
 def test_only_calls_of_this_account_pass_the_endpoints(private: Template) -> None:

@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from cdk_nag import AwsSolutionsChecks
 
+from local.cloud import signing
 from stacks.__main__ import app
 from tests.stacks.test_rules import lint, unexplained
 
 KEY = "arn:aws:kms:us-east-1:000000000000:key/0b7a2c1e-0000-4000-8000-000000000000"
+SIGNING = {"signing_key": KEY, "signing_certificates": str(signing.certificates())}
 SETTINGS: dict[str, dict[str, Any]] = {
     "a key": {"customer_key": True},
     "a key that exists": {"customer_key": KEY},
     "a network": {"vpc": True},
-    "both": {"customer_key": True, "vpc": True},
+    "both": {"customer_key": True, "vpc": True, **SIGNING},
     "a guardrail and a budget": {
         "guardrail_id": "abc",
         "guardrail_version": "1",

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from moto.events.utils import EventMessageType
 from pydantic import ValidationError
 
 from functions import s3_keys
+from functions.adapters.signing import CERTIFICATES
 from functions.log import Event
 from functions.planning.estimate import USD_PER_HOUR
 from functions.settings import Settings
 from local import ROOT
+from local.cloud import signing
 from stacks.__main__ import app
+from stacks.code import functions_code
 from stacks.config import Config
 from stacks.encryption import create_key
 from stacks.monitoring import watch_costs
@@ -383,6 +387,46 @@ def test_functions_that_judge_may_apply_the_guardrail_and_no_other_one(
     for resource in found.values():
         assert ':guardrail/embedded"' in resource and "*" not in resource
         assert '"Ref": "AWS::AccountId"' in resource
+
+
+def test_only_finish_and_sweep_may_sign_and_with_one_key(template: dict[str, Any]) -> None:
+    found = [
+        (name, statement["Resource"])
+        for name, policy in resources(template, "AWS::IAM::Policy").items()
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "kms:Sign" in statement["Action"]
+    ]
+    assert sorted(name[:5] for name, _ in found) == ["Finis", "Sweep"]
+    assert {resource for _, resource in found} == {signing.KEY_ARN}
+    disks = {
+        name[:5]: function["Properties"].get("EphemeralStorage", {}).get("Size")
+        for name, function in template["Resources"].items()
+        if function["Type"] == "AWS::Lambda::Function" and "Function" in name
+    }
+    assert disks["Finis"] == disks["Sweep"] == 2560 and disks["Submi"] is None
+
+
+def test_the_certificates_are_in_the_zip_of_the_functions() -> None:
+    certificates = signing.certificates()
+    with functions_code("embedded", certificates=str(certificates)) as path:
+        found = zipfile.ZipFile(path).read("functions/signing_certificates.pem")
+    assert found == certificates.read_bytes()
+    assert CERTIFICATES == ROOT / "functions" / "signing_certificates.pem"
+
+
+def test_a_signing_key_has_certificates(tmp_path: Path) -> None:
+    given = {"signing_key": signing.KEY_ARN, "signing_certificates": str(signing.certificates())}
+    assert Config.model_validate(given).signing_key == signing.KEY_ARN
+    (tmp_path / "empty.pem").write_text("")
+    for wrong, said in (
+        ({"signing_key": signing.KEY_ARN}, "set both or neither"),
+        ({"signing_certificates": given["signing_certificates"]}, "set both or neither"),
+        ({**given, "signing_certificates": "none.pem"}, "no file with certificates"),
+        ({**given, "signing_certificates": str(tmp_path / "empty.pem")}, "no file with cert"),
+        ({**given, "signing_key": "alias/mine"}, "pattern"),
+    ):
+        with pytest.raises(ValidationError, match=said):
+            Config.model_validate(wrong)
 
 
 def test_a_guardrail_has_an_id_and_a_version() -> None:
