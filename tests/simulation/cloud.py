@@ -208,8 +208,7 @@ class Faults:
 
 
 SERVICES = (
-    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "signer", "post",
-    "announce",
+    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "post", "announce",
     "wake", "lambda",
 )  # fmt: skip
 ANY_FUNCTION = frozenset(("submit", "dispatch", "finish"))
@@ -219,7 +218,7 @@ _KINDS = [
     if f.type is float
     and f.default == 0
     and not f.name.startswith("outage_")
-    and f.name != "clock_skew_seconds"
+    and f.name not in {"clock_skew_seconds", "cannot_sign"}  # the stories have it
 ]
 # Only these may make a task fail. All others only delay it.
 _FAILING = (

@@ -504,7 +504,7 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "37 Lambda throttles": (busy_hour, Faults(lambda_throttled=0.2)),
     **{
         f"38 {service} throttles for six hours": (
-            {"guardrail": guarded, "signer": signing_videos}.get(service, few),
+            guarded if service == "guardrail" else few,
             Faults(
                 outage_of=service,
                 outage_from_seconds=300,
@@ -665,6 +665,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         signing_videos,
         Faults(lose_event=0.5, lose_answer=0.05),
     ),
+    "48 videos are signed, KMS throttles for six hours": (
+        signing_videos,
+        Faults(outage_of="signer", outage_from_seconds=300, outage_seconds=6 * 3600),
+    ),
     "48 videos cannot be signed for hours": (
         signing_videos,
         Faults(cannot_sign=1, until_seconds=4 * 3600),
@@ -698,8 +702,6 @@ def any_schedule(seed: int) -> Simulation:
     )
     if seed % 5 == 0:
         simulation.set(guardrail_id="guard", guardrail_version="1")
-    if seed % 4 == 0:
-        simulation.set(signing_key=signing.KEY_ARN)
     if rng.random() < 0.2:
         # Newer defaults may double the five videos of the folder. All must be made in three days.
         simulation.person_drops("jobs/batch/_defaults.yaml", "max_videos_per_day: 4\n")
