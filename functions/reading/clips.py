@@ -9,6 +9,7 @@ demuxer is fixed to MP4, reads from memory, and must not follow any reference in
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +25,7 @@ from functions.reading.limits import (
     MAX_VIDEO_SECONDS,
     MAX_VIDEO_SIDE,
     MIN_SIDE,
+    PREVIEW_SIDE,
     SAMPLED_SECONDS,
     SAMPLES,
 )
@@ -85,11 +87,13 @@ def video(body: bytes, name: str) -> Facts:
         raise _unreadable(name, "is damaged or cut short: it could not be decoded") from error
 
 
-def samples(body: bytes, name: str) -> "Iterator[Image.Image]":
+def samples(body: bytes, name: str) -> "list[Image.Image]":
     """Decode some frames from the beginning of a video that `video` has checked.
 
     They lie at equal distances. Between two key frames that are far apart a sample comes earlier,
-    because decoding takes time. Frames stand as players show them; HDR is not converted.
+    because decoding takes time. If the frames are so large that not enough of them fit into the
+    memory, as in 4K with 10 bits, the samples are key frames. Frames stand as players show them;
+    HDR is not converted.
 
     Args:
         body: the content of the file.
@@ -98,12 +102,21 @@ def samples(body: bytes, name: str) -> "Iterator[Image.Image]":
     Raises:
         Unusable: the frames cannot be decoded.
     """
+    with suppress(MemoryError):
+        return list(_samples(body, name, only_key_frames=False))
+    # Not inside of a handler: the traceback of the error keeps the frames alive.
+    return list(_samples(body, name, only_key_frames=True))
+
+
+def _samples(body: bytes, name: str, *, only_key_frames: bool) -> "Iterator[Image.Image]":
     av.logging.set_level(None)
     try:
         with _opened(body) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
             stream.thread_type = "NONE"
+            if only_key_frames:
+                stream.codec_context.skip_frame = "NONKEY"
             unit = stream.time_base or Fraction(1, 1000)
             length = Fraction(stream.duration or 0) * unit
             began = stream.start_time or 0
@@ -111,15 +124,29 @@ def samples(body: bytes, name: str) -> "Iterator[Image.Image]":
                 seconds = min(length, Fraction(SAMPLED_SECONDS)) * number / SAMPLES
                 wanted = began + int(seconds / unit)
                 container.seek(wanted, stream=stream)
-                frame = _frame_at(container, wanted)
+                frame = _frame_at(container, began if only_key_frames else wanted)
                 if frame is None:
                     raise _unreadable(name, "could not be decoded")
-                picture: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-                yield picture.rotate(frame.rotation, expand=True)
+                yield _small(frame)
     except MemoryError:
         raise
     except av.error.FFmpegError as error:
         raise _unreadable(name, "is damaged or cut short: it could not be decoded") from error
+
+
+def _small(frame: av.VideoFrame) -> "Image.Image":
+    """A frame, upright, with at most `PREVIEW_SIDE` pixels a side.
+
+    FFmpeg scales it down, because a large frame in RGB would not fit into the memory.
+    """
+    scale = min(1.0, PREVIEW_SIDE / max(frame.width, frame.height))
+    small = frame.reformat(
+        width=max(1, round(frame.width * scale)),
+        height=max(1, round(frame.height * scale)),
+        format="rgb24",
+    )
+    picture: Image.Image = small.to_image()  # type: ignore[no-untyped-call]
+    return picture.rotate(frame.rotation, expand=True)
 
 
 def _frame_at(container: InputContainer, pts: int) -> av.VideoFrame | None:

@@ -58,7 +58,7 @@ LIMITS = {
     "spec": ReadingLimits(96 * _MIB, 160 * _MIB, 2, 10.0),
     "image": ReadingLimits(240 * _MIB, 256 * _MIB, 8, 25.0),
     "video": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
-    "previews": ReadingLimits(240 * _MIB, 384 * _MIB, 8, 25.0),
+    "previews": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
     "contact_sheet": ReadingLimits(240 * _MIB, 256 * _MIB, 15, 45.0),
 }
 """The limits of each call."""

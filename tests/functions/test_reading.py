@@ -629,6 +629,20 @@ def test_frames_stand_upright_and_are_small() -> None:
         assert red[: len(red) // 2].mean() > 200 and red[len(red) // 2 :].mean() < 50
 
 
+def test_frames_of_a_large_clip_with_ten_bits_fit_into_the_memory() -> None:
+    file = io.BytesIO()
+    options = {"preset": "ultrafast", "x265-params": "log-level=none:ref=4:bframes=4"}
+    with av.open(file, "w", format="mov") as container:
+        stream = container.add_stream("libx265", rate=2, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 3840, 2160, "yuv420p10le"
+        for level in range(0, 240, 20):
+            pixels = np.full((2160, 3840, 3), level, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    assert len(ChildReader().previews(file.getvalue(), "phone.mov")) == limits.SAMPLES
+
+
 def test_a_clip_whose_frames_cannot_be_decoded_is_refused() -> None:
     body = mp4()
     start = body.index(b"mdat") + 4 + len(body) // 3

@@ -697,7 +697,9 @@ def any_schedule(seed: int) -> Simulation:
     simulation = Simulation(seed=seed, faults=Faults.some(rng))
     simulation.set(
         max_processing_jobs=rng.choice((1, 1, 2, 3)),
-        max_tasks_per_folder_day=rng.choice((0, 0, 0, 3)),
+        # The busiest folder has ten videos, or twenty with newer defaults, and all must be made in
+        # three days.
+        max_tasks_per_folder_day=rng.choice((0, 0, 0, 7)),
         instance_types=rng.choice(("ml.g6e.xlarge", "ml.p5.4xlarge,ml.g6e.xlarge")),
     )
     if seed % 5 == 0:
