@@ -145,8 +145,10 @@ MEANINGS: dict[Code, str] = {
     Code.MATRIX_INVALID: "The matrix contains a field or a value that is not allowed in a matrix.",
     Code.TOO_MANY_VIDEOS: "The job would make more than 32 videos, or none.",
     Code.REFERENCE_PLACE: "A reference is outside of the drop folder, or is not a file name.",
-    Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image, or not an MP4 video.",
-    Code.REFERENCE_TOO_LARGE: "A reference is larger than 32 MiB (images) or 50 MiB (videos).",
+    Code.REFERENCE_KIND: "A reference is not a PNG, JPEG or WebP image, not an MP4 video, or not "
+    "a sound that can be read.",
+    Code.REFERENCE_TOO_LARGE: "A reference is larger than 32 MiB (images) or 50 MiB (videos and "
+    "sounds).",
     Code.REFERENCE_PIXELS: "A reference has too many or too few pixels.",
     Code.REFERENCE_AMBIGUOUS: "No file has the name of the reference, and several differ from it "
     "only in letter case or in their spaces.",

@@ -147,7 +147,7 @@ def _choices(values: list[Any]) -> str:
 
 def _default(name: str, default: object) -> str:
     others = {
-        "image": "", "video": "", "aspect": "", "duration_seconds": "", "matrix": "",
+        "image": "", "video": "", "audio": "", "aspect": "", "duration_seconds": "", "matrix": "",
         "model": "the deployment's", "seed": "follows from the job's id", "strength": "`0.8`",
         "fit": "`crop`", "preset": "`standard`", "slow_motion": "`1`", "loop": "`false`",
         "lora": "", "lora_scale": "`1`",

@@ -48,7 +48,9 @@ SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
 # Browsers and Windows save JPEGs under the last four names.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".jfif", ".jpe", ".pjpeg", ".pjp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".qt")
-DROP_SUFFIXES = (*SPEC_SUFFIXES, *IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+AUDIO_SUFFIXES = (".mp3", ".m4a", ".wav", ".aac", ".flac", ".ogg", ".opus")
+REFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
+DROP_SUFFIXES = (*SPEC_SUFFIXES, *REFERENCE_SUFFIXES)
 DEFAULTS_FILE = "_defaults.yaml"
 # What programs leave in synced folders, in lowercase. None of it was dropped to make a video.
 _LEFT_FOLDERS = {
@@ -119,7 +121,7 @@ def _kind_of_name(name: str) -> Kind:
     stem, suffix = posixpath.splitext(name)
     if stem in {"_defaults", "_default"}:
         return Kind.UNKNOWN  # looks like folder defaults, but would not be read as such
-    if suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+    if suffix in REFERENCE_SUFFIXES:
         return Kind.REFERENCE
     if _is_about_a_folder(name):
         return Kind.IGNORED
@@ -333,6 +335,11 @@ def is_image(key: str) -> bool:
     return key.lower().endswith(IMAGE_SUFFIXES)
 
 
+def is_audio(key: str) -> bool:
+    """Whether a reference's name is that of a sound."""
+    return key.lower().endswith(AUDIO_SUFFIXES)
+
+
 def status(path: str) -> str:
     """Key of the live status of a job."""
     return f"{STATUS_PREFIX}{path}.json"
@@ -435,10 +442,11 @@ def contact_sheet(path: str) -> str:
 def kept_reference(of_job: str, reference: str) -> str:
     """Key of the copy of a reference, as it was when the job was accepted.
 
-    Images are kept as PNG, whatever their original format.
+    Images are kept as PNG, whatever their original format. Videos and sounds are not changed.
     """
     digest = hashlib.sha256(reference.encode()).hexdigest()[:12]
-    suffix = ".png" if is_image(reference) else ".mp4"
+    suffix = posixpath.splitext(reference)[1].lower() if is_audio(reference) else ".mp4"
+    suffix = ".png" if is_image(reference) else suffix
     return f"{kept_references(of_job)}{digest}{suffix}"
 
 

@@ -32,6 +32,10 @@ MAX_SECONDS = 120.0
 # Players skip what is damaged, and many MP3s have something else than sound at their end. With more
 # than this share of its packets damaged, a file is refused.
 _MOST_DAMAGED = 0.1
+_MOV = {b"ftyp", b"wide", b"mdat", b"moov", b"free", b"skip", b"pnot"}
+"""The second word of an MP4, or of an old QuickTime file."""
+_FORMATS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "flac", b"OggS": "ogg"}
+"""By the first word of a file."""
 
 
 def load_sound(path: Path, *, seconds: float) -> NDArray[np.float32]:
@@ -40,7 +44,7 @@ def load_sound(path: Path, *, seconds: float) -> NDArray[np.float32]:
     Mono becomes stereo with the same volume on both sides, and more channels are mixed.
 
     Args:
-        path: An MP3, M4A or WAV file.
+        path: An MP3, M4A, WAV, AAC, FLAC or Ogg file, or a video with sound.
         seconds: How long the video is.
 
     Returns:
@@ -149,9 +153,11 @@ def _format(head: bytes) -> str:
     Without a fixed format, ffmpeg would also read playlists, and through them any file on this
     machine.
     """
-    if head[4:8] == b"ftyp":
+    if head[4:8] in _MOV:
         return "mov"
-    return "wav" if head.startswith((b"RIFF", b"RF64")) else "mp3"
+    if head[:1] == b"\xff" and head[1] & 0xF6 == 0xF0:
+        return "aac"  # not in an MP4
+    return _FORMATS.get(head[:4], "mp3")
 
 
 def _resampler(first: AudioFrame) -> AudioResampler:

@@ -22,7 +22,7 @@ from contract.errors import Code, JobRejected, Notice, Problem, Transient
 from functions.reading.child import LATE_IMPORT, READY
 from functions.reading.limits import LIMITS, MAX_ANSWER_BYTES
 from functions.spec.parsed import Parsed
-from functions.spec.reader import Clip, Picture
+from functions.spec.reader import Clip, Picture, Sound
 
 # -c instead of -m: the process must use our sys.path, which Lambda and the tests set differently.
 _PROGRAM = (
@@ -87,6 +87,10 @@ class _Video(Document):
 class _Previews(Document):
     sizes: list[int]
     """Of the previews, which come one after the other."""
+
+
+class _Audio(Document):
+    duration_seconds: float
 
 
 class _Sheet(Document):
@@ -164,6 +168,17 @@ class ChildReader:
         found, blob = self._ask(_Previews, Request("previews", name, [body]), unreadable)
         ends = itertools.accumulate(found.sizes)
         return tuple(blob[end - size : end] for size, end in zip(found.sizes, ends, strict=True))
+
+    def audio(self, body: bytes, name: str) -> Sound:
+        """See `Reader.audio`."""
+        unreadable = Problem(
+            code=Code.REFERENCE_UNREADABLE,
+            message=f"The sound {name} could not be decoded in the time and memory that sounds "
+            "need.",
+            hint="Export it again as MP3, M4A or WAV.",
+        )
+        found, _ = self._ask(_Audio, Request("audio", name, [body]), unreadable)
+        return Sound(duration_seconds=found.duration_seconds)
 
     def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
         """See `Reader.contact_sheet`. A poster that cannot be decoded leaves its place empty."""

@@ -55,6 +55,12 @@ def _previews(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answ
     return {"sizes": [len(one) for one in made]}, b"".join(made)
 
 
+def _audio(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
+    from functions.reading import sounds  # noqa: PLC0415
+
+    return sounds.audio(blobs[0], name)._asdict(), b""
+
+
 def _contact_sheet(_name: str, labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
     from functions.reading import pictures  # noqa: PLC0415
 
@@ -66,6 +72,7 @@ _CALLS: dict[str, Callable[[str, Sequence[str], Sequence[bytes]], Answer]] = {
     "image": _image,
     "video": _video,
     "previews": _previews,
+    "audio": _audio,
     "contact_sheet": _contact_sheet,
 }
 
@@ -74,8 +81,8 @@ def answer(call: str, name: str, labels: Sequence[str], blobs: Sequence[bytes]) 
     """Run one call.
 
     Args:
-        call: `spec`, `image`, `video`, `previews` or `contact_sheet`.
-        name: key of the spec, or what messages call the image or video.
+        call: `spec`, `image`, `video`, `previews`, `audio` or `contact_sheet`.
+        name: key of the spec, or what messages call the image, video or sound.
         labels: one label for each poster of a contact sheet; otherwise empty.
         blobs: the bytes of each file to read.
 
@@ -137,6 +144,8 @@ def _load(call: str) -> None:
         from functions.reading import text  # noqa: F401, PLC0415
     if call in {"video", "previews"}:
         from functions.reading import clips  # noqa: F401, PLC0415
+    if call == "audio":
+        from functions.reading import sounds  # noqa: F401, PLC0415
     if call in {"image", "previews", "contact_sheet"}:
         from functions.reading import pictures  # noqa: F401, PLC0415
 

@@ -1,4 +1,4 @@
-"""Limits on untrusted specs, images and videos, and on the process that reads them."""
+"""Limits on untrusted specs, images, videos and sounds, and on the process that reads them."""
 
 from typing import NamedTuple
 
@@ -34,6 +34,13 @@ SAMPLED_SECONDS = 10
 MAX_DECODED_FRAMES = 30
 """At most so many frames are decoded for one sample."""
 
+# Sounds.
+MAX_SOUND_SECONDS = 600
+"""How much of a sound is looked at. No video is longer."""
+MAX_SOUND_PACKETS = 200 * MAX_SOUND_SECONDS
+MAX_CHANNELS = 8
+MAX_SAMPLE_RATE = 192_000
+
 MAX_SHEET_SIDE = 4_096
 MAX_ANSWER_BYTES = 32 * _MIB
 
@@ -59,6 +66,7 @@ LIMITS = {
     "image": ReadingLimits(240 * _MIB, 256 * _MIB, 8, 25.0),
     "video": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
     "previews": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
+    "audio": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
     "contact_sheet": ReadingLimits(240 * _MIB, 256 * _MIB, 15, 45.0),
 }
 """The limits of each call."""

@@ -3,6 +3,8 @@
 import posixpath
 import re
 
+EXPORT_SOUND = "Export it as MP3, M4A or WAV."
+WITHOUT_DRM = "Use a file without protection (DRM), such as a recording of your own."
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -21,10 +23,13 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
     (b"\x1aE\xdf\xa3", "a WebM or Matroska video"),
     (b"OggS", "an Ogg file"),
+    (b"fLaC", "a FLAC file"),
     (b"FLV\x01", "a Flash video"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"ID3", "an MP3 file"),
+    *((bytes([0xFF, second]), "an MP3 file") for second in (0xFB, 0xFA, 0xF3, 0xF2, 0xE3)),
+    *((bytes([0xFF, second]), "an AAC file") for second in (0xF1, 0xF9)),
     (b"\x7fELF", "a program"),
     (b"ffconcat", "a list of files for ffmpeg"),
     (b"#EXTM3U", "a playlist (M3U8)"),
@@ -36,6 +41,7 @@ _STILLS = {
     ),
     b"avif": "an AVIF image", b"avis": "an AVIF image", b"crx ": "a raw photo (CR3)",
 }  # fmt: skip
+_RIFF = {b"WEBP": "a WebP image", b"AVI ": "an AVI video", b"WAVE": "a WAV file"}
 _AUDIO = {b"M4A ", b"M4B ", b"M4P "}
 _QUICKTIME = {b"wide", b"mdat", b"moov", b"free", b"skip", b"pnot"}
 """What a QuickTime file begins with if it has no box `ftyp`, as from older cameras and editors."""
@@ -44,6 +50,7 @@ _LARGEST_FIRST_BYTE = 3
 larger than any file that is read, so four letters, as in "The free bird", are no size."""
 
 
+_PROTECTED = "a protected sound"
 _OTHER_NAMES: dict[str, str] = {
     **dict.fromkeys((".heic", ".heif", ".heics", ".heifs", ".hif"), "a HEIC image"),
     **dict.fromkeys((".avif", ".avifs"), "an AVIF image"),
@@ -55,18 +62,23 @@ _OTHER_NAMES: dict[str, str] = {
     ".jp2": "a JPEG 2000 image", ".psd": "a Photoshop file", ".svg": "an SVG drawing",
     ".avi": "an AVI video", ".mkv": "a Matroska video", ".webm": "a WebM video",
     ".wmv": "a Windows Media video", ".mts": "an AVCHD video", ".m2ts": "an AVCHD video",
+    ".wma": "a Windows Media sound", ".aif": "an AIFF sound", ".aiff": "an AIFF sound",
+    ".amr": "an AMR sound", ".caf": "a CAF sound",
+    ".m4p": _PROTECTED, ".mid": "a MIDI file without any sound",
 }  # fmt: skip
-"""Images and videos that cannot be read, by how their names end."""
+"""Images, videos and sounds that cannot be read, by how their names end."""
 _VIDEO = re.compile("video|GIF")
+_SOUND = re.compile("sound|audio|MP3|WAV|AAC|FLAC|Ogg")
 
 
 def other_kind(name: str) -> str | None:
-    """The kind of an image or a video that cannot be read, by its name; None for other names."""
+    """The kind of an image, a video or a sound that cannot be read, by its name; None for other
+    names."""
     return _OTHER_NAMES.get(posixpath.splitext(name.lower())[1])
 
 
 def how_to_export(kind: str) -> str:
-    """What to do with an image or a video that cannot be read.
+    """What to do with an image, a video or a sound that cannot be read.
 
     Args:
         kind: what `kind_of` or `other_kind` said.
@@ -77,9 +89,16 @@ def how_to_export(kind: str) -> str:
             "Convert Image. On a Mac: open it in Preview, then File, Export. On Windows: open it "
             "in Photos, then Save as, and choose .jpg."
         )
+    if kind == _PROTECTED:
+        return WITHOUT_DRM
     if _VIDEO.search(kind):
         return "Export it as MP4 (H.264), or one frame of it as PNG."
-    return "Save it as PNG or JPEG."
+    return EXPORT_SOUND if is_sound(kind) else "Save it as PNG or JPEG."
+
+
+def is_sound(kind: str) -> bool:
+    """Whether `kind_of` or `other_kind` means a sound by these words."""
+    return _SOUND.search(kind) is not None
 
 
 def kind_of(body: bytes) -> str:
@@ -91,7 +110,7 @@ def kind_of(body: bytes) -> str:
     if not body:
         return "empty"
     if body[:4] == b"RIFF":
-        return {b"WEBP": "a WebP image", b"AVI ": "an AVI video"}.get(body[8:12], "a RIFF file")
+        return _RIFF.get(body[8:12], "a RIFF file")
     if body[4:8] == b"ftyp":
         return _branded(body)
     if body[4:8] in _QUICKTIME and body[0] <= _LARGEST_FIRST_BYTE:

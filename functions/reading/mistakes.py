@@ -10,7 +10,7 @@ EXAMPLE = 'prompt: "a bee on a flower"'
 WRITE_A_PROMPT = f"Write a prompt, for example:   {EXAMPLE}"
 MOST_WARNINGS = 10
 FIELD_NAMES = (
-    "prompt", "negative_prompt", "image", "video", "strength", "fit", "model", "lora",
+    "prompt", "negative_prompt", "image", "video", "audio", "strength", "fit", "model", "lora",
     "lora_scale", "preset", "aspect", "height", "width", "duration_seconds", "num_frames", "fps",
     "slow_motion", "loop", "num_inference_steps", "guidance_scale", "seed", "label", "enhance",
     "variations", "matrix", "outputs", "prompt_in_file", "priority", "notify", "tags", "dry_run",

@@ -7,7 +7,7 @@ used. The answer names the kind of the file, and how its program saves plain tex
 import re
 from collections.abc import Mapping
 
-from functions.reading.magic import kind_of
+from functions.reading.magic import is_sound, kind_of
 from functions.reading.mistakes import EXAMPLE
 from functions.reading.values import Unusable, Value
 
@@ -32,6 +32,10 @@ _IMAGE = (
 _VIDEO = (
     "Name the video with its own ending, such as bee.mp4. To make a new video from it, drop a spec "
     "beside it with the line   video: bee.mp4"
+)
+_SOUND = (
+    "Name the sound with its own ending, such as song.mp3. To hear it with a video, add the line   "
+    "audio: song.mp3   to the spec of the video."
 )
 _UNPACK = "Unpack it, and drop the files that are in it."
 _WRITE = f"Write a spec into {_EDITOR}, for example   {EXAMPLE}"
@@ -186,13 +190,12 @@ def _binary(body: bytes) -> _Kind | None:
     what = kind_of(body)
     for word, advice in (
         ("image", _IMAGE), ("photo", _IMAGE), ("icon", _IMAGE), ("video", _VIDEO),
-        ("archive", _UNPACK), ("PDF", _COPY), ("RIFF", _WRITE), ("audio", _WRITE),
-        ("MP3", _WRITE), ("Ogg", _WRITE), ("program", _WRITE), ("Photoshop", _IMAGE),
-        ("EPS", _COPY),
+        ("archive", _UNPACK), ("PDF", _COPY), ("RIFF", _WRITE), ("program", _WRITE),
+        ("Photoshop", _IMAGE), ("EPS", _COPY),
     ):  # fmt: skip
         if word in what:
             return what, advice
-    return _text(body)
+    return (what, _SOUND) if is_sound(what) else _text(body)
 
 
 def _first(contents: tuple[tuple[bytes, _Kind], ...], body: bytes) -> _Kind | None:

@@ -17,10 +17,17 @@ from functions.spec.expand import Wanted, expand
 from functions.spec.fields import FolderDefaults, Layer, quoted, references_of
 from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
-from functions.spec.reader import Original, Picture, Reader
+from functions.spec.reader import Clip, Original, Picture, Reader
 
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_VIDEO_BYTES = 50 * 1024 * 1024
+MAX_AUDIO_BYTES = 50 * 1024 * 1024
+_LIMITS = {
+    "image": (MAX_IMAGE_BYTES, "Save a smaller image, for example as JPEG."),
+    "video": (MAX_VIDEO_BYTES, "Shorten the video, or export it with a lower bit rate."),
+    "audio": (MAX_AUDIO_BYTES, "Cut the sound down to the part that you need, or save it as MP3."),
+}
+"""For each field, how many bytes its references may have, and what to do if they have more."""
 MAX_FOLDERS = 16
 # How many files a refusal names that may be meant by a reference.
 _MOST_NAMED = 5
@@ -273,13 +280,15 @@ class Reference:
     """A reference that was read and checked."""
 
     body: bytes
-    """The content for the worker: an image converted to PNG, or a video unchanged."""
+    """The content for the worker: an image converted to PNG, or another file unchanged."""
     original: Original
 
     @property
     def content_type(self) -> str:
         """What the body is."""
-        return "image/png" if isinstance(self.original, Picture) else "video/mp4"
+        if isinstance(self.original, Picture):
+            return "image/png"
+        return "video/mp4" if isinstance(self.original, Clip) else "application/octet-stream"
 
 
 def reference(files: DropFiles, reader: Reader, mention: Mention, key: str) -> Reference:
@@ -295,26 +304,25 @@ def reference(files: DropFiles, reader: Reader, mention: Mention, key: str) -> R
         Missing: the file does not exist.
         JobRejected: the file is too large, of the wrong kind, damaged, or cannot be decrypted.
     """
-    size, image = files.size_bytes(key), s3_keys.is_image(key)
-    limit = MAX_IMAGE_BYTES if image else MAX_VIDEO_BYTES
+    size = files.size_bytes(key)
+    limit, advice = _LIMITS[mention.field]
     place, name = mention.place, posixpath.basename(key)
     if size > limit:
         raise JobRejected(
             Problem(
                 code=Code.REFERENCE_TOO_LARGE,
                 message=f"{key} has {size:,} bytes; the limit is {limit:,}.",
-                hint="Save a smaller image, for example as JPEG."
-                if image
-                else "Shorten the video, or export it with a lower bit rate.",
+                hint=advice,
                 place=place,
             )
         )
     try:
         body = _read(files, key)
-        if image:
+        if mention.field == "image":
             picture = reader.image(body, name)
             return Reference(picture.png, picture)
-        return Reference(body, reader.video(body, name))
+        check = reader.video if mention.field == "video" else reader.audio
+        return Reference(body, check(body, name))
     except JobRejected as rejection:
         raise JobRejected(
             *(problem.model_copy(update={"place": place}) for problem in rejection.problems)
@@ -374,7 +382,7 @@ def _wrong_name(key: str) -> JobRejected:
     name = posixpath.basename(key)
     hint = (
         "Name a spec like bee.yaml, bee.json or bee.txt (a bare prompt), an image like bee.png, "
-        "bee.jpg or bee.webp, and a video like bee.mp4."
+        "bee.jpg or bee.webp, a video like bee.mp4, and a sound like bee.mp3."
     )
     if known := not_specs.named_as(posixpath.splitext(name)[1]):
         hint = f"It is {known[0]}. {known[1]} Then drop the new file. {hint}"

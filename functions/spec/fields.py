@@ -88,6 +88,13 @@ class Video(Document):
         _File | None,
         Field(description="File name of an MP4 beside the spec; the new video is based on it."),
     ] = None
+    audio: Annotated[
+        _File | None,
+        Field(
+            description="File name of a sound beside the spec (MP3, M4A, WAV and others, or a "
+            "video with sound); it is cut or repeated to the length of the video."
+        ),
+    ] = None
     strength: Annotated[
         _Strength | None,
         Field(description="With `video` only: how much of it is changed, up to 1 (everything)."),
@@ -188,6 +195,7 @@ class Matrix(Document):
     negative_prompt: tuple[_Text, ...] = ()
     image: tuple[_File, ...] = ()
     video: tuple[_File, ...] = ()
+    audio: tuple[_File, ...] = ()
     strength: tuple[_Strength, ...] = ()
     fit: tuple[Fit, ...] = ()
     model: tuple[str, ...] = ()
@@ -532,6 +540,7 @@ class Layer:
 _REFERENCES: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "image": ("an image", s3_keys.IMAGE_SUFFIXES, "bee.png"),
     "video": ("a video", s3_keys.VIDEO_SUFFIXES, "bee.mp4"),
+    "audio": ("a sound", (*s3_keys.AUDIO_SUFFIXES, *s3_keys.VIDEO_SUFFIXES), "song.mp3"),
 }
 CONFLICTS = (
     ("video", "image", "a video can only start from one of them"),
@@ -542,7 +551,7 @@ CONFLICTS = (
 
 
 def _other_reference(reference: str) -> str | None:
-    """The hint for an image given as `video`, or a video given as `image`."""
+    """The hint for an image given as `video`, a sound given as `image` and the like."""
     for field, (_, suffixes, _) in _REFERENCES.items():
         if reference.lower().endswith(suffixes):
             return f"Write  {field}: {reference.rpartition('/')[2]}"

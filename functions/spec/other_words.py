@@ -18,6 +18,8 @@ _NAMES: Mapping[str, str] = {
     "image": "init_image input_image start_image first_frame first_image source_image image_path "
     "image_url image_file img picture photo pic start_frame conditioning_image frame_image",
     "video": "init_video input_video source_video video_path video_url video_file clip ref_video",
+    "audio": "sound music soundtrack sound_track song bgm background_music background_audio "
+    "audio_file audio_path audio_url sound_file music_file audio_track",
     "strength": "denoise denoising denoising_strength image_strength video_strength "
     "prompt_strength noise_strength",
     "fit": "crop resize resize_mode crop_mode scaling",
@@ -60,8 +62,10 @@ _NOT_OFFERED: Mapping[str, str] = {
     "eta clip_skip precision dtype",
     "Describe it in the prompt.": "camera camera_motion camera_movement motion motion_strength "
     "motion_bucket_id style style_preset mood lighting",
-    "reeldrop does not have it.": "controlnet ip_adapter upscale upscaler upscaling audio sound "
-    "music voice",
+    "reeldrop does not have it.": "controlnet ip_adapter upscale upscaler upscaling",
+    "The models make no sound. A file beside the spec can be the sound of the video, as "
+    " audio: song.mp3": "voice voice_over voiceover narration speech tts dialogue lip_sync "
+    "generate_audio with_audio add_audio enable_audio sound_effects sfx",
     "An email says when the job has ended.": "webhook webhook_url callback callback_url",
     "The video gets the name of the spec.": "output_path filename file_name output_file name title "
     "id",
@@ -121,6 +125,7 @@ _CHOICE_OF: Mapping[str, Mapping[str, str]] = {
 }
 _SWITCHES = {"enhance", "notify", "prompt_in_file", "dry_run", "animate_images", "loop"}
 _INSTEAD_OF_TRUE: Mapping[str, str] = {
+    "audio": "The models make no sound. Write the name of a file, as  audio: song.mp3",
     "label": "Write the note, for example  label: AI-generated",
     "slow_motion": "Write  slow_motion: 2",
 }

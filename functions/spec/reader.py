@@ -1,4 +1,4 @@
-"""The port that reads untrusted bytes: specs, images and videos."""
+"""The port that reads untrusted bytes: specs, images, videos and sounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,15 @@ class Clip:
     """How its brightness is stored. None for a video with the usual range of brightness."""
 
 
-Original = Picture | Clip
+@dataclass(frozen=True)
+class Sound:
+    """What a player shows of a sound."""
+
+    duration_seconds: float
+    """Of a very long one, only the beginning is looked at, so it may be longer than this."""
+
+
+Original = Picture | Clip | Sound
 """What a reference is."""
 
 
@@ -52,6 +60,9 @@ class Reader(Protocol):
 
     def previews(self, body: bytes, name: str) -> tuple[bytes, ...]:
         """Some frames from the beginning of a video, as JPEGs like `Picture.preview`."""
+
+    def audio(self, body: bytes, name: str) -> Sound:
+        """Check the sound of a file by decoding it; messages call it `name`."""
 
     def contact_sheet(self, posters: Sequence[tuple[str, bytes]]) -> bytes:
         """Make a JPEG that shows all posters in a grid. Each poster is a label and a JPEG."""

@@ -1,14 +1,17 @@
-"""Warnings about what becomes of a reference: what is cut off, and what is converted."""
+"""Warnings about what becomes of a reference: what is cut off, repeated or converted."""
 
 import posixpath
 from collections.abc import Iterable, Mapping
 
 from contract.catalogue import MODELS, Mode, Size
 from contract.errors import Notice
+from contract.timeline import timeline_of
 from functions import s3_keys
-from functions.spec.fields import JobSpec, listed, mode_of, quoted
-from functions.spec.reader import Clip, Original
+from functions.spec.fields import JobSpec, listed, mode_of, parameters_of, quoted
+from functions.spec.reader import Clip, Original, Picture, Sound
 
+SAME_SECONDS = 0.1
+"""A sound and a video whose lengths differ by less are about equally long."""
 LEAST_CUT = 0.2
 """As a share of the reference. A photo of 4:3 or 16:9 loses less on a video of 3:2."""
 
@@ -23,8 +26,10 @@ def notices(
     """
     found: list[Notice] = []
     for spec, originals in made_from:
+        if isinstance(sound := originals.get("audio"), Sound):
+            found += _other_length(spec, sound)
         original = originals.get("image") or originals.get("video")
-        if original is None:
+        if not isinstance(original, Picture | Clip):
             continue
         name = posixpath.basename(spec.image or spec.video or "")
         if isinstance(original, Clip) and original.hdr is not None:
@@ -61,13 +66,31 @@ def _hdr(name: str, curve: str) -> Notice:
     )
 
 
-def _cut(original: Original, size: Size) -> float:
+def _other_length(spec: JobSpec, sound: Sound) -> list[Notice]:
+    """The notice for a sound that is longer or shorter than the video."""
+    seconds = timeline_of(parameters_of(spec)).duration_seconds
+    if abs(sound.duration_seconds - seconds) < SAME_SECONDS:
+        return []
+    name = posixpath.basename(spec.audio or "")
+    if sound.duration_seconds > seconds:
+        said = f"The sound {name} is longer than the video, so it ends after {seconds:.1f} s."
+        return [Notice(code="audio-cut", message=said)]
+    return [
+        Notice(
+            code="audio-repeated",
+            message=f"The sound {name} is {sound.duration_seconds:.1f} s long and the video "
+            f"{seconds:.1f} s, so the sound is repeated.",
+        )
+    ]
+
+
+def _cut(original: Picture | Clip, size: Size) -> float:
     """The share of a reference that is outside a video of this size, if it fills the video."""
     shapes = sorted((original.height / original.width, size.height / size.width))
     return 1 - shapes[0] / shapes[1]
 
 
-def _cut_off(name: str, original: Original, size: Size, model: str, mode: Mode) -> Notice:
+def _cut_off(name: str, original: Picture | Clip, size: Size, model: str, mode: Mode) -> Notice:
     noun = "video" if isinstance(original, Clip) else "picture"
     upright = original.height / original.width > size.height / size.width
     where = "at the top and at the bottom" if upright else "on the left and on the right"

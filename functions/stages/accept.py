@@ -25,7 +25,7 @@ from functions.spec.folder_defaults import Draft
 from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
-from functions.spec.reader import Original, Picture, WithReader
+from functions.spec.reader import Original, Picture, Sound, WithReader
 from functions.stages import folder_defaults, lone, newer_defaults
 from functions.stages.judging import Judging, judges_pictures
 from functions.table import day_limits
@@ -397,14 +397,14 @@ class Accepting:
         known: dict[_Query, tuple[str, Enhancement]] = {}
         specs, enhancements, references = [], [], []
         made_from: list[tuple[JobSpec, dict[str, Original]]] = []
-        judging, looked_at = Judging(ports), set[str]()
+        judging, looked_at = Judging(ports), set[tuple[str, str]]()
         resolved = [self._resolved(one, kept) for one in wanted]
         for one, (spec, mine) in zip(wanted, resolved, strict=True):
             judging.check(spec, one, until)
-            for reference in mine.values():
-                if reference.record.key not in looked_at:
+            for place, reference in mine.items():
+                if (place, reference.record.key) not in looked_at:
                     self._judge(judging, one, reference, until)
-                    looked_at.add(reference.record.key)
+                    looked_at.add((place, reference.record.key))
         for one, (spec, mine) in zip(wanted, resolved, strict=True):
             query = _query(spec)
             tokens = query[1]
@@ -445,8 +445,8 @@ class Accepting:
             JobRejected, GuardrailUnavailable: see `Judging.check_reference` and `Reader.previews`.
         """
         ports, record = self.ports, reference.record
-        if not judges_pictures(ports.settings):
-            return
+        if not judges_pictures(ports.settings) or isinstance(reference.original, Sound):
+            return  # a guardrail judges no sounds
         source = record.source or reference.wanted
         with self._blaming(reference.wanted, record.version or None):
             if isinstance(reference.original, Picture):

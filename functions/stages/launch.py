@@ -153,6 +153,7 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task], *, samples: bool) -> Mani
                 parameters=task.parameters,
                 image=_file_name(attempt, task, "image"),
                 video=_file_name(attempt, task, "video"),
+                audio=_file_name(attempt, task, "audio"),
                 gif="gif" in task.spec.outputs,
                 h265="h265" in task.spec.outputs,
                 webm="webm" in task.spec.outputs,

@@ -1,4 +1,4 @@
-"""Tells people about pictures and clips that no spec asks for.
+"""Tells people about pictures, clips and sounds that no spec asks for.
 
 A reference usually comes some seconds before or after its spec. So only the sweep writes these
 statuses, and only about files that have been there for a while.

@@ -777,7 +777,7 @@ class Asked(Document):
 
 
 class Lone(_Moving):
-    """A note that no spec asks for a picture or a clip, and that its status says so.
+    """A note that no spec asks for a picture, a clip or a sound, and that its status says so.
 
     It is written before the status and removed after it, so a sweep finds every such status.
     """

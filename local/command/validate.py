@@ -203,7 +203,7 @@ def _references(
         key = mention.key
         try:
             there = drop_files.located(jobs, spec_key, mention)
-            if not s3_keys.is_image(there) and find_spec("av") is None:
+            if mention.field != "image" and find_spec("av") is None:
                 notices.append(Notice(code="clip-not-read", message=_CLIP_NOT_READ.format(there)))
                 continue
             found = drop_files.reference(jobs, reader, mention, there)

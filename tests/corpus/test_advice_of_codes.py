@@ -28,6 +28,7 @@ from tests.corpus.test_corpus import BAD
 from tests.corpus.videos import mp4
 from tests.fakes import BLOCKED_PNG, PNG, InProcessReader, World, picture
 from tests.functions.stored import jobs, status
+from tests.sounds import encoded, m4a, wav
 
 BEE = b"prompt: a bee\n"
 MANY = "jobs/bad/bee-2.yaml"
@@ -66,6 +67,12 @@ def _both(specimen: str, advice: str, name: str, body: bytes) -> Walk:
     return Walk(specimen, advice, {name: body, "bee.yaml": f"{field}: {name}\n".encode()})
 
 
+def _sound(specimen: str, advice: str) -> Walk:
+    """A sound in another format is uploaded, and the spec names it."""
+    then = {"song.mp3": encoded("mp3", "libmp3lame"), "bee.yaml": BEE + b"audio: song.mp3\n"}
+    return Walk(specimen, advice, then)
+
+
 WALKS = [
     # the name of the drop
     Walk("txt-as-yaml", "Name it bee.yaml.", {"bee.yaml": BEE + b"seed: 7\n"}),
@@ -75,6 +82,7 @@ WALKS = [
     Walk("key jobs/bee.docx", "Plain Text (.txt)", {"bee.txt": b"a bee"}),
     _both("key jobs/bee.gif", "one frame of it as PNG", "bee.png", PLAIN),
     _both("key jobs/bee.webm", "Export it as MP4 (H.264)", "bee.mp4", mp4()),
+    _sound("key jobs/song.wma", "Export it as MP3, M4A or WAV."),
     _both("key jobs/IMG_1.HEIC", "Export it as JPEG", "IMG_1.jpg", JPEG),
     Walk("key jobs/_defaults.yml", "Name folder defaults _defaults.yaml",
          {"_defaults.yaml": b"seed: 7\n", "bee.yaml": BEE}),
@@ -131,6 +139,7 @@ WALKS = [
     _line("negative_prompt-2-[a, b]", "in matrix", "matrix: {negative_prompt: [a, b]}"),
     Walk("image-4-[a.png]", "in matrix",
          {"a.png": PLAIN, "": b"matrix: {image: [a.png]}\n"}),
+    _sound("audio-1-true", "Write the name of a file, as  audio: song.mp3"),
     _line("strength-1-high", "Write it like 4.5", "guidance_scale: 4.5"),
     _line("height-1-tall", "Write it like 42", "height: 64"),
     _line("height-2-64.5", "for example  height: 64", "height: 64"),
@@ -185,6 +194,10 @@ WALKS = [
     _both("reference-hidden", "Rename the image", "bee.png", PLAIN),
     _both("reference-no-ending", "Valid endings: .png", "bee.png", PLAIN),
     _both("reference-playlist", "Valid endings: .mp4", "bee.mp4", mp4()),
+    _sound("reference-sound-http", "write its file name, for example  audio: song.mp3"),
+    _sound("reference-sound-without-ending", "Valid endings: .mp3"),
+    _sound("reference-aiff", "Export it as MP3, M4A or WAV."),
+    _sound("reference-m4p", "Use a file without protection (DRM)"),
     _both("reference-gif", "one frame of it as PNG", "bee.png", PLAIN),
     _both("reference-webm", "Export it as MP4 (H.264)", "bee.mp4", mp4()),
     _both("reference-HEIC", "Export it as JPEG", "IMG_1.jpg", JPEG),
@@ -205,6 +218,11 @@ WALKS = [
     _picture("video-cut", "Export it again as MP4 (H.264).", name="bee.mp4", body=mp4()),
     _picture("image-32-mib", "Save a smaller image, for example as JPEG.", body=JPEG),
     _picture("video-long", "Cut it down", name="bee.mp4", body=mp4()),
+    _picture("sound-text", "Export it as MP3, M4A or WAV.", name="song.mp3", body=wav()),
+    _picture("sound-wav-cut", "Export it as MP3, M4A or WAV.", name="song.wav", body=wav()),
+    _picture("sound-silent", "Choose a file with sound.", name="song.mp4", body=m4a()),
+    _picture("sound-protected", "Use a file without protection", name="song.m4a", body=m4a()),
+    _picture("sound-50-mib", "save it as MP3", name="song.wav", body=wav()),
     _picture("video-50-mib", "Shorten the video", name="bee.mp4", body=mp4()),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from functions.reading.limits import LIMITS
 from functions.spec.fields import FolderDefaults
 from functions.stages.sweep import sweep
 from functions.table.records import Job, State, Task
-from tests.corpus import drops, fields, images, texts, videos
+from tests.corpus import drops, fields, images, sounds, texts, videos
 from tests.corpus.specimen import Bad, Harmless
 from tests.fakes import InProcessReader, World
 
@@ -20,10 +20,11 @@ BAD: list[Bad] = [
     *texts.YAML, *texts.BYTES, *texts.JSON,
     *fields.ONE_FIELD, *fields.SEVERAL, *fields.IN_JSON,
     *drops.KEYS, *drops.REFERENCES, *drops.DEFAULTS,
-    *images.bad(), *videos.bad(),
+    *images.bad(), *videos.bad(), *sounds.bad(),
 ]  # fmt: skip
 HARMLESS: list[Harmless] = [
     *texts.HARMLESS, *fields.HARMLESS, *drops.HARMLESS, *images.harmless(), *videos.harmless(),
+    *sounds.harmless(),
 ]  # fmt: skip
 # These are about the name of the file, or about a line that is missing.
 WITHOUT_PLACE = {

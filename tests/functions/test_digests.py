@@ -14,7 +14,7 @@ JUNK = [
     *(f"notes-{number}.docx" for number in range(20)),
     *(f"table-{number}.xlsx" for number in range(20)),
     *(f"clip-{number}.webm" for number in range(10)),
-    *(f"song-{number}.mp3" for number in range(10)),
+    *(f"song-{number}.wma" for number in range(10)),
 ]
 
 

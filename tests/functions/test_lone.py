@@ -1,4 +1,4 @@
-"""A picture or a clip that no spec asks for gets a status that says what to write."""
+"""A picture, a clip or a sound that no spec asks for gets a status that says what to write."""
 
 import pytest
 
@@ -10,6 +10,7 @@ from functions.table.records import Job, Lone, State
 from tests.corpus.videos import mp4
 from tests.fakes import PNG, World
 from tests.functions.stored import jobs, status
+from tests.sounds import wav
 
 
 def told(world: World, key: str) -> LoneStatus:
@@ -34,13 +35,14 @@ def notes(world: World) -> list[str]:
 @pytest.mark.parametrize(
     "name",
     ["bee.png", "my bee.JPG", "a: b #1.png", "1.png", "誕生日.png", "_bee.png", "true.png",
-     'say "hi".png', "bee.yaml.png", "clip.mp4", "-x.webp"],
+     'say "hi".png', "bee.yaml.png", "clip.mp4", "-x.webp", "my song.WAV"],
 )  # fmt: skip
 def test_a_lone_picture_or_clip_is_told_what_to_write_and_that_works(
     world: World, name: str, event: bool
 ) -> None:
     key = f"jobs/a/{name}"
-    world.drop(key, mp4() if name.endswith("mp4") else PNG, event=event)
+    body = {"mp4": mp4(), "WAV": wav()}.get(name[-3:], PNG)
+    world.drop(key, body, event=event)
     sweeps(world, minutes=5)
     assert not statuses(world), "its spec may still come"
     sweeps(world)

@@ -101,7 +101,7 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "bmp": (picture("BMP"), "a BMP image", "image: bee.png"),
     "heic": (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC image", "image: bee.png"),
     "mp4": (mp4(), "an MP4 video", "video: bee.mp4"),
-    "mp3": (b"ID3\4\0\0\0\0\0\0\xff\xfb", "an MP3 file", "prompt:"),
+    "mp3": (b"ID3\4\0\0\0\0\0\0\xff\xfb", "an MP3 file", "audio: song.mp3"),
     "shell": (b"#!/bin/sh\nprompt=bee\n", "a script", "prompt:"),
     "python": (b"# mine\n\nimport boto3\nprint(5)\n", "the code of a program", "prompt:"),
     "python-from": (b"from diffusers import CogVideoXPipeline\npipe = 1\n",

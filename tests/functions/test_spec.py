@@ -162,6 +162,7 @@ def some(values: Any) -> Any:
 VIDEO_FIELDS = {
     "image": some(["a.png", "/b/c.JPG", "http://x/a.png", "a.mp4"]),
     "video": some(["a.mp4", "a.mov", "a.png"]),
+    "audio": some(["a.mp3", "/b/c.WAV", "a.mp4", "a.png"]),
     "strength": st.floats(0, 1.1),
     "fit": some(["crop", "pad", "stretch"]),
     "model": some([*sorted(MODELS), "other"]),

@@ -15,6 +15,8 @@ from contract.errors import Code, TaskFailed
 from contract.outcome import H265_FILE, VIDEO_FILE, WEBM_FILE
 from processing import finishing, loading, sound, worker
 from processing.sound import FADE_SECONDS, RATE, load_sound
+from tests.corpus.sounds import harmless
+from tests.corpus.specimen import Harmless
 from tests.processing.conftest import Jobs
 from tests.processing.test_finishing import ORIGIN, moving, task
 
@@ -256,3 +258,11 @@ def test_a_sound_that_cannot_be_used_fails_its_task_before_weights_are_loaded(
     problem = jobs.failure(layout).problem
     assert problem.code == Code.REFERENCE_UNREADABLE
     assert "absent.mp3" in problem.message
+
+
+@pytest.mark.parametrize("accepted", harmless(), ids=lambda one: str(one.name))
+def test_every_sound_that_is_accepted_can_be_decoded(tmp_path: Path, accepted: Harmless) -> None:
+    ((key, body),) = accepted.others.items()
+    file = tmp_path / Path(key).name
+    file.write_bytes(body)
+    assert rms(load_sound(file, seconds=0.3)) > 0 or "mp4" in key, "the sound of the MP4 is silent"

@@ -13,9 +13,11 @@ from functions.table.records import Attempt
 from local.cloud import signing
 from tests.fakes import BLOCKED_PNG, PNG
 from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Killed, Simulation
+from tests.sounds import wav
 
 Story = Callable[[Simulation], None]
 DAY = 86_400
+SOUND = wav()
 FOLDERS = ("jobs/", "jobs/a/", "jobs/batch/")
 
 
@@ -329,6 +331,23 @@ def foreign_keys(s: Simulation) -> None:
     at(s, 900, lambda: s.person_drops("jobs/never.yaml", locked=True))
 
 
+def with_sound(s: Simulation) -> None:
+    """Sounds that are late, damaged, replaced, used by several videos, or never come."""
+    s.person_drops("jobs/song.wav", SOUND)
+    s.person_drops("jobs/pic.png", PNG)
+    s.person_drops("jobs/here.yaml", "prompt: a\naudio: song.wav\nvariations: 2\n")
+    for name, at_picture, at_sound in (("a", 20, 50), ("b", 50, 20)):
+        both = "image: p.png\naudio: s.wav\n"
+        at(s, 5, partial(s.person_drops, f"jobs/{name}/bee.yaml", both))
+        at(s, at_picture, partial(s.person_drops, f"jobs/{name}/p.png", PNG))
+        at(s, at_sound, partial(s.person_drops, f"jobs/{name}/s.wav", SOUND))
+    at(s, 6, lambda: s.person_drops("jobs/never.yaml", "prompt: a\naudio: never.wav\n"))
+    at(s, 7, lambda: s.person_drops("jobs/bad.wav", SOUND[:99]))
+    at(s, 8, lambda: s.person_drops("jobs/bad.yaml", "image: pic.png\naudio: bad.wav\n"))
+    at(s, 9, lambda: s.person_drops("jobs/song.wav", SOUND + SOUND[-2000:]))
+    at(s, 90, lambda: s.person_drops("jobs/bad.wav", SOUND))
+
+
 def lonely(s: Simulation) -> None:
     """Pictures that no spec asks for. Later some are deleted, and specs ask for others."""
     for number in range(12):
@@ -591,6 +610,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "04 pictures that no spec asks for": (lonely, Faults()),
     "04 pictures that no spec asks for, events lost": (lonely, Faults(lose_event=0.7)),
     "04 pictures that no spec asks for, handlers killed": (lonely, Faults(kill=0.4)),
+    "49 sounds early, late, damaged, never": (with_sound, Faults()),
+    "49 sounds early, late, damaged, never, events lost, handlers killed": (
+        with_sound,
+        Faults(lose_event=0.3, duplicate_event=0.3, kill=0.3),
+    ),
     "41 bad references uploaded again": (corrected, Faults()),
     "41 bad references uploaded again, events lost": (
         corrected,

@@ -438,6 +438,16 @@ MUTANTS = {
         "    except Locked:",
         "    except ZeroDivisionError:",
     ),
+    "only the first reference of a task is copied": (
+        "functions.stages.launch",
+        "        for reference in task.references:\n            target",
+        "        for reference in task.references[:1]:\n            target",
+    ),
+    "a job begins before all of its references are there": (
+        "functions.stages.accept",
+        "                    missing.append(mention.key)\n",
+        "                    pass\n",
+    ),
     "the table does not compare revisions": (
         "tests.fakes",
         '            if change.revision != self.items.get(place, (0, ""))[0]:',
