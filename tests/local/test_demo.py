@@ -85,7 +85,8 @@ def test_without_mail_all_other_files_are_fetched(run: Any, tmp_path: Path) -> N
     assert status == 0
     assert "notify is false" in output and "note     Name a shape." in output
     names = {file.name for file in (tmp_path / "out").iterdir()}
-    assert names == {f"program.{suffix}" for suffix in ("mp4", "json", "jpg", "gif")}
+    suffixes = ("mp4", "json", "jpg", "gif", "h265.mp4", "webm")
+    assert names == {f"program.{suffix}" for suffix in suffixes}
 
 
 @pytest.mark.parametrize(
