@@ -476,6 +476,15 @@ def changed_before_the_claim(s: Simulation) -> None:
             at(s, seconds, partial(s.files.write, "input", key, steps, "x"))
 
 
+def changed_before_the_dispatch(s: Simulation) -> None:
+    """Folder defaults come without an event, after their spec and before its dispatch."""
+    for number in range(3):
+        for name in "abc":  # while files are uploaded near each other, nothing starts
+            at(s, 900 * number, partial(s.person_drops, f"jobs/{number}/{name}.yaml"))
+        key, steps = f"jobs/{number}/_defaults.yaml", b"num_inference_steps: 4\n"
+        at(s, 900 * number + 2, partial(s.files.write, "input", key, steps, "x"))
+
+
 # The numbers at the beginning of a name are those of the faults in docs/faults.md.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
@@ -668,6 +677,10 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "44 folder defaults after their specs, no instance": (
         late_defaults,
         Faults(no_quota=0.6, worker_dies=0.3, language_model_busy=0.5),
+    ),
+    "44 folder defaults without an event before a dispatch": (
+        changed_before_the_dispatch,
+        Faults(),
     ),
     "44 folder defaults after an attempt was opened": (changed_before_the_claim, Faults()),
     "45 a guardrail": (guarded, Faults()),
