@@ -34,6 +34,9 @@ _LORAS_NAMED = 20
 _DURATION_TOLERANCE = 0.15
 """As a share of the requested seconds."""
 _LEAST_FRAMES = 2
+MOST_FRAMES = 3_600
+"""A minute at 60 frames per second. In slow motion and as a loop, a rate of 60 would make 9,600
+frames of 161, and writing them would take longer than rendering."""
 _LONGER = " To make it longer, slow it down with  slow_motion: 2"
 _MOST_COUNTS = 10
 """More values than these are not all listed."""
@@ -107,9 +110,22 @@ def _loop(spec: JobSpec, mode: Mode) -> Loop | Literal[False]:
 
 
 def _check_length(wanted: Wanted, resolved: JobSpec) -> None:
-    """Refuse a frame rate at which a single frame would be left, which is no video."""
+    """Refuse a frame rate that leaves a single frame, which is no video, or makes too many."""
     parameters = parameters_of(resolved)
-    if _shown_frames(parameters, parameters.fps) >= _LEAST_FRAMES:
+    shown = _shown_frames(parameters, parameters.fps)
+    if shown > MOST_FRAMES:
+        fitting = range(parameters.fps, 0, -1)
+        most = next(f for f in fitting if _shown_frames(parameters, f) <= MOST_FRAMES)
+        raise JobRejected(
+            Problem(
+                code=Code.FIELD_RANGE,
+                message=f"fps is {parameters.fps}, which makes {shown:,} frames together with "
+                f"slow_motion and loop. The limit is {MOST_FRAMES:,}.",
+                hint=f"Write  fps: {most}  or less, or a smaller slow_motion.",
+                place=wanted.place("fps"),
+            )
+        )
+    if shown >= _LEAST_FRAMES:
         return
     enough = next(f for f in itertools.count() if _shown_frames(parameters, f) >= _LEAST_FRAMES)
     raise JobRejected(

@@ -236,6 +236,9 @@ SEVERAL = [
     yaml("2,000-mistakes", Code.FIELD_UNKNOWN, "".join(f"f{n}: 1\n" for n in range(1_900)), line=1),
     yaml("fps-of-one-frame", R, "prompt: a\nmodel: cogvideox-5b\nnum_frames: 9\nfps: 1\n",
          "a single frame of the 9", "Write  fps: 2", line=4, field="fps"),
+    yaml("fps-of-too-many-frames", R,
+         "prompt: a\nmodel: cogvideox1.5-5b\nnum_frames: 161\nslow_motion: 8\nloop: ping-pong\n"
+         "fps: 60\n", "9,600 frames", "Write  fps: 22", line=6, field="fps"),
     yaml("loop-of-one-frame", R,
          "prompt: a\nmodel: cogvideox-5b\nloop: true\nnum_frames: 9\nfps: 1\n", "Write  fps: 2",
          line=5, field="fps"),
