@@ -9,7 +9,7 @@ result.json                 written last; its upload is the completion event
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -93,6 +93,10 @@ class VideoFacts(Document):
     audio_codec: str | None = None
     """None: the file has no sound."""
     audio_duration_seconds: float | None = None
+
+    def signed(self, sha256: str, size_bytes: int) -> Self:
+        """The properties of the same video after it was signed."""
+        return self.model_copy(update={"sha256": sha256, "size_bytes": size_bytes})
 
 
 class Quality(Document):

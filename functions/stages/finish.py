@@ -316,9 +316,7 @@ def _facts_of_video(rendered: Rendered, signed: Signed | None) -> VideoFacts:
     """The properties of the MP4 that is published."""
     if signed is None:
         return rendered.video
-    return rendered.video.model_copy(
-        update={"sha256": signed.sha256, "size_bytes": signed.size_bytes}
-    )
+    return rendered.video.signed(signed.sha256, signed.size_bytes)
 
 
 def attempt_ended(ports: Needs, attempt_id: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,12 @@ def newer(assembly: Path, folder: Path) -> Path:
     """Copy an assembly, with other code for the functions and for the worker."""
     shutil.copytree(assembly, folder)
     hashes = {}
-    for asset in folder.glob("asset.*"):
-        (asset / "newer.txt").write_text("a file that the older version does not have")
-        hashes[asset.suffix[1:]] = hashlib.sha256(asset.name.encode()).hexdigest()
-        asset.rename(folder / f"asset.{hashes[asset.suffix[1:]]}")
+    for asset in folder.glob("asset.*.zip"):
+        with zipfile.ZipFile(asset, "a") as archive:
+            archive.writestr("newer.txt", "a file that the older version does not have")
+        old = asset.name.split(".")[1]
+        hashes[old] = hashlib.sha256(asset.name.encode()).hexdigest()
+        asset.rename(folder / f"asset.{hashes[old]}.zip")
     assert len(hashes) == 2
     manifest = json.loads((folder / "manifest.json").read_text())
     url = manifest["artifacts"][NAME]["properties"]["stackTemplateAssetObjectUrl"]

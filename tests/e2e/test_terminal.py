@@ -75,7 +75,7 @@ def test_a_refusal_is_shown_where_the_person_is(
     assert main([*arguments, "--outputs", str(outputs)]) == 1
     shown = capsys.readouterr().out
     assert "sede" in shown and "Did you mean" in shown
-    assert "Dry run: this would make 1 video." in shown
+    assert "Dry run: this would make 1 video" in shown
 
 
 def test_a_job_is_listed_and_canceled(

@@ -145,15 +145,16 @@ def test_the_first_and_the_last_steps_are_computed() -> None:
 
 
 def test_on_a_cpu_every_preset_is_stock_diffusers(jobs: Jobs) -> None:
-    videos = set()
+    # The files differ, because a preset also decides how they are compressed. The frames do not.
+    made = set()
     for preset in Preset:
         layout = jobs.rendered(jobs.task(preset=preset, num_inference_steps=12))
         result = jobs.success(layout)
         assert result.profile == Profile(
             compiled=False, own_attention_blocks=0, fp8=False, computed_steps=12
         )
-        videos.add(result.video.sha256)
-    assert len(videos) == 1
+        made.add((result.poster_sha256, result.quality.to_json()))
+    assert len(made) == 1
 
 
 def test_a_model_that_cannot_be_compiled_makes_the_same_video_as_stock(
