@@ -104,6 +104,16 @@ class _Broken(Exception):
     """The process sent no answer that can be parsed."""
 
 
+def _undecodable(thing: str, name: str, hint: str) -> Problem:
+    """The problem of a reference that takes too much time or memory, or ends the process."""
+    return Problem(
+        code=Code.REFERENCE_UNREADABLE,
+        message=f"The {thing} {name} could not be decoded in the time and memory that {thing}s "
+        "need.",
+        hint=hint,
+    )
+
+
 class ChildReader:
     """See `Reader`."""
 
@@ -126,11 +136,8 @@ class ChildReader:
 
     def image(self, body: bytes, name: str) -> Picture:
         """See `Reader.image`."""
-        unreadable = Problem(
-            code=Code.REFERENCE_UNREADABLE,
-            message=f"The image {name} could not be decoded in the time and memory that images "
-            "need.",
-            hint="Open it in a viewer, save it as a new PNG and upload that.",
+        unreadable = _undecodable(
+            "image", name, "Open it in a viewer, save it as a new PNG and upload that."
         )
         found, blob = self._ask(_Image, Request("image", name, [body]), unreadable)
         return Picture(
@@ -142,11 +149,8 @@ class ChildReader:
 
     def video(self, body: bytes, name: str) -> Clip:
         """See `Reader.video`."""
-        unreadable = Problem(
-            code=Code.REFERENCE_UNREADABLE,
-            message=f"The video {name} could not be decoded in the time and memory that videos "
-            "need.",
-            hint="Export it again as MP4 (H.264), smaller or shorter.",
+        unreadable = _undecodable(
+            "video", name, "Export it again as MP4 (H.264), smaller or shorter."
         )
         found, _ = self._ask(_Video, Request("video", name, [body]), unreadable)
         return Clip(
@@ -171,12 +175,7 @@ class ChildReader:
 
     def audio(self, body: bytes, name: str) -> Sound:
         """See `Reader.audio`."""
-        unreadable = Problem(
-            code=Code.REFERENCE_UNREADABLE,
-            message=f"The sound {name} could not be decoded in the time and memory that sounds "
-            "need.",
-            hint="Export it again as MP3, M4A or WAV.",
-        )
+        unreadable = _undecodable("sound", name, "Export it again as MP3, M4A or WAV.")
         found, _ = self._ask(_Audio, Request("audio", name, [body]), unreadable)
         return Sound(duration_seconds=found.duration_seconds)
 

@@ -9,6 +9,7 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from botocore.exceptions import ClientError
@@ -69,6 +70,8 @@ def drop(
         DropFailed: a file does not exist, or is not a spec.
     """
     folder = to.strip("/").removeprefix(s3_keys.JOBS_PREFIX.rstrip("/")).strip("/")
+    if ".." in folder.split("/"):
+        raise DropFailed(f"--to {to} is not a folder below jobs/.")
     prefix = f"{s3_keys.JOBS_PREFIX}{folder}/" if folder else s3_keys.JOBS_PREFIX
     sent: set[str] = set()
     dropped = []
@@ -219,12 +222,15 @@ def read_status(buckets: DropBuckets, path: str) -> Status:
 
     Raises:
         DropFailed: there is none.
+        ClientError: it cannot be read, for example because a right is missing.
     """
     try:
         found = buckets.s3.get_object(Bucket=buckets.output_bucket, Key=s3_keys.status(path))
         return Status.from_json(found["Body"].read())
-    except (ClientError, ValueError):
+    except buckets.s3.exceptions.NoSuchKey:
         raise DropFailed(f"There is no job {path}. See  reeldrop ls.") from None
+    except ValueError:
+        raise DropFailed(f"{path} is not a job: it is a file that no spec asks for.") from None
 
 
 def path_named(text: str) -> str:
@@ -315,7 +321,9 @@ def cancel(buckets: DropBuckets, path: str, console: Console) -> None:
 def _exists(buckets: DropBuckets, key: str) -> bool:
     try:
         buckets.s3.head_object(Bucket=buckets.input_bucket, Key=key)
-    except ClientError:
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
+            raise
         return False
     return True
 

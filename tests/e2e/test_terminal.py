@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 
 from functions.table.records import State
@@ -110,7 +111,21 @@ def test_the_drop_policy_is_all_that_a_person_needs(person: Person, tmp_path: Pa
         assert drop.drop_and_wait(buckets, dropped, tmp_path / "out", console) == 0
     drop.show_jobs(buckets, "people/", 10, console)
     drop.show_status(buckets, "people/rights", console)
+    somebody_without_rights(person, buckets, console)
     drop.cancel(buckets, "people/rights", console)
+
+
+def somebody_without_rights(person: Person, buckets: DropBuckets, console: Console) -> None:
+    """A missing right is not taken for a missing file."""
+    iam = person.cloud.client("iam")
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    s3 = client("s3", person.cloud.endpoint, credentials=credentials)
+    denied = DropBuckets(s3, buckets.input_bucket, buckets.output_bucket)
+    for command in (drop.show_status, drop.cancel):
+        with pytest.raises(ClientError, match=r"AccessDenied|403|Forbidden"):
+            command(denied, "people/rights", console)
 
 
 def test_a_newer_drop_ends_the_waiting(
@@ -134,6 +149,7 @@ def test_a_newer_drop_ends_the_waiting(
     [
         (["drop", "no-such.yaml"], "There is no file no-such.yaml."),
         (["drop", str(ROOT / "samples" / "star.png")], "is not a job spec"),
+        (["drop", str(ROOT / "samples" / "bee.yaml"), "--to", "../videos"], "below jobs/"),
         (["status", "nobody"], "There is no job nobody."),
         (["open", "nobody"], "There is no job nobody."),
     ],

@@ -162,9 +162,14 @@ def test_an_instance_type_that_cannot_run_the_model_is_refused(
 
 
 def test_the_smallest_types_run_the_models_that_fit() -> None:
-    Config(instance_types="ml.g4dn.xlarge", default_model="cogvideox-2b")
-    Config(instance_types="ml.g5.xlarge,ml.g6.xlarge,ml.p5.4xlarge,ml.g7.2xlarge")
-    Config(instance_types="ml.g5.4xlarge", default_model="cogvideox1.5-5b")
+    default = Config().default_model
+    for types, model in (
+        ("ml.g4dn.xlarge", "cogvideox-2b"),
+        ("ml.g5.xlarge,ml.g6.xlarge,ml.p5.4xlarge,ml.g7.2xlarge", default),
+        ("ml.g5.4xlarge", "cogvideox1.5-5b"),
+    ):
+        config = Config(instance_types=types, default_model=model)
+        assert (config.instance_types, config.default_model) == (types, model)
 
 
 def test_videos_are_archived_and_deleted_if_the_deployment_wants_that() -> None:
