@@ -78,6 +78,13 @@ def slow(s: Simulation) -> None:
     s.person_drops("jobs/three.yaml", "prompt: a\nvariations: 3\n")
 
 
+def followed(s: Simulation) -> None:
+    """A processing job takes long, and others drop soon after its start."""
+    slow(s)
+    for seconds in range(30, 300, 30):
+        at(s, seconds, partial(s.person_drops, f"jobs/{seconds}.yaml"))
+
+
 def overwritten(s: Simulation) -> None:
     """One key is dropped again while the job before is queued, runs, and is done."""
     for seconds, prompt in ((0, "a"), (1, "b"), (200, "c"), (2000, "d")):
@@ -546,6 +553,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "11 no quota, answers to create calls lost": (
         few,
         Faults(no_quota=0.5, lose_acknowledgement=0.5),
+    ),
+    # Dispatches for the other drops take the attempt over before a sweep sees that it runs.
+    "11 no quota, answers to create calls lost while others drop": (
+        followed,
+        Faults(no_quota=0.5, lose_acknowledgement=0.8),
     ),
     "27 create calls denied for a day": (few, Faults(start_denied=1, until_seconds=86_400)),
     "27 create calls denied, handlers killed": (busy_hour, Faults(start_denied=0.5, kill=0.3)),
