@@ -40,6 +40,7 @@ from demo_model import world
 from processing.motion import interpolation
 from processing.motion.cuts import intervals
 from processing.motion.shown import shown
+from processing.motion.warping import use_one_core
 
 Frame = NDArray[np.uint8]
 Method = Callable[[list[Frame]], list[Frame]]
@@ -161,7 +162,7 @@ def _psnr(error: NDArray[np.float64]) -> float:
 def _timed(height: int, width: int) -> dict[str, Any]:
     frames = [np.asarray(Image.fromarray(frame).resize((width, height))) for frame in _ball(3)]
     row: dict[str, Any] = {"height": height, "width": width, "core_seconds": {}}
-    interpolation.use_one_core()
+    use_one_core()
     for method in ("ours", "minterpolate"):
         METHODS[method](frames[:2])
         began = time.thread_time()

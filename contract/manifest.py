@@ -4,6 +4,7 @@
     ROOT/input/references/<file>        references
     ROOT/input/lora.safetensors         the LoRA, if the tasks have one
     ROOT/model/                         weights, one folder in diffusers' layout
+    ROOT/interpolation/                 weights of RIFE, if they were imported and are needed
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
 
 In SageMaker, ROOT is /opt/ml/processing.
@@ -18,6 +19,7 @@ from contract.catalogue import Mode, Preset
 from contract.document import Document
 
 LORA_FILE = "lora.safetensors"
+INTERPOLATION_INPUT = "interpolation"
 CONTAINER_ROOT = "/opt/ml/processing"
 # SageMaker shows the first 1,024 bytes of this file as ExitMessage of the processing job.
 CONTAINER_MESSAGE = "/opt/ml/output/message"
@@ -132,6 +134,7 @@ class Layout:
         self.references = root / "input" / "references"
         self.lora = root / "input" / LORA_FILE
         self.model = root / "model"
+        self.interpolation = root / INTERPOLATION_INPUT
         self.output = root / "output"
 
     def task_output(self, task_id: str) -> Path:

@@ -19,6 +19,10 @@ from contract.document import Document
 
 MODEL_FILE = "model.json"
 READY_FILE = "READY"
+RIFE = "rife"
+"""The name of the folder with the weights of RIFE, which interpolates frames if it is there. It is
+no model of the catalogue, because it makes no videos."""
+RIFE_FILE = "rife.safetensors"
 # hashlib lets other threads run. A few threads read as fast as a disk can.
 _THREADS = 4
 

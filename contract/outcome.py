@@ -173,6 +173,15 @@ class WeightsSource(Document):
     revision: str | None
 
 
+class Interpolation(Document):
+    """What made the frames between those of the model."""
+
+    method: Literal["search", "rife"]
+    """Our own search for motion, or the network RIFE."""
+    weights_sha256: str | None = None
+    """SHA-256 over the folder with the weights of RIFE. None without it."""
+
+
 class Rendered(Document):
     """A task that succeeded."""
 
@@ -192,6 +201,8 @@ class Rendered(Document):
     """The parameters that were used."""
     guidance: Guidance | None = None
     profile: Profile | None = None
+    interpolation: Interpolation | None = None
+    """None: all frames are those of the model."""
     started_at: datetime
     finished_at: datetime
     seconds: Seconds

@@ -54,6 +54,7 @@ from processing import (
     weights,
 )
 from processing.lora import Lora
+from processing.motion.interpolator import Interpolator, interpolator_of
 from processing.motion.shown import shown
 from processing.plan import ReadyTask
 from processing.writer import Writer, writing
@@ -107,6 +108,7 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
             pipeline=pipeline,
             compared=compared,
             lora_sha256=lora_sha256,
+            interpolator=interpolator_of(layout.interpolation),
             writer=writer,
         )
         for item in ready:
@@ -215,6 +217,7 @@ class _Rendering:
     pipeline: pipelines.Pipeline
     compared: weights.Compared
     lora_sha256: str | None
+    interpolator: Interpolator
     writer: Writer
     decoding_seconds: float = 0.0
     """How long decoding took for the latest task, to predict the next one."""
@@ -276,12 +279,13 @@ class _Rendering:
     def _write(self, unwritten: _Unwritten) -> None:
         """Write the files of one task, and its result last."""
         task = unwritten.item.task
+        timeline = timeline_of(task.parameters)
         progress.emit("encoding", task_id=task.task_id)
         began = time.perf_counter()
         try:
             measured = quality.measured(unwritten.frames)
             finished = finishing.finish(
-                shown(unwritten.frames, timeline_of(task.parameters)),
+                shown(unwritten.frames, timeline, self.interpolator.between),
                 task,
                 folder=self.layout.task_output(task.task_id),
                 origin=self._origin(task),
@@ -301,6 +305,7 @@ class _Rendering:
         self, unwritten: _Unwritten, finished: finishing.Finished, measured: Quality
     ) -> Rendered:
         task, parameters = unwritten.item.task, unwritten.item.task.parameters
+        interpolates = timeline_of(parameters).interpolated_frames > 0
         return Rendered(
             attempt_id=self.manifest.attempt_id,
             task_id=task.task_id,
@@ -312,6 +317,7 @@ class _Rendering:
             parameters=parameters,
             guidance=unwritten.guidance,
             profile=unwritten.profile,
+            interpolation=self.interpolator.facts if interpolates else None,
             started_at=unwritten.started_at,
             finished_at=results.now(),
             seconds=Seconds(
@@ -333,6 +339,7 @@ class _Rendering:
             warnings=(
                 *unwritten.item.notices,
                 *self.pipeline.notices(parameters),
+                *(self.interpolator.notices if interpolates else ()),
                 *quality.notices(measured),
                 *finished.notices,
             ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
+from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, INTERPOLATION_INPUT
 from contract.outcome import MACHINE_VARIABLE
 from functions.adapters.errors import CONFIG, code_of, message_of, translated
 from functions.ports import Missing, Throttled
@@ -38,6 +38,13 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
     SageMaker uploads outputs while the job runs, so each video is in S3 soon after it is done.
     """
     code = f"{CONTAINER_ROOT}/code/{settings.code_uri.rpartition('/')[2]}"
+    inputs = [
+        _input("code", settings.code_uri),
+        _input("input", job.input_uri),
+        _input("model", job.model_uri),
+    ]
+    if job.interpolation_uri is not None:
+        inputs.append(_input(INTERPOLATION_INPUT, job.interpolation_uri))
     return {
         "ProcessingJobName": job.attempt_id,
         "RoleArn": settings.role_arn,
@@ -50,11 +57,7 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
             _MANIFEST_SHA256: job.manifest_sha256,
             MACHINE_VARIABLE: job.instance_type,
         },
-        "ProcessingInputs": [
-            _input("code", settings.code_uri),
-            _input("input", job.input_uri),
-            _input("model", job.model_uri),
-        ],
+        "ProcessingInputs": inputs,
         "ProcessingOutputConfig": _outputs(job, settings),
         "ProcessingResources": {
             "ClusterConfig": {

@@ -8,6 +8,7 @@ from contract.errors import Notice
 from contract.instance_types import gpus
 from contract.outcome import (
     Guidance,
+    Interpolation,
     Machine,
     MemoryUse,
     Profile,
@@ -70,6 +71,8 @@ class Sidecar(Document):
     scheduler: str
     guidance: Guidance | None
     profile: Profile | None
+    interpolation: Interpolation | None = None
+    """What made frames between those of the model. None: there are none."""
     timing: Timing
     machine: Machine
     memory: MemoryUse | None
@@ -128,6 +131,7 @@ def sidecar_of(
         scheduler=rendered.scheduler,
         guidance=rendered.guidance,
         profile=rendered.profile,
+        interpolation=rendered.interpolation,
         timing=Timing(
             dropped_at=job.created_at,
             queued_at=task.queued_at,

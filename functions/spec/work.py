@@ -8,7 +8,9 @@ from contract.timeline import timeline_of
 
 _PIXELS = 720 * 480
 # Seconds of one core for frames of so many pixels. The worker needs them to find the motion between
-# two frames, and for each frame that it makes there. Encoders took 0.01 (H.264) to 0.06 s (GIF).
+# two frames, and for each frame that it makes there. RIFE takes up to twice as long for small
+# frames and no longer for large ones, and the worker uses up to four cores. Encoders took 0.01
+# (H.264) to 0.06 s (GIF).
 _SECONDS_TO_FIND_MOTION = 0.2
 _SECONDS_TO_INTERPOLATE = 0.04
 _SECONDS_TO_ENCODE = 0.03

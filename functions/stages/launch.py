@@ -9,13 +9,15 @@ from typing import Protocol
 from contract.catalogue import MODELS
 from contract.errors import Transient
 from contract.manifest import Manifest, ManifestTask
+from contract.model_folder import RIFE
+from contract.timeline import timeline_of
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.planning import estimate
 from functions.ports import Missing, WithFiles, keys_below
 from functions.replies import problems, publish
 from functions.settings import WithSettings
-from functions.stages import cancel
+from functions.stages import cancel, weights
 from functions.stages.judging import judges_pictures
 from functions.stages.newer_defaults import CurrentDefaults
 from functions.stages.renderer import (
@@ -91,6 +93,7 @@ def launch(ports: Needs, record: Record[Attempt], current: CurrentDefaults) -> L
         if not tasks:
             end_attempt(ports, attempt.attempt_id)
             return Launch.REFUSED if claimed else Launch.NOTHING_TO_CLAIM
+        attempt = attempt.interpolating(_interpolation(ports, tasks))
     else:
         # The create call may have been made. So the manifest must be the same, byte for byte, even
         # if some of its tasks have ended since.
@@ -140,6 +143,12 @@ def _seconds_of(ports: WithLedger, attempt: Attempt) -> Callable[[Task], float]:
         ).render_seconds
 
     return seconds
+
+
+def _interpolation(ports: weights.Needs, tasks: Sequence[Task]) -> str:
+    """The release of RIFE, if a task interpolates frames and there is one."""
+    needed = any(timeline_of(task.parameters).interpolated_frames for task in tasks)
+    return weights.interpolation(ports) if needed else ""
 
 
 def _manifest(attempt: Attempt, tasks: Sequence[Task], *, samples: bool) -> Manifest:
@@ -262,6 +271,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
     work = ports.settings.work_bucket
     ports.files.write(work, s3_keys.attempt_manifest(attempt.attempt_id), body, "application/json")
     folder = MODELS[attempt.model].weights[attempt.mode].folder
+    interpolation = s3_keys.model_release(RIFE, attempt.interpolation)
     try:
         ports.renderer.start(
             ProcessingJob(
@@ -271,6 +281,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
                 input_uri=f"s3://{work}/{s3_keys.attempt_input(attempt.attempt_id)}",
                 model_uri=f"s3://{work}/{s3_keys.model_release(folder, attempt.release)}",
                 output_uri=f"s3://{work}/{s3_keys.attempt_output(attempt.attempt_id)}",
+                interpolation_uri=f"s3://{work}/{interpolation}" if attempt.interpolation else None,
             )
         )
     except (NameTaken, NoQuota, CannotStart, StartDenied, StartThrottled) as refusal:

@@ -16,6 +16,8 @@ class ProcessingJob:
     input_uri: str
     model_uri: str
     output_uri: str
+    interpolation_uri: str | None = None
+    """The weights of RIFE. None: it is not used."""
 
 
 @dataclass(frozen=True)

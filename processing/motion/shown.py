@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contract.timeline import Timeline
 from processing.motion.cuts import Interval, intervals
-
-Frame = NDArray[np.uint8]
-"""RGB, shape (height, width, 3)."""
+from processing.motion.interpolator import Between, Frame, search
 
 # Each takes about 0.2 GB at 1280x720.
 _MAX_THREADS = 4
 _HALF = Fraction(1, 2)
 
 
-def shown(frames: Iterable[Frame], timeline: Timeline) -> Iterator[Frame]:
+def shown(
+    frames: Iterable[Frame], timeline: Timeline, between: Between = search
+) -> Iterator[Frame]:
     """The frames that are shown, in their order.
 
     A position that is that of a source frame shows that very frame. Between two source frames, a
@@ -37,9 +36,10 @@ def shown(frames: Iterable[Frame], timeline: Timeline) -> Iterator[Frame]:
         frames: What the model made, `timeline.source_frames` frames (fewer for a ping-pong), in the
             same size.
         timeline: Where the shown frames lie among them.
+        between: Interpolates. Several threads call it.
     """
     source = _there_and_back(frames) if timeline.wraps else frames
-    return _cross_faded(_sampled(source, timeline), timeline)
+    return _cross_faded(_sampled(source, timeline, between), timeline)
 
 
 def _there_and_back(frames: Iterable[Frame]) -> list[Frame]:
@@ -72,7 +72,7 @@ class _Stretch:
     interpolates: bool
     """Whether frames between the two can be made. Otherwise the nearest of the two is shown."""
 
-    def frames(self) -> list[Frame]:
+    def frames(self, between: Between) -> list[Frame]:
         """The frames at the offsets."""
         if not self.interpolates:
             return [self.after if offset > _HALF else self.before for offset in self.offsets]
@@ -80,31 +80,28 @@ class _Stretch:
         inside = [offset for offset in self.offsets if offset > 0]
         if not inside:
             return exact
-        # This imports torch, which is slow. So it waits until a frame is needed.
-        from processing.motion import interpolation  # noqa: PLC0415
-
-        return exact + interpolation.between(self.before, self.after, inside)
+        return exact + between(self.before, self.after, inside)
 
 
-def _sampled(source: Iterable[Frame], timeline: Timeline) -> Iterator[Frame]:
+def _sampled(source: Iterable[Frame], timeline: Timeline, between: Between) -> Iterator[Frame]:
     """The frames at all positions of `timeline`."""
     stretches = _stretches(source, timeline)
     if timeline.step >= 1:
         for stretch in stretches:
-            yield from stretch.frames()
+            yield from stretch.frames(between)
     else:
-        yield from _in_threads(stretches)
+        yield from _in_threads(stretches, between)
 
 
-def _in_threads(stretches: Iterable[_Stretch]) -> Iterator[Frame]:
+def _in_threads(stretches: Iterable[_Stretch], between: Between) -> Iterator[Frame]:
     """The frames of `stretches` in their order. Some stretches are in work at the same time."""
-    from processing.motion.interpolation import use_one_core  # noqa: PLC0415
+    from processing.motion.warping import use_one_core  # noqa: PLC0415
 
     threads = min(_MAX_THREADS, _cores())
     with ThreadPoolExecutor(threads, "interpolation", use_one_core) as executor:
         begun: deque[Future[list[Frame]]] = deque()
         for stretch in stretches:
-            begun.append(executor.submit(stretch.frames))
+            begun.append(executor.submit(stretch.frames, between))
             if len(begun) > threads:
                 yield from begun.popleft().result()
         while begun:

@@ -17,7 +17,8 @@ from demo_model.install import SHIPPED
 from functions import s3_keys
 from functions.table.records import State
 from local import ROOT
-from local.command.models import folders_of, import_folder
+from local.command.models import folders_of, import_folder, import_rife
+from tests import random_rife
 from tests.e2e.conftest import Person, eventually
 from tests.hub import COMMIT, Hub, serving
 
@@ -115,6 +116,39 @@ def test_a_drop_waits_for_weights_that_were_not_imported(
         import_folder(s3, work, "demo", mode, home / "models" / "demo", lambda _line: None)
     drop(person, spec_file("next.json"))  # the sweep would wake dispatch within five minutes
     assert person.final("next").state == person.final("early").state == State.SUCCEEDED
+
+
+def test_rife_interpolates_from_its_import_until_it_is_removed(
+    person: Person,
+    command: Command,
+    spec_file: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = tmp_path / "other.pkl"
+    random_rife.offered(other)
+    refused = command("import-model", "rife", "--from", str(other))
+    assert refused.returncode == 1 and "instead of fe854fc8" in refused.stdout, refused.stdout
+
+    s3, work = person.cloud.client("s3"), person.folder.work_bucket
+    source = random_rife.accepted(tmp_path / "flownet.pkl", monkeypatch)
+    imported = import_rife(s3, work, source, lambda _line: None)
+    assert imported.release in command("models").stdout
+    fields = {"fps": 24, "seed": 1, "prompt": "a red ball bounces"}
+    try:
+        drop(person, spec_file("with-rife.json", **fields))
+        assert person.final("with-rife").state == State.SUCCEEDED
+    finally:
+        s3.delete_object(Bucket=work, Key=s3_keys.model_ready("rife"))
+    drop(person, spec_file("without-rife.json", **fields))
+    assert person.final("without-rife").state == State.SUCCEEDED
+
+    made, without = person.sidecar("with-rife"), person.sidecar("without-rife")
+    assert made.interpolation is not None and without.interpolation is not None
+    assert made.interpolation.method == "rife"
+    assert made.interpolation.weights_sha256 == imported.sha256
+    assert without.interpolation.method == "search"
+    assert made.video.sha256 != without.video.sha256
 
 
 def test_what_cannot_be_imported_is_said(command: Command, tmp_path: Path) -> None:

@@ -816,6 +816,51 @@ def test_newer_weights_do_not_change_an_attempt_that_was_begun(world: World) -> 
     assert world.renderer.jobs[attempt][0].model_uri == "s3://work/models/demo/two/"
 
 
+def interpolation_of(world: World, attempt: str) -> str | None:
+    return world.renderer.jobs[attempt][0].interpolation_uri
+
+
+def test_rife_goes_to_attempts_that_interpolate_if_it_was_imported(world: World) -> None:
+    world.drop("jobs/smooth.yaml", "prompt: a bee\nfps: 24\n")
+    (without,) = world.dispatch()
+    assert interpolation_of(world, without) is None
+    assert Event.NO_WEIGHTS not in {event for event, _ in world.logged}
+    world.render(without)
+
+    world.weights_of("rife", "one")
+    world.drop("jobs/plain.yaml", "prompt: a bee\n")
+    world.drop("jobs/fewer.yaml", "prompt: a bee\nfps: 4\n")
+    (plain,) = world.dispatch()
+    assert interpolation_of(world, plain) is None
+    world.render(plain)
+    world.drop("jobs/plain.yaml", "prompt: a bee\n")
+    world.drop("jobs/slow.yaml", "prompt: a bee\nslow_motion: 2\n")
+    (slow,) = world.dispatch()
+    assert len(world.manifest(slow).tasks) == 2
+    assert interpolation_of(world, slow) == "s3://work/models/rife/one/"
+
+
+def test_a_newer_rife_does_not_change_an_attempt_that_was_begun(world: World) -> None:
+    world.weights_of("rife", "one")
+    world.drop("jobs/smooth.yaml", "prompt: a bee\nfps: 24\n")
+    start, asked = world.renderer.start, []
+
+    def refused_once(job: ProcessingJob) -> None:
+        asked.append(job.interpolation_uri)
+        if len(asked) == 1:
+            raise ConnectionError
+        start(job)
+
+    world.renderer.start = refused_once  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        world.dispatch()
+    world.weights_of("rife", "two")
+    world.clock.move(minutes=3)
+    (attempt,) = world.dispatch()
+    assert asked == ["s3://work/models/rife/one/"] * 2
+    assert interpolation_of(world, attempt) == asked[0]
+
+
 def test_the_log_says_which_processing_job_renders_a_task(world: World) -> None:
     world.drop("jobs/bee.yaml", "prompt: a bee\nvariations: 2\n")
     (attempt,) = world.dispatch()

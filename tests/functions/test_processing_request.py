@@ -1,5 +1,9 @@
 """A deployment with a key or a network of its own names it to SageMaker."""
 
+from dataclasses import replace
+from pathlib import Path
+
+from contract.manifest import CONTAINER_ROOT, Layout
 from functions.adapters.sagemaker import processing_request
 from functions.stages.renderer import ProcessingJob
 from local.cloud.service_limits import violations
@@ -39,3 +43,15 @@ def test_inputs_and_outputs_go_through_the_network_of_the_deployment() -> None:
         },
     }
     assert processing_request(JOB, SETTINGS)["NetworkConfig"] == {"EnableNetworkIsolation": True}
+
+
+def test_the_weights_of_rife_are_an_input_only_if_they_are_used() -> None:
+    """SageMaker does not start a processing job with an input that has no objects."""
+    uri = "s3://work/models/rife/one/"
+    request = processing_request(replace(JOB, interpolation_uri=uri), SETTINGS)
+    assert violations("CreateProcessingJob", request) == []
+    inputs = {one["InputName"]: one["S3Input"] for one in request["ProcessingInputs"]}
+    assert inputs["interpolation"]["S3Uri"] == uri
+    assert inputs["interpolation"]["LocalPath"] == str(Layout(Path(CONTAINER_ROOT)).interpolation)
+    names = [one["InputName"] for one in processing_request(JOB, SETTINGS)["ProcessingInputs"]]
+    assert names == ["code", "input", "model"]

@@ -78,8 +78,11 @@ class Jobs:
 
     def rendered(self, *tasks: ManifestTask) -> Layout:
         layout = self.root(*tasks)
-        worker.render_manifest(layout)
+        self.render(layout)
         return layout
+
+    def render(self, layout: Layout) -> None:
+        worker.render_manifest(layout)
 
     def result(self, layout: Layout, task_id: str = "bee") -> Rendered | Failed:
         return Outcome.from_json((layout.task_output(task_id) / RESULT_FILE).read_bytes()).result
