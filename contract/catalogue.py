@@ -11,11 +11,17 @@ from contract.document import Document
 
 
 class Mode(StrEnum):
-    """What a video is made from. Each mode has its own pipeline in diffusers."""
+    """What a video is made from. Each mode of a model has its own pipeline in diffusers."""
 
     TEXT_TO_VIDEO = "text-to-video"
     IMAGE_TO_VIDEO = "image-to-video"
     VIDEO_TO_VIDEO = "video-to-video"
+    FINISHING = "finishing"
+    """From a clip, without a model: only its rate, length, sound and formats change."""
+
+
+NO_MODEL = "no-model"
+"""What records and manifests say instead of the name of a model if the mode is finishing."""
 
 
 class FamilyName(StrEnum):

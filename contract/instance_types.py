@@ -1,4 +1,4 @@
-"""The GPU instance types of SageMaker processing jobs, and which model each of them can run.
+"""The instance types of SageMaker processing jobs, and which model each of them can run.
 
 Memory and GPUs of the types are AWS's figures of November 2026. Verdicts follow from the table in
 `memory`; none of them was tried on SageMaker.
@@ -60,6 +60,12 @@ FAMILIES = {
         gpu="H100", gpu_gib=78.5, host_gib_of_xlarge=64, bfloat16=True, gpus={"4xlarge": 1}
     ),
 }
+FINISHING_TYPES = tuple(
+    f"ml.{family}.{size}"
+    for family in ("c5", "c6i", "c7i", "m5", "m6i", "m7i")
+    for size in ("xlarge", "2xlarge", "4xlarge")
+)
+"""The types without a GPU that may finish clips. They are usual, and large enough."""
 # Other families with a disk of their own have a "d" after their number: m5d, m6gd, r6idn.
 _OWN_DISK = re.compile(r"[a-z]+[0-9]+[a-z]*d[a-z]*")
 # What the operating system and the worker itself take.

@@ -58,17 +58,19 @@ class Parameters(Document):
     height: int
     width: int
     num_frames: int
-    """How many frames the model makes."""
+    """How many frames the model makes. For finishing: how many the clip has at `generated_fps`."""
     fps: int
     """Frames shown per second."""
     generated_fps: int | None = None
-    """Frames per second at which the model makes motion. If `fps` differs, frames are interpolated
-    or left out, and the motion keeps its speed. None: the same as `fps`."""
+    """Frames per second at which the model makes motion, or at which the clip shows it. If `fps`
+    differs, frames are interpolated or left out, and the motion keeps its speed. None: the same as
+    `fps`."""
     slow_motion: SlowMotion = 1
     loop: Loop | None = None
     preset: Preset = Preset.STANDARD
     """How the steps are computed on a GPU. Their number is below."""
     num_inference_steps: int
+    """This and the next two are 0 for finishing, which has no steps."""
     guidance_scale: float
     seed: int
     strength: float | None = None
@@ -85,9 +87,10 @@ class Parameters(Document):
 class ManifestTask(Document):
     """One video to make.
 
-    `image` (for image to video), `video` (for video to video) and `audio` (the sound) are file
-    names in input/references. With `gif`, the worker also writes an animated GIF, with `h265` the
-    video as H.265, and with `webm` the video as VP9.
+    `image` (for image to video), `video` (the clip for video to video and finishing) and `audio`
+    (the sound; finishing keeps that of the clip without it, if the video is neither slowed down nor
+    a loop) are file names in input/references. With `gif`, the worker also writes an animated GIF,
+    with `h265` the video as H.265, and with `webm` the video as VP9.
     """
 
     task_id: TaskId
@@ -114,7 +117,7 @@ class Manifest(Document):
     """All tasks of one processing job.
 
     They share a model folder, a preset and a LoRA, because the model is loaded once. Modes may
-    differ.
+    differ. If they are to be finished, there is no model folder, and all have this mode.
     """
 
     version: Literal[1] = 1

@@ -188,15 +188,19 @@ class Rendered(Document):
     status: Literal["succeeded"] = "succeeded"
     attempt_id: str
     task_id: str
-    model: str
-    weights_sha256: str
+    model: str | None
+    """None, as the next ones: no model was used, because a clip was only finished."""
+    weights_sha256: str | None
     """SHA-256 over the model folder, as contract.model_folder.fingerprint computes it."""
     weights_source: WeightsSource | None = None
     """None: the folder has no model.json, so nobody could check whether its files are complete and
     undamaged."""
     lora_sha256: str | None = None
     """SHA-256 of the file of the LoRA. None: the task has none."""
-    scheduler: str
+    scheduler: str | None
+    source_type: str | None = None
+    """How the video came into being, in the words of the IPTC, if it does not follow from its mode:
+    its clip was generated, or RIFE made some frames."""
     parameters: Parameters
     """The parameters that were used."""
     guidance: Guidance | None = None

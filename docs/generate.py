@@ -22,7 +22,7 @@ from typing import Any
 from bench.results import QUIET_LOAD
 from contract.catalogue import MODELS, Mode, Model, Preset
 from contract.errors import MEANINGS
-from contract.instance_types import FAMILIES, Verdict, verdict
+from contract.instance_types import FAMILIES, FINISHING_TYPES, Verdict, verdict
 from contract.memory import MemoryMode
 from docs.pictures import is_current, pictures
 from functions.log import Event
@@ -250,10 +250,11 @@ def _costs() -> str:
             seed=1,
         )
         for name in estimate.USD_PER_HOUR:
-            if verdict(model.name, name).refused:
+            if name in FINISHING_TYPES or verdict(model.name, name).refused:
                 continue
-            alone = estimate.cost_on(Learned(), [spec], name, tasks=1)
-            many = estimate.cost_on(Learned(), [spec] * 100, name, tasks=100)
+            making = estimate.Making.of(spec)
+            alone = estimate.cost_on(Learned(), [making], name, tasks=1)
+            many = estimate.cost_on(Learned(), [making] * 100, name, tasks=100)
             rows.append(
                 (
                     f"`{model.name}`",

@@ -7,6 +7,7 @@ back. Both directions are in this module, so that the names of the variables alw
 from collections.abc import Mapping
 from typing import Protocol, Self
 
+from contract.catalogue import Mode
 from contract.document import Document
 
 _PREFIX = "REELDROP_"
@@ -38,9 +39,12 @@ class Settings(Document):
     role_arn: str
     instance_types: str
     """Separated by commas. A later type is tried when the earlier ones are not available."""
+    finishing_instance_type: str
+    """The one that finishes clips, for which no model is needed."""
     volume_gb: int
     max_processing_jobs: int
-    """Maximum number at the same time, all instance types together."""
+    """Maximum number at the same time, all instance types together. As many more may finish
+    clips."""
     max_tasks_per_job: int
     max_tasks_per_folder_day: int
     """0: no limit. The day of this limit and of the next one begins at midnight UTC."""
@@ -67,6 +71,11 @@ class Settings(Document):
     def instance_preferences(self) -> tuple[str, ...]:
         """The instance types, in the order in which they are tried."""
         return tuple(self.instance_types.split(","))
+
+    def instance_types_for(self, mode: Mode) -> tuple[str, ...]:
+        """The instance types for a mode, in the order in which they are tried."""
+        finishes = mode == Mode.FINISHING
+        return (self.finishing_instance_type,) if finishes else self.instance_preferences
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

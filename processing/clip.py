@@ -1,7 +1,8 @@
 """Opens a reference video, which may be damaged or hostile, and takes frames from it.
 
 The amount of decoding is limited, and only the frames that are needed are kept. So a long video in
-4K takes no more memory than a short one.
+4K takes no more memory than a short one. `load_clip` takes the few frames that a model starts from,
+and `ClipFrames` streams all of them, for a video that is only finished.
 """
 
 import time
@@ -39,6 +40,9 @@ MAX_PIXELS = 4096 * 4096
 # which are 10 seconds at its own frame rate.
 MAX_FRAMES = 15_000
 MAX_SECONDS = 120.0
+# A clip that is finished may be as long as the functions accept.
+_MAX_STREAMED_FRAMES = 40_000
+_MAX_STREAMED_SECONDS = 3600.0
 
 # ffmpeg's reader for MP4 and MOV. Without a fixed format, ffmpeg would also read playlists, under
 # any file name, and through them any file on this machine.
@@ -53,6 +57,11 @@ _HDR = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
 _WIDE_GAMUT = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
 # A notice names seconds with two digits, so less than this could not be told from nothing.
 _LEAST_MISSING = Fraction(1, 100)
+# Frames of a constant rate have times that are rounded, or are a tenth of a percent off.
+_ON_TIME = Fraction(1, 10)
+# A frame that is shown for longer than so many others is meant to stand still, and does not move on
+# to the next one.
+_STANDS_STILL = 3
 # Anamorphic film has 2. With more than 4, the header is damaged or hostile.
 _MAX_PIXEL_ASPECT = 4
 
@@ -106,7 +115,10 @@ def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int,
     turns: tuple[Image.Transpose, ...] = ()
     colours = VideoReformatter()
     with _opened(path) as (container, stream):
-        for index, shown in enumerate(_at(times, _decoded(container, stream, path))):
+        decoded = _decoded(
+            container, stream, path, most_frames=MAX_FRAMES, most_seconds=MAX_SECONDS
+        )
+        for index, shown in enumerate(_at(times, decoded)):
             if shown is last:
                 frames[index] = frames[index - 1]
                 continue
@@ -118,6 +130,74 @@ def load_clip(path: Path, *, height: int, width: int, num_frames: int, fps: int,
         if last is None:
             raise _unreadable(path, "has no picture that can be decoded", _CONVERT)
     return Clip(frames=frames, notices=_notices(path, last.ends, times[-1], fps))
+
+
+class ClipFrames:
+    """All frames of a video, upright and with the time of each. They are decoded one by one.
+
+    Times are positions: the frame at 2.5 is shown 2.5 / `fps` seconds after the first one. Clips of
+    phones have a variable rate, so positions need not be whole numbers. They ascend.
+
+    Args:
+        path: An MP4 or MOV file.
+        height: Height of the frames in pixels. The video is scaled to it.
+        width: The same.
+        fps: The rate that positions are counted in.
+    """
+
+    def __init__(self, path: Path, *, height: int, width: int, fps: int) -> None:
+        self._path, self._height, self._width, self._fps = path, height, width, fps
+        self._ends = Fraction(0)
+
+    def __iter__(self) -> Iterator[tuple[Fraction, NDArray[np.uint8]]]:
+        """Decode the frames from the first one on.
+
+        Raises:
+            TaskFailed: `reference-unreadable`, as `load_clip` does.
+        """
+        colours = VideoReformatter()
+        before: tuple[Fraction, NDArray[np.uint8]] | None = None
+        with _opened(self._path) as (container, stream):
+            turns: tuple[Image.Transpose, ...] = ()
+            for shown in _decoded(
+                container,
+                stream,
+                self._path,
+                most_frames=_MAX_STREAMED_FRAMES,
+                most_seconds=_MAX_STREAMED_SECONDS,
+            ):
+                position = self._position(shown)
+                self._ends = shown.ends
+                if before is None:
+                    turns = _turns(shown.frame)
+                elif position <= before[0]:
+                    continue
+                elif position - before[0] > _STANDS_STILL:
+                    yield position - 1, before[1]
+                picture = _picture(_rgb(shown.frame, colours), stream.sample_aspect_ratio, turns)
+                before = position, self._fitted(picture)
+                yield before
+            if before is None:
+                raise _unreadable(self._path, "has no picture that can be decoded", _CONVERT)
+
+    def notices(self, num_frames: int) -> tuple[Notice, ...]:
+        """Warnings about the video, after its frames were taken.
+
+        Args:
+            num_frames: how many were expected, at the rate `fps`.
+        """
+        return _notices(self._path, self._ends, Fraction(num_frames - 1, self._fps), self._fps)
+
+    def _position(self, shown: _Shown) -> Fraction:
+        position = (shown.begins + _IN_TIME) * self._fps
+        whole = Fraction(round(position))
+        return whole if abs(position - whole) <= _ON_TIME else position
+
+    def _fitted(self, picture: Image.Image) -> NDArray[np.uint8]:
+        if picture.width - self._width in {0, 1} and picture.height - self._height in {0, 1}:
+            # Encoders need even sides. Scaling by one pixel would blur the picture.
+            return np.asarray(picture.crop((0, 0, self._width, self._height)))
+        return np.asarray(fitted(picture, height=self._height, width=self._width, fit="crop"))
 
 
 def _notices(path: Path, ends: Fraction, needed: Fraction, fps: int) -> tuple[Notice, ...]:
@@ -192,8 +272,19 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[_Shown]:
+def _decoded(
+    container: InputContainer,
+    stream: VideoStream,
+    path: Path,
+    *,
+    most_frames: int,
+    most_seconds: float,
+) -> Iterator[_Shown]:
     """Decode the frames of `stream` in order, up to the first damaged one.
+
+    Args:
+        most_frames: how many are decoded at most.
+        most_seconds: how long that may take. What is done with the frames meanwhile counts, too.
 
     Raises:
         TaskFailed: `reference-unreadable`; there are too many frames, or they take too long.
@@ -204,12 +295,12 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
     first: int | None = None
     try:
         for count, frame in enumerate(container.decode(stream)):
-            if count >= MAX_FRAMES:
+            if count >= most_frames:
                 raise _unreadable(
-                    path, f"has more than {MAX_FRAMES:,} frames in the part that is needed", _CUT
+                    path, f"has more than {most_frames:,} frames in the part that is needed", _CUT
                 )
-            if time.monotonic() - began > MAX_SECONDS:
-                raise _unreadable(path, f"takes more than {MAX_SECONDS:.0f} s to decode", _CUT)
+            if time.monotonic() - began > most_seconds:
+                raise _unreadable(path, f"takes more than {most_seconds:.0f} s to decode", _CUT)
             if frame.pts is None:
                 continue
             if first is None:

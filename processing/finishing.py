@@ -68,6 +68,7 @@ def finish(
     folder: Path,
     origin: Origin,
     sound: Path | None = None,
+    own_sound: NDArray[np.float32] | None = None,
 ) -> Finished:
     """Encode `frames` into all files of a task in one pass, and check what was written.
 
@@ -78,19 +79,20 @@ def finish(
         folder: The folder of the task. It must exist.
         origin: What the files say about where the video comes from.
         sound: The file with the sound of the videos.
+        own_sound: What is heard without that file, as `sound.own_sound` returns it.
 
     Raises:
-        TaskFailed: `reference-unreadable`; the sound cannot be decoded.
-        TaskFailed: `video-damaged`; a video cannot be read back or has other properties.
+        TaskFailed: `reference-unreadable`; the sound cannot be decoded. `video-damaged`; a video
+            cannot be read back or has other properties.
         OSError: A file cannot be written.
     """
-    parameters = task.parameters
-    timeline = timeline_of(parameters)
+    parameters, timeline = task.parameters, timeline_of(task.parameters)
     poster = Poster()
     gif = Gif(num_frames=timeline.num_frames, fps=parameters.fps) if task.gif else None
     samples = Samples(timeline.num_frames if task.samples else 0)
     formats = _formats(task)
     parts = {name: files.part_of(folder / name) for name in (VIDEO_FILE, GIF_FILE, *formats)}
+    heard = load_sound(sound, seconds=timeline.duration_seconds) if sound else own_sound
     video.encode(
         _watched(_labelled(frames, parameters), poster, samples, *([gif] if gif else [])),
         fps=parameters.fps,
@@ -98,13 +100,12 @@ def finish(
         tags=origin.tags,
         preset=parameters.preset,
         also={format_: parts[name] for name, format_ in formats.items()},
-        sound=load_sound(sound, seconds=timeline.duration_seconds) if sound else None,
+        sound=heard,
     )
     packet = origin.packet
-    for name in {VIDEO_FILE, *formats} & {VIDEO_FILE, H265_FILE}:
-        xmp.add_to_mp4(parts[name], packet)
+    _add_to_mp4s(parts, packet)
     facts, *others = (
-        _checked(parts[name], parameters, with_sound=sound is not None)
+        _checked(parts[name], parameters, with_sound=heard is not None)
         for name in (VIDEO_FILE, *formats)
     )
     also = {name: its.sha256 for name, its in zip(formats, others, strict=True)}
@@ -130,6 +131,11 @@ def _labelled(
         return frames
     label = Label.drawn(parameters.label, height=parameters.height, width=parameters.width)
     return map(label.on, frames)
+
+
+def _add_to_mp4s(parts: Mapping[str, Path], packet: bytes) -> None:
+    for name in {*parts} & {VIDEO_FILE, H265_FILE}:
+        xmp.add_to_mp4(parts[name], packet)
 
 
 def publish(finished: Finished) -> None:

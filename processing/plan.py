@@ -38,11 +38,11 @@ def read_manifest(layout: Layout) -> Manifest:
     try:
         return Manifest.from_json(layout.manifest.read_bytes())
     except OSError as error:
-        raise _invalid(f"cannot be read: {error.strerror}") from error
+        raise invalid(f"cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "its text"
-        raise _invalid(f"is wrong at {place}: {first['msg']}") from error
+        raise invalid(f"is wrong at {place}: {first['msg']}") from error
 
 
 def check_manifest(manifest: Manifest) -> Model:
@@ -53,22 +53,31 @@ def check_manifest(manifest: Manifest) -> Model:
     """
     model = MODELS.get(manifest.model)
     if model is None:
-        raise _invalid(f"asks for the model {manifest.model}, which this worker does not have")
+        raise invalid(f"asks for the model {manifest.model}, which this worker does not have")
     for mode in modes_of(manifest):
         if mode not in model.weights:
-            raise _invalid(f"asks {model.name} for {mode}, which the model cannot do")
+            raise invalid(f"asks {model.name} for {mode}, which the model cannot do")
     if len({model.weights[mode].folder for mode in modes_of(manifest)}) > 1:
-        raise _invalid("has tasks for several model folders")
-    ids = [task.task_id for task in manifest.tasks]
-    if len(set(ids)) < len(ids):
-        raise _invalid("has two tasks with the same id")
+        raise invalid("has tasks for several model folders")
+    check_ids(manifest)
     if len({task.parameters.preset for task in manifest.tasks}) > 1:
-        raise _invalid("has tasks of several presets")
+        raise invalid("has tasks of several presets")
     if len({(task.parameters.lora, task.parameters.lora_scale) for task in manifest.tasks}) > 1:
-        raise _invalid("has tasks with several LoRAs")
+        raise invalid("has tasks with several LoRAs")
     for task in manifest.tasks:
         _check_task(task)
     return model
+
+
+def check_ids(manifest: Manifest) -> None:
+    """Check that no two tasks of `manifest` have the same id.
+
+    Raises:
+        TaskFailed: `manifest-invalid`.
+    """
+    ids = [task.task_id for task in manifest.tasks]
+    if len(set(ids)) < len(ids):
+        raise invalid("has two tasks with the same id")
 
 
 def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
@@ -120,11 +129,11 @@ def _check_task(task: ManifestTask) -> None:
         ("strength", strength, Mode.VIDEO_TO_VIDEO),
     ):
         if mode == its_mode and given is None:
-            raise _invalid(f"has no {name} for {task.task_id}, which is for {mode}")
+            raise invalid(f"has no {name} for {task.task_id}, which is for {mode}")
         if mode != its_mode and given is not None:
-            raise _invalid(f"gives {task.task_id} a {name}, but it is for {mode}")
+            raise invalid(f"gives {task.task_id} a {name}, but it is for {mode}")
     if not 0 < (strength or 1) <= 1:
-        raise _invalid(f"gives {task.task_id} a strength that is not between 0 and 1")
+        raise invalid(f"gives {task.task_id} a strength that is not between 0 and 1")
 
 
 def _check_strength(parameters: Parameters) -> None:
@@ -144,7 +153,8 @@ def _check_strength(parameters: Parameters) -> None:
         )
 
 
-def _invalid(what: str) -> TaskFailed:
+def invalid(what: str) -> TaskFailed:
+    """A failure of a manifest. `what` is said about it."""
     return TaskFailed(
         Problem(
             code=Code.MANIFEST_INVALID,

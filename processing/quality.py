@@ -5,7 +5,7 @@ tests/demo_model/test_quality.py. They are cautious: a warning says what was see
 published all the same.
 """
 
-import itertools
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,23 +27,53 @@ _TORN_IN_TIME = 0.45
 _TORN_IN_SPACE = 0.7
 
 
-def measured(frames: NDArray[np.uint8]) -> Quality:
-    """The figures of `frames`, shape (num_frames, height, width, 3)."""
-    # Frame by frame, because the whole video as larger numbers would take gigabytes.
-    means = np.array([frame.mean(axis=(0, 1)) for frame in frames])  # (num_frames, 3)
-    motion = [_difference(before, after) for before, after in itertools.pairwise(frames)]
-    across = [_difference(frame[:, :-1], frame[:, 1:]) for frame in frames]
-    down = [_difference(frame[:-1], frame[1:]) for frame in frames]
-    brightness = means.mean(axis=1)
-    # The second difference is small for a scene that becomes brighter or darker steadily.
-    changes = np.abs(brightness[:-2] - 2 * brightness[1:-1] + brightness[2:]) / 2
-    return Quality(
-        brightness=_rounded(brightness),
-        contrast=_rounded([frame.std(axis=(0, 1)).mean() for frame in frames]),
-        motion=_rounded(motion),
-        flicker=_rounded(changes),
-        sharpness=_rounded([*across, *down]),
-    )
+class Measured:
+    """Looks at the frames of a video one after the other, and keeps figures of each."""
+
+    def __init__(self) -> None:
+        self._before: NDArray[np.uint8] | None = None
+        self._brightness: list[float] = []
+        self._contrast: list[float] = []
+        self._motion: list[float] = []
+        self._across: list[float] = []
+        self._down: list[float] = []
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Look at the next `frame`, shape (height, width, 3). It must not change afterwards."""
+        self._brightness.append(float(frame.mean(axis=(0, 1)).mean()))
+        self._contrast.append(float(frame.std(axis=(0, 1)).mean()))
+        self._across.append(_difference(frame[:, :-1], frame[:, 1:]))
+        self._down.append(_difference(frame[:-1], frame[1:]))
+        if self._before is not None:
+            self._motion.append(_difference(self._before, frame))
+        self._before = frame
+
+    def seen(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The same `frame`, after a look at it."""
+        self.add(frame)
+        return frame
+
+    @property
+    def quality(self) -> Quality:
+        """The figures of all frames together."""
+        brightness = np.array(self._brightness)
+        # The second difference is small for a scene that becomes brighter or darker steadily.
+        changes = np.abs(brightness[:-2] - 2 * brightness[1:-1] + brightness[2:]) / 2
+        return Quality(
+            brightness=_rounded(brightness),
+            contrast=_rounded(self._contrast),
+            motion=_rounded(self._motion),
+            flicker=_rounded(changes),
+            sharpness=_rounded([*self._across, *self._down]),
+        )
+
+
+def measured(frames: Iterable[NDArray[np.uint8]]) -> Quality:
+    """The figures of `frames`, each of the shape (height, width, 3)."""
+    measure = Measured()
+    for frame in frames:
+        measure.add(frame)
+    return measure.quality
 
 
 def notices(quality: Quality) -> tuple[Notice, ...]:

@@ -34,6 +34,7 @@ MAX_SECONDS = 120.0
 _MOST_DAMAGED = 0.1
 _MOV = {b"ftyp", b"wide", b"mdat", b"moov", b"free", b"skip", b"pnot"}
 """The second word of an MP4, or of an old QuickTime file."""
+_MOV_OPTIONS = {"enable_drefs": "0"}
 _FORMATS = {b"RIFF": "wav", b"RF64": "wav", b"fLaC": "flac", b"OggS": "ogg"}
 """By the first word of a file."""
 
@@ -63,6 +64,43 @@ def load_sound(path: Path, *, seconds: float) -> NDArray[np.float32]:
     return sound
 
 
+def own_sound(path: Path, *, seconds: float) -> NDArray[np.float32] | None:
+    """The own sound of a clip, as it is heard with its picture, at the length of a video.
+
+    It is neither repeated nor faded out. Where it has none, the video is silent.
+
+    Args:
+        path: An MP4 or MOV file.
+        seconds: How long the video is.
+
+    Returns:
+        As `load_sound`. None: the clip has no sound that can be decoded.
+    """
+    needed = round(seconds * RATE)
+    try:
+        late = round(_seconds_after_picture(path) * RATE)
+        heard = _decoded(path, needed - late)[max(0, -late) :]
+    except Exception:
+        # Whatever is wrong with the sound, the pictures may be good. If they are not, they tell.
+        return None
+    sound = np.zeros((needed, 2), np.float32)
+    begin = max(0, late)
+    part = heard[: max(0, needed - begin)]
+    sound[begin : begin + len(part)] = part
+    return sound
+
+
+def _seconds_after_picture(path: Path) -> float:
+    """How much later than its first picture the sound of a clip begins. It may be earlier."""
+    with path.open("rb") as file, av.open(file, "r", format="mov", options=_MOV_OPTIONS) as clip:
+        begins = []
+        for streams in (clip.streams.video, clip.streams.audio):
+            if not streams or streams[0].time_base is None:
+                return 0.0
+            begins.append(float((streams[0].start_time or 0) * streams[0].time_base))
+    return begins[1] - begins[0]
+
+
 def _looped(sound: NDArray[np.float32], needed: int) -> NDArray[np.float32]:
     """Exactly `needed` samples of `sound`, which begins again as often as it must."""
     if len(sound) >= needed:
@@ -85,7 +123,7 @@ def _decoded(path: Path, needed: int) -> NDArray[np.float32]:
         with path.open("rb") as file:
             format_ = _format(file.read(12))
             file.seek(0)
-            options = {"enable_drefs": "0"} if format_ == "mov" else {}
+            options = _MOV_OPTIONS if format_ == "mov" else {}
             with av.open(
                 file, "r", format=format_, options=options, metadata_errors="replace"
             ) as container:

@@ -8,6 +8,8 @@
     writer      does the finishing while the next task is rendered
     results     result.json
 
+Clips that are only finished need no model: `edit` does that.
+
 A failure that concerns all tasks (manifest, weights) is raised before any task has run. After that,
 a task that fails does not affect the others. Tasks that already have a result are skipped, so the
 worker can be stopped and started at any time.
@@ -25,7 +27,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.catalogue import Model
+from contract.catalogue import Mode, Model
 from contract.errors import Code, Failure, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask
 from contract.outcome import (
@@ -43,6 +45,7 @@ from contract.outcome import (
 from contract.timeline import timeline_of
 from processing import (
     device,
+    edit,
     files,
     finishing,
     loading,
@@ -79,6 +82,9 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
         OSError: A result cannot be written.
     """
     manifest = plan.read_manifest(layout)
+    if manifest.mode == Mode.FINISHING:
+        edit.finish_manifest(layout, manifest, take)
+        return
     model = plan.check_manifest(manifest)
     waiting = [task for task in manifest.tasks if not results.has_result(layout, manifest, task)]
     progress.emit(

@@ -1,4 +1,4 @@
-"""Says in the files of a video, for machines to read, that a model made it.
+"""Says in the files of a video, for machines to read, whether a model made it.
 
 The XMP packet has the IPTC's digital source type, which other programs look for. It is in the MP4s,
 in the poster and in the GIF. WebM has no place for it, so there a tag has that type. Nothing in it
@@ -32,7 +32,10 @@ class Origin:
     """Where a video comes from, as its files say it."""
 
     mode: Mode
-    model: str
+    source_type: str | None = None
+    """The digital source type, if it does not follow from the mode."""
+    model: str | None
+    """None: no model was used."""
     revision: str | None
     """That of the weights. None if it is not known."""
     seed: int
@@ -44,13 +47,13 @@ class Origin:
         """Metadata of the container, which players show."""
         title = {} if self.prompt is None else {"title": self.prompt}
         # MP4 leaves out the name that it does not know. WebM has no XMP and takes any name.
-        return {**title, "comment": self._summary, "DIGITAL_SOURCE_TYPE": source_type_of(self.mode)}
+        return {**title, "comment": self._summary, "DIGITAL_SOURCE_TYPE": self._source_type}
 
     @property
     def packet(self) -> bytes:
         """The XMP packet."""
         properties = {
-            "Iptc4xmpExt:DigitalSourceType": source_type_of(self.mode),
+            "Iptc4xmpExt:DigitalSourceType": self._source_type,
             "Iptc4xmpExt:AISystemUsed": self.model,
             "Iptc4xmpExt:AISystemVersionUsed": self.revision,
             "Iptc4xmpExt:AIPromptInformation": self.prompt,
@@ -66,7 +69,13 @@ class Origin:
         ).encode()
 
     @property
+    def _source_type(self) -> str:
+        return self.source_type or source_type_of(self.mode)
+
+    @property
     def _summary(self) -> str:
+        if self.model is None:
+            return "reeldrop, finished without a model"
         return f"reeldrop, model {self.model}, seed {self.seed}"
 
 

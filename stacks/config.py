@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 
 from contract.catalogue import MODELS
 from contract.document import Document
-from contract.instance_types import FAMILIES, verdict
+from contract.instance_types import FAMILIES, FINISHING_TYPES, verdict
 
 _INSTANCE_TYPE = rf"ml\.({'|'.join(FAMILIES)})\.[a-z0-9]+"
 InstanceTypes = Annotated[str, Field(pattern=f"^{_INSTANCE_TYPE}(,{_INSTANCE_TYPE}){{0,4}}$")]
+_FINISHING_TYPES = "|".join(FINISHING_TYPES).replace(".", r"\.")
 # SageMaker takes images from ECR only.
 IMAGE_URI = (
     r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
@@ -78,11 +79,16 @@ class Config(Document):
 
     instance_types: InstanceTypes = "ml.g6e.xlarge"
     """Separated by commas. A later type is used when the earlier ones are not available."""
+    finishing_instance_type: Annotated[str, Field(pattern=f"^({_FINISHING_TYPES})$")] = (
+        "ml.c5.2xlarge"
+    )
+    """The type that finishes clips, for which no model and no GPU is needed."""
     image_uri: Annotated[str, Field(pattern=rf"^({IMAGE_URI})?$")] = ""
     """Container image in ECR, with Python 3.12 and PyTorch. Empty: AWS's own image."""
     volume_gb: Annotated[int, Field(ge=30, le=1000)] = 100
     max_processing_jobs: Annotated[int, Field(ge=1, le=100)] = 1
-    """How many run at the same time, counting all instance types together."""
+    """How many run at the same time, counting all instance types together. As many more may finish
+    clips."""
     max_tasks_per_job: Annotated[int, Field(ge=1, le=128)] = 128
     """Most videos in one processing job. With 128, the start-up adds only seconds to each video."""
     max_tasks_per_folder_day: Annotated[int, Field(ge=0)] = 200

@@ -137,6 +137,7 @@ def _settings(resources: Resources) -> Settings:
         code_uri=worker.code_uri,
         role_arn=worker.role.role_arn,
         instance_types=config.instance_types,
+        finishing_instance_type=config.finishing_instance_type,
         volume_gb=config.volume_gb,
         max_processing_jobs=config.max_processing_jobs,
         max_tasks_per_job=config.max_tasks_per_job,

@@ -159,6 +159,7 @@ def _choices(config: Config) -> dict[str, str]:
     return {
         "DefaultModel": config.default_model,
         "InstanceTypes": config.instance_types,
+        "FinishingInstanceType": config.finishing_instance_type,
         "JobPrefix": config.job_prefix,
         "GuardrailId": config.guardrail_id or _NONE,
         "GuardrailVersion": config.guardrail_version or _NONE,

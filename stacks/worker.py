@@ -82,13 +82,14 @@ class Worker(Construct):
         )
         self.role = iam.Role(self, "Role", assumed_by=sagemaker)
         self.import_role = iam.Role(self, "ImportRole", assumed_by=sagemaker)
-        # The GPU types encrypt their own disks. An import runs on a type with a volume.
+        # The GPU types encrypt their own disks. Imports, and jobs that finish clips, run on types
+        # with a volume.
         volume = encryption.encrypt_volume(key)
         for role, own in (
             (self.role, [*_data_permissions(work, asset), *network.of_processing(private)]),
-            (self.import_role, [*_import_permissions(work, asset), *volume]),
+            (self.import_role, _import_permissions(work, asset)),
         ):
-            shared = [*self._service_permissions(), *encryption.write_files(key)]
+            shared = [*self._service_permissions(), *encryption.write_files(key), *volume]
             for statement in (*own, *shared):
                 role.add_to_policy(statement)
 

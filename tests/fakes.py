@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from contract.catalogue import MODELS
+from contract.catalogue import MODELS, NO_MODEL
 from contract.errors import Code, Notice, Problem, Transient
 from contract.manifest import Manifest, ManifestTask
 from contract.model_folder import Ready
@@ -98,6 +98,7 @@ SETTINGS = Settings(
     code_uri="s3://assets/0123abcd.zip",
     role_arn="arn:aws:iam::000000000000:role/worker",
     instance_types="ml.g6e.xlarge",
+    finishing_instance_type="ml.c5.2xlarge",
     volume_gb=100,
     max_processing_jobs=1,
     max_tasks_per_job=4,
@@ -319,11 +320,13 @@ class FakeSigner:
     def __init__(self) -> None:
         self.away: CannotSign | None = None
         self.claims: list[Claim] = []
+        self.clips: list[bytes | None] = []
 
-    def sign(self, source: Path, target: Path, claim: Claim) -> None:
+    def sign(self, source: Path, target: Path, claim: Claim, clip: Path | None = None) -> None:
         if self.away is not None:
             raise self.away
         self.claims.append(claim)
+        self.clips.append(clip.read_bytes() if clip else None)
         target.write_bytes(source.read_bytes() + b" signed %d" % len(self.claims))
 
 
@@ -670,7 +673,7 @@ class World:
             result = Rendered(
                 attempt_id=attempt_id,
                 task_id=task.task_id,
-                model=manifest.model,
+                model=None if manifest.model == NO_MODEL else manifest.model,
                 weights_sha256="0" * 64,
                 scheduler="CogVideoXDDIMScheduler",
                 parameters=p,

@@ -21,8 +21,9 @@ from contract.document import Document
 from contract.errors import Code, JobRejected, Notice, Problem, Transient
 from functions.reading.child import LATE_IMPORT, READY
 from functions.reading.limits import LIMITS, MAX_ANSWER_BYTES
+from functions.spec.clip import Clip
 from functions.spec.parsed import Parsed
-from functions.spec.reader import Clip, Picture, Sound
+from functions.spec.reader import Picture, Sound
 
 # -c instead of -m: the process must use our sys.path, which Lambda and the tests set differently.
 _PROGRAM = (
@@ -81,6 +82,8 @@ class _Video(Document):
     width: int
     num_frames: int
     fps: float
+    duration_seconds: float
+    has_sound: bool
     hdr: Literal["HLG", "PQ"] | None
 
 
@@ -158,6 +161,8 @@ class ChildReader:
             width=found.width,
             num_frames=found.num_frames,
             fps=found.fps,
+            duration_seconds=found.duration_seconds,
+            has_sound=found.has_sound,
             hdr=found.hdr,
         )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
+from contract.instance_types import has_own_disk
 from contract.manifest import CONTAINER_MESSAGE, CONTAINER_ROOT, INTERPOLATION_INPUT
 from contract.outcome import MACHINE_VARIABLE
 from functions.adapters.errors import CONFIG, code_of, message_of, translated
@@ -41,7 +42,7 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
     inputs = [
         _input("code", settings.code_uri),
         _input("input", job.input_uri),
-        _input("model", job.model_uri),
+        *([_input("model", job.model_uri)] if job.model_uri else []),
     ]
     if job.interpolation_uri is not None:
         inputs.append(_input(INTERPOLATION_INPUT, job.interpolation_uri))
@@ -64,6 +65,7 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
                 "InstanceCount": 1,
                 "InstanceType": job.instance_type,
                 "VolumeSizeInGB": settings.volume_gb,
+                **_volume_key(job, settings),
             }
         },
         "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_runtime_seconds},
@@ -86,8 +88,7 @@ def _input(name: str, uri: str) -> dict[str, Any]:
 def _outputs(job: ProcessingJob, settings: Settings) -> dict[str, Any]:
     """Where outputs are uploaded to, and under which key.
 
-    Without a key in the request, SageMaker takes that of S3 and not that of the bucket. The disk is
-    not mentioned, because types with a GPU encrypt their own disks and SageMaker refuses a key.
+    Without a key in the request, SageMaker takes that of S3 and not that of the bucket.
     """
     output = {
         "OutputName": "output",
@@ -98,6 +99,13 @@ def _outputs(job: ProcessingJob, settings: Settings) -> dict[str, Any]:
         },
     }
     return {"Outputs": [output], **({"KmsKeyId": settings.key_arn} if settings.key_arn else {})}
+
+
+def _volume_key(job: ProcessingJob, settings: Settings) -> dict[str, str]:
+    """The key for the disk. SageMaker refuses one for types that encrypt their own disk."""
+    if not settings.key_arn or has_own_disk(job.instance_type):
+        return {}
+    return {"VolumeKmsKeyId": settings.key_arn}
 
 
 def _network(settings: Settings) -> dict[str, Any]:

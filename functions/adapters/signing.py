@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ class KmsSigner:
     def _client(self) -> "KMSClient":
         return boto3.client("kms", config=CONFIG)
 
-    def sign(self, source: Path, target: Path, claim: Claim) -> None:
+    def sign(self, source: Path, target: Path, claim: Claim, clip: Path | None = None) -> None:
         """See `Signer.sign`."""
         # Only who signs needs it, and loading its library takes time.
         import c2pa  # noqa: PLC0415
@@ -63,6 +64,9 @@ class KmsSigner:
                 source.open("rb") as unsigned,
                 target.open("w+b") as signed,
             ):
+                if clip is not None:
+                    builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
+                    _add_parent(builder, clip)
                 builder.sign(signer, "video/mp4", unsigned, signed)
         except (c2pa.C2paError, OSError, ValueError) as error:
             raise CannotSign("".join(refusals[:1]) or str(error)[:300]) from error
@@ -86,6 +90,18 @@ class KmsSigner:
         return numbers_of(answer["Signature"])
 
 
+def _add_parent(builder: Any, clip: Path) -> None:
+    """Say which clip a file was edited from.
+
+    c2pa cannot read all clips that players can. Then it takes the file itself for its parent.
+    """
+    import c2pa  # noqa: PLC0415
+
+    parent = json.dumps({"title": "clip", "relationship": "parentOf"})
+    with suppress(c2pa.C2paError), clip.open("rb") as file:
+        builder.add_ingredient(parent, "video/mp4", file)
+
+
 def numbers_of(der: bytes) -> bytes:
     """The two numbers of an ECDSA signature, one after the other, from the DER that KMS answers.
 
@@ -106,6 +122,13 @@ def numbers_of(der: bytes) -> bytes:
 
 def manifest_of(claim: Claim) -> dict[str, Any]:
     """The manifest of c2pa for a claim."""
+    if claim.model is None:
+        edited = {
+            "action": "c2pa.edited",
+            "digitalSourceType": claim.source_type,
+            "softwareAgent": {"name": "reeldrop", "version": VERSION},
+        }
+        return _manifest(edited)
     parameters: dict[str, Any] = {"model": claim.model, "seed": claim.seed}
     if claim.prompt is not None:
         parameters["prompt"] = claim.prompt
@@ -118,6 +141,10 @@ def manifest_of(claim: Claim) -> dict[str, Any]:
         "softwareAgent": agent,
         "parameters": parameters,
     }
+    return _manifest(action)
+
+
+def _manifest(action: dict[str, Any]) -> dict[str, Any]:
     return {
         "claim_generator_info": [{"name": "reeldrop", "version": VERSION}],
         "format": "video/mp4",

@@ -10,6 +10,8 @@ used:
   about 20 s. A video of 480x832 takes 17.5 PFLOP, about half of the 33.2 PFLOP of one of 5b.
 - From the creation of a processing job to the running worker it takes 300 s, because an image of 17
   to 20 GB is pulled in 4 to 6 minutes. Loading about 20 GB of weights takes 60 s more.
+- Finishing a clip needs no weights. It takes the seconds that one core needs (`spec/work.py`),
+  although several cores help, because encoders do not use all of them.
 - Prices are AWS's on-demand ones per hour of processing in us-east-1.
 
 Everything else is learned from processing jobs that ended, as moving averages. The work of a task
@@ -19,21 +21,23 @@ encoded while the next video is rendered. This counts where it takes longer than
 (`spec/work.py` has its figures), and it is not learned.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from contract.catalogue import MODELS, Mode, Preset
+from contract.catalogue import MODELS, NO_MODEL, Mode, Preset
 from contract.document import Document
 from contract.instance_types import gpus
 from contract.manifest import Parameters
 from contract.outcome import Rendered
 from functions.settings import Settings
+from functions.spec.clip import Clip
 from functions.spec.fields import JobSpec, parameters_of
 from functions.spec.work import work_of, writing_seconds_of
 from functions.table.records import Attempt, Learned, QueueEntry, Rate
 
 STARTUP_SECONDS = 300.0
-_LOADING_SECONDS = {"demo": 2.0}
+_LOADING_SECONDS = {"demo": 2.0, NO_MODEL: 0.0}
 _LOADING_SECONDS_OF_OTHERS = 60.0
 _H100_SECONDS = {
     "demo": 1.0,
@@ -53,6 +57,11 @@ USD_PER_HOUR: Mapping[str, float] = {
     "ml.g6e.xlarge": 2.61,
     "ml.g6.xlarge": 1.13,
     "ml.g5.4xlarge": 2.03,
+    "ml.c5.xlarge": 0.204,
+    "ml.c5.2xlarge": 0.408,
+    "ml.c5.4xlarge": 0.816,
+    "ml.m5.xlarge": 0.23,
+    "ml.m5.2xlarge": 0.461,
 }
 """Prices of the instance types whose price is known."""
 # The weight of a finished job against all before it. The first few have equal weights.
@@ -78,8 +87,6 @@ def rate_of(learned: Learned, model: str, mode: Mode, preset: Preset, instance_t
     for rate in learned.rates:
         if _key(rate) == (model, mode, preset, instance_type):
             return rate
-    seconds = _H100_SECONDS.get(model, _H100_SECONDS_OF_OTHERS)
-    family = instance_type.split(".")[1] if instance_type.count(".") == 2 else ""
     return Rate(
         model=model,
         mode=mode,
@@ -87,9 +94,17 @@ def rate_of(learned: Learned, model: str, mode: Mode, preset: Preset, instance_t
         instance_type=instance_type,
         startup_seconds=STARTUP_SECONDS,
         loading_seconds=_LOADING_SECONDS.get(model, _LOADING_SECONDS_OF_OTHERS),
-        seconds_per_work=seconds / _SPEED.get(family, _SPEED_OF_OTHERS) / _own_work(model, mode),
+        seconds_per_work=_seconds_per_work(model, mode, instance_type),
         jobs=0,
     )
+
+
+def _seconds_per_work(model: str, mode: Mode, instance_type: str) -> float:
+    if mode == Mode.FINISHING:
+        return 1.0
+    seconds = _H100_SECONDS.get(model, _H100_SECONDS_OF_OTHERS)
+    family = instance_type.split(".")[1] if instance_type.count(".") == 2 else ""
+    return seconds / _SPEED.get(family, _SPEED_OF_OTHERS) / _own_work(model, mode)
 
 
 def _key(rate: Rate) -> tuple[str, Mode, Preset, str]:
@@ -160,7 +175,9 @@ def _with_mode(
     startup: float, loading: float,
 ) -> Learned:  # fmt: skip
     """The same for the samples of one mode. The start-up was that of the whole processing job."""
-    seconds = sum(s.seconds.rendering for s in samples)
+    # A clip that is only finished is not rendered.
+    finishes = mode == Mode.FINISHING
+    seconds = sum(s.seconds.occupied if finishes else s.seconds.rendering for s in samples)
     work = sum(work_of(s.parameters) for s in samples)
     if seconds <= 0:
         return learned
@@ -199,25 +216,73 @@ class Cost(Document):
     instance_type: str
 
 
-def cost(learned: Learned, specs: Sequence[JobSpec], settings: Settings) -> Cost:
-    """What resolved specs are expected to take on the first instance type of the deployment."""
-    return cost_on(
-        learned, specs, settings.instance_preferences[0], tasks=settings.max_tasks_per_job
+@dataclass(frozen=True)
+class Making:
+    """A video to make, as far as its cost depends on it."""
+
+    parameters: Parameters
+    model: str
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: JobSpec, clip: Clip | None = None) -> Self:
+        """The video of a resolved spec.
+
+        Args:
+            clip: the clip that is finished, if one is.
+        """
+        return cls(parameters_of(spec, clip), spec.model or NO_MODEL, spec.outputs)
+
+
+def cost(learned: Learned, makings: Sequence[Making], settings: Settings) -> Cost:
+    """What videos are expected to take, each on the first instance type for its mode."""
+    return cost_by_type(
+        learned,
+        makings,
+        lambda mode: settings.instance_types_for(mode)[0],
+        tasks=settings.max_tasks_per_job,
     )
 
 
-def cost_on(learned: Learned, specs: Sequence[JobSpec], instance_type: str, *, tasks: int) -> Cost:
-    """What resolved specs are expected to take. A full processing job has so many `tasks`."""
+def cost_by_type(
+    learned: Learned,
+    makings: Sequence[Making],
+    instance_type_for: Callable[[Mode], str],
+    *,
+    tasks: int,
+) -> Cost:
+    """The same, with `instance_type_for` a mode, and so many `tasks` in a full processing job."""
+    by_type: dict[str, list[Making]] = {}
+    for one in makings:
+        by_type.setdefault(instance_type_for(one.parameters.mode), []).append(one)
+    costs = [cost_on(learned, some, name, tasks=tasks) for name, some in by_type.items()]
+    return costs[0] if len(costs) == 1 else _together(costs)
+
+
+def _together(costs: Sequence[Cost]) -> Cost:
+    """The costs of videos on instances of several types, which work at the same time."""
+    low, high = [one.usd_low for one in costs], [one.usd_high for one in costs]
+    return Cost(
+        gpu_minutes=round(sum(one.gpu_minutes for one in costs), 2),
+        startup_minutes=max(one.startup_minutes for one in costs),
+        usd_low=None if None in low else round(sum(one or 0 for one in low), 3),
+        usd_high=None if None in high else round(sum(one or 0 for one in high), 3),
+        instance_type=" and ".join(one.instance_type for one in costs),
+    )
+
+
+def cost_on(learned: Learned, makings: Sequence[Making], instance_type: str, *, tasks: int) -> Cost:
+    """What videos are expected to take. A full processing job has so many `tasks`."""
     each = [
         of_task(
             learned,
-            parameters_of(spec),
-            str(spec.model),
+            one.parameters,
+            one.model,
             instance_type,
-            outputs=spec.outputs,
+            outputs=one.outputs,
             tasks_in_full_job=tasks,
         )
-        for spec in specs
+        for one in makings
     ]
     startup = max(one.startup_seconds for one in each)
     render = sum(one.render_seconds for one in each)

@@ -8,6 +8,7 @@ demuxer is fixed to MP4, reads from memory, and must not follow any reference in
 """
 
 import io
+import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -44,12 +45,15 @@ _HDR = {16: "PQ", 18: "HLG"}
 
 
 class Facts(NamedTuple):
-    """What a player shows of a video: size in pixels, number of frames, and frames per second."""
+    """What a player shows of a video: size in pixels, length, and frames per second."""
 
     height: int
     width: int
     num_frames: int
     fps: float
+    """That of most frames. Phones lose some."""
+    duration_seconds: float
+    has_sound: bool
     hdr: str | None
     """`HLG` or `PQ`. None for a video with the usual range of brightness."""
 
@@ -168,11 +172,16 @@ def _facts(container: InputContainer, stream: av.VideoStream, name: str) -> Fact
     _check_size(name, stream.width, stream.height)
     first: av.VideoFrame | None = None
     packets = 0
+    times: list[int] = []
+    end = 0
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise _unreadable(name, "is damaged or cut short")
         if packet.size and not packet.is_discard:  # decoders need those, but nobody sees them
             packets += 1
+            if packet.pts is not None:
+                times.append(packet.pts)
+                end = max(end, packet.pts + (packet.duration or 0))
         if packets > MAX_VIDEO_PACKETS:
             raise _too_long(name)
         if first is None:
@@ -185,8 +194,32 @@ def _facts(container: InputContainer, stream: av.VideoStream, name: str) -> Fact
     fps = stream.average_rate or stream.guessed_rate
     if not fps or packets / fps > MAX_VIDEO_SECONDS:
         raise _too_long(name)
+    seconds, usual = _length(times, end, stream.time_base)
     height, width = _upright(first, stream.sample_aspect_ratio)
-    return Facts(height, width, packets, float(Fraction(fps)), _HDR.get(first.color_trc))
+    return Facts(
+        height,
+        width,
+        packets,
+        fps=float(usual or fps),
+        duration_seconds=float(seconds or packets / Fraction(fps)),
+        has_sound=bool(container.streams.audio),
+        hdr=_HDR.get(first.color_trc),
+    )
+
+
+def _length(times: list[int], end: int, tick: Fraction | None) -> tuple[Fraction, Fraction]:
+    """How many seconds frames are shown, and the rate of most of them. 0: not known.
+
+    Args:
+        times: when each of them begins.
+        end: when the last one ends.
+        tick: the unit of both, in seconds.
+    """
+    apart = sorted(after - before for before, after in itertools.pairwise(sorted(times)))
+    usual = apart[len(apart) // 2] if apart else 0
+    if not times or not tick:
+        return Fraction(0), Fraction(0)
+    return (end - min(times)) * tick, 1 / (usual * tick) if usual > 0 else Fraction(0)
 
 
 def _check_complete(body: bytes, promised: int, name: str) -> None:

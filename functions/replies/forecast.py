@@ -11,10 +11,11 @@ from typing import Protocol
 from contract.document import Document
 from contract.instance_types import gpus
 from functions.planning import batching, estimate
-from functions.planning.estimate import Cost, cost
+from functions.planning.estimate import Cost, Making, cost
 from functions.settings import WithSettings
+from functions.spec.fields import mode_of
 from functions.table.attempts import capacity
-from functions.table.ledger import QUEUE, NeedsLedgerAndClock
+from functions.table.ledger import NeedsLedgerAndClock, queue_of
 from functions.table.rates import learned_rates
 from functions.table.records import Lease, QueueEntry, State, Task
 
@@ -41,22 +42,26 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
     if not asked:
         return Forecast()
     learned = learned_rates(ports)
-    price = cost(learned, [task.spec for task in asked], ports.settings)
+    price = cost(learned, [Making.of(task.spec, task.clip) for task in asked], ports.settings)
     if all(task.state == State.PLANNED for task in asked):
         return Forecast(cost=price)
     leases = capacity(ports)[0].leases
-    queued = {task.task_id for task in asked if task.state == State.QUEUED}
+    queued = {task.task_id: mode_of(task.spec) for task in asked if task.state == State.QUEUED}
     running = _running_ends_at(ports, asked, leases)
     if not queued:
         return Forecast(ends_at=running, cost=price)
-    entries = ports.ledger.query(QUEUE, QueueEntry, limit=LOOKED_AT)
+    # The few jobs with videos in both queues are told about the queue of the first one.
+    mode = next(iter(queued.values()))
+    queue = queue_of(mode)
+    leases = tuple(lease for lease in leases if queue_of(lease.mode) == queue)
+    entries = ports.ledger.query(queue, QueueEntry, limit=LOOKED_AT)
     if len(entries) == LOOKED_AT or any(t.hold and t.hold.holds(ports.now()) for t in asked):
         return Forecast(cost=price)  # its place is not shown, or it will not run soon
     order = batching.in_order([entry.document for entry in entries], ())
     places = [n for n, entry in enumerate(order) if entry.task_id in queued]
     if not places:
         return Forecast(cost=price)
-    instance_type = ports.settings.instance_preferences[0]
+    instance_type = ports.settings.instance_types_for(mode)[0]
     rates = [estimate.rate_of(learned, e.model, e.mode, e.preset, instance_type) for e in order]
     seconds = [estimate.seconds_of(rate, e) for rate, e in zip(rates, order, strict=True)]
     mine = rates[places[0]]

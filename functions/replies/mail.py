@@ -1,11 +1,13 @@
 """Builds the notification about a job that has ended."""
 
+import posixpath
 import shlex
 import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from contract.catalogue import Mode
 from contract.document import Document
 from contract.errors import one_line
 from functions import s3_keys
@@ -219,9 +221,13 @@ def _planned(task: Task) -> list[str]:
 
 def _about(task: Task, *, number: bool) -> list[str]:
     p = task.parameters
+    begin = f"{task.number:02d}: " if number else ""
+    made = f"{begin}{words.length(p)}, {p.height} x {p.width} (height x width)"
+    if p.mode == Mode.FINISHING:
+        clip = posixpath.basename(task.spec.video or "")
+        return [made, f"Finished from {quoted(clip)}, without a model.", ""]
     return [
-        f"{f'{task.number:02d}: ' if number else ''}{words.length(p)}, {p.height} x {p.width} "
-        f"(height x width), model {task.model}, seed {p.seed}",
+        f"{made}, model {task.model}, seed {p.seed}",
         f"Prompt: {quoted(' '.join(p.prompt.split()))}",
         "",
     ]

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from contract.catalogue import NO_MODEL
 from functions import s3_keys
-from functions.planning.estimate import cost
+from functions.planning.estimate import Making, cost
 from functions.ports import WithFiles
 from functions.replies.digest import digest_of
 from functions.replies.forecast import forecast
@@ -168,9 +169,10 @@ def _made(ports: Needs, job: Job, tasks: list[Task]) -> Made:
         video = s3_keys.published(job.path, task.number, job.task_count).video
         links.append(VideoLink(video=video, link=ports.files.link(output, video, seconds)))
     # The demo model renders where its user is, which costs nothing.
-    specs = [task.spec for task in done if task.model != "demo"]
+    free = {"demo", NO_MODEL} if ports.settings.default_model == "demo" else {"demo"}
+    makings = [Making.of(task.spec, task.clip) for task in done if task.model not in free]
     return Made(
         links=tuple(links),
         links_end_at=ports.now() + timedelta(seconds=seconds),
-        cost=cost(learned_rates(ports), specs, ports.settings) if specs else None,
+        cost=cost(learned_rates(ports), makings, ports.settings) if makings else None,
     )

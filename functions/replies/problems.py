@@ -37,18 +37,20 @@ def worker_stopped(attempts: int, how: Ending) -> Problem:
     )
 
 
-def video_blocked(reasons: Collection[str]) -> Problem:
+def video_blocked(reasons: Collection[str], *, prompted: bool) -> Problem:
     """The guardrail blocks the finished video.
 
     Args:
         reasons: why, in words.
+        prompted: whether it has a prompt.
     """
     why = f": {', '.join(reasons)}" if reasons else ""
+    change = "the prompt or write another seed" if prompted else "the video or the label"
     return Problem(
         code=Code.VIDEO_BLOCKED,
         message=f"The finished video was blocked by this account's content rules{why}. Nobody can "
         "see it.",
-        hint="Change the prompt or write another seed, and drop the file again.",
+        hint=f"Change {change}, and drop the file again.",
     )
 
 

@@ -61,14 +61,15 @@ class Sidecar(Document):
     spec: JobSpec
     prompt: str
     enhancement: Enhancement
-    model: str
-    licence: str
-    weights_sha256: str
+    model: str | None
+    """None, as all that follows from it: no model was used, because a clip was only finished."""
+    licence: str | None
+    weights_sha256: str | None
     weights_source: WeightsSource | None
     """None: the model folder has no model.json, so its files could not be checked."""
     lora_sha256: str | None = None
     """SHA-256 of the LoRA's file. None: the video was made without a LoRA."""
-    scheduler: str
+    scheduler: str | None
     guidance: Guidance | None
     profile: Profile | None
     interpolation: Interpolation | None = None
@@ -79,8 +80,8 @@ class Sidecar(Document):
     video_file: str
     video: VideoFacts
     generated_fps: int
-    """Frames per second at which the model made the motion, in the frames that `spec` counts.
-    `video` has the rate at which frames are shown."""
+    """Frames per second at which the model made the motion, in the frames that `spec` counts, or at
+    which the clip shows it. `video` has the rate at which frames are shown."""
     unsigned_sha256: str | None = None
     """SHA-256 of the MP4 as the worker wrote it, before it was signed. None: it is not signed."""
     poster_file: str
@@ -95,11 +96,12 @@ class Sidecar(Document):
 
 
 def sidecar_of(
-    job: Job, task: Task, rendered: Rendered, video: VideoFacts, *, bucket: str, licence: str
+    job: Job, task: Task, rendered: Rendered, video: VideoFacts, *, bucket: str, licence: str | None
 ) -> Sidecar:
     """The sidecar of a task that succeeded.
 
     Args:
+        licence: that of the model. None: no model was used.
         video: the MP4 that is published. If it is signed, it is not the one of the worker.
     """
     signed = video.sha256 != rendered.video.sha256

@@ -115,7 +115,7 @@ def hold(why: Hold) -> str:
         ),
         HoldReason.NEW_ATTEMPT: f"new attempt: {last}" if last else "new attempt",
         HoldReason.MODEL_PAUSED: (
-            "processing jobs with this model end before they render anything "
+            "processing jobs like this one end before they render anything "
             f"({last[:_LONGEST_ENDING]}); your administrator was told, and it is tried again after "
             f"{until}"
         ),

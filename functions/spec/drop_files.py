@@ -13,11 +13,19 @@ from functions import s3_keys
 from functions.ports import Locked, Missing
 from functions.reading import magic, not_specs
 from functions.spec import parsed, resolve
+from functions.spec.clip import Clip
 from functions.spec.expand import Wanted, expand
-from functions.spec.fields import FolderDefaults, Layer, quoted, references_of
+from functions.spec.fields import (
+    FolderDefaults,
+    Layer,
+    Matrix,
+    is_only_finished,
+    quoted,
+    references_of,
+)
 from functions.spec.folder_defaults import Draft, draft
 from functions.spec.parsed import Parsed
-from functions.spec.reader import Clip, Original, Picture, Reader
+from functions.spec.reader import Original, Picture, Reader
 
 MAX_IMAGE_BYTES = 32 * 1024 * 1024
 MAX_VIDEO_BYTES = 50 * 1024 * 1024
@@ -93,11 +101,20 @@ def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
             layers.append(defaults(files, reader, place))
         except Missing:
             continue
-    found = draft(layers)
+    found = _without_enhancement(draft(layers))
     if kind == s3_keys.Kind.REFERENCE:
         image = "/" + key.removeprefix(s3_keys.JOBS_PREFIX)
         found = Draft(found.spec.model_copy(update={"image": image, "video": None}), found.layers)
     return found
+
+
+def _without_enhancement(found: Draft) -> Draft:
+    """The draft. If all its clips are only finished, there is no prompt to enhance."""
+    matrix = found.spec.matrix or Matrix()
+    prompted = bool(matrix.prompt) or any(one.prompt for one in matrix.include)
+    if prompted or not is_only_finished(found.spec):
+        return found
+    return Draft(found.spec.model_copy(update={"enhance": False}), found.layers)
 
 
 def videos(found: Draft, *, default_model: str, job_id: str) -> tuple[Wanted, ...]:

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from contract.errors import Code, JobRejected, Place, Problem
-from functions.spec.fields import CONFLICTS, MAX_VIDEOS, JobSpec, Matrix, Video
+from functions.spec.fields import (
+    CONFLICTS,
+    MAX_VIDEOS,
+    JobSpec,
+    Matrix,
+    Video,
+    is_only_finished,
+)
 from functions.spec.folder_defaults import Draft, over
 
 Path = tuple[str | int, ...]
@@ -31,6 +38,10 @@ class Wanted:
         """Where the value of a field is written."""
         return self.draft.place(*self.origin.get(field, (field,)))  # type: ignore[arg-type]
 
+    def said(self, field: str) -> bool:
+        """Whether the spec itself has a field. In folder defaults, it is for who can use it."""
+        return field in self.origin or self.draft.said(field)
+
 
 def expand(draft: Draft) -> tuple[Wanted, ...]:
     """Every video that a draft asks for.
@@ -50,10 +61,12 @@ def expand(draft: Draft) -> tuple[Wanted, ...]:
         for name in spec.model_fields_set
         if name not in {"matrix", "variations"}
     }
+    made = ((JobSpec(**over(fields, base)), origin) for fields, origin in combinations)
     return tuple(
-        Wanted(JobSpec(**over(fields, base)), variation, draft, origin)
-        for fields, origin in combinations
-        for variation in range(spec.variations)
+        Wanted(one, variation, draft, origin)
+        for one, origin in made
+        # Finishing a clip again makes the same video.
+        for variation in range(1 if is_only_finished(one) else spec.variations)
     )
 
 

@@ -20,6 +20,7 @@ from contract.manifest import Fit, Loop, Parameters, SlowMotion
 from functions import s3_keys
 from functions.reading.characters import foreign, shown
 from functions.reading.magic import how_to_export, other_kind
+from functions.spec.clip import Clip
 from functions.spec.other_words import hint_for_name, hint_for_value
 from functions.spec.parsed import Parsed
 
@@ -86,7 +87,10 @@ class Video(Document):
     ] = None
     video: Annotated[
         _File | None,
-        Field(description="File name of an MP4 beside the spec; the new video is based on it."),
+        Field(
+            description="File name of an MP4 or MOV beside the spec; the new video is based on it. "
+            "Without a prompt, it is only finished: its rate, length, sound and formats change."
+        ),
     ] = None
     audio: Annotated[
         _File | None,
@@ -331,10 +335,24 @@ FOLDER_FIELDS = tuple(set(FolderDefaults.model_fields) - set(JobSpec.model_field
 """The fields that only `_defaults.yaml` can have."""
 
 
+def is_only_finished(spec: Video) -> bool:
+    """Whether a clip is only finished, because no prompt says what else a model should make of it.
+
+    Args:
+        spec: one that is not resolved yet.
+    """
+    return spec.video is not None and not spec.prompt.strip()
+
+
 def mode_of(spec: Video) -> Mode:
-    """The mode of a video: it starts from text, from an image or from a video."""
+    """The mode of a video: it starts from text, from an image or from a video.
+
+    A resolved spec of a video that is only finished names no model. Before there was this mode, a
+    resolved spec without a prompt named one.
+    """
     if spec.video is not None:
-        return Mode.VIDEO_TO_VIDEO
+        finished = is_only_finished(spec) and spec.model is None
+        return Mode.FINISHING if finished else Mode.VIDEO_TO_VIDEO
     return Mode.TEXT_TO_VIDEO if spec.image is None else Mode.IMAGE_TO_VIDEO
 
 
@@ -358,8 +376,14 @@ def field_naming(spec: JobSpec, key: str) -> str | None:
     return next((field for field in _REFERENCES if value in getattr(matrix, field)), None)
 
 
-def parameters_of(spec: Video) -> Parameters:
-    """The part of a resolved spec that the worker receives."""
+def parameters_of(spec: Video, clip: Clip | None = None) -> Parameters:
+    """The part of a resolved spec that the worker receives.
+
+    Args:
+        clip: the clip that is finished, if one is.
+    """
+    if clip is not None:
+        return _parameters_of_finishing(spec, clip)
     names = set(Parameters.model_fields) - {"mode", "generated_fps", "loop"}
     given = spec.model_dump(include=names, exclude_none=True)
     return Parameters.model_validate(
@@ -369,6 +393,26 @@ def parameters_of(spec: Video) -> Parameters:
             "generated_fps": _generated_fps(spec),
             "loop": spec.loop or None,
         }
+    )
+
+
+def _parameters_of_finishing(spec: Video, clip: Clip) -> Parameters:
+    size, loop = clip.finished_size, spec.loop or None
+    assert loop is not True  # resolved
+    return Parameters(
+        mode=Mode.FINISHING,
+        prompt="",
+        height=size.height,
+        width=size.width,
+        num_frames=clip.constant_frames,
+        fps=spec.fps or clip.constant_fps,
+        generated_fps=clip.constant_fps,
+        slow_motion=spec.slow_motion or 1,
+        loop=loop,
+        num_inference_steps=0,
+        guidance_scale=0.0,
+        seed=0,
+        label=spec.label,
     )
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
+from functions.spec.clip import Clip
 from functions.spec.parsed import Parsed
 
 
@@ -16,18 +17,6 @@ class Picture:
     png: bytes
     preview: bytes
     """JPEG with at most 768 pixels a side, for a language model to look at."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What a player shows of a video: size in pixels, number of frames, and frames per second."""
-
-    height: int
-    width: int
-    num_frames: int
-    fps: float
-    hdr: Literal["HLG", "PQ"] | None
-    """How its brightness is stored. None for a video with the usual range of brightness."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,17 @@ from contract.catalogue import MODELS, Mode, Size
 from contract.errors import Notice
 from contract.timeline import timeline_of
 from functions import s3_keys
-from functions.spec.fields import JobSpec, listed, mode_of, parameters_of, quoted
-from functions.spec.reader import Clip, Original, Picture, Sound
+from functions.spec import finishing
+from functions.spec.clip import Clip
+from functions.spec.fields import (
+    JobSpec,
+    is_only_finished,
+    listed,
+    mode_of,
+    parameters_of,
+    quoted,
+)
+from functions.spec.reader import Original, Picture, Sound
 
 SAME_SECONDS = 0.1
 """A sound and a video whose lengths differ by less are about equally long."""
@@ -26,14 +35,19 @@ def notices(
     """
     found: list[Notice] = []
     for spec, originals in made_from:
-        if isinstance(sound := originals.get("audio"), Sound):
-            found += _other_length(spec, sound)
         original = originals.get("image") or originals.get("video")
+        clip = original if is_only_finished(spec) and isinstance(original, Clip) else None
+        sound = originals.get("audio")
+        if isinstance(sound, Sound) and (clip or not is_only_finished(spec)):
+            found += _other_length(spec, sound, clip)
         if not isinstance(original, Picture | Clip):
             continue
         name = posixpath.basename(spec.image or spec.video or "")
         if isinstance(original, Clip) and original.hdr is not None:
             found.append(_hdr(name, original.hdr))
+        if clip is not None:
+            found += finishing.notices(spec, clip)
+            continue
         assert spec.model and spec.height and spec.width  # resolved
         size = Size(height=spec.height, width=spec.width)
         if spec.fit != "pad" and _cut(original, size) >= LEAST_CUT:
@@ -62,13 +76,17 @@ def _hdr(name: str, curve: str) -> Notice:
     return Notice(
         code="reference-hdr",
         message=f"The video {name} is HDR ({curve}). It is converted to the usual range of "
-        "brightness, which is what the models know: what is brighter than white becomes white.",
+        "brightness, which every screen shows: what is brighter than white becomes white.",
     )
 
 
-def _other_length(spec: JobSpec, sound: Sound) -> list[Notice]:
-    """The notice for a sound that is longer or shorter than the video."""
-    seconds = timeline_of(parameters_of(spec)).duration_seconds
+def _other_length(spec: JobSpec, sound: Sound, clip: Clip | None) -> list[Notice]:
+    """The notice for a sound that is longer or shorter than the video.
+
+    Args:
+        clip: the clip that is finished, if one is.
+    """
+    seconds = timeline_of(parameters_of(spec, clip)).duration_seconds
     if abs(sound.duration_seconds - seconds) < SAME_SECONDS:
         return []
     name = posixpath.basename(spec.audio or "")

@@ -14,18 +14,22 @@ from contract.catalogue import MODELS, Mode, Model, Preset, Size
 from contract.errors import Code, JobRejected, Notice, Place, Problem
 from contract.manifest import Loop, Parameters
 from contract.timeline import timeline_of
+from functions.spec import finishing
+from functions.spec.clip import Clip
 from functions.spec.english import is_english
 from functions.spec.expand import Wanted
 from functions.spec.fields import (
     ANY_SEED,
     Aspect,
     JobSpec,
+    is_only_finished,
     listed,
     mode_of,
     model_unknown,
     parameters_of,
     quoted,
 )
+from functions.spec.finishing import LEAST_FRAMES, MOST_FRAMES
 from functions.spec.reader import Picture
 
 STRENGTH = 0.8
@@ -33,17 +37,18 @@ STRENGTH = 0.8
 _LORAS_NAMED = 20
 _DURATION_TOLERANCE = 0.15
 """As a share of the requested seconds."""
-_LEAST_FRAMES = 2
-MOST_FRAMES = 3_600
-"""A minute at 60 frames per second. In slow motion and as a loop, a rate of 60 would make 9,600
-frames of 161, and writing them would take longer than rendering."""
 _LONGER = " To make it longer, slow it down with  slow_motion: 2"
 _MOST_COUNTS = 10
 """More values than these are not all listed."""
 
 
 def resolve(
-    wanted: Wanted, *, default_model: str, job_id: str, picture: Picture | None = None
+    wanted: Wanted,
+    *,
+    default_model: str,
+    job_id: str,
+    picture: Picture | None = None,
+    clip: Clip | None = None,
 ) -> JobSpec:
     """Fill in every default in the spec of one video.
 
@@ -56,10 +61,18 @@ def resolve(
         job_id: the id of the job.
         picture: the reference image, once it has been read. A size that the spec leaves open is
             chosen to match its shape.
+        clip: the clip, once it has been read. If it is only finished, its length is checked.
 
     Raises:
         JobRejected: the model does not exist or cannot make this video.
     """
+    if is_only_finished(wanted.spec):
+        return finishing.resolve(wanted, clip)
+    return _of_model(wanted, default_model, job_id, picture)
+
+
+def _of_model(wanted: Wanted, default_model: str, job_id: str, picture: Picture | None) -> JobSpec:
+    """The same for a video that a model makes."""
     spec = wanted.spec
     model = model_called(spec.model or default_model, wanted.place("model"))
     mode = mode_of(spec)
@@ -125,9 +138,9 @@ def _check_length(wanted: Wanted, resolved: JobSpec) -> None:
                 place=wanted.place("fps"),
             )
         )
-    if shown >= _LEAST_FRAMES:
+    if shown >= LEAST_FRAMES:
         return
-    enough = next(f for f in itertools.count() if _shown_frames(parameters, f) >= _LEAST_FRAMES)
+    enough = next(f for f in itertools.count() if _shown_frames(parameters, f) >= LEAST_FRAMES)
     raise JobRejected(
         Problem(
             code=Code.FIELD_RANGE,
@@ -179,7 +192,8 @@ def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
     Raises:
         JobRejected: `prompt-too-long`.
     """
-    assert spec.model is not None  # resolved
+    if spec.model is None:
+        return  # it is only finished
     limit = MODELS[spec.model].prompt_tokens
     for field in ("prompt", "negative_prompt"):
         words = len(getattr(spec, field).split())
@@ -204,7 +218,8 @@ def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
     """
     found: list[Notice] = []
     for spec in specs:
-        assert spec.model is not None  # resolved
+        if spec.model is None:
+            continue  # it is only finished
         model = MODELS[spec.model]
         reference = mode_of(spec) != Mode.TEXT_TO_VIDEO
         prompt = "" if spec.enhance else spec.prompt
@@ -393,16 +408,11 @@ def _lengths(counts: Sequence[int], fps: int) -> str:
     return f"{counts[0] / fps:.1f} to {counts[-1] / fps:.1f}"
 
 
-def _is_said(wanted: Wanted, field: str) -> bool:
-    """Whether the spec itself has a field. In folder defaults, it is for those that can use it."""
-    return field in wanted.origin or wanted.draft.said(field)
-
-
 def _lora_scale(wanted: Wanted, problems: list[Problem]) -> float | None:
     spec = wanted.spec
     if spec.lora is not None:
         return 1.0 if spec.lora_scale is None else spec.lora_scale
-    if spec.lora_scale is not None and _is_said(wanted, "lora_scale"):
+    if spec.lora_scale is not None and wanted.said("lora_scale"):
         problems.append(
             Problem(
                 code=Code.FIELD_CONFLICT,
@@ -450,7 +460,7 @@ def check_lora(wanted: Wanted, known: Sequence[str]) -> None:
 def _strength(wanted: Wanted, mode: Mode, steps: int, problems: list[Problem]) -> float | None:
     strength = wanted.spec.strength
     if mode != Mode.VIDEO_TO_VIDEO:
-        if strength is not None and _is_said(wanted, "strength"):
+        if strength is not None and wanted.said("strength"):
             problems.append(
                 Problem(
                     code=Code.FIELD_CONFLICT,

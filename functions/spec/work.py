@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+from contract.catalogue import Mode
 from contract.manifest import Parameters
 from contract.timeline import timeline_of
 
@@ -14,11 +15,19 @@ _PIXELS = 720 * 480
 _SECONDS_TO_FIND_MOTION = 0.2
 _SECONDS_TO_INTERPOLATE = 0.04
 _SECONDS_TO_ENCODE = 0.03
+_SECONDS_TO_DECODE = 0.015
 
 
 def work_of(parameters: Parameters) -> float:
-    """The amount of work, in millions of pixels times frames times denoising steps."""
+    """The amount of work, in millions of pixels times frames times denoising steps.
+
+    A video that is only finished has no steps. Its work is the seconds that one core is expected to
+    need.
+    """
     p = parameters
+    if p.mode == Mode.FINISHING:
+        decoding = _SECONDS_TO_DECODE * p.num_frames * p.height * p.width / _PIXELS
+        return decoding + writing_seconds_of(p, ())
     # With a strength below 1, only that share of the steps is run, namely the last ones.
     steps = p.num_inference_steps * (1.0 if p.strength is None else p.strength)
     return p.height * p.width * p.num_frames * steps / 1e6
@@ -46,7 +55,10 @@ def size_class_of(parameters: Parameters) -> int:
 
     Within a class, the numbers of pixels times frames differ by less than a factor of two. A
     compiled pipeline is compiled again for each shape, and the largest video of a batch decides how
-    much memory is needed. Batches of similar videos are therefore cheaper.
+    much memory is needed. Batches of similar videos are therefore cheaper. Nothing of that matters
+    for videos that are only finished, so all of them are in one class.
     """
     p = parameters
+    if p.mode == Mode.FINISHING:
+        return 0
     return int(math.log2(p.height * p.width * p.num_frames))

@@ -3,13 +3,13 @@
 import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
-from contract.catalogue import MODELS
+from contract.catalogue import MODELS, Mode
 from contract.errors import JobRejected, Notice
 from functions import s3_keys
 from functions.log import Event, WithLog
@@ -17,10 +17,11 @@ from functions.ports import Missing, WithAnnounce, WithFiles, keys_below
 from functions.replies import json_lines, problems, publish
 from functions.settings import WithSettings
 from functions.spec import drop_files, enhance, reference_notices, resolve
+from functions.spec.clip import Clip
 from functions.spec.drop_files import Mention
 from functions.spec.enhance import Enhancement
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec, references_of
+from functions.spec.fields import JobSpec, is_only_finished, mode_of, references_of
 from functions.spec.folder_defaults import Draft
 from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
@@ -189,9 +190,9 @@ def _query(spec: JobSpec, prompt: str | None = None) -> _Query:
     Args:
         prompt: the prompt before it was enhanced, if it was.
     """
-    assert spec.model is not None  # resolved
     original = spec.prompt if prompt is None else prompt
-    return original, MODELS[spec.model].prompt_tokens, spec.image
+    # A video that is only finished has no model and no prompt.
+    return original, MODELS[spec.model].prompt_tokens if spec.model else 0, spec.image
 
 
 @dataclass(frozen=True)
@@ -218,11 +219,31 @@ def _picture(kept: Mapping[str, _Kept]) -> Picture | None:
     return image.original if image and isinstance(image.original, Picture) else None
 
 
+def _clip(kept: Mapping[str, _Kept]) -> Clip | None:
+    """The clip that a video starts from; None without one."""
+    video = kept.get("video")
+    return video.original if video and isinstance(video.original, Clip) else None
+
+
+def _about_references(
+    kept: _AllKept, made_from: Sequence[tuple[JobSpec, Mapping[str, Original]]]
+) -> tuple[Notice, ...]:
+    """The warnings about the references of a job."""
+    names = (
+        reference_notices.other_name(one.wanted, one.record.source or one.wanted)
+        for one in kept.values()
+    )
+    others = (notice for notice in names if notice is not None)
+    return *others, *reference_notices.notices(made_from)
+
+
 @dataclass(frozen=True)
 class _Made:
     """The videos of a job, ready to be rendered."""
 
     specs: tuple[JobSpec, ...]
+    clips: tuple[Clip | None, ...]
+    """The clips that are only finished."""
     enhancements: tuple[Enhancement, ...]
     references: tuple[tuple[KeptReference, ...], ...]
     kept: tuple[_Kept, ...]
@@ -395,7 +416,7 @@ class Accepting:
         """
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
         known: dict[_Query, tuple[str, Enhancement]] = {}
-        specs, enhancements, references = [], [], []
+        specs, enhancements, references, clips = [], [], [], []
         made_from: list[tuple[JobSpec, dict[str, Original]]] = []
         judging, looked_at = Judging(ports), set[tuple[str, str]]()
         resolved = [self._resolved(one, kept) for one in wanted]
@@ -425,18 +446,20 @@ class Accepting:
             specs.append(final)
             enhancements.append(enhancement)
             references.append(tuple(one.record for one in mine.values()))
+            clips.append(_clip(mine) if mode_of(final) == Mode.FINISHING else None)
             made_from.append((final, {field: one.original for field, one in mine.items()}))
-        names = (
-            reference_notices.other_name(one.wanted, one.record.source or one.wanted)
-            for one in kept.values()
+        notices = (*_about_references(kept, made_from), *resolve.notices(specs))
+        self._notice(*self.draft.warnings, *notices)
+        return _Made(
+            tuple(specs),
+            tuple(clips),
+            tuple(enhancements),
+            tuple(references),
+            tuple(kept.values()),
         )
-        of_references = (
-            *(notice for notice in names if notice is not None),
-            *reference_notices.notices(made_from),
-        )
-        notices = (*self.draft.warnings, *of_references, *resolve.notices(specs))
+
+    def _notice(self, *notices: Notice) -> None:
         self.job = self.job.noticed(json_lines.notices_in(self.job.source.key, notices))
-        return _Made(tuple(specs), tuple(enhancements), tuple(references), tuple(kept.values()))
 
     def _judge(self, judging: Judging, one: Wanted, reference: _Kept, until: datetime) -> None:
         """Refuse a reference that the guardrail blocks. Another one of its name is tried again.
@@ -458,12 +481,15 @@ class Accepting:
 
     def _resolved(self, one: Wanted, kept: _AllKept) -> tuple[JobSpec, Mapping[str, _Kept]]:
         mine = {field: kept[field, value] for field, value in references_of(one.spec)}
-        spec = resolve.resolve(
-            one,
-            default_model=self.ports.settings.default_model,
-            job_id=self.job.job_id,
-            picture=_picture(mine),
-        )
+        clip = mine.get("video") if is_only_finished(one.spec) else None
+        with self._blaming(clip.wanted, clip.record.version) if clip else nullcontext():
+            spec = resolve.resolve(
+                one,
+                default_model=self.ports.settings.default_model,
+                job_id=self.job.job_id,
+                picture=_picture(mine),
+                clip=_clip(mine),
+            )
         return spec, mine
 
     def _caption(
@@ -553,7 +579,9 @@ class Accepting:
             hold = day_limits.held_now(self.ports, folder)
         old = {record.document.number: record.document for record in self.before}
         tasks = [
-            old[number].planned_again(spec, enhancement, references, hold=hold, rendering=rendering)
+            old[number].planned_again(
+                spec, enhancement, references, clip, hold=hold, rendering=rendering
+            )
             if number in old
             else Task(
                 task_id=s3_keys.task_id(self.job.job_id, number),
@@ -565,10 +593,11 @@ class Accepting:
                 folder=folder,
                 hold=hold,
                 references=references,
+                clip=clip,
                 queued_at=self.job.queued_at or self.job.updated_at,
             )
-            for number, (spec, enhancement, references) in enumerate(
-                zip(made.specs, made.enhancements, made.references, strict=True), 1
+            for number, (spec, enhancement, references, clip) in enumerate(
+                zip(made.specs, made.enhancements, made.references, made.clips, strict=True), 1
             )
         ]
         if rendering:

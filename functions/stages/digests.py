@@ -4,6 +4,7 @@ A digest of ended jobs is due when nothing of their folder is queued or running 
 `AT_THE_LATEST`. One about files that are no drops is due once a day. Only the sweep makes digests.
 """
 
+import itertools
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -14,7 +15,7 @@ from functions.table.ledger import (
     COLLECTED,
     OPEN_ATTEMPTS,
     PRIORITIES,
-    QUEUE,
+    QUEUES,
     Change,
     Conflict,
     NeedsLedgerAndClock,
@@ -96,8 +97,8 @@ def _is_busy(ports: WithLedger, folder: str) -> bool:
     Args:
         folder: relative to jobs/.
     """
-    for priority in PRIORITIES:
-        if ports.ledger.query(QUEUE, QueueEntry, prefix=queue_prefix(priority, folder), limit=1):
+    for queue, priority in itertools.product(QUEUES, PRIORITIES):
+        if ports.ledger.query(queue, QueueEntry, prefix=queue_prefix(priority, folder), limit=1):
             return True
     attempts = ports.ledger.query(OPEN_ATTEMPTS, Attempt)
     refs = [ref for attempt in attempts for ref in attempt.document.tasks]

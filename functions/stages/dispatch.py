@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from contract.catalogue import Mode
 from contract.instance_types import gpus
 from functions import s3_keys
 from functions.log import Event, WithLog
@@ -31,13 +32,16 @@ from functions.table.attempts import is_abandoned, move_attempt
 from functions.table.health import health_of
 from functions.table.ledger import (
     CAPACITY,
+    FINISHING_QUEUE,
     OPEN_ATTEMPTS,
+    QUEUES,
     RETRIES,
     Conflict,
     Put,
     Record,
     attempt_key,
     job_key,
+    queue_of,
     task_key,
 )
 from functions.table.queue import waiting_line
@@ -96,26 +100,28 @@ def dispatch(ports: Needs) -> None:
             launch(ports, taken, CurrentDefaults(ports, ports.settings.input_bucket))
         except Exception as error:
             errors.append(error)
-    try:
-        _open_all(ports)
-    except Exception as error:
-        errors.append(error)
+    seen = _Seen(ports)
+    for queue in QUEUES:
+        try:
+            _open_all(ports, queue, seen)
+        except Exception as error:
+            errors.append(error)
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise ExceptionGroup("not every attempt could be started", errors)
 
 
-def _open_all(ports: Needs) -> None:
-    """Open attempts until there are no more to open now.
+def _open_all(ports: Needs, queue: str, seen: "_Seen") -> None:
+    """Open attempts for a queue until there are no more to open now.
 
     Raises:
         Conflict: other dispatches changed the leases too often.
     """
-    outrun, seen = 0, _Seen(ports)
+    outrun = 0
     while outrun < RETRIES:
         try:
-            if not _open_some(ports, seen):
+            if not _open_some(ports, queue, seen):
                 return
         except _Outrun:
             outrun += 1
@@ -177,8 +183,10 @@ class _Seen:
         return [r for r in found if r is not None and not self.defaults.allow_claim(r.document)]
 
 
-def _open_some(ports: Needs, seen: _Seen) -> bool:
+def _open_some(ports: Needs, queue: str, seen: _Seen) -> bool:
     """Plan once and launch the planned attempts. Returns False if none was planned.
+
+    Each queue has leases of its own, so that neither waits for the instances of the other.
 
     Raises:
         _Outrun: the plan is out of date.
@@ -186,15 +194,17 @@ def _open_some(ports: Needs, seen: _Seen) -> bool:
     settings = ports.settings
     # Capacity is read first. If no instance is free, which is common, nothing else has to be read.
     capacity, revision = read_capacity(ports)
-    free = settings.max_processing_jobs - len(capacity.leases)
-    instance_type = _wanted(ports, capacity)
+    leases = tuple(one for one in capacity.leases if queue_of(one.mode) == queue)
+    own = Capacity(leases=leases, served=capacity.served)
+    free = settings.max_processing_jobs - len(own.leases)
+    instance_type = _wanted(ports, capacity, queue)
     if free <= 0 or instance_type is None:
         ports.log(Event.NO_LEASE, {"free": free, "instance_type": instance_type})
         return False
     # The plan leaves a share to instances that will be free later, so it has to see more tasks than
     # the free instances could take.
     need = settings.max_processing_jobs * settings.max_tasks_per_job
-    line = seen.ready(waiting_line(ports, need))
+    line = seen.ready(waiting_line(ports, queue, need))
     if not line:
         return False
     releases = weights.releases(ports, {(entry.model, entry.mode) for entry in line})
@@ -202,7 +212,7 @@ def _open_some(ports: Needs, seen: _Seen) -> bool:
     line = [entry for entry in line if (entry.model, entry.mode) in releases]
     health = health_of(ports, (entry.model for entry in line))
     paused = {model: found.hold for model, found in health.items() if found.hold}
-    plan = _plan(ports, capacity, free, instance_type, line, paused)
+    plan = _plan(ports, own, free, instance_type, line, paused)
     if seen.leaves_out(plan, line):
         return True
     limit = day_limits.held(ports.now().date())
@@ -233,14 +243,16 @@ class NeedsForChoice(WithClock, WithSettings, Protocol):
     """What choosing an instance type uses."""
 
 
-def _wanted(ports: NeedsForChoice, capacity: Capacity) -> str | None:
+def _wanted(ports: NeedsForChoice, capacity: Capacity, queue: str) -> str | None:
     """The first preferred instance type that did not just lack an instance; None if all did."""
     passed_over = {
         missing.instance_type
         for missing in capacity.without_instance
         if ports.now() - missing.at < PASSED_OVER_FOR
     }
-    return next((t for t in ports.settings.instance_preferences if t not in passed_over), None)
+    finishes = queue == FINISHING_QUEUE
+    types = ports.settings.instance_types_for(Mode.FINISHING if finishes else Mode.TEXT_TO_VIDEO)
+    return next((one for one in types if one not in passed_over), None)
 
 
 def _plan(

@@ -237,7 +237,9 @@ def _judge(ports: NeedsForResults, task: Task, rendered: Rendered) -> None:
     pictures = [ports.files.read(ports.settings.work_bucket, key) for key in keys]
     judgement = ports.guardrail.judge_pictures(pictures)
     if judgement.blocked:
-        raise TaskFailed(problems.video_blocked(judgement.reasons))
+        raise TaskFailed(
+            problems.video_blocked(judgement.reasons, prompted=task.spec.model is not None)
+        )
 
 
 def _hold_back(ports: NeedsForResults, record: Record[Task], reason: str) -> None:
@@ -301,7 +303,7 @@ def _publish(
         rendered,
         _facts_of_video(rendered, signed.get(VIDEO_FILE)),
         bucket=settings.output_bucket,
-        licence=MODELS[rendered.model].licence,
+        licence=MODELS[rendered.model].licence if rendered.model else None,
     )
     ports.files.write(
         settings.output_bucket,

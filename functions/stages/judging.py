@@ -55,10 +55,10 @@ class Judging:
             JobRejected: `prompt-blocked`.
             GuardrailUnavailable: there is no judgement.
         """
-        assert spec.model is not None  # resolved
+        given = MODELS[spec.model].negative_prompt if spec.model else ""
         for field in ("prompt", "negative_prompt", "label"):
             text = getattr(spec, field)
-            if field == "negative_prompt" and text == MODELS[spec.model].negative_prompt:
+            if field == "negative_prompt" and text == given:
                 continue
             judgement = self._judged(text, until)
             if judgement.blocked:

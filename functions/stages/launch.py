@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
-from contract.catalogue import MODELS
+from contract.catalogue import MODELS, Mode
 from contract.errors import Transient
 from contract.manifest import Manifest, ManifestTask
 from contract.model_folder import RIFE
@@ -270,7 +270,6 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
     """
     work = ports.settings.work_bucket
     ports.files.write(work, s3_keys.attempt_manifest(attempt.attempt_id), body, "application/json")
-    folder = MODELS[attempt.model].weights[attempt.mode].folder
     interpolation = s3_keys.model_release(RIFE, attempt.interpolation)
     try:
         ports.renderer.start(
@@ -279,7 +278,7 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
                 instance_type=attempt.instance_type,
                 manifest_sha256=attempt.manifest_sha256,
                 input_uri=f"s3://{work}/{s3_keys.attempt_input(attempt.attempt_id)}",
-                model_uri=f"s3://{work}/{s3_keys.model_release(folder, attempt.release)}",
+                model_uri=_model_uri(work, attempt),
                 output_uri=f"s3://{work}/{s3_keys.attempt_output(attempt.attempt_id)}",
                 interpolation_uri=f"s3://{work}/{interpolation}" if attempt.interpolation else None,
             )
@@ -295,6 +294,13 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
         if status.manifest_sha256 != attempt.manifest_sha256:
             raise RuntimeError(f"{attempt.attempt_id} exists with another manifest") from refusal
         ports.log(Event.ADOPTED, {"attempt_id": attempt.attempt_id})
+
+
+def _model_uri(work: str, attempt: Attempt) -> str | None:
+    if attempt.mode == Mode.FINISHING:
+        return None
+    folder = MODELS[attempt.model].weights[attempt.mode].folder
+    return f"s3://{work}/{s3_keys.model_release(folder, attempt.release)}"
 
 
 def _file_name(attempt: Attempt, task: Task, field: str) -> str | None:

@@ -4,6 +4,7 @@ Until one of the videos of a job is claimed, its drop is announced again, and su
 (`plan_again.py`). Later its status says that the newer defaults do not apply to it.
 """
 
+import itertools
 import posixpath
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from functions.spec.input_bucket import InputBucket
 from functions.table.ledger import (
     OPEN_ATTEMPTS,
     PRIORITIES,
-    QUEUE,
+    QUEUES,
     Conflict,
     Put,
     Record,
@@ -106,9 +107,9 @@ def changed(ports: Needs, bucket: str, key: str) -> None:
     below, folder = posixpath.dirname(key) + "/", s3_keys.folder_of(key)
     attempts = ports.ledger.query(OPEN_ATTEMPTS, Attempt)
     ids = [ref.job_id for record in attempts for ref in record.document.tasks]
-    for priority in PRIORITIES:
+    for queue, priority in itertools.product(QUEUES, PRIORITIES):
         prefix = queue_prefix(priority, folder)
-        entries = ports.ledger.query(QUEUE, QueueEntry, prefix=prefix, limit=A_FEW)
+        entries = ports.ledger.query(queue, QueueEntry, prefix=prefix, limit=A_FEW)
         ids += [record.document.task.job_id for record in entries]
     records = ports.ledger.get_all([job_key(job_id) for job_id in dict.fromkeys(ids)])
     jobs = [r for r in records if r is not None and r.document.source.key.startswith(below)]

@@ -14,7 +14,8 @@ class ProcessingJob:
     instance_type: str
     manifest_sha256: str
     input_uri: str
-    model_uri: str
+    model_uri: str | None
+    """None: no model is needed."""
     output_uri: str
     interpolation_uri: str | None = None
     """The weights of RIFE. None: it is not used."""

@@ -9,6 +9,7 @@ signature. The attempt stays open, and each sweep tries again until the administ
 the cause.
 """
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ class Claim(Document):
 
     source_type: str
     """How it came into being, in the words of the IPTC."""
-    model: str
+    model: str | None
+    """None: no model was used, because a clip was only finished."""
     revision: str | None
     """That of the weights. None if it is not known."""
     seed: int
@@ -44,8 +46,15 @@ class CannotSign(Exception):
 class Signer(Protocol):
     """Adds Content Credentials to files."""
 
-    def sign(self, source: Path, target: Path, claim: Claim) -> None:
+    def sign(self, source: Path, target: Path, claim: Claim, clip: Path | None = None) -> None:
         """Write a signed copy of the MP4 `source` to `target`.
+
+        Args:
+            source: the MP4.
+            target: the file to write.
+            claim: what is said about it.
+            clip: what it was finished from. Its own credentials, if it has any, stay in the new
+                file. None: a model made it.
 
         Raises:
             CannotSign: for example because a right is missing, the key is disabled, or the
@@ -100,10 +109,22 @@ def _signed(ports: Needs, task: Task, rendered: Rendered, name: str) -> Signed:
     with TemporaryDirectory() as folder:
         source, target = Path(folder, f"unsigned-{name}"), Path(folder, name)
         ports.files.download(work, s3_keys.task_file(attempt_id, task_id, name), source)
-        ports.signer.sign(source, target, claim_of(task, rendered))
+        clip = _clip(ports, task, attempt_id, Path(folder))
+        ports.signer.sign(source, target, claim_of(task, rendered), clip)
         ports.files.upload(target, work, key, "video/mp4", mark=f"{attempt_id} {task_id}")
     # It may be the file of another handler, which was faster.
     return _facts(ports, key)
+
+
+def _clip(ports: Needs, task: Task, attempt_id: str, folder: Path) -> Path | None:
+    """The clip that a video was finished from, in `folder`. None: a model made the video."""
+    if task.clip is None:
+        return None
+    (kept,) = (one for one in task.references if one.field == "video")
+    key = s3_keys.attempt_reference(attempt_id, kept.key)
+    path = folder / f"clip-{posixpath.basename(key)}"
+    ports.files.download(ports.settings.work_bucket, key, path)
+    return path
 
 
 def _facts(ports: Needs, key: str) -> Signed:
@@ -117,7 +138,7 @@ def claim_of(task: Task, rendered: Rendered) -> Claim:
     source = rendered.weights_source
     parameters = rendered.parameters
     return Claim(
-        source_type=source_type_of(parameters.mode),
+        source_type=rendered.source_type or source_type_of(parameters.mode),
         model=rendered.model,
         revision=source.revision if source else None,
         seed=parameters.seed,

@@ -30,7 +30,7 @@ from functions.table.ledger import (
     LONE,
     OPEN_ATTEMPTS,
     OUTBOX,
-    QUEUE,
+    QUEUES,
     WAITING,
     Conflict,
     D,
@@ -106,13 +106,16 @@ def sweep(ports: Needs) -> None:
         # Each attempt may take long, because all of its results may have to be published.
         _Check(OPEN_ATTEMPTS, Attempt, _attempt, together=1),
         _Check(WAITING, Waiting, _waiting),
-        _Check(QUEUE, QueueEntry, _queued, A_FEW, A_FEW, lambda entry: entry.task.job_id),
+        *(
+            _Check(queue, QueueEntry, _queued, A_FEW, A_FEW, lambda entry: entry.task.job_id)
+            for queue in QUEUES
+        ),
         _Check(DEFAULTS, NotedDefaults, _defaults, A_FEW, A_FEW),
         _Check(LONE, Lone, lone.settle),
     ]
     errors: list[Exception] = []
     with _kept(errors):
-        if ports.ledger.query(QUEUE, QueueEntry, limit=1):
+        if any(ports.ledger.query(queue, QueueEntry, limit=1) for queue in QUEUES):
             ports.wake()
     for number, check in enumerate(checks):
         left = began + TABLE_FOR - ports.now()

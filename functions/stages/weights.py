@@ -19,11 +19,16 @@ class Needs(WithFiles, WithSettings, WithLog, Protocol):
 
 
 def releases(ports: Needs, kinds: Collection[tuple[str, Mode]]) -> dict[tuple[str, Mode], str]:
-    """The release of the weights for each kind. Kinds whose weights are not there are left out."""
-    folders = {kind: MODELS[kind[0]].weights[kind[1]].folder for kind in kinds}
+    """The release of the weights for each kind. Kinds whose weights are not there are left out.
+
+    Finishing needs none, so its release is empty.
+    """
+    models = [kind for kind in kinds if kind[1] != Mode.FINISHING]
+    folders = {kind: MODELS[kind[0]].weights[kind[1]].folder for kind in models}
     found = {folder: _release(ports, folder) for folder in sorted(set(folders.values()))}
     ready = {kind: found[folder] for kind, folder in folders.items()}
-    return {kind: release for kind, release in ready.items() if release is not None}
+    found_all = {kind: release for kind, release in ready.items() if release is not None}
+    return found_all | {kind: "" for kind in kinds if kind[1] == Mode.FINISHING}
 
 
 def interpolation(ports: Needs) -> str:

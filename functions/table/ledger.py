@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from contract.catalogue import Mode
 from contract.document import Document
 from contract.errors import Transient
 from functions import s3_keys
 from functions.ports import WithClock
-from functions.spec.fields import Priority
+from functions.spec.fields import Priority, mode_of
 from functions.table.records import (
     Asked,
     Attempt,
@@ -137,6 +138,9 @@ def task_key(task: TaskRef) -> RecordKey[Task]:
 
 TASKS = "TASK#"
 QUEUE = "QUEUE"
+FINISHING_QUEUE = "QUEUE#FINISHING"
+QUEUES = (QUEUE, FINISHING_QUEUE)
+"""Videos that models make, and videos that are only finished, on instances of another type."""
 WAITING = "WAITING"
 REFUSED = "REFUSED"
 LONE = "LONE"
@@ -147,6 +151,11 @@ DIGESTS = "DIGESTS"
 DEFAULTS = "DEFAULTS"
 HEALTH = "HEALTH"
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+
+
+def queue_of(mode: Mode) -> str:
+    """The queue that tasks of a mode wait in."""
+    return FINISHING_QUEUE if mode == Mode.FINISHING else QUEUE
 
 
 def queue_prefix(priority: Priority, folder: str | None = None) -> str:
@@ -164,7 +173,7 @@ def queue_key(task: Task) -> RecordKey[QueueEntry]:
     """A task's place in the queue: by priority, folder, and the time when it was first queued."""
     at = task.queued_at.strftime("%Y%m%dT%H%M%S.%f")
     prefix = queue_prefix(task.spec.priority, task.folder)
-    return RecordKey(QUEUE, f"{prefix}{at}#{task.task_id}", QueueEntry)
+    return RecordKey(queue_of(mode_of(task.spec)), f"{prefix}{at}#{task.task_id}", QueueEntry)
 
 
 def waiting_key(reference: str, job_id: str) -> RecordKey[Waiting]:

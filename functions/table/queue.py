@@ -6,7 +6,7 @@ from typing import Protocol
 
 from functions.ports import WithChance
 from functions.spec.fields import Priority
-from functions.table.ledger import PRIORITIES, QUEUE, WithLedger, queue_prefix
+from functions.table.ledger import PRIORITIES, WithLedger, queue_prefix
 from functions.table.records import QueueEntry
 
 # The queue is read in pages of at most _PAGE entries, and at most _PAGES pages of each priority.
@@ -18,20 +18,23 @@ class Needs(WithLedger, WithChance, Protocol):
     """What reading the queue uses."""
 
 
-def waiting_line(ports: Needs, need: int) -> list[QueueEntry]:
-    """Read the whole queue, or if it is long, the oldest entries of each folder.
+def waiting_line(ports: Needs, queue: str, need: int) -> list[QueueEntry]:
+    """Read a whole queue, or if it is long, the oldest entries of each folder.
 
     Args:
+        queue: one of `QUEUES`.
         need: how many tasks could be started. No more entries of any folder are needed.
     """
     page = max(_PAGE // 8, min(_PAGE, 2 * need))
-    everything = ports.ledger.query(QUEUE, QueueEntry, limit=page)
+    everything = ports.ledger.query(queue, QueueEntry, limit=page)
     if len(everything) < page:
         return [record.document for record in everything]
-    return [entry for priority in PRIORITIES for entry in _part(ports, priority, need, page)]
+    return [entry for priority in PRIORITIES for entry in _part(ports, queue, priority, need, page)]
 
 
-def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[QueueEntry]:
+def _part(
+    ports: Needs, queue: str, priority: Priority, need: int, size: int
+) -> Collection[QueueEntry]:
     """Read the entries of one priority, one folder after the other.
 
     The rest of a folder is skipped once as many of its entries were read as could be needed. So a
@@ -45,7 +48,7 @@ def _part(ports: Needs, priority: Priority, need: int, size: int) -> Collection[
     of_folder: Counter[str] = Counter()
     at, is_round = begin, False
     for _ in range(min(_PAGES, 4 + need // size)):
-        page = ports.ledger.query(QUEUE, QueueEntry, prefix=prefix, start=at, limit=size)
+        page = ports.ledger.query(queue, QueueEntry, prefix=prefix, start=at, limit=size)
         for record in page:
             if record.key.sort not in found:
                 found[record.key.sort] = record.document

@@ -17,11 +17,12 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
-from contract.catalogue import Mode, Preset
+from contract.catalogue import NO_MODEL, Mode, Preset
 from contract.document import Document
 from contract.errors import Notice, Problem
 from contract.manifest import Parameters
 from functions import s3_keys
+from functions.spec.clip import Clip
 from functions.spec.enhance import PATIENCE, Enhancement
 from functions.spec.fields import JobSpec, Priority, parameters_of, references_of
 from functions.spec.folder_defaults import DayLimits
@@ -516,6 +517,8 @@ class Task(_Moving):
     references: tuple[KeptReference, ...] = Field(
         default=(), validation_alias=AliasChoices("references", "reference")
     )
+    clip: Clip | None = None
+    """Its clip, if the video is only finished."""
     queued_at: datetime
     queue_revision: int = 1
     """The revision of its entry in the queue."""
@@ -553,14 +556,13 @@ class Task(_Moving):
 
     @property
     def model(self) -> str:
-        """Name of the model."""
-        assert self.spec.model is not None  # resolved
-        return self.spec.model
+        """Name of the model. `NO_MODEL` if the video is only finished."""
+        return self.spec.model or NO_MODEL
 
     @property
     def parameters(self) -> Parameters:
         """What the worker gets to know about it."""
-        return parameters_of(self.spec)
+        return parameters_of(self.spec, self.clip)
 
     @property
     def ref(self) -> TaskRef:
@@ -608,6 +610,7 @@ class Task(_Moving):
         spec: JobSpec,
         enhancement: Enhancement,
         references: tuple[KeptReference, ...],
+        clip: Clip | None,
         *,
         hold: Hold | None,
         rendering: bool,
@@ -615,16 +618,18 @@ class Task(_Moving):
         """Newer folder defaults apply to it. It keeps its place in the queue.
 
         Args:
+            clip: its clip, if the video is only finished now.
             rendering: whether it is still to be rendered.
         """
         if self.attempts:
             raise IllegalMove(f"task {self.task_id} was begun and cannot be planned again")
-        same_key = spec.priority == self.spec.priority
+        same_key = (spec.priority, clip is None) == (self.spec.priority, self.clip is None)
         return self._to(
             State.QUEUED if rendering else State.PLANNED,
             spec=spec,
             enhancement=enhancement,
             references=references,
+            clip=clip,
             hold=hold,
             queue_revision=self.queue_revision + 1 if same_key else 1,
         )
@@ -844,7 +849,8 @@ class Attempt(_Moving):
     tasks: tuple[TaskRef, ...]
     """While claiming, the tasks to claim. From `starting` on, the tasks of the manifest."""
     release: str
-    """The release of the weights. A newer one does not change a processing job that was begun."""
+    """The release of the weights. A newer one does not change a processing job that was begun.
+    Empty: it finishes clips, and needs none."""
     instance_type: str
     created_at: datetime
     updated_at: datetime

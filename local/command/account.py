@@ -39,6 +39,7 @@ class Account:
     """The key that encrypts what the deployment stores. Empty: it has none of its own."""
     default_model: str
     instance_types: tuple[str, ...]
+    finishing_instance_type: str
     enhancer_model_id: str
     """Empty: none."""
     guardrail_id: str
@@ -81,6 +82,7 @@ class Account:
                 key_arn=outputs["KeyArn"].removeprefix(_NONE),
                 default_model=outputs["DefaultModel"],
                 instance_types=tuple(outputs["InstanceTypes"].split(",")),
+                finishing_instance_type=outputs["FinishingInstanceType"],
                 enhancer_model_id=outputs["EnhancerModelId"].removeprefix(_NONE),
                 guardrail_id=outputs["GuardrailId"].removeprefix(_NONE),
                 guardrail_version=outputs["GuardrailVersion"].removeprefix(_NONE),

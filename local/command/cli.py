@@ -251,6 +251,7 @@ def validate(
         files,
         default_model=model or deployment.default_model,
         instance_type=deployment.instance_type,
+        finishing_instance_type=deployment.finishing_instance_type,
     )
     if as_json:
         print(json.dumps([verdict.as_plain() for verdict in verdicts], indent=2))

@@ -14,6 +14,8 @@ class Deployment(Document):
     default_model: str = "demo"
     instance_type: str = "ml.g6e.xlarge"
     """The type that costs are estimated for: the first one that the deployment prefers."""
+    finishing_instance_type: str = "ml.c5.2xlarge"
+    """The same for clips that are only finished."""
 
     @classmethod
     def found(cls, files: Sequence[Path]) -> Self:
@@ -28,6 +30,9 @@ class Deployment(Document):
                     return cls(
                         default_model=outputs["DefaultModel"],
                         instance_type=outputs["InstanceTypes"].partition(",")[0],
+                        finishing_instance_type=outputs.get(
+                            "FinishingInstanceType", cls().finishing_instance_type
+                        ),
                     )
         return cls()
 

@@ -102,7 +102,8 @@ def _weights(account: Account) -> Iterator[tuple[Verdict, str]]:
 
 def _quota(account: Account) -> Iterator[tuple[Verdict, str]]:
     pages = account.client("service-quotas").get_paginator("list_service_quotas")
-    names = {f"{one} for processing job usage": one for one in account.instance_types}
+    types = (*account.instance_types, account.finishing_instance_type)
+    names = {f"{one} for processing job usage": one for one in types}
     found = {
         quota["QuotaName"]: quota["Value"]
         for page in pages.paginate(ServiceCode="sagemaker")

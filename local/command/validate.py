@@ -4,6 +4,7 @@ The functions' own code reads the specs and the references. Only the prompt is n
 because that needs Bedrock.
 """
 
+import posixpath
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -12,16 +13,18 @@ from typing import Any
 
 from rich.console import Console
 
+from contract.catalogue import NO_MODEL, Mode
 from contract.document import Document
 from contract.errors import Code, JobRejected, Notice, Place, Problem
 from functions import s3_keys
 from functions.adapters.child_reader import ChildReader
-from functions.planning.estimate import Cost, cost_on
+from functions.planning.estimate import Cost, Making, cost_by_type
 from functions.ports import Missing
 from functions.replies import json_lines, words
 from functions.spec import drop_files, reference_notices, resolve
+from functions.spec.clip import Clip
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec, parameters_of, references_of
+from functions.spec.fields import JobSpec, is_only_finished, parameters_of, references_of
 from functions.spec.reader import Original, Picture
 from functions.table.records import Learned
 from local.command.jobs_folder import JobsFolder
@@ -67,7 +70,11 @@ _CLIP_NOT_READ = "{} was not read, because that needs PyAV: pipx inject reeldrop
 
 
 def validate(
-    files: Sequence[Path], *, default_model: str, instance_type: str = "ml.g6e.xlarge"
+    files: Sequence[Path],
+    *,
+    default_model: str,
+    instance_type: str = "ml.g6e.xlarge",
+    finishing_instance_type: str = "ml.c5.2xlarge",
 ) -> list[Verdict]:
     """Check each file as if it had been dropped.
 
@@ -75,16 +82,22 @@ def validate(
         files: the files to check, folders whose specs are checked, or `-` for standard input.
         default_model: the default model of the deployment.
         instance_type: the instance type that costs are estimated for, without any measured rates.
+        finishing_instance_type: the same for clips that are only finished.
 
     Returns:
         One verdict for each file, in the same order.
     """
     verdicts = []
+    # The demo model renders on this machine, which costs nothing.
+    free = {"demo", NO_MODEL} if default_model == "demo" else {"demo"}
+
+    def type_for(mode: Mode) -> str:
+        return finishing_instance_type if mode == Mode.FINISHING else instance_type
+
     for file, jobs in _opened(files):
-        verdict = _verdict(file, jobs, default_model)
-        # The demo model renders on this machine, which costs nothing.
-        if any(task.model != "demo" for task in verdict.tasks):
-            cost = cost_on(Learned(), verdict.tasks, instance_type, tasks=MAX_TASKS)
+        verdict, makings = _verdict(file, jobs, default_model)
+        if any(making.model not in free for making in makings):
+            cost = cost_by_type(Learned(), makings, type_for, tasks=MAX_TASKS)
             verdict = verdict.model_copy(update={"cost": cost})
         verdicts.append(verdict)
     return verdicts
@@ -127,16 +140,26 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
         if verdict.cost is not None:
             show_line(f"  {words.cost(verdict.cost)}")
         for number, task in enumerate(verdict.tasks, 1):
-            show_line(
-                f"  {number:>2}  {task.model}, {task.height} x {task.width} (height x width), "
-                f"{words.length(parameters_of(task))}, {task.num_inference_steps} steps, "
-                f"guidance {task.guidance_scale:g}, seed {task.seed}"
-            )
+            show_line(f"  {number:>2}  {_in_words(task)}")
         for warning in verdict.warnings:
             show_line(f"  note: {warning.message}")
 
 
-def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
+def _in_words(task: JobSpec) -> str:
+    if task.model is None:
+        length = "" if task.fps is None else f" at {task.fps} fps"
+        return f"{posixpath.basename(task.video or '')}, finished{length}, without a model"
+    return (
+        f"{task.model}, {task.height} x {task.width} (height x width), "
+        f"{words.length(parameters_of(task))}, {task.num_inference_steps} steps, "
+        f"guidance {task.guidance_scale:g}, seed {task.seed}"
+    )
+
+
+def _verdict(
+    file: Path, jobs: JobsFolder, default_model: str
+) -> tuple[Verdict, tuple[Making, ...]]:
+    """The verdict, and the videos whose cost can be told."""
     warnings: tuple[Notice, ...] = ()
     try:
         reader, key = ChildReader(), jobs.key(file)
@@ -144,7 +167,7 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
             raise JobRejected(_no_file(file))
         if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
             layer = drop_files.defaults(jobs, reader, key)
-            return _good(file, layer.parsed.warnings, ())
+            return _good(file, layer.parsed.warnings, ()), ()
         alone = drop_files.animates(jobs, reader, key)
         if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.REFERENCE} and not alone:
             raise JobRejected(_no_spec(file))
@@ -155,32 +178,38 @@ def _verdict(file: Path, jobs: JobsFolder, default_model: str) -> Verdict:
         wanted = drop_files.videos(draft, default_model=default_model, job_id=job_id)
         originals, missing = _references(jobs, reader, key, wanted)
         warnings = (*draft.warnings, *missing)
-        tasks = []
+        tasks: list[JobSpec] = []
+        makings: list[Making] = []
         for one in wanted:
             image = originals.get(("image", one.spec.image or ""))
             picture = image if isinstance(image, Picture) else None
+            video = originals.get(("video", one.spec.video or ""))
+            clip = video if is_only_finished(one.spec) and isinstance(video, Clip) else None
             spec = resolve.resolve(
-                one, default_model=default_model, job_id=job_id, picture=picture
+                one, default_model=default_model, job_id=job_id, picture=picture, clip=clip
             ).model_copy(update={"matrix": None, "variations": 1})
             # A prompt that will be enhanced cannot be checked yet.
             resolve.check_prompt(
                 spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
             )
             tasks.append(spec)
+            if clip is not None or spec.model is not None:
+                makings.append(Making.of(spec, clip))
         warnings += reference_notices.notices(
             (spec, {one[0]: originals[one] for one in references_of(spec) if one in originals})
             for spec in tasks
         )
         warnings += resolve.notices(tasks)
     except JobRejected as rejection:
-        return Verdict(
+        refused = Verdict(
             file=str(file),
             ok=False,
             errors=tuple(_error(p) for p in json_lines.rejection_in(file.name, rejection).problems),
             warnings=json_lines.notices_in(file.name, warnings),
             tasks=(),
         )
-    return _good(file, warnings, tuple(tasks))
+        return refused, ()
+    return _good(file, warnings, tuple(tasks)), tuple(makings)
 
 
 def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) -> Verdict:

@@ -1,12 +1,14 @@
-"""From the frames of the model, one after the other, to the frames that are shown."""
+"""From the frames of a model or a clip, one after the other, to the frames that are shown."""
 
 import itertools
 import os
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -39,7 +41,52 @@ def shown(
         between: Interpolates. Several threads call it.
     """
     source = _there_and_back(frames) if timeline.wraps else frames
-    return _cross_faded(_sampled(source, timeline, between), timeline)
+    timed = ((Fraction(number), frame) for number, frame in enumerate(source))
+    return _cross_faded(_sampled(timed, timeline, between), timeline)
+
+
+def shown_of_clip(
+    timed: Iterable[tuple[Fraction, Frame]],
+    timeline: Timeline,
+    between: Between = search,
+    *,
+    scratch: Path,
+) -> Iterator[Frame]:
+    """The same for the frames of a clip, which need not lie at equal distances.
+
+    A ping-pong keeps the frames in a file, because a clip may have gigabytes of them.
+
+    Args:
+        timed: The position of each frame among `timeline.source_frames`, and the frame.
+        timeline: Where the shown frames lie.
+        between: Interpolates. Several threads call it.
+        scratch: A folder for that file. It has no name there.
+    """
+    if timeline.wraps:
+        timed = _there_and_back_on_disk(timed, timeline.source_frames, scratch)
+    return _cross_faded(_sampled(timed, timeline, between), timeline)
+
+
+def _there_and_back_on_disk(
+    timed: Iterable[tuple[Fraction, Frame]], source_frames: int, scratch: Path
+) -> Iterator[tuple[Fraction, Frame]]:
+    turn = Fraction(source_frames, 2)
+    kept: list[Fraction] = []
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        shape: tuple[int, ...] = ()
+        for position, frame in timed:
+            if position > turn:
+                break
+            file.write(np.ascontiguousarray(frame).data)
+            kept.append(position)
+            shape = frame.shape
+            yield position, frame
+        size = int(np.prod(shape))
+        for number in range(len(kept) - 1, -1, -1):
+            back = source_frames - kept[number]
+            if back > kept[-1]:
+                file.seek(number * size)
+                yield back, np.frombuffer(file.read(size), np.uint8).reshape(shape)
 
 
 def _there_and_back(frames: Iterable[Frame]) -> list[Frame]:
@@ -83,7 +130,9 @@ class _Stretch:
         return exact + between(self.before, self.after, inside)
 
 
-def _sampled(source: Iterable[Frame], timeline: Timeline, between: Between) -> Iterator[Frame]:
+def _sampled(
+    source: Iterable[tuple[Fraction, Frame]], timeline: Timeline, between: Between
+) -> Iterator[Frame]:
     """The frames at all positions of `timeline`."""
     stretches = _stretches(source, timeline)
     if timeline.step >= 1:
@@ -108,17 +157,24 @@ def _in_threads(stretches: Iterable[_Stretch], between: Between) -> Iterator[Fra
             yield from begun.popleft().result()
 
 
-def _stretches(source: Iterable[Frame], timeline: Timeline) -> Iterator[_Stretch]:
+def _stretches(source: Iterable[tuple[Fraction, Frame]], timeline: Timeline) -> Iterator[_Stretch]:
     interpolates = timeline.step < 1
-    held = _held(source)
-    all_intervals = intervals(held) if interpolates else _without_cuts(held)
+    positions: deque[Fraction] = deque()
+
+    def frames() -> Iterator[Frame]:
+        for position, frame in _held(source):
+            positions.append(position)
+            yield frame
+
     number = 0
-    for position, interval in enumerate(all_intervals):
+    for interval in intervals(frames()) if interpolates else _without_cuts(frames()):
         if number >= timeline.sampled_frames:
             return
+        begin = positions.popleft()
+        length = positions[0] - begin
         offsets = []
-        while number < timeline.sampled_frames and number * timeline.step < position + 1:
-            offsets.append(number * timeline.step - position)
+        while number < timeline.sampled_frames and number * timeline.step < begin + length:
+            offsets.append(max(Fraction(0), (number * timeline.step - begin) / length))
             number += 1
         yield _Stretch(
             before=interval.before,
@@ -130,13 +186,14 @@ def _stretches(source: Iterable[Frame], timeline: Timeline) -> Iterator[_Stretch
         )
 
 
-def _held(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """`frames`, and then the last one for ever."""
+def _held(timed: Iterable[tuple[Fraction, Frame]]) -> Iterator[tuple[Fraction, Frame]]:
+    """The same, and then the last frame for ever."""
     last = None
-    for frame in frames:
-        yield frame
-        last = frame
+    for position, frame in timed:
+        last = position, frame
+        yield last
     while last is not None:
+        last = last[0] + 1, last[1]
         yield last
 
 

@@ -4,7 +4,7 @@ import pytest
 from botocore.model import StringShape
 from botocore.session import get_session
 
-from contract.instance_types import FAMILIES, gpus, verdict
+from contract.instance_types import FAMILIES, FINISHING_TYPES, gpus, has_own_disk, verdict
 
 
 def test_the_table_has_the_sizes_that_sagemaker_has_for_processing_jobs() -> None:
@@ -12,6 +12,8 @@ def test_the_table_has_the_sizes_that_sagemaker_has_for_processing_jobs() -> Non
     assert isinstance(shape, StringShape)
     ours = {f"ml.{name}.{size}" for name, family in FAMILIES.items() for size in family.gpus}
     assert ours == {one for one in shape.enum if one.split(".")[1] in FAMILIES}
+    assert set(FINISHING_TYPES) <= set(shape.enum)
+    assert not any(has_own_disk(one) for one in FINISHING_TYPES)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ import pytest
 from botocore.client import BaseClient
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from contract.origin import GENERATED
+from contract.origin import EDITED, GENERATED
 from functions.adapters.bedrock import BedrockGuardrail
 from functions.adapters.dynamodb import DynamoLedger
 from functions.adapters.s3 import S3Files
@@ -41,6 +41,7 @@ from local.cloud.bedrock import BLOCKED_WORD, MISSING_GUARDRAIL
 from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from local.cloud.service_limits import violations
+from tests import clips
 from tests.corpus.videos import mp4
 from tests.fakes import (
     SETTINGS,
@@ -555,6 +556,33 @@ def test_a_signed_video_says_what_made_it_and_shows_the_same(tmp_path: Path) -> 
     body[-100] ^= 1
     target.write_bytes(body)
     assert "assertion.bmffHash.mismatch" in the_manifest(target)[1]
+
+
+@pytest.mark.usefixtures("embedded")
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_finished_clip_is_signed_as_edited_from_the_clip(
+    tmp_path: Path, *, readable: bool
+) -> None:
+    signer = KmsSigner(signing.KEY_ARN, signing.certificates())
+    source, clip, target = (tmp_path / name for name in ("unsigned.mp4", "clip.mp4", "video.mp4"))
+    source.write_bytes(mp4())
+    signer.sign(source, clip, CLAIM)
+    if not readable:  # QuickTime files from before 2001 have no ftyp
+        clip.write_bytes(clips.without_ftyp(clips.numbered(4)))
+    claim = Claim(source_type=EDITED, model=None, revision=None, seed=0, prompt=None)
+
+    signer.sign(source, target, claim, clip)
+
+    manifest, wrong = the_manifest(target)
+    assert wrong == {"signingCredential.untrusted"}
+    (actions,) = (a["data"] for a in manifest["assertions"] if a["label"].startswith("c2pa.act"))
+    opened, edited = actions["actions"]
+    assert (opened["action"], edited["action"]) == ("c2pa.opened", "c2pa.edited")
+    assert edited["digitalSourceType"] == EDITED
+    assert edited["softwareAgent"] == {"name": "reeldrop", "version": VERSION}
+    (parent,) = manifest["ingredients"]
+    assert parent["relationship"] == "parentOf"
+    assert ("active_manifest" in parent) == readable, "the credentials of the clip stay"
 
 
 @pytest.mark.usefixtures("embedded")

@@ -218,6 +218,14 @@ SEVERAL = [
          "aspect and width", line=2),
     yaml("duration-and-frames", Code.FIELD_CONFLICT,
          "prompt: a\nduration_seconds: 2\nnum_frames: 17\n", "num_frames", line=2),
+    *(
+        yaml(f"finishing-{line.partition(':')[0]}", Code.FIELD_CONFLICT,
+             f"video: /bee.mp4\n{line}\n", "cannot be used here", "add a prompt", line=2)
+        for line in ("strength: 0.5", "model: demo", "preset: best", "num_inference_steps: 9",
+                     "guidance_scale: 3", "negative_prompt: rain", "seed: 7", "lora: ink",
+                     "height: 64", "aspect: portrait", "fit: pad", "duration_seconds: 2",
+                     "num_frames: 17", "variations: 3", "enhance: review", "matrix: {seed: [1, 2]}")
+    ),
     yaml("mode", Code.MODE_UNSUPPORTED, "model: cogvideox-2b\nimage: bee.png\n", "cogvideox-5b",
          line=2),
     yaml("variations-of-matrix", Code.TOO_MANY_VIDEOS,
@@ -242,7 +250,8 @@ SEVERAL = [
     yaml("loop-of-one-frame", R,
          "prompt: a\nmodel: cogvideox-5b\nloop: true\nnum_frames: 9\nfps: 1\n", "Write  fps: 2",
          line=5, field="fps"),
-    yaml("strength-of-nothing", R, "video: bee.mp4\nstrength: 0.01\n", "leaves none", line=2),
+    yaml("strength-of-nothing", R, "video: bee.mp4\nstrength: 0.01\nprompt: a\n",
+         "leaves none", line=2),
 ]  # fmt: skip
 
 # The same checks for specs in JSON.

@@ -58,7 +58,7 @@ def _is(body: bytes) -> Callable[[], bytes]:
 FIELD = [
     Field(
         "01-iphone-hlg",
-        [("phone.mov", _is(HLG)), ("a.yaml", _spec("video: phone.mov\nfit: pad\n"))],
+        [("phone.mov", _is(HLG)), ("a.yaml", _spec("prompt: a bee\nvideo: phone.mov\nfit: pad\n"))],
         [State.QUEUED],
         words=["HDR (HLG)", "converted"],
         notices=["reference-hdr"],

@@ -188,6 +188,9 @@ def test_every_sample_works(person: Person, tmp_path: Path) -> None:
         assert person.read(f"videos/samples/four-seeds-0{number}.gif").startswith(b"GIF89a")
     assert person.read("videos/samples/compare.jpg").startswith(b"\xff\xd8")
     assert person.sidecar("samples/remake").spec.strength == 0.7
+    slow = person.sidecar("samples/slow-circle")
+    assert (slow.model, slow.spec.model, slow.machine.device) == (None, None, "cpu")
+    assert (slow.video.fps, slow.generated_fps, slow.video.duration_seconds) == (24.0, 8, 4.25)
     assert person.sidecar("samples/team/weekly").spec.tags == ("team",)
     assert person.read("review/samples/read-it-first.yaml")
 

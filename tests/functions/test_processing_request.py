@@ -21,12 +21,22 @@ JOB = ProcessingJob(
 
 
 def test_outputs_are_encrypted_with_the_key_of_the_deployment() -> None:
-    """All types that render have a disk of their own, for which SageMaker refuses a key."""
+    """Types with a GPU have a disk of their own, for which SageMaker refuses a key."""
     request = processing_request(JOB, replace_settings(SETTINGS, key_arn=KEY))
     assert violations("CreateProcessingJob", request) == []
     assert request["ProcessingOutputConfig"]["KmsKeyId"] == KEY
     assert "VolumeKmsKeyId" not in request["ProcessingResources"]["ClusterConfig"]
     assert "KmsKeyId" not in processing_request(JOB, SETTINGS)["ProcessingOutputConfig"]
+
+
+def test_the_disk_of_a_type_without_a_disk_of_its_own_is_encrypted_with_it() -> None:
+    job = replace(JOB, instance_type="ml.c5.2xlarge", model_uri=None)
+    request = processing_request(job, replace_settings(SETTINGS, key_arn=KEY))
+    assert violations("CreateProcessingJob", request) == []
+    assert request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == KEY
+    assert [one["InputName"] for one in request["ProcessingInputs"]] == ["code", "input"]
+    plain = processing_request(job, SETTINGS)["ProcessingResources"]["ClusterConfig"]
+    assert "VolumeKmsKeyId" not in plain
 
 
 def test_inputs_and_outputs_go_through_the_network_of_the_deployment() -> None:

@@ -114,7 +114,7 @@ def test_the_signed_video_is_published_and_the_sidecar_is_about_it(signing: Worl
 def test_a_claim_says_what_the_spec_allows(signing: World) -> None:
     signing.files.write("input", "jobs/b.mp4", mp4(), "video/mp4")
     signing.drop("jobs/a.yaml", "prompt: a bee\nseed: 7\nenhance: false\n")
-    signing.drop("jobs/b.yaml", "video: b.mp4\nprompt_in_file: false\nseed: 8\n")
+    signing.drop("jobs/b.yaml", "video: b.mp4\nprompt: a\nprompt_in_file: false\nseed: 8\n")
     for attempt in signing.dispatch():
         signing.render(attempt)
 
@@ -135,9 +135,9 @@ def test_two_handlers_publish_one_signed_file(
     result = s3_keys.task_result(attempt, task.task_id)
     sign = signing.signer.sign
 
-    def slowly(source: Path, target: Path, claim: Claim) -> None:
+    def slowly(source: Path, target: Path, claim: Claim, clip: Path | None) -> None:
         monkeypatch.setattr(signing.signer, "sign", sign)
-        sign(source, target, claim)
+        sign(source, target, claim, clip)
         file_written(signing.ports, result)
 
     monkeypatch.setattr(signing.signer, "sign", slowly)

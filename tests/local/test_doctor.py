@@ -24,6 +24,7 @@ ACCOUNT = Account(
     key_arn="",
     default_model="demo",
     instance_types=("ml.g6e.xlarge", "ml.p5.4xlarge"),
+    finishing_instance_type="ml.c5.2xlarge",
     enhancer_model_id="",
     guardrail_id="",
     guardrail_version="",
@@ -72,8 +73,14 @@ def quota(name: str, value: float) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("quotas", "wanted"),
     [
-        ([quota("ml.g6e.xlarge", 2), quota("ml.p5.4xlarge", 0)], [Verdict.GOOD, Verdict.BAD]),
-        ([quota("ml.g6e.xlarge", 0), quota("ml.g5.xlarge", 9)], [Verdict.BAD, Verdict.UNKNOWN]),
+        (
+            [quota("ml.g6e.xlarge", 2), quota("ml.p5.4xlarge", 0), quota("ml.c5.2xlarge", 1)],
+            [Verdict.GOOD, Verdict.BAD, Verdict.GOOD],
+        ),
+        (
+            [quota("ml.g6e.xlarge", 0), quota("ml.g5.xlarge", 9), quota("ml.c5.2xlarge", 0)],
+            [Verdict.BAD, Verdict.UNKNOWN, Verdict.BAD],
+        ),
     ],
 )
 def test_each_instance_type_needs_a_quota(

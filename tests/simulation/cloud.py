@@ -18,6 +18,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from contract.catalogue import Mode
 from contract.document import Document
 from contract.errors import JobRejected, Transient
 from functions import s3_keys
@@ -390,8 +391,12 @@ class WatchedRenderer(FakeRenderer):
                 theirs = {task.task_id for task in simulation.manifest(other).tasks}
                 if mine & theirs:
                     raise Violated(f"{mine & theirs} run in {other} and {job.attempt_id}")
-        if len(running) > simulation.settings.max_processing_jobs:
-            raise Violated(f"{len(running)} processing jobs run")
+        finish = [one for one in running if simulation.manifest(one).mode == Mode.FINISHING]
+        most = simulation.settings.max_processing_jobs
+        if len(finish) > most or len(running) - len(finish) > most:
+            raise Violated(
+                f"{len(running)} processing jobs run, {len(finish)} of them finish clips"
+            )
         self._check_pause(job)
         simulation.accepted[job.attempt_id] += 1
         simulation.rendered[job.attempt_id] = mine
@@ -441,8 +446,9 @@ def _is_conflict(error: BaseException) -> bool:
 
 
 def _settings(spec: JobSpec) -> tuple[object, ...]:
-    """What does not depend on the prompt or on a picture."""
-    return spec.model, spec.num_inference_steps, spec.fps, spec.seed
+    """What does not depend on the prompt, on a picture or on a clip."""
+    fps = spec.fps if spec.model else None
+    return spec.model, spec.num_inference_steps, fps, spec.seed
 
 
 class _Watched:
@@ -993,11 +999,11 @@ class Simulation(World):
             raise GuardrailUnavailable("AccessDeniedException: not authorized")
         return self.guardrail.judge_pictures(pictures)
 
-    def sign(self, source: Path, target: Path, claim: Claim) -> None:
+    def sign(self, source: Path, target: Path, claim: Claim, clip: Path | None = None) -> None:
         """The signer, which may lack a right."""
         if self.happens("cannot_sign"):
             raise CannotSign("AccessDeniedException: not authorized to perform kms:Sign")
-        self.signer.sign(source, target, claim)
+        self.signer.sign(source, target, claim, clip)
 
     def _post(self) -> object:
         simulation = self

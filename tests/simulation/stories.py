@@ -11,6 +11,7 @@ from functions.stages.renderer import ProcessingJob
 from functions.table.ledger import Change
 from functions.table.records import Attempt
 from local.cloud import signing
+from tests.corpus.videos import mp4
 from tests.fakes import BLOCKED_PNG, PNG
 from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Killed, Simulation
 from tests.sounds import wav
@@ -18,6 +19,7 @@ from tests.sounds import wav
 Story = Callable[[Simulation], None]
 DAY = 86_400
 SOUND = wav()
+CLIP, SHORT_CLIP = mp4(num_frames=9), mp4(num_frames=2)
 FOLDERS = ("jobs/", "jobs/a/", "jobs/batch/")
 
 
@@ -353,6 +355,26 @@ def with_sound(s: Simulation) -> None:
     at(s, 8, lambda: s.person_drops("jobs/bad.yaml", "image: pic.png\naudio: bad.wav\n"))
     at(s, 9, lambda: s.person_drops("jobs/song.wav", SOUND + SOUND[-2000:]))
     at(s, 90, lambda: s.person_drops("jobs/bad.wav", SOUND))
+
+
+def finished_clips(s: Simulation) -> None:
+    """Clips are finished while videos of models are made, or wait for weights. One clip comes late,
+    one is replaced, one is too short, and one spec gets a prompt by newer folder defaults."""
+    s.set(signing_key=signing.KEY_ARN)
+    ready = s3_keys.model_ready("demo")
+    s.files.remove("work", ready)
+    s.person_drops("jobs/model.yaml")
+    s.person_drops("jobs/clip.mp4", CLIP)
+    s.person_drops("jobs/slow.yaml", "video: clip.mp4\nslow_motion: 2\n")
+    at(s, 1, lambda: s.person_drops("jobs/rates.yaml", "video: clip.mp4\nmatrix: {fps: [4, 24]}\n"))
+    at(s, 2, lambda: s.person_drops("jobs/late.yaml", "video: late.mp4\n"))
+    at(s, 40, lambda: s.person_drops("jobs/late.mp4", CLIP))
+    at(s, 50, lambda: s.person_drops("jobs/clip.mp4", SHORT_CLIP))
+    at(s, 60, lambda: s.person_drops("jobs/short.yaml", "video: clip.mp4\nfps: 2\n"))
+    at(s, 300, lambda: s.person_drops("jobs/clip.mp4", CLIP))
+    at(s, 320, lambda: s.person_drops("jobs/a/painted.yaml", "video: /clip.mp4\n"))
+    at(s, 323, lambda: s.person_drops("jobs/a/_defaults.yaml", "prompt: a painting\n"))
+    at(s, 700, lambda: s.weights_of("demo", "one"))
 
 
 def lonely(s: Simulation) -> None:
@@ -722,6 +744,16 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         signing_videos,
         Faults(cannot_sign=1, until_seconds=4 * 3600),
     ),
+    "50 clips are finished": (finished_clips, Faults()),
+    "50 clips are finished, events lost and late, handlers killed": (
+        finished_clips,
+        Faults(lose_event=0.3, late_event=0.2, kill=0.3),
+    ),
+    "50 clips are finished, no quota, no instance": (
+        finished_clips,
+        Faults(no_quota=0.5, capacity_error=0.3),
+    ),
+    "50 clips are finished, workers die": (finished_clips, Faults(worker_dies=0.3)),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (
         foreign_keys,

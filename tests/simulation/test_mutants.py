@@ -139,7 +139,7 @@ MUTANTS = {
     ),
     "leases are not counted": (
         "functions.stages.dispatch",
-        "    free = settings.max_processing_jobs - len(capacity.leases)",
+        "    free = settings.max_processing_jobs - len(own.leases)",
         "    free = settings.max_processing_jobs",
     ),
     "an abandoned attempt is not taken over": (
@@ -447,6 +447,11 @@ MUTANTS = {
         "functions.stages.accept",
         "                    missing.append(mention.key)\n",
         "                    pass\n",
+    ),
+    "a queue counts the leases of the other one": (
+        "functions.stages.dispatch",
+        "for one in capacity.leases if queue_of(one.mode) == queue)",
+        "for one in capacity.leases if queue_of(one.mode) != queue)",
     ),
     "the table does not compare revisions": (
         "tests.fakes",

@@ -138,13 +138,14 @@ def test_functions_use_the_key_only_through_what_they_call(own: Template, functi
     assert list(uses(own, policy)) == [THINGS, RECORDS]
 
 
-def test_processing_jobs_use_the_key_for_files_and_imports_for_their_volume(own: Template) -> None:
-    (renders,) = policies(own, "WorkerRole")
-    (imports,) = policies(own, "WorkerImportRole")
-    assert list(uses(own, renders)) == [FILES]
+@pytest.mark.parametrize("role", ["WorkerRole", "WorkerImportRole"])
+def test_processing_jobs_use_the_key_for_files_and_for_their_volume(
+    own: Template, role: str
+) -> None:
+    (policy,) = policies(own, role)
     grant = (set[str](), {"kms:CreateGrant"})
-    assert sorted(map(str, uses(own, imports))) == sorted(map(str, [grant, FILES]))
-    assert '"kms:GrantIsForAWSResource": "true"' in json.dumps(imports)
+    assert sorted(map(str, uses(own, policy))) == sorted(map(str, [grant, FILES]))
+    assert '"kms:GrantIsForAWSResource": "true"' in json.dumps(policy)
 
 
 def test_people_may_use_the_key_for_files_only(own: Template) -> None:

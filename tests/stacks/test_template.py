@@ -152,6 +152,7 @@ def test_every_address_is_subscribed_and_a_wrong_one_is_refused() -> None:
         ({"instance_types": "ml.g4dn.metal", "default_model": "demo"}, "no such type"),
         ({"instance_types": "ml.p5.48xlarge"}, "no such type"),
         ({"instance_types": "ml.h1.xlarge"}, "should match pattern"),
+        ({"finishing_instance_type": "ml.g6e.xlarge"}, "should match pattern"),
     ],
 )
 def test_an_instance_type_that_cannot_run_the_model_is_refused(
