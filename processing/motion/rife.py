@@ -4,7 +4,8 @@ The network finds for each pixel halfway between two frames where it comes from 
 and how much each of the two is worth there. It is the IFNet of "Real-Time Intermediate Flow
 Estimation for Video Frame Interpolation" by Huang, Zhang, Heng, Shi and Zhou (ECCV 2022), in the
 version HDv3. Its weights and its published code, whose layers and names this module follows so that
-the weights fit, are under the MIT licence, Copyright (c) Megvii Inc.
+the weights fit, are under the MIT licence, Copyright (c) Megvii Inc.; local/command/rife_weights.py
+has its text.
 
 The network knows the middle only. For other offsets, what it found is moved along the motion.
 The decision 0038 says how this compares with our own search for motion.
