@@ -5,6 +5,8 @@
     ROOT/input/lora.safetensors         the LoRA, if the tasks have one
     ROOT/model/                         weights, one folder in diffusers' layout
     ROOT/interpolation/                 weights of RIFE, if they were imported and are needed
+    ROOT/image-model/                   weights for the scenes that start from an image, if the
+                                        model has other weights for them than for the first scene
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
 
 In SageMaker, ROOT is /opt/ml/processing.
@@ -48,17 +50,40 @@ Loop = Literal["cross-fade", "ping-pong"]
 `cross-fade` blends its end with its beginning, `ping-pong` plays it backwards after its end.
 """
 
+Transition = Literal["continue", "cut", "fade"]
+"""How a scene follows the one before.
+
+`continue` starts from the last frame of the scene before, `fade` blends into it, and `cut` does
+neither.
+"""
+
+
+class SceneParameters(Document):
+    """One scene of a video. What it does not say is the same for all scenes of the video."""
+
+    mode: Mode
+    """Image to video also if it continues the scene before."""
+    prompt: str
+    num_frames: int
+    """How many frames the model makes. Not all of them are in the video; see contract/scenes.py."""
+    seed: int
+    transition: Transition
+    """That of the first scene is `cut`."""
+
 
 class Parameters(Document):
     """Everything that decides what a video looks like, under the names that diffusers uses."""
 
     mode: Mode
+    """With scenes: that of the first one."""
     prompt: str
+    """Empty with scenes."""
     negative_prompt: str = ""
     height: int
     width: int
     num_frames: int
-    """How many frames the model makes. For finishing: how many the clip has at `generated_fps`."""
+    """How many frames the model makes. With scenes: how many they have when they are joined. For
+    finishing: how many the clip has at `generated_fps`."""
     fps: int
     """Frames shown per second."""
     generated_fps: int | None = None
@@ -82,6 +107,13 @@ class Parameters(Document):
     """The name of the LoRA that is added to the transformer."""
     lora_scale: float | None = None
     """How strongly. None without a LoRA."""
+    scenes: tuple[SceneParameters, ...] = ()
+    """Empty: the video is not made of scenes."""
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The modes that the video needs, each once."""
+        return tuple(dict.fromkeys((self.mode, *(scene.mode for scene in self.scenes))))
 
 
 class ManifestTask(Document):
@@ -90,7 +122,8 @@ class ManifestTask(Document):
     `image` (for image to video), `video` (the clip for video to video and finishing) and `audio`
     (the sound; finishing keeps that of the clip without it, if the video is neither slowed down nor
     a loop) are file names in input/references. With `gif`, the worker also writes an animated GIF,
-    with `h265` the video as H.265, and with `webm` the video as VP9.
+    with `h265` the video as H.265, and with `webm` the video as VP9. With
+    `scene_clips`, each scene is also written as a video of its own.
     """
 
     task_id: TaskId
@@ -98,6 +131,9 @@ class ManifestTask(Document):
     image: FileName | None = None
     video: FileName | None = None
     audio: FileName | None = None
+    scene_images: tuple[FileName | None, ...] = ()
+    """For each scene, the image that it starts from. None: it starts from text, or continues."""
+    scene_clips: bool = False
     gif: bool = False
     h265: bool = False
     webm: bool = False
@@ -124,7 +160,8 @@ class Manifest(Document):
     attempt_id: str
     model: str
     mode: Mode
-    """That of the first task. Each task has its own in its parameters."""
+    """That of the first task. Each task has its own in its parameters. Its weights are in
+    ROOT/model."""
     tasks: Annotated[tuple[ManifestTask, ...], Field(min_length=1)]
 
 
@@ -138,6 +175,7 @@ class Layout:
         self.lora = root / "input" / LORA_FILE
         self.model = root / "model"
         self.interpolation = root / INTERPOLATION_INPUT
+        self.image_model = root / "image-model"
         self.output = root / "output"
 
     def task_output(self, task_id: str) -> Path:

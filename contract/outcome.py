@@ -3,6 +3,8 @@
 video.mp4, poster.jpg       when the task succeeded
 video.gif                   also, when the task asks for a GIF
 video.h265.mp4, video.webm  also, when the task asks for them
+scene-<number>.mp4          also, each scene by itself, when the task asks for it; and the scenes
+                            before one that failed
 sample-<number>.jpg         also, when a guardrail is to judge the video
 progress-<percent>.json     while the task runs
 result.json                 written last; its upload is the completion event
@@ -37,6 +39,11 @@ def sample_file(number: int) -> str:
     return f"sample-{number}.jpg"
 
 
+def scene_file(number: int) -> str:
+    """The name of the file with scene `number` by itself, counted from 1."""
+    return f"scene-{number:02d}.mp4"
+
+
 def progress_file(percent: int) -> str:
     """The name of the progress file for `percent`, 0 to 99.
 
@@ -53,6 +60,8 @@ class Progress(Document):
     task_id: str
     percent: int
     expected_seconds_left: float
+    scene: int | None = None
+    """The scene that is being made, counted from 1. None: the video is not made of scenes."""
 
 
 class Seconds(Document):
@@ -182,6 +191,20 @@ class Interpolation(Document):
     """SHA-256 over the folder with the weights of RIFE. None without it."""
 
 
+class SceneMade(Document):
+    """A scene that was made."""
+
+    first_frame: int
+    """Where it begins among the shown frames of the video, counted from 0. If it fades in, that is
+    the first frame in which it can be seen."""
+    num_frames: int
+    """How many shown frames it has, up to the first frame of the next scene."""
+    guidance: Guidance
+    profile: Profile
+    clip_sha256: str | None = None
+    """SHA-256 of the scene by itself. None: it was not asked for."""
+
+
 class Rendered(Document):
     """A task that succeeded."""
 
@@ -195,6 +218,9 @@ class Rendered(Document):
     weights_source: WeightsSource | None = None
     """None: the folder has no model.json, so nobody could check whether its files are complete and
     undamaged."""
+    image_weights_sha256: str | None = None
+    """The same for the folder ROOT/image-model. None: the task does not use it."""
+    image_weights_source: WeightsSource | None = None
     lora_sha256: str | None = None
     """SHA-256 of the file of the LoRA. None: the task has none."""
     scheduler: str | None
@@ -204,9 +230,12 @@ class Rendered(Document):
     parameters: Parameters
     """The parameters that were used."""
     guidance: Guidance | None = None
+    """None with scenes, of which each has its own."""
     profile: Profile | None = None
+    """The same."""
     interpolation: Interpolation | None = None
     """None: all frames are those of the model."""
+    scenes: tuple[SceneMade, ...] = ()
     started_at: datetime
     finished_at: datetime
     seconds: Seconds
@@ -221,7 +250,6 @@ class Rendered(Document):
     webm_sha256: str | None = None
     samples_sha256: tuple[str, ...] = ()
     """SHA-256 of each sample, in order. Empty if the task did not ask for samples."""
-    """The same for video.webm."""
     quality: Quality
     warnings: tuple[Notice, ...] = ()
 
@@ -235,6 +263,7 @@ class Rendered(Document):
             H265_FILE: self.h265_sha256,
             WEBM_FILE: self.webm_sha256,
             **{sample_file(n): sha256 for n, sha256 in enumerate(self.samples_sha256, 1)},
+            **{scene_file(n): scene.clip_sha256 for n, scene in enumerate(self.scenes, 1)},
         }
         return {name: sha256 for name, sha256 in found.items() if sha256 is not None}
 
@@ -250,6 +279,9 @@ class Failed(Document):
     problem: Problem
     detail: str = ""
     """The traceback, for the administrator. It is never sent by mail."""
+    scene_clips_sha256: tuple[str, ...] = ()
+    """SHA-256 of each scene before the one that failed, by itself. They are kept. Empty if the task
+    has no scenes, or if the first one failed."""
 
 
 class Outcome(Document):
