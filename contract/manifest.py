@@ -6,7 +6,7 @@
     ROOT/model/                         weights, one folder in diffusers' layout
     ROOT/interpolation/                 weights of RIFE, if they were imported and are needed
     ROOT/image-model/                   weights for the scenes that start from an image, if the
-                                        model has other weights for them than for the first scene
+                                        tasks also need others, which are in ROOT/model then
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
 
 In SageMaker, ROOT is /opt/ml/processing.
@@ -160,8 +160,8 @@ class Manifest(Document):
     attempt_id: str
     model: str
     mode: Mode
-    """That of the first task. Each task has its own in its parameters. Its weights are in
-    ROOT/model."""
+    """The mode whose weights are in ROOT/model: that of the first task, or text to video if the
+    tasks need two folders. Each task has its own in its parameters."""
     tasks: Annotated[tuple[ManifestTask, ...], Field(min_length=1)]
 
 
