@@ -27,7 +27,7 @@ from contract.memory import MemoryMode
 from docs.pictures import is_current, pictures
 from functions.log import Event
 from functions.planning import estimate
-from functions.spec.fields import FolderDefaults, JobSpec
+from functions.spec.fields import FolderDefaults, JobSpec, Scene
 from functions.spec.resolve import frame_counts
 from functions.table.records import Learned
 
@@ -60,6 +60,7 @@ def _documents() -> Iterable[tuple[Path, str]]:
     text = guide.read_text()
     for name, part in (
         ("spec", _fields()),
+        ("scenes", _scene_fields()),
         ("presets", _presets()),
         ("models", _models()),
         ("instances", _instances()),
@@ -114,6 +115,28 @@ def _fields() -> str:
     )
 
 
+def _scene_fields() -> str:
+    schema = Scene.model_json_schema()
+    return _table(
+        ("field of a scene", "what it is", "values", "default"),
+        (
+            (
+                f"`{name}`",
+                field["description"],
+                _values(field, schema.get("$defs", {})),
+                _OF_SCENES.get(name) or _default(name, field["default"]),
+            )
+            for name, field in schema["properties"].items()
+        ),
+    )
+
+
+_OF_SCENES = {
+    "seed": "the one of the video, and 1 more for each scene before it",
+    "transition": "`continue`, or `cut` with an image",
+}
+
+
 def _values(field: dict[str, Any], definitions: dict[str, Any]) -> str:
     kinds = [kind for kind in field.get("anyOf", [field]) if kind.get("type") != "null"]
     (kind,) = kinds
@@ -123,6 +146,8 @@ def _values(field: dict[str, Any], definitions: dict[str, Any]) -> str:
         return _choices(kind["enum"])
     if "enum" in kind.get("items", {}):
         return "list of " + _choices(kind["items"]["enum"])
+    if "anyOf" in kind.get("items", {}):
+        return f"list of {kind['minItems']} to {kind['maxItems']} prompts, or of fields"
     word = {
         "string": "text", "integer": "whole number", "number": "number", "boolean": "true, false",
         "array": "list of words", "object": "fields with lists",
@@ -148,7 +173,8 @@ def _choices(values: list[Any]) -> str:
 def _default(name: str, default: object) -> str:
     others = {
         "image": "", "video": "", "audio": "", "aspect": "", "duration_seconds": "", "matrix": "",
-        "model": "the deployment's", "seed": "follows from the job's id", "strength": "`0.8`",
+        "scenes": "", "model": "the deployment's",
+        "seed": "follows from the job's id", "strength": "`0.8`",
         "fit": "`crop`", "preset": "`standard`", "slow_motion": "`1`", "loop": "`false`",
         "lora": "", "lora_scale": "`1`",
         "max_videos_per_day": "no limit", "max_gpu_minutes_per_day": "no limit",

@@ -114,6 +114,11 @@ class Event(StrEnum):
         True,
     )
     TASK_FAILED = "task-failed", "The worker reported a failure, with details."
+    SCENES_NOT_KEPT = (
+        "scenes-not-kept",
+        "The scenes before one that failed are not published: a file is missing or damaged, or the "
+        "guardrail blocks it.",
+    )
     SUCCEEDED = "succeeded", "A video was published.", True
     FAILED = "failed", "A task failed.", True
     NEW_ATTEMPT = "new-attempt", "A task returned to the queue because its attempt ended.", True

@@ -3,6 +3,7 @@
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
              videos/<path>.gif .h265.mp4 .webm     the video in other formats
+             videos/<path>.scene01.mp4 ...         its scenes, each as a video of its own
              status/<path>.json                    the state of the job
              rejected/<path>.txt                   what was wrong with a spec
              failed/<path>.txt                     why a video could not be made
@@ -70,7 +71,7 @@ _ABOUT_A_FOLDER = re.compile(
 _LORA_SUFFIX = ".safetensors"
 _ALMOST = 0.75
 _BESIDE_JOBS = "(not in jobs)"
-# S3 allows 1,024 bytes. The longest texts around a path are "rejected/" and "-00.json".
+# S3 allows 1,024 bytes. The longest texts around a path are "videos/" and "-00.scene00.mp4".
 _MAX_PATH_BYTES = 1_000
 # Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
 # the reference and a job id.
@@ -87,6 +88,8 @@ UNUSUAL_SPACES = (
 _NUMBERED = re.compile(r"[^/]-\d\d\Z")
 _H265 = ".h265"
 """The H.265 of a video is an MP4, too, so the name of its file needs another difference."""
+# So does each scene.
+_OF_SCENE = re.compile(r"\.scene\d\d\Z")
 
 
 class Kind(StrEnum):
@@ -370,6 +373,10 @@ class Published(NamedTuple):
     h265: str
     webm: str
 
+    def scene(self, number: int) -> str:
+        """The key of a scene by itself, counted from 1."""
+        return f"{self.video.removesuffix('.mp4')}.scene{number:02d}.mp4"
+
     def also(self, wanted: Collection[str]) -> list[tuple[str, str]]:
         """Output and key of each other format of the video that a spec asks for.
 
@@ -402,36 +409,44 @@ def _stem(path: str, number: int, of_tasks: int) -> str:
     return path if of_tasks == 1 else f"{path}-{number:02d}"
 
 
-def outputs(path: str, of_tasks: int, wanted: Collection[str]) -> frozenset[str]:
+def outputs(path: str, of_tasks: int, wanted: Collection[str], scenes: int = 0) -> frozenset[str]:
     """The keys of everything that a job with `of_tasks` tasks publishes under videos/.
 
     Args:
         wanted: the `outputs` of its spec.
+        scenes: how many scenes of each video are published as videos of their own.
     """
     keys = {contact_sheet(path)} if of_tasks > 1 else set[str]()
     for number in range(1, of_tasks + 1):
         at = published(path, number, of_tasks)
         keys |= {at.video, at.sidecar, at.poster, *(key for _, key in at.also(wanted))}
+        keys |= {at.scene(scene) for scene in range(1, scenes + 1)}
     return frozenset(keys)
 
 
-def paths_with_equal_outputs(path: str, of_tasks: int, wanted: Collection[str]) -> list[str]:
+def paths_with_equal_outputs(
+    path: str, of_tasks: int, wanted: Collection[str], scenes: int = 0
+) -> list[str]:
     """The other paths whose jobs may publish under a key of this job.
 
-    "a" makes a-01.mp4 as "a-01" does, and a.h265.mp4 as "a.h265" does.
+    "a" makes a-01.mp4 as "a-01" does, a.h265.mp4 as "a.h265" does, and a.scene01.mp4 as "a.scene01"
+    does.
     """
     stems = [_stem(path, number, of_tasks) for number in range(1, of_tasks + 1)]
     found = [*stems, *(f"{stem}{_H265}" for stem in stems if "h265" in wanted)]
-    shorter = path.removesuffix(_H265)
-    found += [shorter, *(one[:-3] for one in (path, shorter) if _NUMBERED.search(one))]
+    found += [f"{stem}.scene{scene:02d}" for stem in stems for scene in range(1, scenes + 1)]
+    shorter = [path.removesuffix(_H265), _OF_SCENE.sub("", path)]
+    found += [*shorter, *(one[:-3] for one in (path, *shorter) if _NUMBERED.search(one))]
     return [other for other in dict.fromkeys(found) if other != path]
 
 
 def family_of(path: str) -> str:
     """The path that all paths share whose jobs may publish under equal keys."""
-    while _NUMBERED.search(path) or path.endswith(_H265):
-        path = path.removesuffix(_H265) if path.endswith(_H265) else path[:-3]
-    return path
+    while True:
+        shorter = _OF_SCENE.sub("", path.removesuffix(_H265))
+        if shorter == path and not _NUMBERED.search(path):
+            return path
+        path = shorter if shorter != path else path[:-3]
 
 
 def contact_sheet(path: str) -> str:

@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import re
+import struct
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from PIL import Image
 
 from contract.catalogue import MODELS, NO_MODEL
 from contract.errors import Code, Notice, Problem, Transient
-from contract.manifest import Manifest, ManifestTask
+from contract.manifest import Manifest, ManifestTask, Parameters
 from contract.model_folder import Ready
 from contract.outcome import (
     GIF_FILE,
@@ -31,16 +32,21 @@ from contract.outcome import (
     VIDEO_FILE,
     WEBM_FILE,
     Failed,
+    Guidance,
     Machine,
     Outcome,
+    Profile,
     Progress,
     Quality,
     Rendered,
+    SceneMade,
     Seconds,
     VideoFacts,
     progress_file,
     sample_file,
+    scene_file,
 )
+from contract.scenes import parts_of
 from contract.timeline import timeline_of
 from functions import s3_keys
 from functions.adapters.child_reader import ChildReader, Request
@@ -69,6 +75,7 @@ from functions.table.ledger import Change, Conflict, D, Put, Record, RecordKey
 from functions.table.records import ProcessingState
 from local.cloud.bedrock import BLOCKED_WORD, is_blocked_picture
 from local.cloud.service_limits import violations
+from tests.clips import numbered
 
 
 def picture(kind: str, size: tuple[int, int] = (96, 64), colour: str = "red") -> bytes:
@@ -621,22 +628,28 @@ class World:
         """What the worker reads."""
         return Manifest.from_json(self.files.read("work", s3_keys.attempt_manifest(attempt_id)))
 
-    def render(self, attempt_id: str, *, tell: bool = True, failing: str = "") -> None:
+    def render(
+        self, attempt_id: str, *, tell: bool = True, failing: str = "", at_scene: int = 1
+    ) -> None:
         """Write the results of all tasks of a processing job, and end it.
 
         Args:
             tell: whether the events are delivered.
             failing: the id of a task that fails.
+            at_scene: the scene at which it fails.
         """
         for task in self.manifest(attempt_id).tasks:
-            self.write_result(attempt_id, task, fail=task.task_id == failing)
+            fail = task.task_id == failing
+            self.write_result(attempt_id, task, fail=fail, at_scene=at_scene)
             if tell:
                 file_written(self.ports, s3_keys.task_result(attempt_id, task.task_id))
         self.renderer.end(attempt_id, "Completed")
         if tell:
             attempt_ended(self.ports, attempt_id)
 
-    def write_progress(self, attempt_id: str, task: ManifestTask, percent: int) -> str:
+    def write_progress(
+        self, attempt_id: str, task: ManifestTask, percent: int, scene: int | None = None
+    ) -> str:
         """Write a progress file and return its key."""
         key = s3_keys.task_file(attempt_id, task.task_id, progress_file(percent))
         progress = Progress(
@@ -644,6 +657,7 @@ class World:
             task_id=task.task_id,
             percent=percent,
             expected_seconds_left=float(100 - percent),
+            scene=scene,
         )
         self.files.write("work", key, progress.to_json().encode(), "application/json")
         return key
@@ -652,16 +666,37 @@ class World:
         """The samples of a video, which no other video has."""
         return [self.sample + f"{task_id} {number}".encode() for number in (1, 2)]
 
+    def clip_of(self, task_id: str, number: int) -> bytes:
+        """A scene by itself: a short MP4, in which a box that players skip names the scene."""
+        name = b"scene %d of %s" % (number, task_id.encode())
+        return _short_clip() + struct.pack(">I", 8 + len(name)) + b"free" + name
+
     def write_result(
-        self, attempt_id: str, task: ManifestTask, *, fail: bool = False, video: bytes = b"mp4"
+        self,
+        attempt_id: str,
+        task: ManifestTask,
+        *,
+        fail: bool = False,
+        at_scene: int = 1,
+        video: bytes = b"mp4",
     ) -> None:
-        """Write the files of one task, as the worker does."""
+        """Write the files of one task, as the worker does.
+
+        Args:
+            fail: whether it fails, at the scene `at_scene` if it has scenes.
+        """
         now = self.clock()
         manifest = self.manifest(attempt_id)
         samples = self.samples_of(task.task_id) if task.samples else []
+        scenes = task.parameters.scenes
+        made = at_scene - 1 if fail else len(scenes)
+        clips = [self.clip_of(task.task_id, n) for n in range(1, made + 1) if scenes]
+        sha256_of_clips = tuple(hashlib.sha256(clip).hexdigest() for clip in clips)
+        files = {scene_file(n): clip for n, clip in enumerate(clips, 1)}
         result: Rendered | Failed
         if fail:
             result = Failed(
+                scene_clips_sha256=sha256_of_clips,
                 attempt_id=attempt_id,
                 task_id=task.task_id,
                 started_at=now,
@@ -669,6 +704,7 @@ class World:
                 problem=Problem(code=Code.RENDER_FAILED, message="It broke.", hint="Try again."),
             )
         else:
+            files = files if task.scene_clips else {}
             p, timeline = task.parameters, timeline_of(task.parameters)
             result = Rendered(
                 attempt_id=attempt_id,
@@ -677,6 +713,8 @@ class World:
                 weights_sha256="0" * 64,
                 scheduler="CogVideoXDDIMScheduler",
                 parameters=p,
+                image_weights_sha256="1" * 64 if len(p.modes) > 1 else None,
+                scenes=_scenes_made(p, sha256_of_clips if task.scene_clips else ()),
                 started_at=now,
                 finished_at=now,
                 seconds=Seconds(
@@ -702,7 +740,7 @@ class World:
                 quality=Quality(brightness=1.0, contrast=1.0, motion=1.0),
                 warnings=(Notice(code="a-fake", message="It is a fake."),),
             )
-            files = {
+            files |= {
                 VIDEO_FILE: video,
                 POSTER_FILE: POSTER,
                 **({GIF_FILE: b"gif"} if task.gif else {}),
@@ -710,15 +748,38 @@ class World:
                 **({WEBM_FILE: b"webm"} if task.webm else {}),
                 **{sample_file(number): one for number, one in enumerate(samples, 1)},
             }
-            for name, body in files.items():
-                key = s3_keys.task_file(attempt_id, task.task_id, name)
-                self.files.write("work", key, body, "application/octet-stream")
+        for name, body in files.items():
+            key = s3_keys.task_file(attempt_id, task.task_id, name)
+            self.files.write("work", key, body, "application/octet-stream")
         self.files.write(
             "work",
             s3_keys.task_result(attempt_id, task.task_id),
             Outcome(result=result).to_json().encode(),
             "application/json",
         )
+
+
+def _scenes_made(p: Parameters, clips: Sequence[str]) -> tuple[SceneMade, ...]:
+    if not p.scenes:
+        return ()
+    step = timeline_of(p).step
+    begins = [round(part.first_frame / step) for part in parts_of(p.scenes, p.generated_fps or 8)]
+    ends = [*begins[1:], timeline_of(p).num_frames]
+    return tuple(
+        SceneMade(
+            first_frame=begin,
+            num_frames=end - begin,
+            guidance=Guidance(use_dynamic_cfg=False, scales=(p.guidance_scale,)),
+            profile=Profile(compiled=False, own_attention_blocks=0, fp8=False, computed_steps=2),
+            clip_sha256=clips[index] if clips else None,
+        )
+        for index, (begin, end) in enumerate(zip(begins, ends, strict=True))
+    )
+
+
+@lru_cache
+def _short_clip() -> bytes:
+    return numbered(2)
 
 
 def replace_settings(settings: Settings, **changed: object) -> Settings:

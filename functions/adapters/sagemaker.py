@@ -44,6 +44,8 @@ def processing_request(job: ProcessingJob, settings: Settings) -> dict[str, Any]
         _input("input", job.input_uri),
         *([_input("model", job.model_uri)] if job.model_uri else []),
     ]
+    if job.image_model_uri is not None:
+        inputs.append(_input("image-model", job.image_model_uri))
     if job.interpolation_uri is not None:
         inputs.append(_input(INTERPOLATION_INPUT, job.interpolation_uri))
     return {

@@ -2,8 +2,9 @@
 
 This module is pure: it reads and writes nothing. An earlier rule takes precedence over a later one:
 
-1. An attempt has tasks of one model folder, preset, LoRA and size class. It has at most `max_tasks`
-   of them, and no more than are expected to end within a part (`FILL`) of its longest run.
+1. An attempt has tasks of the same model folders, preset, LoRA and size class. It has at most
+   `max_tasks` of them, and no more than are expected to end within a part (`FILL`) of its longest
+   run.
 2. Tasks of a higher priority come first. Among equal priorities the folders take turns, and the
    folder that was served longest ago is first. Within a folder the oldest task is first. Tasks of
    a lower priority join an attempt only while every task of a higher priority is in one, too.
@@ -51,6 +52,8 @@ class Kind(NamedTuple):
     preset: Preset
     size_class: int
     lora: str = ""
+    with_image_model: bool = False
+    """Whether they also need the folder for image to video."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class Plan:
 def kind_of(what: QueueEntry | Lease) -> Kind:
     """What a task must have in common with the others of its attempt."""
     folder = folder_of(what.model, what.mode)
-    return Kind(what.model, folder, what.preset, what.size_class, what.lora)
+    return Kind(what.model, folder, what.preset, what.size_class, what.lora, what.with_image_model)
 
 
 def plan(situation: Situation, expect: Callable[[QueueEntry], Expected]) -> Plan:

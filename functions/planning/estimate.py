@@ -25,15 +25,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from contract.catalogue import MODELS, NO_MODEL, Mode, Preset
+from contract.catalogue import MODELS, NO_MODEL, Mode, Preset, folder_of
 from contract.document import Document
 from contract.instance_types import gpus
 from contract.manifest import Parameters
 from contract.outcome import Rendered
+from functions.planning.batching import Expected
 from functions.settings import Settings
 from functions.spec.clip import Clip
 from functions.spec.fields import JobSpec, parameters_of
-from functions.spec.work import work_of, writing_seconds_of
+from functions.spec.work import work_by_mode, work_of, writing_seconds_of
 from functions.table.records import Attempt, Learned, QueueEntry, Rate
 
 STARTUP_SECONDS = 300.0
@@ -134,10 +135,11 @@ def of_task(
         outputs: the `outputs` of its spec.
         tasks_in_full_job: how many tasks share a start-up at most (`max_tasks_per_job`).
     """
-    rate = rate_of(learned, model, parameters.mode, parameters.preset, instance_type)
-    startup = rate.startup_seconds + rate.loading_seconds
+    work = work_by_mode(parameters)
+    rates = [rate_of(learned, model, mode, parameters.preset, instance_type) for mode in work]
+    startup = _startup(rates)
     writing = writing_seconds_of(parameters, outputs)
-    render = max(rate.seconds_per_work * work_of(parameters), writing)
+    render = max(_rendering(rates, work.values()), writing)
     price = USD_PER_HOUR.get(instance_type)
     shared = startup / tasks_in_full_job + render / gpus(instance_type)
     return TaskEstimate(
@@ -148,18 +150,46 @@ def of_task(
     )
 
 
-def seconds_of(rate: Rate, entry: QueueEntry) -> float:
-    """The same `render_seconds` for a task in the queue."""
-    return max(rate.seconds_per_work * entry.work, entry.writing_seconds)
+def expected(learned: Learned, entry: QueueEntry, instance_type: str) -> Expected:
+    """The same for a task in the queue, without its cost."""
+    work = {entry.mode: entry.work - entry.image_work}
+    if entry.image_work or entry.with_image_model:
+        work[Mode.IMAGE_TO_VIDEO] = entry.image_work
+    rates = [rate_of(learned, entry.model, mode, entry.preset, instance_type) for mode in work]
+    return Expected(
+        startup_seconds=_startup(rates),
+        render_seconds=max(_rendering(rates, work.values()), entry.writing_seconds),
+    )
+
+
+def _startup(rates: Sequence[Rate]) -> float:
+    """How long a processing job takes until its first video.
+
+    Args:
+        rates: one for each mode of the video. Modes with the same model folder are loaded once.
+    """
+    loaded = {folder_of(rate.model, rate.mode): rate.loading_seconds for rate in reversed(rates)}
+    return rates[0].startup_seconds + sum(loaded.values())
+
+
+def _rendering(rates: Iterable[Rate], work: Iterable[float]) -> float:
+    pairs = zip(rates, work, strict=True)
+    return sum(rate.seconds_per_work * amount for rate, amount in pairs)
 
 
 def with_samples(learned: Learned, attempt: Attempt, samples: Sequence[Rendered]) -> Learned:
     """The learned rates after one more processing job.
 
+    A video with scenes of several modes does not say how long each of them took, and a processing
+    job that begins with one does not say how long each model folder took to load.
+
     Args:
         samples: some of its results. The first one is that of its first task.
     """
     first = samples[0]
+    samples = [sample for sample in samples if len(sample.parameters.modes) == 1]
+    if first not in samples:
+        return learned
     until_first = (first.started_at - attempt.created_at).total_seconds()
     if until_first < 0:
         return learned  # clocks that disagree teach nothing

@@ -61,11 +61,16 @@ def meant(text: str, path: Path, *, is_name: bool = False) -> str:
         return text
     if is_name:
         return "".join(usual(c) for c in text if not _ODD_BLANK.match(c)).strip()
-    if not _PROSE.isdisjoint(path):
+    if not _PROSE.isdisjoint(path) or _is_scene(path):
         return "" if is_blank(text) else text
     if not _FILES.isdisjoint(path):
         return _AROUND.sub("", text)
     return "".join(usual(c) for c in text).strip()
+
+
+def _is_scene(path: Path) -> bool:
+    """Whether a text is a scene, which is the short form of its prompt."""
+    return len(path) == 2 and path[0] == "scenes"
 
 
 def notes(text: str, path: Path, line: int, *, is_name: bool = False) -> list[tuple[str, str]]:

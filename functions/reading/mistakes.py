@@ -13,8 +13,8 @@ FIELD_NAMES = (
     "prompt", "negative_prompt", "image", "video", "audio", "strength", "fit", "model", "lora",
     "lora_scale", "preset", "aspect", "height", "width", "duration_seconds", "num_frames", "fps",
     "slow_motion", "loop", "num_inference_steps", "guidance_scale", "seed", "label", "enhance",
-    "variations", "matrix", "outputs", "prompt_in_file", "priority", "notify", "tags", "dry_run",
-    "animate_images",
+    "scenes", "variations", "matrix", "outputs", "prompt_in_file", "priority", "notify", "tags",
+    "dry_run", "animate_images",
     "max_videos_per_day", "max_gpu_minutes_per_day",
 )  # fmt: skip
 """The names of the fields, only to recognise them where they are not written as fields."""

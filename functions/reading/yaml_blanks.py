@@ -24,7 +24,7 @@ _QUOTED_OR_ODD = re.compile(rf'"(?:[^"\\]|\\.)*"|[{ODD_BLANKS}]', re.DOTALL)
 _JSON = re.compile(rf"[\s{ODD_BLANKS}]*\{{")
 _FIELD_NEXT = re.compile(rf"{_ANY}*(?:-{_ANY}+)?[a-z_]+{_ANY}*:(?:{_ANY}|$)")
 _NOT_A_COLON = re.compile(
-    rf"(?P<before>(?:-{_ANY}+)*[\"'“]?(?:{'|'.join(FIELD_NAMES)}|include|exclude)[\"'”]?{_ANY}*)"
+    rf"(?P<before>(?:-{_ANY}+)*[\"'“]?(?:{'|'.join(FIELD_NAMES)}|include|exclude|transition)[\"'”]?{_ANY}*)"
     "(?P<colon>[：﹕︓∶ː])(?P<after>.?)"
 )  # fmt: skip
 _NOT_A_DASH = re.compile(rf"[\u2010-\u2015\u2212\uff0d](?={_ANY}+\S)")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contract.errors import Code, Problem, one_line
 from functions import s3_keys
 from functions.replies import words
+from functions.replies.status import scene_keys
 from functions.table.records import Job, State, Task
 
 # Errors about the name of a drop, and not about its content.
@@ -35,6 +36,8 @@ def failure_of(job: Job, tasks: Sequence[Task]) -> str:
     for problem, which in numbers.items():
         lines += [f"Video {', '.join(which)}:"] if len(tasks) > 1 else []
         lines += _told([problem])
+    kept = [words.scenes_kept(scene_keys(job, task)) for task in tasks if task.scenes_kept]
+    lines += [*kept, ""] if kept else []
     lines.append(_signed(job))
     return "\n".join(one_line(line) for line in lines) + "\n"
 

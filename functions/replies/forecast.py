@@ -62,16 +62,14 @@ def forecast(ports: Needs, tasks: Sequence[Task]) -> Forecast:
     if not places:
         return Forecast(cost=price)
     instance_type = ports.settings.instance_types_for(mode)[0]
-    rates = [estimate.rate_of(learned, e.model, e.mode, e.preset, instance_type) for e in order]
-    seconds = [estimate.seconds_of(rate, e) for rate, e in zip(rates, order, strict=True)]
-    mine = rates[places[0]]
+    each = [estimate.expected(learned, entry, instance_type) for entry in order]
     jobs = ports.settings.max_processing_jobs
     free_at = ports.now()
     if len(leases) >= jobs:
         free_at = max(free_at, min(lease.ends_at for lease in leases))
     at_once = min(jobs * gpus(instance_type), places[-1] + 1)
-    work = sum(seconds[: places[-1] + 1]) / at_once
-    ends_at = free_at + timedelta(seconds=mine.startup_seconds + mine.loading_seconds + work)
+    work = sum(one.render_seconds for one in each[: places[-1] + 1]) / at_once
+    ends_at = free_at + timedelta(seconds=each[places[0]].startup_seconds + work)
     return Forecast(
         queue_position=places[0] + 1,
         ends_at=max(filter(None, (ends_at, running))),

@@ -14,7 +14,7 @@ from functions import s3_keys
 from functions.planning.estimate import Cost
 from functions.replies import words
 from functions.replies.forecast import Forecast
-from functions.replies.status import ending_words, problems_of
+from functions.replies.status import ending_words, problems_of, scene_keys
 from functions.table.records import Job, State, Task
 
 # SNS refuses subjects of 100 characters and more.
@@ -97,7 +97,8 @@ def mail_of(
         lines += _how_to_review(job, output_bucket, region)
     elif job.state == State.PLANNED:
         lines += [line for task in tasks[:_MAX_LINKS] for line in _planned(task)]
-    lines += [*_problems(job, tasks), *_notes(job, tasks)]
+    lines += [*_problems(job, tasks), *_kept_scenes(job, tasks, output_bucket, region)]
+    lines += _notes(job, tasks)
     ending = [one_line(line) for line in _where_to_look(job, output_bucket, region)]
     text = [*_short(lines, room=LONGEST_TEXT_BYTES - bytes_of(ending)), *ending]
     body = [*head, "", *_videos(job, made, output_bucket, region), *text]
@@ -189,6 +190,7 @@ def _videos(job: Job, made: Made, output_bucket: str, region: str) -> list[str]:
                 f"{_FORMATS[output]:<9} {console_link(output_bucket, region, key)}"
                 for output, key in also
             ),
+            *_scenes_beside(job, link.video, output_bucket),
             f"Link (until {made.links_end_at:%Y-%m-%d %H:%M} UTC at the latest): {link.link}",
             "",
         ]
@@ -199,6 +201,15 @@ def _videos(job: Job, made: Made, output_bucket: str, region: str) -> list[str]:
         sheet = s3_keys.contact_sheet(job.path)
         lines += [f"Contact sheet: {console_link(output_bucket, region, sheet)}", ""]
     return lines
+
+
+def _scenes_beside(job: Job, video: str, output_bucket: str) -> list[str]:
+    """Where the scenes of a video are, each by itself, if the spec asks for that."""
+    if "scenes" not in job.wanted_outputs or not job.scene_count:
+        return []
+    at, count = s3_keys.beside(video), job.scene_count
+    last = s3_keys.name_of(at.scene(count))
+    return [f"Scenes:   s3://{output_bucket}/{at.scene(1)} to {last}"]
 
 
 def _what_was_made(job: Job, tasks: Sequence[Task], made: Made) -> list[str]:
@@ -226,11 +237,24 @@ def _about(task: Task, *, number: bool) -> list[str]:
     if p.mode == Mode.FINISHING:
         clip = posixpath.basename(task.spec.video or "")
         return [made, f"Finished from {quoted(clip)}, without a model.", ""]
+    prompts = [("Prompt", p.prompt)]
+    if p.scenes:
+        prompts = [(f"Scene {n}", scene.prompt) for n, scene in enumerate(p.scenes, 1)]
     return [
         f"{made}, model {task.model}, seed {p.seed}",
-        f"Prompt: {quoted(' '.join(p.prompt.split()))}",
+        *(f"{what}: {quoted(' '.join(prompt.split()))}" for what, prompt in prompts),
         "",
     ]
+
+
+def _kept_scenes(job: Job, tasks: Sequence[Task], output_bucket: str, region: str) -> list[str]:
+    """Where the scenes before one that failed are."""
+    lines = []
+    for task in [task for task in tasks if task.scenes_kept][:_MAX_LINKS]:
+        keys = scene_keys(job, task)
+        folder = folder_link(output_bucket, region, s3_keys.parent(keys[0]))
+        lines += [words.scenes_kept(keys), f"Console:  {folder}", ""]
+    return lines
 
 
 def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:

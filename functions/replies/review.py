@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from functions import s3_keys
-from functions.spec.fields import Video
+from functions.spec.fields import JobSpec, Video
 from functions.table.records import Job, Task
 
 
@@ -15,8 +16,10 @@ def review_of(job: Job, tasks: Sequence[Task]) -> str:
     the videos differ are listed under `matrix: include:`. Values are written as JSON, because JSON
     is also YAML.
     """
+    variations = _variations(job)
+    tasks = tasks[::variations]
     specs = list({task.spec.model_dump_json(): task.spec for task in tasks}.values())
-    plain = [spec.model_dump(mode="json", exclude={"matrix", "aspect"}) for spec in specs]
+    plain = [_plain(spec) for spec in specs]
     varied = [
         name
         for name in Video.model_fields
@@ -26,13 +29,19 @@ def review_of(job: Job, tasks: Sequence[Task]) -> str:
         "# The spec with its prompt rewritten. Change what you like, then drop it under jobs/,"
     ]
     lines.append(f"# as {s3_keys.name_of(job.path)}.yaml or under another name. You had written:")
-    originals = dict.fromkeys(task.enhancement.original for task in tasks)
-    lines += [f"#   {' '.join(original.split())}" for original in originals if original.strip()]
+    said = (
+        original for t in tasks for original in t.enhancement.originals or (t.enhancement.original,)
+    )
+    lines += [
+        f"#   {' '.join(original.split())}" for original in dict.fromkeys(said) if original.strip()
+    ]
     reasons = dict.fromkeys(task.enhancement.reason for task in tasks if task.enhancement.reason)
     lines += [f"# It is not rewritten: {' '.join(reason.split())}" for reason in reasons]
+    if any(one["scenes"] != plain[0]["scenes"] for one in plain):
+        lines.append("# The scenes of its videos differ. This has those of the first video.")
     lines += [
         f"{name}: {_json(value)}"
-        for name, value in plain[0].items()
+        for name, value in {**plain[0], "variations": variations}.items()
         if name not in varied and value is not None
     ]
     if varied:
@@ -41,6 +50,29 @@ def review_of(job: Job, tasks: Sequence[Task]) -> str:
     else:
         lines.append("matrix: null")  # the defaults of a folder may have a matrix
     return "\n".join(lines) + "\n"
+
+
+def _variations(job: Job) -> int:
+    """By how many variations the videos of a job differ in the seeds of their scenes.
+
+    Other videos are listed one by one. But a matrix has no scenes.
+    """
+    assert job.spec is not None  # it was accepted
+    return job.spec.variations if job.scene_count else 1
+
+
+def _plain(spec: JobSpec) -> dict[str, Any]:
+    """The values of a spec. A seed is left out where a scene would get the same one anyway."""
+    plain = spec.model_dump(mode="json", exclude={"matrix", "aspect"})
+    if not spec.scenes or spec.seed is None:
+        return plain
+    derived = all(scene.seed == spec.seed + index for index, scene in enumerate(spec.scenes))
+    left_out = {"seed"} if derived else set[str]()
+    scenes = [
+        scene.model_dump(mode="json", exclude_none=True, exclude=left_out) for scene in spec.scenes
+    ]
+    # A prompt that is empty would be a second one beside those of the scenes.
+    return {**{name: value for name, value in plain.items() if name != "prompt"}, "scenes": scenes}
 
 
 def _json(value: object) -> str:

@@ -1,11 +1,14 @@
 """Builds videos/<path>.json: everything that is known about a video."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
+from contract.catalogue import Mode
 from contract.document import Document
 from contract.errors import Notice
 from contract.instance_types import gpus
+from contract.manifest import Transition
 from contract.outcome import (
     Guidance,
     Interpolation,
@@ -17,6 +20,7 @@ from contract.outcome import (
     Seconds,
     VideoFacts,
     WeightsSource,
+    scene_file,
 )
 from functions import s3_keys
 from functions.planning.estimate import USD_PER_HOUR
@@ -44,6 +48,31 @@ class MadeFrom(Document):
     version: str
 
 
+class SceneFacts(Document):
+    """What is known about one scene of a video."""
+
+    number: int
+    """Counted from 1."""
+    prompt: str
+    original_prompt: str
+    """Before it was enhanced."""
+    mode: Mode
+    seed: int
+    transition: Transition
+    first_frame: int
+    """Among the shown frames of the video, counted from 0. If the scene fades in, this is the first
+    frame in which it can be seen."""
+    num_frames: int
+    """Up to the first frame of the next scene."""
+    first_second: float
+    duration_seconds: float
+    file: str | None
+    """The scene by itself. None: the spec does not ask for it."""
+    file_sha256: str | None
+    guidance: Guidance
+    profile: Profile
+
+
 class Sidecar(Document):
     """videos/<path>.json: everything that is known about a video.
 
@@ -67,13 +96,19 @@ class Sidecar(Document):
     weights_sha256: str | None
     weights_source: WeightsSource | None
     """None: the model folder has no model.json, so its files could not be checked."""
+    image_weights_sha256: str | None = None
+    """The same of the weights for scenes that start from an image. None: the video needs no others
+    for them."""
+    image_weights_source: WeightsSource | None = None
     lora_sha256: str | None = None
     """SHA-256 of the LoRA's file. None: the video was made without a LoRA."""
     scheduler: str | None
     guidance: Guidance | None
+    """None with scenes, of which each has its own. The same for `profile`."""
     profile: Profile | None
     interpolation: Interpolation | None = None
     """What made frames between those of the model. None: there are none."""
+    scenes: tuple[SceneFacts, ...] = ()
     timing: Timing
     machine: Machine
     memory: MemoryUse | None
@@ -96,13 +131,21 @@ class Sidecar(Document):
 
 
 def sidecar_of(
-    job: Job, task: Task, rendered: Rendered, video: VideoFacts, *, bucket: str, licence: str | None
+    job: Job,
+    task: Task,
+    rendered: Rendered,
+    video: VideoFacts,
+    clips: Mapping[str, str],
+    *,
+    bucket: str,
+    licence: str | None,
 ) -> Sidecar:
     """The sidecar of a task that succeeded.
 
     Args:
         licence: that of the model. None: no model was used.
         video: the MP4 that is published. If it is signed, it is not the one of the worker.
+        clips: the SHA-256 of each scene that is published by itself, by the name of its file.
     """
     signed = video.sha256 != rendered.video.sha256
     at = s3_keys.published(job.path, task.number, job.task_count)
@@ -113,15 +156,7 @@ def sidecar_of(
         attempts=task.attempts,
         source=f"s3://{job.source.bucket}/{job.source.key}",
         source_version=job.source.version,
-        references=tuple(
-            MadeFrom(
-                field=reference.field,
-                file=f"s3://{job.source.bucket}/{reference.source}",
-                version=reference.version,
-            )
-            for reference in task.references
-            if reference.source
-        ),
+        references=_references(job, task),
         spec=task.spec,
         prompt=task.spec.prompt,
         enhancement=task.enhancement,
@@ -129,18 +164,15 @@ def sidecar_of(
         licence=licence,
         weights_sha256=rendered.weights_sha256,
         weights_source=rendered.weights_source,
+        image_weights_sha256=rendered.image_weights_sha256,
+        image_weights_source=rendered.image_weights_source,
         lora_sha256=rendered.lora_sha256,
         scheduler=rendered.scheduler,
         guidance=rendered.guidance,
         profile=rendered.profile,
         interpolation=rendered.interpolation,
-        timing=Timing(
-            dropped_at=job.created_at,
-            queued_at=task.queued_at,
-            started_at=rendered.started_at,
-            finished_at=rendered.finished_at,
-            seconds=rendered.seconds,
-        ),
+        scenes=_scenes(task, rendered, clips, f"s3://{bucket}", at),
+        timing=_timing(job, task, rendered),
         machine=rendered.machine,
         memory=rendered.memory,
         video_file=f"s3://{bucket}/{at.video}",
@@ -155,6 +187,56 @@ def sidecar_of(
         cost_usd=_cost(rendered),
         warnings=tuple(dict.fromkeys((*job.warnings, *rendered.warnings))),
     )
+
+
+def _timing(job: Job, task: Task, rendered: Rendered) -> Timing:
+    return Timing(
+        dropped_at=job.created_at,
+        queued_at=task.queued_at,
+        started_at=rendered.started_at,
+        finished_at=rendered.finished_at,
+        seconds=rendered.seconds,
+    )
+
+
+def _references(job: Job, task: Task) -> tuple[MadeFrom, ...]:
+    return tuple(
+        MadeFrom(
+            field=reference.field,
+            file=f"s3://{job.source.bucket}/{reference.source}",
+            version=reference.version,
+        )
+        for reference in task.references
+        if reference.source
+    )
+
+
+def _scenes(
+    task: Task, rendered: Rendered, clips: Mapping[str, str], bucket: str, at: s3_keys.Published
+) -> tuple[SceneFacts, ...]:
+    found, fps = [], rendered.parameters.fps
+    pairs = zip(rendered.parameters.scenes, rendered.scenes, strict=True)
+    for number, (scene, made) in enumerate(pairs, 1):
+        sha256 = clips.get(scene_file(number))
+        found.append(
+            SceneFacts(
+                number=number,
+                prompt=scene.prompt,
+                original_prompt=task.enhancement.originals[number - 1],
+                mode=scene.mode,
+                seed=scene.seed,
+                transition=scene.transition,
+                first_frame=made.first_frame,
+                num_frames=made.num_frames,
+                first_second=round(made.first_frame / fps, 3),
+                duration_seconds=round(made.num_frames / fps, 3),
+                file=f"{bucket}/{at.scene(number)}" if sha256 else None,
+                file_sha256=sha256,
+                guidance=made.guidance,
+                profile=made.profile,
+            )
+        )
+    return tuple(found)
 
 
 def _cost(rendered: Rendered) -> float | None:

@@ -40,6 +40,13 @@ class TaskStatus(Document):
     """Key of the MP4 in the output bucket, after it was published."""
     other_formats: tuple[str, ...] = ()
     """Keys of the same video in the other formats that the spec asks for."""
+    scene: int | None = None
+    """While it runs: the scene that is being made, counted from 1."""
+    scenes: int | None = None
+    """How many scenes it has. None: it is not made of scenes."""
+    scene_files: tuple[str, ...] = ()
+    """Keys of the scenes that are published as videos of their own. Of a failed video, they are
+    those before the scene that failed."""
     problem: Problem | None = None
     spec: JobSpec | None = None
     """For a planned job: what would be made."""
@@ -101,7 +108,8 @@ def differs(written: Status, current: Status, now: datetime) -> bool:
 
 
 def _task_status(job: Job, task: Task) -> TaskStatus:
-    timeline = timeline_of(task.parameters)
+    parameters = task.parameters
+    timeline, scenes = timeline_of(parameters), len(parameters.scenes)
     at = None
     if task.state == State.SUCCEEDED:
         at = s3_keys.published(job.path, task.number, job.task_count)
@@ -120,9 +128,21 @@ def _task_status(job: Job, task: Task) -> TaskStatus:
         ),
         video=at.video if at else None,
         other_formats=tuple(key for _, key in at.also(job.wanted_outputs)) if at else (),
+        scene=task.scene if task.state == State.RUNNING else None,
+        scenes=scenes or None,
+        scene_files=scene_keys(job, task),
         problem=task.problem,
         spec=task.spec if task.state == State.PLANNED else None,
     )
+
+
+def scene_keys(job: Job, task: Task) -> tuple[str, ...]:
+    """The keys of the scenes of a task that are published as videos of their own."""
+    count = task.scenes_kept
+    if task.state == State.SUCCEEDED and "scenes" in task.spec.outputs:
+        count = len(task.parameters.scenes)
+    at = s3_keys.published(job.path, task.number, job.task_count)
+    return tuple(at.scene(number) for number in range(1, count + 1))
 
 
 def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
@@ -141,8 +161,16 @@ def _message(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
             rest = f"the rest in the queue{_because(tasks)}"
             return f"{done} of {words.videos(len(tasks))} done, {rest}."
         percent = sum(task.percent for task in tasks) // max(1, len(tasks))
-        return f"Rendering: {percent} % ({done} of {len(tasks)} done)."
+        return f"Rendering: {percent} % ({done} of {len(tasks)} done{_at_scene(tasks)})."
     return ending_words(job, tasks, expected)
+
+
+def _at_scene(tasks: Sequence[Task]) -> str:
+    """Which scene is being made, if only one video is."""
+    at_work = [task for task in tasks if task.state == State.RUNNING and task.scene is not None]
+    if len(at_work) != 1:
+        return ""
+    return f", scene {at_work[0].scene} of {len(at_work[0].parameters.scenes)}"
 
 
 def _waiting(job: Job) -> str:
@@ -186,6 +214,7 @@ def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
         kept = f" {of_all} had been made and stay." if done else ""
         return f"Canceled: {words.canceled(job.canceled_because)}.{kept}"
     sentences = [problem.sentence() for problem in problems_of(job, tasks)]
+    sentences += [words.scenes_kept(scene_keys(job, task)) for task in tasks if task.scenes_kept]
     if done:
         sentences.insert(0, f"{of_all} were made.")
     return " ".join(sentences) or job.state.value.capitalize()

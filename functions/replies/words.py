@@ -72,6 +72,18 @@ def held_back(tasks: Sequence[Task]) -> str:
     )
 
 
+def scenes_kept(keys: Sequence[str]) -> str:
+    """Where the scenes before one that failed are, as a sentence.
+
+    Args:
+        keys: those of the scenes; at least one.
+    """
+    if len(keys) == 1:
+        return f"The scene before it is kept: {keys[0]}."
+    last = keys[-1].rpartition("/")[2]
+    return f"The {len(keys)} scenes before it are kept: {keys[0]} to {last}."
+
+
 def cost(expected: Cost) -> str:
     """How long rendering takes and what it costs, as a part of a sentence."""
     words = (

@@ -20,6 +20,7 @@ from functions.spec.fields import (
     Layer,
     Matrix,
     is_only_finished,
+    kind_of_reference,
     quoted,
     references_of,
 )
@@ -35,7 +36,7 @@ _LIMITS = {
     "video": (MAX_VIDEO_BYTES, "Shorten the video, or export it with a lower bit rate."),
     "audio": (MAX_AUDIO_BYTES, "Cut the sound down to the part that you need, or save it as MP3."),
 }
-"""For each field, how many bytes its references may have, and what to do if they have more."""
+"""For each kind, how many bytes a reference may have, and what to do if it has more."""
 MAX_FOLDERS = 16
 # How many files a refusal names that may be meant by a reference.
 _MOST_NAMED = 5
@@ -104,7 +105,8 @@ def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
     found = _without_enhancement(draft(layers))
     if kind == s3_keys.Kind.REFERENCE:
         image = "/" + key.removeprefix(s3_keys.JOBS_PREFIX)
-        found = Draft(found.spec.model_copy(update={"image": image, "video": None}), found.layers)
+        alone = {"image": image, "video": None, "scenes": None}
+        found = Draft(found.spec.model_copy(update=alone), found.layers)
     return found
 
 
@@ -322,7 +324,8 @@ def reference(files: DropFiles, reader: Reader, mention: Mention, key: str) -> R
         JobRejected: the file is too large, of the wrong kind, damaged, or cannot be decrypted.
     """
     size = files.size_bytes(key)
-    limit, advice = _LIMITS[mention.field]
+    kind = kind_of_reference(mention.field)
+    limit, advice = _LIMITS[kind]
     place, name = mention.place, posixpath.basename(key)
     if size > limit:
         raise JobRejected(
@@ -335,10 +338,10 @@ def reference(files: DropFiles, reader: Reader, mention: Mention, key: str) -> R
         )
     try:
         body = _read(files, key)
-        if mention.field == "image":
+        if kind == "image":
             picture = reader.image(body, name)
             return Reference(picture.png, picture)
-        check = reader.video if mention.field == "video" else reader.audio
+        check = reader.video if kind == "video" else reader.audio
         return Reference(body, check(body, name))
     except JobRejected as rejection:
         raise JobRejected(

@@ -16,6 +16,7 @@ from functions.spec.fields import (
     Matrix,
     Video,
     is_only_finished,
+    path_of,
 )
 from functions.spec.folder_defaults import Draft, over
 
@@ -35,8 +36,8 @@ class Wanted:
     """For each field that comes from the matrix: where its value is in the draft."""
 
     def place(self, field: str) -> Place:
-        """Where the value of a field is written."""
-        return self.draft.place(*self.origin.get(field, (field,)))  # type: ignore[arg-type]
+        """Where the value of a field is written. That of a scene is given as a path."""
+        return self.draft.place(*self.origin.get(field, path_of(field)))  # type: ignore[arg-type]
 
     def said(self, field: str) -> bool:
         """Whether the spec itself has a field. In folder defaults, it is for who can use it."""
@@ -94,6 +95,7 @@ def _check(draft: Draft, matrix: Matrix) -> None:
                     place=draft.place("matrix", other),
                 )
             )
+    _check_beside_scenes(draft, matrix)
     for index, entry in enumerate(matrix.exclude):
         strange = sorted(
             name
@@ -114,6 +116,25 @@ def _check(draft: Draft, matrix: Matrix) -> None:
     most = math.prod(len(values) for values in lists.values()) if lists else 0
     if most > 4 * MAX_VIDEOS:  # more than exclude is meant to remove
         raise _wrong_count(draft, (most + len(matrix.include)) * draft.spec.variations)
+
+
+def _check_beside_scenes(draft: Draft, matrix: Matrix) -> None:
+    """Refuse a matrix that varies what each scene has of its own."""
+    if not draft.spec.scenes:
+        return
+    varied = {name: ("matrix", name) for name in _lists(matrix)} | {
+        name: ("matrix", "include") for entry in matrix.include for name in entry.model_fields_set
+    }
+    for one, other, why in CONFLICTS:
+        if other == "scenes" and one in varied:
+            raise JobRejected(
+                Problem(
+                    code=Code.MATRIX_INVALID,
+                    message=f"{one} cannot be varied together with scenes.",
+                    hint=f"Delete it in the matrix, or delete scenes: {why}.",
+                    place=draft.place(*varied[one]),
+                )
+            )
 
 
 def _lists(matrix: Matrix) -> dict[str, tuple[object, ...]]:

@@ -6,7 +6,7 @@ each video, and `resolve` fills in the fields that are still open.
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from contract.catalogue import MODELS, Mode, Preset
 from contract.document import Document
 from contract.errors import Code, JobRejected, Place, Problem
-from contract.manifest import Fit, Loop, Parameters, SlowMotion
+from contract.manifest import Fit, Loop, Parameters, SceneParameters, SlowMotion, Transition
+from contract.scenes import num_frames_of
 from functions import s3_keys
 from functions.reading.characters import foreign, shown
 from functions.reading.magic import how_to_export, other_kind
@@ -31,9 +32,10 @@ allows 100 changes in a transaction."""
 # Enough for a person to fix a spec. Thousands of problems would fit neither into a mail nor into a
 # record of the table.
 MAX_PROBLEMS = 20
+LEAST_SCENES, MOST_SCENES = 2, 12
 Priority = Literal["high", "normal", "low"]
 Aspect = Literal["portrait", "square", "landscape"]
-Output = Literal["mp4", "gif", "h265", "webm"]
+Output = Literal["mp4", "gif", "h265", "webm", "scenes"]
 Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 ANY_SEED = -1
 """Other tools write this for a seed that nobody chose."""
@@ -227,12 +229,62 @@ class Matrix(Document):
     ] = ()
 
 
+class Scene(Document):
+    """One scene of a video that is made of several. What it does not say is the same for all."""
+
+    prompt: Annotated[_Text, Field(description="What the scene shows.")] = ""
+    image: Annotated[
+        _File | None,
+        Field(
+            description="File name of an image beside the spec; it becomes the first frame of the "
+            "scene."
+        ),
+    ] = None
+    duration_seconds: Annotated[
+        _Duration | None,
+        Field(description="Length in seconds; the nearest length that the model supports is used."),
+    ] = None
+    num_frames: Annotated[
+        _Frames | None,
+        Field(description="Number of frames that the model makes; it must support the number."),
+    ] = None
+    seed: Annotated[
+        _Seed | None,
+        Field(description="Number that fixes the randomness of this scene."),
+    ] = None
+    transition: Annotated[
+        Transition | None,
+        Field(
+            description="How the scene follows the one before: `continue` begins with its last "
+            "frame, `fade` blends into it, `cut` does neither."
+        ),
+    ] = None
+
+
+def _only_a_prompt(value: object) -> object:
+    return {"prompt": value} if isinstance(value, str) else value
+
+
+_Scene = Annotated[Scene, BeforeValidator(_only_a_prompt, json_schema_input_type=str | Scene)]
+
+
 class JobSpec(Video):
     """A job as a person writes it.
 
-    Only `prompt` is required, and not even that if there is an image or a video. The descriptions
-    and limits of the fields also appear in the guide and in the published schema (`make docs`).
+    Only `prompt` is required, and not even that if there is an image, a video, or scenes. The
+    descriptions and limits of the fields also appear in the guide and in the published schema
+    (`make docs`).
     """
+
+    scenes: Annotated[
+        tuple[_Scene, ...] | None,
+        Field(
+            min_length=LEAST_SCENES,
+            max_length=MOST_SCENES,
+            description="Scenes that are joined into one video, in this order. Each is a prompt, "
+            "or fields of its own (below).",
+        ),
+    ] = None
 
     enhance: Annotated[
         Literal[True, False, "review"],
@@ -260,9 +312,10 @@ class JobSpec(Video):
     outputs: Annotated[
         tuple[Output, ...],
         Field(
-            max_length=4,
+            max_length=5,
             description="Which files to make. The MP4 (H.264) is always made. `h265` is a smaller "
-            "MP4 for newer devices, `webm` is VP9 for web pages.",
+            "MP4 for newer devices, `webm` is VP9 for web pages, and `scenes` is each scene as an "
+            "MP4 of its own.",
         ),
     ] = ("mp4",)
     prompt_in_file: Annotated[
@@ -344,22 +397,77 @@ def is_only_finished(spec: Video) -> bool:
     return spec.video is not None and not spec.prompt.strip()
 
 
-def mode_of(spec: Video) -> Mode:
+def mode_of(spec: JobSpec) -> Mode:
     """The mode of a video: it starts from text, from an image or from a video.
 
     A resolved spec of a video that is only finished names no model. Before there was this mode, a
     resolved spec without a prompt named one.
     """
+    if spec.scenes:
+        return modes_of(spec.scenes)[0]
     if spec.video is not None:
         finished = is_only_finished(spec) and spec.model is None
         return Mode.FINISHING if finished else Mode.VIDEO_TO_VIDEO
     return Mode.TEXT_TO_VIDEO if spec.image is None else Mode.IMAGE_TO_VIDEO
 
 
+def transitions_of(scenes: Sequence[Scene]) -> tuple[Transition, ...]:
+    """How each scene follows the one before. Nothing is before the first one."""
+    after_the_first = (
+        scene.transition or ("continue" if scene.image is None else "cut") for scene in scenes[1:]
+    )
+    return ("cut", *after_the_first)
+
+
+def modes_of(scenes: Sequence[Scene]) -> tuple[Mode, ...]:
+    """The mode of each scene. One that continues starts from an image, too."""
+    return tuple(
+        Mode.TEXT_TO_VIDEO
+        if scene.image is None and transition != "continue"
+        else Mode.IMAGE_TO_VIDEO
+        for scene, transition in zip(scenes, transitions_of(scenes), strict=True)
+    )
+
+
 def references_of(spec: Video) -> tuple[tuple[str, str], ...]:
-    """The references of a video: for each the field that names it, and what it says."""
-    given = ((field, getattr(spec, field)) for field in _REFERENCES)
+    """The references of a video: for each the field that names it, and what it says.
+
+    The field of a scene's image is its path: `scenes.0.image`.
+    """
+    given = [(field, getattr(spec, field)) for field in _REFERENCES]
+    if isinstance(spec, JobSpec):
+        scenes = enumerate(spec.scenes or ())
+        given += [(scene_field(index, "image"), scene.image) for index, scene in scenes]
     return tuple((field, value) for field, value in given if value is not None)
+
+
+def scene_field(index: int, field: str) -> str:
+    """The path of a field of a scene, which is counted from 0."""
+    return f"scenes.{index}.{field}"
+
+
+def path_of(field: str) -> tuple[str | int, ...]:
+    """The path of a field as field names and list indexes."""
+    return tuple(int(part) if part.isdigit() else part for part in field.split("."))
+
+
+def kind_of_reference(field: str) -> str:
+    """`image`, `video` or `audio`: what a field that names a reference expects."""
+    return field.rpartition(".")[2]
+
+
+def in_words(field: str) -> str:
+    """What a sentence calls a field: `image of scene 2` for `scenes.1.image`."""
+    return _called(path_of(field))
+
+
+def _called(path: tuple[str | int, ...]) -> str:
+    match path:
+        case ("scenes", int(index)):
+            return f"scene {index + 1}"
+        case ("scenes", int(index), name):
+            return f"{name} of scene {index + 1}"
+    return ".".join(str(part) for part in path)
 
 
 def field_naming(spec: JobSpec, key: str) -> str | None:
@@ -376,7 +484,7 @@ def field_naming(spec: JobSpec, key: str) -> str | None:
     return next((field for field in _REFERENCES if value in getattr(matrix, field)), None)
 
 
-def parameters_of(spec: Video, clip: Clip | None = None) -> Parameters:
+def parameters_of(spec: JobSpec, clip: Clip | None = None) -> Parameters:
     """The part of a resolved spec that the worker receives.
 
     Args:
@@ -384,14 +492,19 @@ def parameters_of(spec: Video, clip: Clip | None = None) -> Parameters:
     """
     if clip is not None:
         return _parameters_of_finishing(spec, clip)
-    names = set(Parameters.model_fields) - {"mode", "generated_fps", "loop"}
+    names = set(Parameters.model_fields) - {"mode", "generated_fps", "loop", "scenes"}
     given = spec.model_dump(include=names, exclude_none=True)
+    scenes = _scene_parameters(spec)
+    if scenes:
+        assert spec.model is not None  # resolved
+        given["num_frames"] = num_frames_of(scenes, MODELS[spec.model].fps)
     return Parameters.model_validate(
         {
             **given,
             "mode": mode_of(spec),
             "generated_fps": _generated_fps(spec),
             "loop": spec.loop or None,
+            "scenes": scenes,
         }
     )
 
@@ -414,6 +527,28 @@ def _parameters_of_finishing(spec: Video, clip: Clip) -> Parameters:
         seed=0,
         label=spec.label,
     )
+
+
+def _scene_parameters(spec: JobSpec) -> tuple[SceneParameters, ...]:
+    """The part of the scenes of a resolved spec that the worker receives."""
+    scenes = spec.scenes or ()
+    if not scenes:
+        return ()
+    found = []
+    for scene, mode, transition in zip(
+        scenes, modes_of(scenes), transitions_of(scenes), strict=True
+    ):
+        assert scene.num_frames is not None and scene.seed is not None  # resolved
+        found.append(
+            SceneParameters(
+                mode=mode,
+                prompt=scene.prompt,
+                num_frames=scene.num_frames,
+                seed=scene.seed,
+                transition=transition,
+            )
+        )
+    return tuple(found)
 
 
 def _generated_fps(spec: Video) -> int | None:
@@ -462,12 +597,15 @@ class Layer:
             if spec.matrix is not None:
                 matrix = layer._anchored_matrix(spec.matrix, key)
                 spec = spec.model_copy(update={"matrix": matrix})
+            if spec.scenes:
+                spec = spec.model_copy(update={"scenes": layer._anchored_scenes(spec.scenes, key)})
         except JobRejected as rejection:
             problems += rejection.problems
         problems += layer._conflicts(layer.spec, ())
         if spec.matrix is not None:
             for index, video in enumerate(spec.matrix.include):
                 problems += layer._conflicts(video, ("matrix", "include", index))
+        problems += layer._wrong_scenes()
         problems += layer._unknown_models()
         if problems:
             raise JobRejected(*sorted(problems, key=_line_and_column)[:MAX_PROBLEMS])
@@ -496,6 +634,19 @@ class Layer:
             if name in matrix.model_fields_set
         }
         return matrix.model_copy(update=lists | entries)
+
+    def _anchored_scenes(self, scenes: tuple[Scene, ...], key: str) -> tuple[Scene, ...]:
+        """Scenes with their images relative to jobs/."""
+        return tuple(
+            scene
+            if scene.image is None
+            else scene.model_copy(
+                update={
+                    "image": self._anchor("image", scene.image, key, ("scenes", index, "image"))
+                }
+            )
+            for index, scene in enumerate(scenes)
+        )
 
     def _anchored(self, video: V, key: str, path: tuple[str | int, ...]) -> V:
         """A video with its references relative to jobs/. `path` is where it is in the file."""
@@ -564,7 +715,30 @@ class Layer:
             if name is not None and name not in MODELS:
                 yield model_unknown(name, self.place(*path))
 
-    def _conflicts(self, video: Video, path: tuple[str | int, ...]) -> list[Problem]:
+    def _wrong_scenes(self) -> Iterator[Problem]:
+        """A problem for each scene whose fields cannot be used together, or not at its place."""
+        for index, scene in enumerate(self.spec.scenes or ()):
+            path = ("scenes", index)
+            yield from self._conflicts(scene, path)
+            if index == 0 and scene.transition in {"continue", "fade"}:
+                yield Problem(
+                    code=Code.FIELD_CONFLICT,
+                    message=f"transition of scene 1 is {scene.transition}, but no scene is before "
+                    "it.",
+                    hint="Delete the line, or move it to the scene that follows.",
+                    place=self.place(*path, "transition"),
+                )
+            elif scene.transition == "continue" and scene.image is not None:
+                yield Problem(
+                    code=Code.FIELD_CONFLICT,
+                    message=f"Scene {index + 1} cannot start from an image and continue the scene "
+                    "before.",
+                    hint="Delete one of the two lines, or write  transition: cut  or  transition: "
+                    "fade",
+                    place=self.place(*path, "transition"),
+                )
+
+    def _conflicts(self, video: Video | Scene, path: tuple[str | int, ...]) -> list[Problem]:
         """A problem for each pair of fields that are both given and cannot be used together."""
         given = video.model_fields_set
         return [
@@ -576,7 +750,7 @@ class Layer:
             )
             for one, other, why in CONFLICTS
             if {one, other} <= given
-            and getattr(video, one) is not None
+            and getattr(video, one) not in {None, ""}
             and getattr(video, other) is not None
         ]
 
@@ -591,7 +765,14 @@ CONFLICTS = (
     ("aspect", "height", "both set the size"),
     ("aspect", "width", "both set the size"),
     ("duration_seconds", "num_frames", "both set the length"),
+    ("prompt", "scenes", "each scene has a prompt of its own"),
+    ("image", "scenes", "the first scene can start from the image"),
+    ("video", "scenes", "a scene starts from text or from an image"),
+    ("strength", "scenes", "it is only for a video that is changed"),
+    ("duration_seconds", "scenes", "each scene has a length of its own"),
+    ("num_frames", "scenes", "each scene has a length of its own"),
 )
+"""Two fields that cannot be used together, and why."""
 
 
 def _other_reference(reference: str) -> str | None:
@@ -632,6 +813,9 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> tuple[S, li
         return kind.model_validate_json(parsed.as_json()), []
     except ValidationError as error:
         errors = error.errors(include_url=False)
+    if len(errors) > 1:
+        # Pydantic counts only the scenes that are right.
+        errors = [item for item in errors if item["type"] != "too_short"]
     wrong = {item["loc"][0] for item in errors}
     rest = {name: value for name, value in parsed.values.items() if name not in wrong}
     problems = [_problem(item, parsed, kind, file) for item in errors]
@@ -668,6 +852,17 @@ _LIMITS = {
     "less_than_equal": ("at most", "le", "smaller"),
     "greater_than": ("more than", "gt", "larger"),
 }
+_SCENE_TYPES = {
+    True: (
+        "a list",
+        "Write a list of two scenes or more, for example  scenes: [a bee lands, it flies away]",
+    ),
+    False: (
+        "a prompt, or fields with values",
+        'Write a prompt in double quotes, for example "a bee on a flower".',
+    ),
+}
+"""What is expected of the list of scenes (True), and of one of them."""
 
 
 def _problem(error: ErrorDetails, parsed: Parsed, kind: type[JobSpec], file: str | None) -> Problem:
@@ -683,7 +878,7 @@ def _problem(error: ErrorDetails, parsed: Parsed, kind: type[JobSpec], file: str
 def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
     """Code, message and hint for an error of pydantic."""
     path = error["loc"]
-    field = ".".join(str(part) for part in path)
+    field, name = _called(path), str(path[-1])
     sort, context, value = error["type"], error.get("ctx", {}), error.get("input")
     if sort == "extra_forbidden":
         return _unknown(error, kind)
@@ -694,29 +889,37 @@ def _words(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
             "Write a value after the colon, or delete the line.",
         )
     if sort in _TYPE_NAMES:
-        wanted, hint = _TYPE_NAMES[sort]
-        if sort == "int_type" and isinstance(value, float):
-            hint = "Write digits only, without a decimal point"
-            hint += f", for example  {path[-1]}: {value:.0f}" if abs(value) < 2**32 else "."
-        if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
-            hint = _for_each(field)
-        elif len(path) == 1:
-            hint = hint_for_value(field, value) or hint
-        message = f"{field} must be {wanted}, but is {quoted(value)}.{foreign(value)}"
-        return Code.FIELD_TYPE, message, hint
+        return _wrong_type(error)
     if sort in _LIMITS:
-        words, name, side = _LIMITS[sort]
-        limit = context[name]
+        words, bound, side = _LIMITS[sort]
+        limit = context[bound]
         limit = f"{limit:g}" if isinstance(limit, float) else limit
         listed_in = path[0] == "matrix" and isinstance(path[-1], int)
-        written = f"{limit}" if listed_in else f"{path[-1]}: {limit}"
+        written = f"{limit}" if listed_in else f"{name}: {limit}"
         nearest = f"Write  {written}  or a {side} value."
         if sort == "greater_than":
             nearest = f"Write a value above {limit}."
         return Code.FIELD_RANGE, f"{field} is {value}, but must be {words} {limit}.", nearest
     if sort in {"literal_error", "enum"}:
-        return _no_choice(field, value, str(context["expected"]))
+        return _no_choice(path, value, str(context["expected"]))
     return _other(field, error)
+
+
+def _wrong_type(error: ErrorDetails) -> tuple[Code, str, str]:
+    path, sort, value = error["loc"], error["type"], error.get("input")
+    field, name = _called(path), str(path[-1])
+    wanted, hint = _TYPE_NAMES[sort]
+    if field == "scenes" or field.startswith("scene "):
+        wanted, hint = _SCENE_TYPES[field == "scenes"]
+    if sort == "int_type" and isinstance(value, float):
+        hint = "Write digits only, without a decimal point"
+        hint += f", for example  {name}: {value:.0f}" if abs(value) < 2**32 else "."
+    if isinstance(value, list) and len(path) == 1 and field in Matrix.model_fields:
+        hint = _for_each(field)
+    elif len(path) == 1 or path[0] == "scenes":
+        hint = hint_for_value(name, value) or hint
+    message = f"{field} must be {wanted}, but is {quoted(value)}.{foreign(value)}"
+    return Code.FIELD_TYPE, message, hint
 
 
 def _for_each(field: str) -> str:
@@ -752,7 +955,10 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
         "string_too_long": f"{field} has more than {context.get('max_length')} characters.",
         "string_too_short": f"{field} is empty.",
         "too_long": f"{field} has more than {context.get('max_length')} entries.",
+        "too_short": f"{field} has fewer than {context.get('min_length')} entries.",
     }
+    if sort == "too_short":
+        return Code.FIELD_RANGE, lengths[sort], "Add a scene, or write a single prompt instead."
     if sort in lengths:
         hint = "Shorten it." if "too_long" in sort else "Write a value, or delete the line."
         return Code.FIELD_RANGE, lengths[sort], hint
@@ -766,27 +972,35 @@ def _other(field: str, error: ErrorDetails) -> tuple[Code, str, str]:
 def _unknown(error: ErrorDetails, kind: type[JobSpec]) -> tuple[Code, str, str]:
     path = error["loc"]
     name = str(path[-1])
-    within = kind if len(path) == 1 else Matrix if len(path) == 2 else Video
+    within: type[Document] = kind if len(path) == 1 else Matrix if len(path) == 2 else Video
     where = f" in {path[0]}" if len(path) > 1 else ""
+    if path[0] == "scenes":
+        within, where = Scene, f" in {_called(path[:2])}"
     if name in FOLDER_FIELDS and not where:
         return (
             Code.FIELD_UNKNOWN,
             f"{name} applies to a whole folder and cannot be set in a job spec.",
             "Move the line to the _defaults.yaml of the folder.",
         )
-    hint = hint_for_name(name, error["input"], within.model_fields)
+    if name in Video.model_fields and path[0] == "scenes":
+        hint: str | None = "It is the same for the whole video. Write it beside scenes."
+    else:
+        hint = hint_for_name(name, error["input"], within.model_fields)
     if where and hint is None and hint_for_name(name, error["input"], JobSpec.model_fields):
         hint = "It cannot be varied. Write it outside of the matrix."
+        if path[0] == "scenes":
+            hint = "It is for the whole video. Write it beside scenes."
     message = f"There is no field called {quoted(name)}{where}.{foreign(name)}"
     return Code.FIELD_UNKNOWN, message, hint or f"Fields: {listed(within.model_fields)}."
 
 
-def _no_choice(field: str, value: object, expected: str) -> tuple[Code, str, str]:
+def _no_choice(path: tuple[str | int, ...], value: object, expected: str) -> tuple[Code, str, str]:
+    field = _called(path)
     valid = expected.replace("'", "").replace("True", "true").replace("False", "false")
     choices = valid.replace(" or ", ", ").split(", ")
     near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.6)
     hint = (f"Did you mean {near[0]}? " if near else "") + f"Valid: {valid}."
-    if meant := hint_for_value(field, value):
+    if meant := hint_for_value(str(path[-1]) if path[0] == "scenes" else field, value):
         hint = f"{meant}  (valid: {valid})."
     if isinstance(value, list) and field in Matrix.model_fields:
         hint = _for_each(field)

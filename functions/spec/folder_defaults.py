@@ -18,9 +18,11 @@ from functions.spec.fields import FOLDER_FIELDS, FolderDefaults, JobSpec, Layer,
 
 # The fields of a group set the same thing.
 _GROUPS = (
-    ("image", "video"),
+    ("prompt", "scenes"),
+    ("image", "video", "scenes"),
+    ("strength", "scenes"),
     ("aspect", "height", "width"),
-    ("duration_seconds", "num_frames"),
+    ("duration_seconds", "num_frames", "scenes"),
     ("preset", "num_inference_steps"),
 )
 

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from contract.errors import Code, JobRejected, Place, Problem
 
+MOST_PICTURES = 20
+"""ApplyGuardrail takes no more of them in a call."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -35,7 +38,7 @@ class Guardrail(Protocol):
         """Judge what a person uploaded.
 
         Args:
-            pictures: JPEGs, at most 20 of at most 4 MB each. These are limits of ApplyGuardrail.
+            pictures: JPEGs, at most `MOST_PICTURES` of at most 4 MB each, as ApplyGuardrail wants.
 
         Raises:
             GuardrailUnavailable: see `judge`.

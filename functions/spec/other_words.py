@@ -36,6 +36,9 @@ _NAMES: Mapping[str, str] = {
     "fps": "frame_rate framerate frames_per_second rate target_fps output_fps export_fps video_fps "
     "force_rate",
     "slow_motion": "slowmo slow_mo slowmotion slow slow_down slowdown slow_factor",
+    "scenes": "shots shot_list storyboard segments chapters multi_prompt prompt_schedule "
+    "prompt_travel",
+    "transition": "transitions effect transition_type",
     "loop": "looping is_loop loop_video make_loop repeat_seamlessly",
     "num_inference_steps": "step steps num_steps sampling_steps inference_steps sample_steps "
     "n_steps ddim_steps iterations",
@@ -111,6 +114,11 @@ _LOOPS: Mapping[str, str] = {
     "cross-fade": "crossfade cross_fade fade blend dissolve seamless",
     "ping-pong": "pingpong ping_pong boomerang bounce palindrome mirror reverse",
 }
+_TRANSITIONS: Mapping[str, str] = {
+    "continue": "chain continuous extend seamless last_frame",
+    "cut": "hard hard_cut jump none",
+    "fade": "cross_fade crossfade dissolve blend",
+}
 _OUTPUTS: Mapping[str, str] = {
     "mp4": "h264 avc x264 mov m4v video",
     "h265": "hevc x265",
@@ -121,6 +129,7 @@ _CHOICE_OF: Mapping[str, Mapping[str, str]] = {
     "aspect": _by_word(_ASPECTS),
     "slow_motion": {number: number for number in ("1", "2", "4", "8")},
     "loop": _by_word(_LOOPS),
+    "transition": _by_word(_TRANSITIONS),
     "preset": _by_word(_PRESETS),
 }
 _SWITCHES = {"enhance", "notify", "prompt_in_file", "dry_run", "animate_images", "loop"}

@@ -13,9 +13,9 @@ from functions.spec.fields import (
     JobSpec,
     is_only_finished,
     listed,
-    mode_of,
     parameters_of,
     quoted,
+    references_of,
 )
 from functions.spec.reader import Original, Picture, Sound
 
@@ -35,23 +35,29 @@ def notices(
     """
     found: list[Notice] = []
     for spec, originals in made_from:
-        original = originals.get("image") or originals.get("video")
-        clip = original if is_only_finished(spec) and isinstance(original, Clip) else None
+        video = originals.get("video")
+        clip = video if is_only_finished(spec) and isinstance(video, Clip) else None
         sound = originals.get("audio")
         if isinstance(sound, Sound) and (clip or not is_only_finished(spec)):
             found += _other_length(spec, sound, clip)
-        if not isinstance(original, Picture | Clip):
-            continue
-        name = posixpath.basename(spec.image or spec.video or "")
-        if isinstance(original, Clip) and original.hdr is not None:
-            found.append(_hdr(name, original.hdr))
+        pictures = {name: one for name, one in originals.items() if isinstance(one, Picture | Clip)}
+        names = {field: posixpath.basename(name) for field, name in references_of(spec)}
+        found += [
+            _hdr(names[field], one.hdr)
+            for field, one in pictures.items()
+            if isinstance(one, Clip) and one.hdr is not None
+        ]
         if clip is not None:
             found += finishing.notices(spec, clip)
+        if is_only_finished(spec):
             continue
         assert spec.model and spec.height and spec.width  # resolved
         size = Size(height=spec.height, width=spec.width)
-        if spec.fit != "pad" and _cut(original, size) >= LEAST_CUT:
-            found.append(_cut_off(name, original, size, spec.model, mode_of(spec)))
+        found += [
+            _cut_off(names[field], one, size, spec.model)
+            for field, one in pictures.items()
+            if spec.fit != "pad" and _cut(one, size) >= LEAST_CUT
+        ]
     return tuple(dict.fromkeys(found))
 
 
@@ -108,8 +114,10 @@ def _cut(original: Picture | Clip, size: Size) -> float:
     return 1 - shapes[0] / shapes[1]
 
 
-def _cut_off(name: str, original: Picture | Clip, size: Size, model: str, mode: Mode) -> Notice:
-    noun = "video" if isinstance(original, Clip) else "picture"
+def _cut_off(name: str, original: Picture | Clip, size: Size, model: str) -> Notice:
+    noun, mode = "picture", Mode.IMAGE_TO_VIDEO
+    if isinstance(original, Clip):
+        noun, mode = "video", Mode.VIDEO_TO_VIDEO
     upright = original.height / original.width > size.height / size.width
     where = "at the top and at the bottom" if upright else "on the left and on the right"
     keeping = [

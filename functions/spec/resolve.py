@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from contract.catalogue import MODELS, Mode, Model, Preset, Size
@@ -22,12 +22,18 @@ from functions.spec.fields import (
     ANY_SEED,
     Aspect,
     JobSpec,
+    Output,
+    Scene,
+    in_words,
     is_only_finished,
     listed,
     mode_of,
     model_unknown,
+    modes_of,
     parameters_of,
     quoted,
+    scene_field,
+    transitions_of,
 )
 from functions.spec.finishing import LEAST_FRAMES, MOST_FRAMES
 from functions.spec.reader import Picture
@@ -38,6 +44,7 @@ _LORAS_NAMED = 20
 _DURATION_TOLERANCE = 0.15
 """As a share of the requested seconds."""
 _LONGER = " To make it longer, slow it down with  slow_motion: 2"
+_LONGER_SCENE = " To make it longer, add a scene after it that continues it."
 _MOST_COUNTS = 10
 """More values than these are not all listed."""
 
@@ -66,30 +73,32 @@ def resolve(
     Raises:
         JobRejected: the model does not exist or cannot make this video.
     """
+    outputs = _outputs(wanted)
     if is_only_finished(wanted.spec):
-        return finishing.resolve(wanted, clip)
-    return _of_model(wanted, default_model, job_id, picture)
+        resolved = finishing.resolve(wanted, clip)
+    else:
+        resolved = _of_model(wanted, default_model, job_id, picture)
+    return resolved.model_copy(update={"outputs": outputs})
 
 
 def _of_model(wanted: Wanted, default_model: str, job_id: str, picture: Picture | None) -> JobSpec:
     """The same for a video that a model makes."""
     spec = wanted.spec
     model = model_called(spec.model or default_model, wanted.place("model"))
-    mode = mode_of(spec)
-    _check_mode(wanted, model, mode)
+    modes, mode = _modes(spec), mode_of(spec)
+    _check_modes(wanted, model, modes)
     problems: list[Problem] = []
-    size = _size(wanted, model, mode, picture, problems)
-    num_frames = _num_frames(wanted, model, problems)
+    size = _size(wanted, model, modes, picture, problems)
+    num_frames = None if spec.scenes else _num_frames(spec, model, wanted.place, problems)
     preset = spec.preset or Preset.STANDARD
     steps = spec.num_inference_steps or model.num_inference_steps[preset]
     strength = _strength(wanted, mode, steps, problems)
     lora_scale = _lora_scale(wanted, problems)
+    seed = _seed(spec, job_id)
+    scenes = _scenes(wanted, model, seed, problems)
     if problems:
         raise JobRejected(*problems)
 
-    seed = spec.seed
-    if seed is None or seed == ANY_SEED:
-        seed = int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4])
     resolved = spec.model_copy(
         update={
             "model": model.name,
@@ -109,10 +118,81 @@ def _of_model(wanted: Wanted, default_model: str, job_id: str, picture: Picture 
             "lora_scale": lora_scale,
             "fit": spec.fit or "crop",
             "seed": (seed + wanted.variation) % 2**32,
+            "scenes": scenes,
         }
     )
     _check_length(wanted, resolved)
     return resolved
+
+
+def _modes(spec: JobSpec) -> tuple[Mode, ...]:
+    """The mode of the video, or that of each scene."""
+    return modes_of(spec.scenes) if spec.scenes else (mode_of(spec),)
+
+
+def _seed(spec: JobSpec, job_id: str) -> int:
+    chosen = _chosen(spec.seed)
+    return (
+        int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:4]) if chosen is None else chosen
+    )
+
+
+def _chosen(seed: int | None) -> int | None:
+    return None if seed == ANY_SEED else seed
+
+
+def _scenes(
+    wanted: Wanted, model: Model, seed: int, problems: list[Problem]
+) -> tuple[Scene, ...] | None:
+    """The scenes with all their fields; None for a video that is not made of scenes.
+
+    Args:
+        seed: that of the video, without its variation.
+    """
+    scenes = wanted.spec.scenes
+    if not scenes:
+        return None
+    found = []
+    for index, (scene, transition) in enumerate(zip(scenes, transitions_of(scenes), strict=True)):
+        chosen = _chosen(scene.seed)
+        its_own = seed + index if chosen is None else chosen
+        found.append(
+            scene.model_copy(
+                update={
+                    "num_frames": _num_frames(scene, model, _place_in(wanted, index), problems),
+                    "duration_seconds": None,
+                    "seed": (its_own + wanted.variation) % 2**32,
+                    "transition": transition,
+                }
+            )
+        )
+    return tuple(found)
+
+
+def _place_in(wanted: Wanted, index: int) -> Callable[[str], Place]:
+    """Where the fields of a scene are written."""
+    return lambda field: wanted.place(scene_field(index, field))
+
+
+def _outputs(wanted: Wanted) -> tuple[Output, ...]:
+    """Which files are made. Without scenes there is no clip of a scene.
+
+    Raises:
+        JobRejected: the spec itself asks for such clips.
+    """
+    spec = wanted.spec
+    if spec.scenes or "scenes" not in spec.outputs:
+        return spec.outputs
+    if wanted.said("outputs"):
+        raise JobRejected(
+            Problem(
+                code=Code.FIELD_CONFLICT,
+                message="outputs has scenes, but the video is not made of scenes.",
+                hint="Delete scenes from outputs, or write what happens as a list, with  scenes:",
+                place=wanted.place("outputs"),
+            )
+        )
+    return tuple(output for output in spec.outputs if output != "scenes")
 
 
 def _loop(spec: JobSpec, mode: Mode) -> Loop | Literal[False]:
@@ -162,20 +242,33 @@ def _negative_prompt(wanted: Wanted, model: Model) -> str:
     return wanted.spec.negative_prompt if given else model.negative_prompt
 
 
-def _check_mode(wanted: Wanted, model: Model, mode: Mode) -> None:
-    if mode == Mode.TEXT_TO_VIDEO and not wanted.spec.prompt.strip():
-        place = wanted.place("prompt")
-        how = "Add a line such as" if place.line is None else "Write one, such as"
-        raise JobRejected(
-            Problem(
-                code=Code.PROMPT_EMPTY,
-                message="There is no prompt.",
-                hint=f'{how}   prompt: "a bee on a flower"',
-                place=place,
+def _check_modes(wanted: Wanted, model: Model, modes: Sequence[Mode]) -> None:
+    """Refuse a video without a prompt where it needs one, or of a kind that the model cannot make.
+
+    Args:
+        modes: that of the video, or those of its scenes.
+    """
+    scenes = wanted.spec.scenes
+    for index, mode in enumerate(modes):
+        field = scene_field(index, "prompt") if scenes else "prompt"
+        said = scenes[index] if scenes else wanted.spec
+        if said.image is None and mode != Mode.VIDEO_TO_VIDEO and not said.prompt.strip():
+            place = wanted.place(field)
+            how = "Add a line such as" if place.line is None else "Write one, such as"
+            raise JobRejected(
+                Problem(
+                    code=Code.PROMPT_EMPTY,
+                    message=f"Scene {index + 1} has no prompt."
+                    if scenes
+                    else "There is no prompt.",
+                    hint=f'{how}   prompt: "a bee on a flower"',
+                    place=place,
+                )
             )
-        )
-    if mode not in model.weights:
-        raise JobRejected(_mode_unsupported(wanted, model, mode))
+        if mode not in model.weights and scenes:
+            raise JobRejected(_scene_unsupported(wanted, model, index, mode))
+        if mode not in model.weights:
+            raise JobRejected(_mode_unsupported(wanted, model, mode))
 
 
 def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
@@ -195,19 +288,38 @@ def check_prompt(spec: JobSpec, wanted: Wanted, not_enhanced: str = "") -> None:
     if spec.model is None:
         return  # it is only finished
     limit = MODELS[spec.model].prompt_tokens
-    for field in ("prompt", "negative_prompt"):
-        words = len(getattr(spec, field).split())
+    for field, text in (*prompts_of(spec), ("negative_prompt", spec.negative_prompt)):
+        words = len(text.split())
         if words >= limit:
             raise JobRejected(
                 Problem(
                     code=Code.PROMPT_TOO_LONG,
-                    message=f"The {field} has {words} words, but {spec.model} reads at most "
-                    f"{limit} tokens (a word is at least one token).",
+                    message=f"The {in_words(field)} has {words} words, but {spec.model} reads at "
+                    f"most {limit} tokens (a word is at least one token).",
                     hint=f"Shorten it to about {int(limit / 1.4)} words"
-                    + (_otherwise(wanted, not_enhanced) if field == "prompt" else "."),
+                    + ("." if field == "negative_prompt" else _otherwise(wanted, not_enhanced)),
                     place=wanted.place(field),
                 )
             )
+
+
+def prompts_of(spec: JobSpec) -> tuple[tuple[str, str], ...]:
+    """The prompts of a video: for each its field, and the text."""
+    if not spec.scenes:
+        return (("prompt", spec.prompt),)
+    scenes = enumerate(spec.scenes)
+    return tuple((scene_field(index, "prompt"), scene.prompt) for index, scene in scenes)
+
+
+def with_prompts(spec: JobSpec, prompts: Sequence[str]) -> JobSpec:
+    """A spec with other prompts, in the order of `prompts_of`."""
+    if not spec.scenes:
+        return spec.model_copy(update={"prompt": prompts[0]})
+    scenes = tuple(
+        scene.model_copy(update={"prompt": prompt})
+        for scene, prompt in zip(spec.scenes, prompts, strict=True)
+    )
+    return spec.model_copy(update={"scenes": scenes})
 
 
 def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
@@ -221,13 +333,14 @@ def notices(specs: Iterable[JobSpec]) -> tuple[Notice, ...]:
         if spec.model is None:
             continue  # it is only finished
         model = MODELS[spec.model]
-        reference = mode_of(spec) != Mode.TEXT_TO_VIDEO
-        prompt = "" if spec.enhance else spec.prompt
-        if model.world is not None and not model.world.has(prompt, reference=reference):
-            found.append(Notice(code="outside-its-world", message=model.world.notice))
+        for (field, text), mode in zip(prompts_of(spec), _modes(spec), strict=True):
+            prompt, reference = "" if spec.enhance else text, mode != Mode.TEXT_TO_VIDEO
+            if model.world is not None and not model.world.has(prompt, reference=reference):
+                found.append(Notice(code="outside-its-world", message=model.world.notice))
+            if model.english_only:
+                otherwise = ", or write  enhance: true  to have it translated"
+                found += _not_english(in_words(field), prompt, otherwise)
         if model.english_only:
-            otherwise = ", or write  enhance: true  to have it translated"
-            found += _not_english("prompt", prompt, otherwise)
             found += _not_english("negative_prompt", spec.negative_prompt, "")
         if notice := _frames_left_out(spec, model):
             found.append(notice)
@@ -289,15 +402,44 @@ def _mode_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
     )
 
 
+def _scene_unsupported(wanted: Wanted, model: Model, index: int, mode: Mode) -> Problem:
+    """The problem of a scene that starts as the model cannot."""
+    assert wanted.spec.scenes is not None
+    able = [name for name, other in MODELS.items() if mode in other.weights]
+    number, field = index + 1, "image"
+    message, hint = f"{model.name} cannot start scene {number} from an image.", "Remove the image"
+    if wanted.spec.scenes[index].image is None:
+        field = "transition"
+        message = f"{model.name} cannot continue a scene, as scene {number} does."
+        hint = "Write  transition: cut  or  transition: fade  in each scene after the first"
+    return Problem(
+        code=Code.MODE_UNSUPPORTED,
+        message=message,
+        hint=f"{hint}, or use one of these models: {listed(able)}.",
+        place=wanted.place(scene_field(index, field)),
+    )
+
+
+def _sizes_for(model: Model, modes: Iterable[Mode]) -> tuple[Size, ...]:
+    """The sizes that a model can make in each of the modes."""
+    first, *others = (model.weights[mode].sizes for mode in dict.fromkeys(modes))
+    return tuple(size for size in first if all(size in sizes for sizes in others))
+
+
 def _size(
-    wanted: Wanted, model: Model, mode: Mode, picture: Picture | None, problems: list[Problem]
+    wanted: Wanted,
+    model: Model,
+    modes: Sequence[Mode],
+    picture: Picture | None,
+    problems: list[Problem],
 ) -> Size:
     """The size to render; if there is none, adds to `problems` and returns the nearest size."""
-    spec, sizes = wanted.spec, model.weights[mode].sizes
+    spec, sizes = wanted.spec, _sizes_for(model, modes)
+    usual_short = _short(sizes[0])
     if spec.aspect is not None:
         shaped = tuple(size for size in sizes if _shape(size) == spec.aspect)
         if not shaped:
-            problems.append(_aspect_unsupported(wanted, model, mode))
+            problems.append(_aspect_unsupported(wanted, model, modes))
             return sizes[0]
         sizes = shaped
     # If only height or only width is given, any size with that height or width is valid.
@@ -311,7 +453,7 @@ def _size(
             return fitting[0]
         ratio = math.log(picture.height / picture.width)
         # The shape alone does not choose a smaller format than the model's own.
-        usual = [size for size in fitting if _short(size) == _short(model.weights[mode].sizes[0])]
+        usual = [size for size in fitting if _short(size) == usual_short]
         return min(
             usual or fitting, key=lambda size: abs(math.log(size.height / size.width) - ratio)
         )
@@ -320,7 +462,8 @@ def _size(
     problems.append(
         Problem(
             code=Code.SIZE_UNSUPPORTED,
-            message=f"{model.name} does not support height {height} with width {width} for {mode}.",
+            message=f"{model.name} does not support height {height} with width {width} for "
+            f"{_in_words(modes)}.",
             hint=f"Valid (height x width): {_sizes(sizes)}. "
             f"Nearest: height: {nearest.height}, width: {nearest.width}.",
             place=wanted.place("height" if spec.height is not None else "width"),
@@ -329,18 +472,22 @@ def _size(
     return nearest
 
 
-def _aspect_unsupported(wanted: Wanted, model: Model, mode: Mode) -> Problem:
-    aspect, sizes = wanted.spec.aspect, model.weights[mode].sizes
+def _in_words(modes: Iterable[Mode]) -> str:
+    return " and ".join(dict.fromkeys(modes))
+
+
+def _aspect_unsupported(wanted: Wanted, model: Model, modes: Sequence[Mode]) -> Problem:
+    aspect, sizes = wanted.spec.aspect, _sizes_for(model, modes)
     able = [
         name
         for name, other in MODELS.items()
-        if mode in other.weights
-        and any(_shape(size) == aspect for size in other.weights[mode].sizes)
+        if all(mode in other.weights for mode in modes)
+        and any(_shape(size) == aspect for size in _sizes_for(other, modes))
     ]
     others = f" Models with {aspect} sizes: {listed(able)}." if able else ""
     return Problem(
         code=Code.ASPECT_UNSUPPORTED,
-        message=f"{model.name} has no {aspect} size for {mode}.",
+        message=f"{model.name} has no {aspect} size for {_in_words(modes)}.",
         hint=f"Valid: {listed(dict.fromkeys(_shape(size) for size in sizes))} "
         f"(height x width: {_sizes(sizes)}).{others}",
         place=wanted.place("aspect"),
@@ -361,9 +508,18 @@ def _sizes(sizes: tuple[Size, ...]) -> str:
     return listed(sizes if len(sizes) <= 6 else (*sizes[:5], sizes[-1]))
 
 
-def _num_frames(wanted: Wanted, model: Model, problems: list[Problem]) -> int:
-    """How many frames the model makes, at its own rate."""
-    spec, counts, fps = wanted.spec, sorted(model.num_frames), model.fps
+def _num_frames(
+    spec: JobSpec | Scene, model: Model, place: Callable[[str], Place], problems: list[Problem]
+) -> int:
+    """How many frames the model makes of a video or a scene, at its own rate.
+
+    Args:
+        place: where a field of it is written.
+    """
+    counts, fps = sorted(model.num_frames), model.fps
+    longer, what = _LONGER, "video"
+    if isinstance(spec, Scene):
+        longer, what = _LONGER_SCENE, "scene"
     if spec.duration_seconds is not None:
         seconds = spec.duration_seconds
         nearest = min(counts, key=lambda n: abs(n / fps - seconds))
@@ -372,11 +528,11 @@ def _num_frames(wanted: Wanted, model: Model, problems: list[Problem]) -> int:
             problems.append(
                 Problem(
                     code=Code.DURATION_UNSUPPORTED,
-                    message=f"{model.name} cannot make a video of {seconds:g} s.",
+                    message=f"{model.name} cannot make a {what} of {seconds:g} s.",
                     hint=f"Valid lengths in seconds: {_lengths(counts, fps)}. "
                     f"Nearest: {nearest / fps:.1f}."
-                    + (_LONGER if seconds > counts[-1] / fps else ""),
-                    place=wanted.place("duration_seconds"),
+                    + (longer if seconds > counts[-1] / fps else ""),
+                    place=place("duration_seconds"),
                 )
             )
         return nearest
@@ -385,10 +541,10 @@ def _num_frames(wanted: Wanted, model: Model, problems: list[Problem]) -> int:
         problems.append(
             Problem(
                 code=Code.FRAMES_UNSUPPORTED,
-                message=f"{model.name} cannot make a video of {num_frames} frames.",
+                message=f"{model.name} cannot make a {what} of {num_frames} frames.",
                 hint=f"Valid: {frame_counts(model)}. "
                 f"Nearest: {min(counts, key=lambda n: abs(n - num_frames))}.",
-                place=wanted.place("num_frames"),
+                place=place("num_frames"),
             )
         )
     return num_frames

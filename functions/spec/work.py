@@ -1,7 +1,7 @@
 """Estimates the work of rendering a video, and of writing its files, from its parameters."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from contract.catalogue import Mode
 from contract.manifest import Parameters
@@ -24,13 +24,22 @@ def work_of(parameters: Parameters) -> float:
     A video that is only finished has no steps. Its work is the seconds that one core is expected to
     need.
     """
+    return sum(work_by_mode(parameters).values())
+
+
+def work_by_mode(parameters: Parameters) -> Mapping[Mode, float]:
+    """The same for each mode. The scenes of a video may have different modes."""
     p = parameters
     if p.mode == Mode.FINISHING:
         decoding = _SECONDS_TO_DECODE * p.num_frames * p.height * p.width / _PIXELS
-        return decoding + writing_seconds_of(p, ())
+        return {p.mode: decoding + writing_seconds_of(p, ())}
     # With a strength below 1, only that share of the steps is run, namely the last ones.
     steps = p.num_inference_steps * (1.0 if p.strength is None else p.strength)
-    return p.height * p.width * p.num_frames * steps / 1e6
+    made = [(scene.mode, scene.num_frames) for scene in p.scenes] or [(p.mode, p.num_frames)]
+    work: dict[Mode, float] = {}
+    for mode, num_frames in made:
+        work[mode] = work.get(mode, 0.0) + p.height * p.width * num_frames * steps / 1e6
+    return work
 
 
 def writing_seconds_of(parameters: Parameters, outputs: Iterable[str]) -> float:
@@ -55,10 +64,12 @@ def size_class_of(parameters: Parameters) -> int:
 
     Within a class, the numbers of pixels times frames differ by less than a factor of two. A
     compiled pipeline is compiled again for each shape, and the largest video of a batch decides how
-    much memory is needed. Batches of similar videos are therefore cheaper. Nothing of that matters
-    for videos that are only finished, so all of them are in one class.
+    much memory is needed. Batches of similar videos are therefore cheaper. Of a video with scenes,
+    the longest scene counts, because one scene is made after the other. Nothing of that matters for
+    videos that are only finished, so all of them are in one class.
     """
     p = parameters
     if p.mode == Mode.FINISHING:
         return 0
-    return int(math.log2(p.height * p.width * p.num_frames))
+    longest = max((scene.num_frames for scene in p.scenes), default=p.num_frames)
+    return int(math.log2(p.height * p.width * longest))

@@ -21,7 +21,13 @@ from functions.spec.clip import Clip
 from functions.spec.drop_files import Mention
 from functions.spec.enhance import Enhancement
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec, is_only_finished, mode_of, references_of
+from functions.spec.fields import (
+    JobSpec,
+    is_only_finished,
+    mode_of,
+    references_of,
+    scene_field,
+)
 from functions.spec.folder_defaults import Draft
 from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
@@ -180,19 +186,26 @@ def _accepting(
 
 
 _VIDEO_ENDINGS = (".mp4", ".gif", ".webm")
-_Query = tuple[str, int, str | None]
-"""What the language model is asked for: prompt, length, image."""
+_Prompts = tuple[str, ...]
+"""The prompt of a video, or that of each of its scenes."""
+_Query = tuple[_Prompts, int, str | None]
+"""What the language model is asked for: prompts, length, image."""
 
 
-def _query(spec: JobSpec, prompt: str | None = None) -> _Query:
+def _prompts(spec: JobSpec) -> _Prompts:
+    return tuple(text for _, text in resolve.prompts_of(spec))
+
+
+def _query(spec: JobSpec, before: Enhancement | None = None) -> _Query:
     """What is asked for a resolved spec.
 
     Args:
-        prompt: the prompt before it was enhanced, if it was.
+        before: how its prompts were enhanced, if they were.
     """
-    original = spec.prompt if prompt is None else prompt
+    originals = (before.originals or (before.original,)) if before else _prompts(spec)
+    image = spec.scenes[0].image if spec.scenes else spec.image
     # A video that is only finished has no model and no prompt.
-    return original, MODELS[spec.model].prompt_tokens if spec.model else 0, spec.image
+    return originals, MODELS[spec.model].prompt_tokens if spec.model else 0, image
 
 
 @dataclass(frozen=True)
@@ -215,7 +228,7 @@ def _picture(kept: Mapping[str, _Kept]) -> Picture | None:
     Args:
         kept: the references of the video by the field that names them.
     """
-    image = kept.get("image")
+    image = kept.get("image") or kept.get(scene_field(0, "image"))
     return image.original if image and isinstance(image.original, Picture) else None
 
 
@@ -415,7 +428,7 @@ class Accepting:
             LanguageModelBusy, GuardrailUnavailable: ask again later.
         """
         ports, until = self.ports, self.ports.now() + ENHANCE_UNTIL
-        known: dict[_Query, tuple[str, Enhancement]] = {}
+        known: dict[_Query, tuple[_Prompts, Enhancement]] = {}
         specs, enhancements, references, clips = [], [], [], []
         made_from: list[tuple[JobSpec, dict[str, Original]]] = []
         judging, looked_at = Judging(ports), set[tuple[str, str]]()
@@ -432,16 +445,9 @@ class Accepting:
             if query not in known:
                 late = ports.now() > until
                 known[query] = self._caption(spec, tokens, _picture(mine), judging, late=late)
-            prompt, enhancement = known[query]
-            final = spec.model_copy(
-                update={
-                    "prompt": prompt,
-                    "enhance": False,
-                    "matrix": None,
-                    "variations": 1,
-                    "dry_run": False,
-                }
-            )
+            prompts, enhancement = known[query]
+            alone = {"enhance": False, "matrix": None, "variations": 1, "dry_run": False}
+            final = resolve.with_prompts(spec.model_copy(update=alone), prompts)
             resolve.check_prompt(final, one, enhancement.reason)
             specs.append(final)
             enhancements.append(enhancement)
@@ -494,40 +500,41 @@ class Accepting:
 
     def _caption(
         self, spec: JobSpec, tokens: int, picture: Picture | None, judging: Judging, *, late: bool
-    ) -> tuple[str, Enhancement]:
-        """The prompt to render. It is the person's own if the guardrail blocks the enhanced one."""
-        caption, enhancement = self._enhanced(spec, tokens, picture, late=late)
-        if enhancement.status == "enhanced" and not judging.allows(caption):
-            model_id, reason = enhancement.model, "the guardrail blocked the enhanced one"
-            return spec.prompt, enhance.kept(spec.prompt, model_id, reason, enhancement.answered_by)
-        return caption, enhancement
+    ) -> tuple[_Prompts, Enhancement]:
+        """The prompts to render: the person's own if the guardrail blocks an enhanced one."""
+        captions, enhancement = self._enhanced(spec, tokens, picture, late=late)
+        if enhancement.status == "enhanced" and not all(map(judging.allows, captions)):
+            mine, model_id = _prompts(spec), enhancement.model
+            reason = "the guardrail blocked the enhanced one"
+            return mine, enhance.kept(mine, model_id, reason, enhancement.answered_by)
+        return captions, enhancement
 
     def _enhanced(
         self, spec: JobSpec, tokens: int, picture: Picture | None, *, late: bool
-    ) -> tuple[str, Enhancement]:
-        model_id = self.ports.settings.enhancer_model_id
-        if not (spec.enhance and model_id and spec.prompt.strip()):
-            return spec.prompt, enhance.off(spec.prompt)
+    ) -> tuple[_Prompts, Enhancement]:
+        model_id, mine = self.ports.settings.enhancer_model_id, _prompts(spec)
+        if not (spec.enhance and model_id and "".join(mine).strip()):
+            return mine, enhance.off(mine)
         if before := self._enhanced_before(spec):
             return before
         if late:
-            return spec.prompt, enhance.kept(spec.prompt, model_id, "the other prompts took long")
+            return mine, enhance.kept(mine, model_id, "the other prompts took long")
         preview = picture.preview if picture else None
         model = self.ports.language_model
         try:
-            return enhance.enhance(model, model_id, spec.prompt, tokens, preview)
+            return enhance.enhance(model, model_id, mine, tokens, preview)
         except LanguageModelBusy as busy:
             until = self.job.enhance_until
             if until is None or self.ports.now() < until:
                 raise
-            return spec.prompt, enhance.kept(spec.prompt, model_id, f"too many requests ({busy})")
+            return mine, enhance.kept(mine, model_id, f"too many requests ({busy})")
 
-    def _enhanced_before(self, spec: JobSpec) -> tuple[str, Enhancement] | None:
+    def _enhanced_before(self, spec: JobSpec) -> tuple[_Prompts, Enhancement] | None:
         """The answer of the language model when the job was accepted, if it is planned again."""
         for task in (record.document for record in self.before):
-            same = _query(task.spec, task.enhancement.original) == _query(spec)
+            same = _query(task.spec, task.enhancement) == _query(spec)
             if same and task.enhancement.status == "enhanced":
-                return task.spec.prompt, task.enhancement
+                return _prompts(task.spec), task.enhancement
         return None
 
     def ask_again_later(self, error: LanguageModelBusy | GuardrailUnavailable) -> None:
@@ -631,7 +638,9 @@ class Accepting:
         if before is None:
             return []
         output, found = self.ports.settings.output_bucket, list[str]()
-        mine = s3_keys.outputs(self.job.path, tasks, self.job.wanted_outputs)
+        wanted = self.job.wanted_outputs
+        scenes = self.job.scene_count if "scenes" in wanted else 0
+        mine = s3_keys.outputs(self.job.path, tasks, wanted, scenes)
         for key in sorted(before.document.outputs - mine):
             if key.endswith(_VIDEO_ENDINGS):
                 with suppress(Missing):

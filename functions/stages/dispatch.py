@@ -207,9 +207,9 @@ def _open_some(ports: Needs, queue: str, seen: _Seen) -> bool:
     line = seen.ready(waiting_line(ports, queue, need))
     if not line:
         return False
-    releases = weights.releases(ports, {(entry.model, entry.mode) for entry in line})
-    without = [entry for entry in line if (entry.model, entry.mode) not in releases]
-    line = [entry for entry in line if (entry.model, entry.mode) in releases]
+    releases = weights.releases(ports, {kind for entry in line for kind in entry.weights})
+    without = [entry for entry in line if not releases.keys() >= set(entry.weights)]
+    line = [entry for entry in line if releases.keys() >= set(entry.weights)]
     health = health_of(ports, (entry.model for entry in line))
     paused = {model: found.hold for model, found in health.items() if found.hold}
     plan = _plan(ports, own, free, instance_type, line, paused)
@@ -221,8 +221,8 @@ def _open_some(ports: Needs, queue: str, seen: _Seen) -> bool:
     held += [(entry, weights.hold(entry.model)) for entry in without]
     _note_held(ports, held)
     for planned in plan.attempts:
-        release = releases[planned.entries[0].model, planned.entries[0].mode]
-        attempt = _new_attempt(ports, planned, instance_type, release)
+        chosen = [releases[kind] for kind in planned.entries[0].weights]
+        attempt = _new_attempt(ports, planned, instance_type, chosen)
         folders = tuple(entry.folder for entry in planned.entries)
         capacity = capacity.leased(_lease(attempt, planned), folders)
         opened = attempt_key(attempt.attempt_id)
@@ -267,11 +267,7 @@ def _plan(
     learned = learned_rates(ports)
 
     def expect(entry: QueueEntry) -> batching.Expected:
-        rate = estimate.rate_of(learned, entry.model, entry.mode, entry.preset, instance_type)
-        return batching.Expected(
-            startup_seconds=rate.startup_seconds + rate.loading_seconds,
-            render_seconds=estimate.seconds_of(rate, entry),
-        )
+        return estimate.expected(learned, entry, instance_type)
 
     situation = batching.Situation(
         line=line,
@@ -315,9 +311,17 @@ def _note_held(ports: NeedsForNote, held: Sequence[tuple[QueueEntry, Hold]]) -> 
 
 
 def _new_attempt(
-    ports: NeedsForAttempt, planned: batching.PlannedAttempt, instance_type: str, release: str
+    ports: NeedsForAttempt,
+    planned: batching.PlannedAttempt,
+    instance_type: str,
+    releases: Sequence[str],
 ) -> Attempt:
-    now = ports.now()
+    """An attempt for planned tasks.
+
+    Args:
+        releases: those of the weights that the tasks need, one for each model folder.
+    """
+    now, (release, *of_images) = ports.now(), releases
     return Attempt(
         attempt_id=f"{ports.settings.job_prefix}{now:%Y%m%d-%H%M%S}-{ports.new_suffix()}",
         state=AttemptState.CLAIMING,
@@ -327,6 +331,7 @@ def _new_attempt(
         lora=planned.kind.lora,
         tasks=tuple(entry.task for entry in planned.entries),
         release=release,
+        image_release="".join(of_images),
         instance_type=instance_type,
         created_at=now,
         updated_at=now,
@@ -339,6 +344,7 @@ def _lease(attempt: Attempt, planned: batching.PlannedAttempt) -> Lease:
         instance_type=attempt.instance_type,
         model=attempt.model,
         mode=attempt.mode,
+        with_image_model=planned.kind.with_image_model,
         preset=planned.kind.preset,
         size_class=planned.kind.size_class,
         lora=planned.kind.lora,

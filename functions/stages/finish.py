@@ -6,7 +6,8 @@ the mail that is then owed. So each step can be repeated. If a handler is killed
 the next one completes the rest.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +17,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from contract.catalogue import MODELS
-from contract.errors import TaskFailed, Transient
+from contract.errors import Failure, TaskFailed, Transient
 from contract.outcome import (
     GIF_FILE,
     H265_FILE,
@@ -24,11 +25,13 @@ from contract.outcome import (
     RESULT_FILE,
     VIDEO_FILE,
     WEBM_FILE,
+    Failed,
     Outcome,
     Progress,
     Rendered,
     VideoFacts,
     sample_file,
+    scene_file,
 )
 from functions import s3_keys
 from functions.log import Event, WithLog
@@ -36,11 +39,11 @@ from functions.ports import Missing, WithFiles, WithWake, keys_below
 from functions.replies import problems, publish
 from functions.replies.sidecar import sidecar_of
 from functions.settings import WithSettings
-from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
+from functions.spec.guardrail import MOST_PICTURES, GuardrailUnavailable, WithGuardrail
 from functions.stages.judging import judges_pictures
 from functions.stages.learning import learn
 from functions.stages.renderer import WithRenderer
-from functions.stages.signing import CannotSign, Signed, WithSigner, signed_files
+from functions.stages.signing import CannotSign, Result, Signed, WithSigner, signed_files
 from functions.table.attempts import end_attempt
 from functions.table.health import count_end
 from functions.table.ledger import (
@@ -61,6 +64,7 @@ from functions.table.records import (
     Health,
     Hold,
     HoldReason,
+    Job,
     State,
     Task,
     TaskRef,
@@ -145,7 +149,9 @@ def _progressed(ports: NeedsForResults, key: str) -> None:
         return  # the event of a later progress file came first
     try:
         if progress.percent > task.percent:
-            moved = task.progressed(progress.percent, progress.expected_seconds_left)
+            moved = task.progressed(
+                progress.percent, progress.expected_seconds_left, progress.scene
+            )
             ports.ledger.commit(Put(record.key, moved, record.revision))
     except Conflict:
         return  # another handler changed the task; the next progress file shows its progress
@@ -184,9 +190,17 @@ def _end_task(
         ports.log(Event.RESULT_IS_STALE, {"task_id": task.task_id, "attempt_id": attempt_id})
         return True
     try:
-        rendered = _verified(ports, task, attempt_id, job_has_ended)
-        _judge(ports, task, rendered)
-        _publish(ports, task, rendered, signed_files(ports, task, rendered))
+        outcome = _outcome(ports, task, attempt_id)
+        if isinstance(outcome, Failed):
+            kept = _keep_scenes(ports, task, outcome, job_has_ended=job_has_ended)
+            fail_task(ports, record, outcome.problem, kept)
+            return True
+        _verify(ports, task, attempt_id, outcome.files, job_has_ended=job_has_ended)
+        _judge(ports, task, outcome)
+        source = outcome.weights_source
+        revision = source.revision if source else None
+        result = Result(attempt_id, task, outcome.files, revision, outcome.source_type)
+        _publish(ports, task, outcome, signed_files(ports, result))
     except CannotSign as error:
         _hold_back(ports, record, f"it cannot be signed: {error}")
         ports.log(Event.NOT_SIGNED, {"task_id": task.task_id, "reason": str(error)})
@@ -196,19 +210,28 @@ def _end_task(
     except TaskFailed as failure:
         fail_task(ports, record, failure.problems[0])
     else:
-        succeed_task(ports, record, rendered.warnings)
+        succeed_task(ports, record, outcome.warnings)
     return True
 
 
-def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: bool) -> Rendered:
-    """Check that the files of a result are in S3 as the worker wrote them. Returns the result.
+def _verify(
+    ports: NeedsForFiles,
+    task: Task,
+    attempt_id: str,
+    files: Mapping[str, str],
+    *,
+    job_has_ended: bool,
+) -> None:
+    """Check that files of a task are in S3 as the worker wrote them.
+
+    Args:
+        files: the SHA-256 of each, by its name.
 
     Raises:
-        TaskFailed: the worker reports a failure, or the files are not what it wrote.
+        TaskFailed: the files are not what it wrote.
         Transient: a file is not uploaded yet.
     """
-    outcome = _outcome(ports, task, attempt_id)
-    for file_name, sha256 in outcome.files.items():
+    for file_name, sha256 in files.items():
         key = s3_keys.task_file(attempt_id, task.task_id, file_name)
         found = None
         try:
@@ -218,7 +241,50 @@ def _verified(ports: NeedsForFiles, task: Task, attempt_id: str, job_has_ended: 
                 raise _NotUploaded(f"{key} is not uploaded yet") from None
         if found != sha256:
             raise TaskFailed(problems.video_damaged(file_name))
-    return outcome
+
+
+def _keep_scenes(ports: NeedsForResults, task: Task, failed: Failed, *, job_has_ended: bool) -> int:
+    """Publish the scenes before one that failed, each as a video of its own.
+
+    If they cannot be published, the task fails for its own reason all the same.
+
+    Returns:
+        How many scenes are published.
+
+    Raises:
+        CannotSign, GuardrailUnavailable: they cannot be published now.
+        Transient: a file is not uploaded yet.
+    """
+    clips = {scene_file(n): sha256 for n, sha256 in enumerate(failed.scene_clips_sha256, 1)}
+    if not clips:
+        return 0
+    attempt_id = failed.attempt_id
+    try:
+        _verify(ports, task, attempt_id, clips, job_has_ended=job_has_ended)
+        if judges_pictures(ports.settings):
+            _judge_pictures(ports, task, _frames_of(ports, task, attempt_id, list(clips)))
+    except Failure as failure:
+        ports.log(Event.SCENES_NOT_KEPT, {"task_id": task.task_id, "reason": str(failure)})
+        return 0
+    signed = signed_files(ports, Result(attempt_id, task, clips))
+    _copy_files(ports, task, attempt_id, clips, signed)
+    return len(clips)
+
+
+def _frames_of(
+    ports: NeedsForResults, task: Task, attempt_id: str, clips: Sequence[str]
+) -> list[bytes]:
+    """Some frames of each of several clips, as many as the guardrail takes together.
+
+    The samples of the worker are frames of the whole video, which was not made.
+    """
+    most = MOST_PICTURES // len(clips)
+    found: list[bytes] = []
+    for name in clips:
+        key = s3_keys.task_file(attempt_id, task.task_id, name)
+        frames = ports.reader.previews(ports.files.read(ports.settings.work_bucket, key), name)
+        found += frames[:: max(1, math.ceil(len(frames) / most))]
+    return found
 
 
 def _judge(ports: NeedsForResults, task: Task, rendered: Rendered) -> None:
@@ -235,6 +301,10 @@ def _judge(ports: NeedsForResults, task: Task, rendered: Rendered) -> None:
     names = [sample_file(number) for number in range(1, count + 1)] or [POSTER_FILE]
     keys = [s3_keys.task_file(rendered.attempt_id, task.task_id, name) for name in names]
     pictures = [ports.files.read(ports.settings.work_bucket, key) for key in keys]
+    _judge_pictures(ports, task, pictures)
+
+
+def _judge_pictures(ports: NeedsForResults, task: Task, pictures: Sequence[bytes]) -> None:
     judgement = ports.guardrail.judge_pictures(pictures)
     if judgement.blocked:
         raise TaskFailed(
@@ -248,11 +318,11 @@ def _hold_back(ports: NeedsForResults, record: Record[Task], reason: str) -> Non
         ports.ledger.commit(Put(record.key, record.document.held_back(reason), record.revision))
 
 
-def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
-    """Read what the worker wrote about a task that it rendered.
+def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered | Failed:
+    """Read what the worker wrote about a task.
 
     Raises:
-        TaskFailed: the worker reports a failure, or what it wrote cannot be read.
+        TaskFailed: it cannot be read.
         Transient: there is no result yet.
     """
     key = s3_keys.task_result(attempt_id, task.task_id)
@@ -263,32 +333,74 @@ def _outcome(ports: NeedsForFiles, task: Task, attempt_id: str) -> Rendered:
     except ValidationError as error:
         ports.log(Event.RESULT_UNREADABLE, {"task_id": task.task_id, "error": str(error)})
         raise TaskFailed(problems.result_invalid()) from None
-    if not isinstance(outcome, Rendered):
+    if isinstance(outcome, Failed):
         ports.log(Event.TASK_FAILED, {"task_id": task.task_id, "detail": outcome.detail})
-        raise TaskFailed(outcome.problem)
     return outcome
 
 
 def _publish(
     ports: NeedsForFiles, task: Task, rendered: Rendered, signed: Mapping[str, Signed]
 ) -> None:
-    job = ports.ledger.get(job_key(task.job_id))
-    assert job is not None  # tasks are committed together with their job
     settings = ports.settings
-    at = s3_keys.published(job.document.path, task.number, job.document.task_count)
+    job, mark = _copy_files(ports, task, rendered.attempt_id, rendered.files, signed)
+    clips = [scene_file(number) for number in range(1, len(rendered.scenes) + 1)]
+    document = sidecar_of(
+        job,
+        task,
+        rendered,
+        _facts_of_video(rendered, signed.get(VIDEO_FILE)),
+        {
+            name: signed[name].sha256 if name in signed else rendered.files[name]
+            for name in clips
+            if name in rendered.files
+        },
+        bucket=settings.output_bucket,
+        licence=MODELS[rendered.model].licence if rendered.model else None,
+    )
+    ports.files.write(
+        settings.output_bucket,
+        s3_keys.published(job.path, task.number, job.task_count).sidecar,
+        document.to_json().encode(),
+        "application/json",
+        mark=mark,
+    )
+
+
+def _copy_files(
+    ports: NeedsForFiles,
+    task: Task,
+    attempt_id: str,
+    files: Iterable[str],
+    signed: Mapping[str, Signed],
+) -> tuple[Job, str]:
+    """Copy files of a result to the output bucket.
+
+    Args:
+        files: their names. Those that are not for people are left out.
+        signed: the signed files that are copied in the place of some.
+
+    Returns:
+        The job, and the mark by which a file tells from which result it is.
+    """
+    record = ports.ledger.get(job_key(task.job_id))
+    assert record is not None  # tasks are committed together with their job
+    job, settings = record.document, ports.settings
+    at = s3_keys.published(job.path, task.number, job.task_count)
     # Two handlers may be here at the same time: one for the result, and one for the end of the job.
     # If the key of the deployment came or went between two of them, the later one is right.
-    mark = f"{rendered.attempt_id} {task.task_id}{' signed' if signed else ''}"
+    mark = f"{attempt_id} {task.task_id}{' signed' if signed else ''}"
+    scenes = range(1, len(task.parameters.scenes) + 1)
     for file_name, key, content_type in (
         (VIDEO_FILE, at.video, "video/mp4"),
         (POSTER_FILE, at.poster, "image/jpeg"),
         (GIF_FILE, at.gif, "image/gif"),
         (H265_FILE, at.h265, "video/mp4"),
         (WEBM_FILE, at.webm, "video/webm"),
+        *((scene_file(number), at.scene(number), "video/mp4") for number in scenes),
     ):
-        if file_name not in rendered.files:
+        if file_name not in files:
             continue
-        source = s3_keys.task_file(rendered.attempt_id, task.task_id, file_name)
+        source = s3_keys.task_file(attempt_id, task.task_id, file_name)
         if file_name in signed:
             source = signed[file_name].key
         ports.files.copy(
@@ -297,21 +409,7 @@ def _publish(
             content_type,
             mark=mark,
         )
-    document = sidecar_of(
-        job.document,
-        task,
-        rendered,
-        _facts_of_video(rendered, signed.get(VIDEO_FILE)),
-        bucket=settings.output_bucket,
-        licence=MODELS[rendered.model].licence if rendered.model else None,
-    )
-    ports.files.write(
-        settings.output_bucket,
-        at.sidecar,
-        document.to_json().encode(),
-        "application/json",
-        mark=mark,
-    )
+    return job, mark
 
 
 def _facts_of_video(rendered: Rendered, signed: Signed | None) -> VideoFacts:

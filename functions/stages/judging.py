@@ -13,7 +13,7 @@ from contract.catalogue import MODELS
 from functions.ports import WithClock
 from functions.settings import Settings, WithSettings
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec
+from functions.spec.fields import JobSpec, in_words
 from functions.spec.guardrail import (
     GuardrailUnavailable,
     Judgement,
@@ -21,6 +21,7 @@ from functions.spec.guardrail import (
     blocked,
     blocked_reference,
 )
+from functions.spec.resolve import prompts_of
 
 _NOT_ASKED = Judgement(blocked=False)
 
@@ -56,13 +57,13 @@ class Judging:
             GuardrailUnavailable: there is no judgement.
         """
         given = MODELS[spec.model].negative_prompt if spec.model else ""
-        for field in ("prompt", "negative_prompt", "label"):
-            text = getattr(spec, field)
+        others = ((field, getattr(spec, field)) for field in ("negative_prompt", "label"))
+        for field, text in (*prompts_of(spec), *others):
             if field == "negative_prompt" and text == given:
                 continue
             judgement = self._judged(text, until)
             if judgement.blocked:
-                raise blocked(judgement.reasons, field, wanted.place(field))
+                raise blocked(judgement.reasons, in_words(field), wanted.place(field))
 
     def allows(self, caption: str) -> bool:
         """Whether what the language model wrote may be rendered.
@@ -92,7 +93,7 @@ class Judging:
         judgement = self._asked(previews, lambda: guardrail.judge_pictures(previews), until)
         if judgement.blocked:
             name = posixpath.basename(key)
-            raise blocked_reference(judgement.reasons, field, name, wanted.place(field))
+            raise blocked_reference(judgement.reasons, in_words(field), name, wanted.place(field))
 
     def _judged(self, text: str, until: datetime | None = None) -> Judgement:
         if not text.strip():

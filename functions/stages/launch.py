@@ -17,6 +17,7 @@ from functions.planning import estimate
 from functions.ports import Missing, WithFiles, keys_below
 from functions.replies import problems, publish
 from functions.settings import WithSettings
+from functions.spec.fields import scene_field
 from functions.stages import cancel, weights
 from functions.stages.judging import judges_pictures
 from functions.stages.newer_defaults import CurrentDefaults
@@ -163,6 +164,11 @@ def _manifest(attempt: Attempt, tasks: Sequence[Task], *, samples: bool) -> Mani
                 image=_file_name(attempt, task, "image"),
                 video=_file_name(attempt, task, "video"),
                 audio=_file_name(attempt, task, "audio"),
+                scene_images=tuple(
+                    _file_name(attempt, task, scene_field(index, "image"))
+                    for index in range(len(task.parameters.scenes))
+                ),
+                scene_clips="scenes" in task.spec.outputs,
                 gif="gif" in task.spec.outputs,
                 h265="h265" in task.spec.outputs,
                 webm="webm" in task.spec.outputs,
@@ -271,6 +277,9 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
     work = ports.settings.work_bucket
     ports.files.write(work, s3_keys.attempt_manifest(attempt.attempt_id), body, "application/json")
     interpolation = s3_keys.model_release(RIFE, attempt.interpolation)
+    image_model_uri = None
+    if attempt.image_release:
+        image_model_uri = _model_uri(ports, attempt, Mode.IMAGE_TO_VIDEO, attempt.image_release)
     try:
         ports.renderer.start(
             ProcessingJob(
@@ -278,9 +287,10 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
                 instance_type=attempt.instance_type,
                 manifest_sha256=attempt.manifest_sha256,
                 input_uri=f"s3://{work}/{s3_keys.attempt_input(attempt.attempt_id)}",
-                model_uri=_model_uri(work, attempt),
+                model_uri=_model_uri(ports, attempt, attempt.mode, attempt.release),
                 output_uri=f"s3://{work}/{s3_keys.attempt_output(attempt.attempt_id)}",
                 interpolation_uri=f"s3://{work}/{interpolation}" if attempt.interpolation else None,
+                image_model_uri=image_model_uri,
             )
         )
     except (NameTaken, NoQuota, CannotStart, StartDenied, StartThrottled) as refusal:
@@ -296,11 +306,12 @@ def _create(ports: NeedsForCreate, attempt: Attempt, body: bytes) -> None:
         ports.log(Event.ADOPTED, {"attempt_id": attempt.attempt_id})
 
 
-def _model_uri(work: str, attempt: Attempt) -> str | None:
-    if attempt.mode == Mode.FINISHING:
+def _model_uri(ports: WithSettings, attempt: Attempt, mode: Mode, release: str) -> str | None:
+    """Where the weights for a mode are. None: it needs none."""
+    if mode == Mode.FINISHING:
         return None
-    folder = MODELS[attempt.model].weights[attempt.mode].folder
-    return f"s3://{work}/{s3_keys.model_release(folder, attempt.release)}"
+    folder = MODELS[attempt.model].weights[mode].folder
+    return f"s3://{ports.settings.work_bucket}/{s3_keys.model_release(folder, release)}"
 
 
 def _file_name(attempt: Attempt, task: Task, field: str) -> str | None:

@@ -19,6 +19,9 @@ class ProcessingJob:
     output_uri: str
     interpolation_uri: str | None = None
     """The weights of RIFE. None: it is not used."""
+    image_model_uri: str | None = None
+    """Where the weights for image to video are, if the tasks need them, too, and they are not the
+    ones at `model_uri`."""
 
 
 @dataclass(frozen=True)

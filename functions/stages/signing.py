@@ -10,7 +10,7 @@ the cause.
 """
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from typing import Protocol
 
 from contract.document import Document
 from contract.origin import source_type_of
-from contract.outcome import Rendered
+from contract.outcome import scene_file
 from functions import s3_keys
 from functions.ports import Missing, WithFiles
 from functions.settings import WithSettings
@@ -83,7 +83,21 @@ class Signed:
     size_bytes: int
 
 
-def signed_files(ports: Needs, task: Task, rendered: Rendered) -> Mapping[str, Signed]:
+@dataclass(frozen=True)
+class Result:
+    """What a worker made of a task in an attempt, whether it succeeded or not."""
+
+    attempt_id: str
+    task: Task
+    files: Iterable[str]
+    """The names of its files."""
+    revision: str | None = None
+    """That of the weights. None if it is not known."""
+    source_type: str | None = None
+    """As in `Rendered`."""
+
+
+def signed_files(ports: Needs, result: Result) -> Mapping[str, Signed]:
     """The signed files of a result, by the names of the files that they replace.
 
     Empty if the settings name no key.
@@ -94,13 +108,13 @@ def signed_files(ports: Needs, task: Task, rendered: Rendered) -> Mapping[str, S
     """
     if not ports.settings.signing_key:
         return {}
-    names = [name for name in rendered.files if name.endswith(".mp4")]
-    return {name: _signed(ports, task, rendered, name) for name in names}
+    names = [name for name in result.files if name.endswith(".mp4")]
+    return {name: _signed(ports, result, name) for name in names}
 
 
-def _signed(ports: Needs, task: Task, rendered: Rendered, name: str) -> Signed:
+def _signed(ports: Needs, result: Result, name: str) -> Signed:
     work = ports.settings.work_bucket
-    attempt_id, task_id = rendered.attempt_id, task.task_id
+    attempt_id, task_id = result.attempt_id, result.task.task_id
     key = s3_keys.signed_file(attempt_id, task_id, name)
     try:
         return _facts(ports, key)
@@ -109,8 +123,8 @@ def _signed(ports: Needs, task: Task, rendered: Rendered, name: str) -> Signed:
     with TemporaryDirectory() as folder:
         source, target = Path(folder, f"unsigned-{name}"), Path(folder, name)
         ports.files.download(work, s3_keys.task_file(attempt_id, task_id, name), source)
-        clip = _clip(ports, task, attempt_id, Path(folder))
-        ports.signer.sign(source, target, claim_of(task, rendered), clip)
+        clip = _clip(ports, result.task, attempt_id, Path(folder))
+        ports.signer.sign(source, target, claim_of(result, name), clip)
         ports.files.upload(target, work, key, "video/mp4", mark=f"{attempt_id} {task_id}")
     # It may be the file of another handler, which was faster.
     return _facts(ports, key)
@@ -133,14 +147,20 @@ def _facts(ports: Needs, key: str) -> Signed:
     return Signed(key, ports.files.sha256(work, key), size_bytes)
 
 
-def claim_of(task: Task, rendered: Rendered) -> Claim:
-    """What the credentials of a video say."""
-    source = rendered.weights_source
-    parameters = rendered.parameters
+def claim_of(result: Result, name: str) -> Claim:
+    """What the credentials of a file say. Those of a scene by itself are about that scene."""
+    task = result.task
+    parameters = task.parameters
+    mode, seed, prompt = parameters.mode, parameters.seed, parameters.prompt
+    if parameters.scenes:
+        prompt = " / ".join(scene.prompt for scene in parameters.scenes if scene.prompt)
+    for number, scene in enumerate(parameters.scenes, 1):
+        if name == scene_file(number):
+            mode, seed, prompt = scene.mode, scene.seed, scene.prompt
     return Claim(
-        source_type=rendered.source_type or source_type_of(parameters.mode),
-        model=rendered.model,
-        revision=source.revision if source else None,
-        seed=parameters.seed,
-        prompt=parameters.prompt if task.spec.prompt_in_file else None,
+        source_type=result.source_type or source_type_of(mode),
+        model=task.spec.model,
+        revision=result.revision,
+        seed=seed,
+        prompt=prompt if task.spec.prompt_in_file else None,
     )

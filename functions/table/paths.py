@@ -79,7 +79,9 @@ def with_equal_names(ports: Needs, job: Job) -> tuple[str, str] | None:
 
 
 def _paths_with_equal_outputs(job: Job) -> list[str]:
-    return s3_keys.paths_with_equal_outputs(job.path, job.task_count, job.wanted_outputs)
+    return s3_keys.paths_with_equal_outputs(
+        job.path, job.task_count, job.wanted_outputs, job.scene_count
+    )
 
 
 def _is_there(ports: WithFiles, source: Source) -> bool:

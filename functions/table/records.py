@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
-from contract.catalogue import NO_MODEL, Mode, Preset
+from contract.catalogue import NO_MODEL, Mode, Preset, folder_of
 from contract.document import Document
 from contract.errors import Notice, Problem
 from contract.manifest import Parameters
@@ -26,7 +26,7 @@ from functions.spec.clip import Clip
 from functions.spec.enhance import PATIENCE, Enhancement
 from functions.spec.fields import JobSpec, Priority, parameters_of, references_of
 from functions.spec.folder_defaults import DayLimits
-from functions.spec.work import size_class_of, work_of, writing_seconds_of
+from functions.spec.work import size_class_of, work_by_mode, work_of, writing_seconds_of
 
 # Whoever put such files there perhaps never meant to drop them.
 _NO_DROP = {s3_keys.Kind.UNKNOWN, s3_keys.Kind.MISPLACED}
@@ -300,8 +300,18 @@ class Job(_Moving):
 
     @property
     def outputs(self) -> frozenset[str]:
-        """The keys of everything that it publishes under videos/."""
-        return s3_keys.outputs(self.path, self.task_count, self.wanted_outputs)
+        """The keys of everything that it publishes under videos/.
+
+        Scenes by themselves are among them in any case, because those before one that fails are
+        kept.
+        """
+        wanted = self.wanted_outputs
+        return s3_keys.outputs(self.path, self.task_count, wanted, self.scene_count)
+
+    @property
+    def scene_count(self) -> int:
+        """How many scenes each of its videos has. 0: they are not made of scenes."""
+        return len(self.spec.scenes or ()) if self.spec else 0
 
     @property
     def wants_mail(self) -> bool:
@@ -528,6 +538,10 @@ class Task(_Moving):
     """The attempt that owns this task while it runs. A result of another attempt is stale."""
     percent: int = 0
     expected_seconds_left: float | None = None
+    scene: int | None = None
+    """While it runs: the scene that is being made, counted from 1."""
+    scenes_kept: int = 0
+    """For a failed task: how many scenes before the one that failed are published."""
     hold: Hold | None = None
     """While it is queued: why it does not run yet."""
     unpublished_because: str | None = None
@@ -576,14 +590,27 @@ class Task(_Moving):
         return f"{spec.lora} {spec.lora_scale:g}" if spec.lora else ""
 
     @property
+    def mode(self) -> Mode:
+        """The mode whose weights it needs. If its scenes have different modes, text to video."""
+        modes = self.parameters.modes
+        return modes[0] if len(modes) == 1 else Mode.TEXT_TO_VIDEO
+
+    @property
+    def with_image_model(self) -> bool:
+        """Whether it also needs the weights of another folder, for scenes that start from an
+        image."""
+        return len({folder_of(self.model, mode) for mode in self.parameters.modes}) > 1
+
+    @property
     def queue_entry(self) -> "QueueEntry":
         """Its entry in the queue."""
-        parameters = self.parameters
+        parameters, work = self.parameters, work_by_mode(self.parameters)
         return QueueEntry(
             task=self.ref,
             task_id=self.task_id,
             model=self.model,
-            mode=parameters.mode,
+            mode=self.mode,
+            with_image_model=self.with_image_model,
             preset=parameters.preset,
             priority=self.spec.priority,
             folder=self.folder,
@@ -592,6 +619,7 @@ class Task(_Moving):
             size_class=size_class_of(parameters),
             lora=self.lora,
             work=work_of(parameters),
+            image_work=work.get(Mode.IMAGE_TO_VIDEO, 0.0) if len(work) > 1 else 0.0,
             writing_seconds=writing_seconds_of(parameters, self.spec.outputs),
             suspicion=self.suspicion,
         )
@@ -641,6 +669,7 @@ class Task(_Moving):
             attempts=self.attempts + 1,
             attempt_id=attempt_id,
             percent=0,
+            scene=None,
             hold=None,
             started_at=at,
         )
@@ -670,6 +699,7 @@ class Task(_Moving):
             attempt_id=None,
             percent=0,
             expected_seconds_left=None,
+            scene=None,
             hold=hold,
             unpublished_because=None,
             started_at=None,
@@ -696,11 +726,17 @@ class Task(_Moving):
         """Without its reason to wait, if that was only until an earlier time."""
         return self._with(hold=None) if self.hold and self.hold.is_over(at) else self
 
-    def progressed(self, percent: int, expected_seconds_left: float | None) -> Self:
-        """The worker reported progress."""
+    def progressed(
+        self, percent: int, expected_seconds_left: float | None, scene: int | None = None
+    ) -> Self:
+        """The worker reported progress.
+
+        Args:
+            scene: the scene that is being made; None for a video that is not made of scenes.
+        """
         if self.state != State.RUNNING:
             raise IllegalMove(f"task {self.task_id} is {self.state} and makes no progress")
-        return self._with(percent=percent, expected_seconds_left=expected_seconds_left)
+        return self._with(percent=percent, expected_seconds_left=expected_seconds_left, scene=scene)
 
     def held_back(self, reason: str) -> Self:
         """Its video is finished, but cannot be published now.
@@ -722,9 +758,19 @@ class Task(_Moving):
             unpublished_because=None,
         )
 
-    def failed(self, problem: Problem, at: datetime) -> Self:
-        """It will get no video."""
-        return self._to(State.FAILED, finished_at=at, expected_seconds_left=None, problem=problem)
+    def failed(self, problem: Problem, at: datetime, scenes_kept: int = 0) -> Self:
+        """It will get no video.
+
+        Args:
+            scenes_kept: how many scenes before the one that failed are published.
+        """
+        return self._to(
+            State.FAILED,
+            finished_at=at,
+            expected_seconds_left=None,
+            problem=problem,
+            scenes_kept=scenes_kept,
+        )
 
     def canceled(self, at: datetime) -> Self:
         """Its job was canceled."""
@@ -742,6 +788,8 @@ class QueueEntry(Document):
     task_id: str
     model: str
     mode: Mode
+    with_image_model: bool = False
+    """Whether it needs the weights for image to video, too, and they are in another folder."""
     preset: Preset = Preset.STANDARD
     priority: Priority
     folder: str
@@ -754,10 +802,18 @@ class QueueEntry(Document):
     """The LoRA and its scale, as one text. Empty without a LoRA."""
     work: float
     """How much there is to compute; see `spec/work.py`."""
+    image_work: float = 0.0
+    """How much of it is image to video, if not all of it is `mode`."""
     writing_seconds: float = 0.0
     """How long it takes to write the files; see `spec/work.py`."""
     suspicion: int = 0
     """That of the task. An attempt renders its most suspect task last."""
+
+    @property
+    def weights(self) -> tuple[tuple[str, Mode], ...]:
+        """The model and the modes whose weights it needs."""
+        modes = (self.mode, Mode.IMAGE_TO_VIDEO) if self.with_image_model else (self.mode,)
+        return tuple((self.model, mode) for mode in modes)
 
 
 class Waiting(Document):
@@ -842,7 +898,8 @@ class Attempt(_Moving):
     state: AttemptState
     model: str
     mode: Mode
-    """That of its first task. The others may have other modes with the same model folder."""
+    """That of its first task (`Task.mode`). The others may have other modes with the same model
+    folder."""
     preset: Preset = Preset.STANDARD
     lora: str = ""
     """As in a queue entry."""
@@ -851,6 +908,9 @@ class Attempt(_Moving):
     release: str
     """The release of the weights. A newer one does not change a processing job that was begun.
     Empty: it finishes clips, and needs none."""
+    image_release: str = ""
+    """The same for the second model folder, which has the weights for image to video. Empty: its
+    tasks need one folder."""
     instance_type: str
     created_at: datetime
     updated_at: datetime
@@ -962,6 +1022,8 @@ class Lease(Document):
     instance_type: str
     model: str
     mode: Mode
+    with_image_model: bool = False
+    """As in a queue entry."""
     preset: Preset = Preset.STANDARD
     size_class: int
     lora: str = ""

@@ -125,9 +125,10 @@ def _claim_together(
 
 def _suits(task: Task, attempt: Attempt) -> bool:
     """Whether an attempt can render a queued task. It may have been planned again since."""
-    wanted = (folder_of(attempt.model, attempt.mode), attempt.preset, attempt.lora)
-    its_own = (folder_of(task.model, task.parameters.mode), task.parameters.preset, task.lora)
-    return task.state == State.QUEUED and its_own == wanted
+    folder, its_own = folder_of(attempt.model, attempt.mode), folder_of(task.model, task.mode)
+    wanted = (folder, bool(attempt.image_release), attempt.preset, attempt.lora)
+    needs = (its_own, task.with_image_model, task.parameters.preset, task.lora)
+    return task.state == State.QUEUED and needs == wanted
 
 
 def _claimed(
@@ -255,13 +256,18 @@ def succeed_task(ports: NeedsForEnd, record: Record[Task], warnings: tuple[Notic
     _end(ports, record, record.document.succeeded(ports.now()), warnings)
 
 
-def fail_task(ports: NeedsForEnd, record: Record[Task], problem: Problem) -> None:
+def fail_task(
+    ports: NeedsForEnd, record: Record[Task], problem: Problem, scenes_kept: int = 0
+) -> None:
     """End a task that gets no video. The last task of a job also ends the job.
+
+    Args:
+        scenes_kept: how many scenes before the one that failed are published.
 
     Raises:
         Conflict: the task or its job changed in the meantime.
     """
-    _end(ports, record, record.document.failed(problem, ports.now()), ())
+    _end(ports, record, record.document.failed(problem, ports.now(), scenes_kept), ())
 
 
 def fail_owned_task(ports: NeedsForEnd, attempt: Attempt, ref: TaskRef, problem: Problem) -> None:

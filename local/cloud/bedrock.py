@@ -1,8 +1,9 @@
 """Stand-ins for Bedrock's Converse and ApplyGuardrail.
 
-Converse answers with the prompt and one fixed sentence. It is not a language model. Each answer
-says so, because `trace.promptRouter.invokedModelId` is `reeldrop-stand-in`. ApplyGuardrail blocks
-one word and pictures of one colour, and would mask email addresses.
+Converse answers with the prompt and one fixed sentence, or for scenes with a line of this for each.
+It is not a language model. Each answer says so, because `trace.promptRouter.invokedModelId` is
+`reeldrop-stand-in`. ApplyGuardrail blocks one word and pictures of one colour, and would mask email
+addresses.
 """
 
 import base64
@@ -38,6 +39,7 @@ _PATH = re.compile(r"/model/(?P<model>.+)/converse")
 _GUARDRAIL_PATH = re.compile(r"/guardrail/(?P<id>[^/]+)/version/(?P<version>[^/]+)/apply")
 _EMAIL = re.compile(r"[^\s@]+@[^\s@]+\.[a-z]+")
 _PROMPT = re.compile(r"<prompt>(.*?)</prompt>", re.DOTALL)
+_SCENE = re.compile(r'<scene number="\d+">(.*?)</scene>', re.DOTALL)
 
 
 class Fault(StrEnum):
@@ -127,8 +129,11 @@ class Bedrock:
         needs = of_converse(unquote(model["model"]))
         if denied := first_denial(self._decide, request, needs):
             return _error(403, denied.code, denied.message)
-        prompt = _prompt(conversation)
-        answer, stop_reason = self._answer(prompt)
+        text = _last_text(conversation)
+        scenes = [_plain(scene) for scene in _SCENE.findall(text)]
+        tagged = _PROMPT.findall(text)
+        prompt = "\n".join(scenes) if scenes else _plain(tagged[-1] if tagged else text)
+        answer, stop_reason = self._answer(scenes, prompt)
         return json_response(200, _response(prompt, answer, stop_reason))
 
     def control(self, request: Request) -> Response:
@@ -139,9 +144,11 @@ class Bedrock:
             return json_response(400, {"message": str(error)})
         return json_response(200, {"fault": self._fault})
 
-    def _answer(self, prompt: str) -> tuple[str, str]:
-        sentence = prompt if prompt.endswith((".", "!", "?")) else f"{prompt}."
-        text = f"{sentence} {ADDED_SENTENCE}"
+    def _answer(self, scenes: list[str], prompt: str) -> tuple[str, str]:
+        text = _lengthened(prompt)
+        if scenes:
+            lines = (f"{n}. {_lengthened(scene)}" for n, scene in enumerate(scenes, 1))
+            text = "\n".join(lines)
         if self._fault is Fault.EMPTY:
             return "", "end_turn"
         if self._fault is Fault.GUARDRAIL:
@@ -151,16 +158,21 @@ class Bedrock:
         return text, "end_turn"
 
 
-def _prompt(conversation: _Conversation) -> str:
-    """Return the text between the prompt tags of the last user message.
+def _lengthened(prompt: str) -> str:
+    sentence = prompt if prompt.endswith((".", "!", "?")) else f"{prompt}."
+    return f"{sentence} {ADDED_SENTENCE}"
 
-    Without tags it is the whole text of that message.
-    """
+
+def _last_text(conversation: _Conversation) -> str:
+    """The text of the last message of the user."""
     messages = [message for message in conversation.messages if message.role == "user"]
     blocks = messages[-1].content if messages else ()
-    text = "\n".join(block.text for block in blocks if block.text)
-    tagged = _PROMPT.findall(text)
-    return " ".join(html.unescape(tagged[-1] if tagged else text).split())
+    return "\n".join(block.text for block in blocks if block.text)
+
+
+def _plain(text: str) -> str:
+    """What a person wrote between two tags."""
+    return " ".join(html.unescape(text).split())
 
 
 def _response(prompt: str, answer: str, stop_reason: str) -> dict[str, object]:

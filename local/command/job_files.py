@@ -95,6 +95,9 @@ def fetch(s3: Any, bucket: str, status: Status, out: Path) -> Iterator[tuple[str
         ):
             with suppress(ClientError):  # the last three exist only if the spec asked for them
                 yield label, fetched(key)
+    for key in (key for task in status.tasks for key in task.scene_files):
+        with suppress(ClientError):  # somebody deleted it
+            yield "scene", fetched(key)
     if len(made) > 1:
         with suppress(ClientError):  # there is none if a poster was deleted
             yield "sheet", fetched(s3_keys.contact_sheet(status.path))

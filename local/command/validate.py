@@ -6,7 +6,7 @@ because that needs Bedrock.
 
 import posixpath
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,14 @@ from functions.replies import json_lines, words
 from functions.spec import drop_files, reference_notices, resolve
 from functions.spec.clip import Clip
 from functions.spec.expand import Wanted
-from functions.spec.fields import JobSpec, is_only_finished, parameters_of, references_of
+from functions.spec.fields import (
+    JobSpec,
+    is_only_finished,
+    kind_of_reference,
+    parameters_of,
+    references_of,
+    scene_field,
+)
 from functions.spec.reader import Original, Picture
 from functions.table.records import Learned
 from local.command.jobs_folder import JobsFolder
@@ -181,17 +188,15 @@ def _verdict(
         tasks: list[JobSpec] = []
         makings: list[Making] = []
         for one in wanted:
-            image = originals.get(("image", one.spec.image or ""))
-            picture = image if isinstance(image, Picture) else None
+            picture = _first_picture(one.spec, originals)
             video = originals.get(("video", one.spec.video or ""))
             clip = video if is_only_finished(one.spec) and isinstance(video, Clip) else None
             spec = resolve.resolve(
                 one, default_model=default_model, job_id=job_id, picture=picture, clip=clip
             ).model_copy(update={"matrix": None, "variations": 1})
             # A prompt that will be enhanced cannot be checked yet.
-            resolve.check_prompt(
-                spec.model_copy(update={"prompt": ""} if spec.enhance else {}), one
-            )
+            unknown = [""] * len(resolve.prompts_of(spec))
+            resolve.check_prompt(resolve.with_prompts(spec, unknown) if spec.enhance else spec, one)
             tasks.append(spec)
             if clip is not None or spec.model is not None:
                 makings.append(Making.of(spec, clip))
@@ -210,6 +215,13 @@ def _verdict(
         )
         return refused, ()
     return _good(file, warnings, tuple(tasks)), tuple(makings)
+
+
+def _first_picture(spec: JobSpec, originals: Mapping[tuple[str, str], Original]) -> Picture | None:
+    """The image that a video starts from; None without one."""
+    starts = {"image", scene_field(0, "image")}
+    found = [originals.get(one) for one in references_of(spec) if one[0] in starts]
+    return next((one for one in found if isinstance(one, Picture)), None)
 
 
 def _good(file: Path, warnings: tuple[Notice, ...], tasks: tuple[JobSpec, ...]) -> Verdict:
@@ -232,7 +244,7 @@ def _references(
         key = mention.key
         try:
             there = drop_files.located(jobs, spec_key, mention)
-            if mention.field != "image" and find_spec("av") is None:
+            if kind_of_reference(mention.field) != "image" and find_spec("av") is None:
                 notices.append(Notice(code="clip-not-read", message=_CLIP_NOT_READ.format(there)))
                 continue
             found = drop_files.reference(jobs, reader, mention, there)

@@ -66,14 +66,14 @@ def _deleted(lines: list[str], at: int, hint: str) -> bool:
 
 def _nearest(lines: list[str], at: int, problem: Problem) -> bool:
     """Write the nearest value that the model can do. Returns whether the hint names one."""
-    name = problem.place.field or ""
+    name = (problem.place.field or "").rpartition(".")[2]
     if size := re.search(r"Nearest: (height: \d+), (width: \d+)\.", problem.hint):
         lines[:] = [line for line in lines if not re.match(r"height:|width:", line)]
         lines += size.groups()
     elif (near := re.search(r"Nearest: ([\d.]+\d)\.", problem.hint)) or (
         near := re.match(r"Valid: (\w+) \(", problem.hint)
     ):
-        lines[at] = f"{name}: {near[1]}"
+        lines[at] = f"{_begin(lines[at])}{name}: {near[1]}"
     else:
         return False
     return True

@@ -1,5 +1,6 @@
 """The way from a dropped file to the mail, through the deployed stacks, as a user sees it."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,37 @@ def test_the_spec_in_a_sidecar_reproduces_the_video(
     assert again.spec == first.spec
     # Each signature is another one. What was signed is the same.
     assert first.unsigned_sha256 and again.unsigned_sha256 == first.unsigned_sha256
+
+
+def test_scenes_become_one_video_and_their_sidecar_makes_it_again(
+    person: Person, tmp_path: Path
+) -> None:
+    s3, bucket = person.cloud.client("s3"), person.folder.input_bucket
+    s3.upload_file(str(SAMPLES / "star.png"), bucket, "jobs/scenes/star.png")
+    spec = (
+        "scenes:\n- a red circle moves right on a blue background\n- the circle moves left\n"
+        "- {image: star.png, transition: fade}\n"
+        "outputs: [mp4, scenes]\nnum_inference_steps: 2\nseed: 3\n"
+    )
+    s3.put_object(Bucket=bucket, Key="jobs/scenes/three.yaml", Body=spec.encode())
+    final = person.final("scenes/three")
+    assert final.state == State.SUCCEEDED, final
+    first = person.sidecar("scenes/three")
+    assert [scene.first_frame for scene in first.scenes] == [0, 17, 29]
+    assert first.video.num_frames == 17 + 16 + 17 - 4
+    assert decoded(person.read("videos/scenes/three.mp4"), tmp_path)[0] == first.video.num_frames
+    for scene, key in zip(first.scenes, final.tasks[0].scene_files, strict=True):
+        assert scene.file == f"s3://{person.folder.output_bucket}/{key}"
+        assert hashlib.sha256(person.read(key)).hexdigest() == scene.file_sha256
+        assert decoded(person.read(key), tmp_path)[0] == (16 if scene.number == 2 else 17)
+    assert first.scenes[1].prompt.startswith("the circle moves left. ")
+    assert first.scenes[1].original_prompt == "the circle moves left"
+    assert first.image_weights_sha256 not in {None, first.weights_sha256}
+    body = first.spec.to_json().encode()
+    s3.put_object(Bucket=bucket, Key="jobs/again/three.json", Body=body)
+    assert person.final("again/three").state == State.SUCCEEDED
+    again = person.sidecar("again/three")
+    assert again.spec == first.spec and again.unsigned_sha256 == first.unsigned_sha256
 
 
 def test_several_drops_while_one_runs_share_a_processing_job(
@@ -193,6 +225,8 @@ def test_every_sample_works(person: Person, tmp_path: Path) -> None:
     assert (slow.video.fps, slow.generated_fps, slow.video.duration_seconds) == (24.0, 8, 4.25)
     assert person.sidecar("samples/team/weekly").spec.tags == ("team",)
     assert person.read("review/samples/read-it-first.yaml")
+    assert len(person.sidecar("samples/four-scenes").scenes) == 4
+    assert person.read("videos/samples/four-scenes.scene04.mp4")
 
 
 def dead_letters(person: Person) -> int:

@@ -94,9 +94,10 @@ def test_a_plan_and_a_queue_count_the_writing(world: World) -> None:
     assert cost and cost.gpu_minutes == pytest.approx(writing / 60, abs=0.01)
     entry = QueueEntry.from_json(queued.queue_entry.to_json())
     rate = estimate.rate_of(Learned(), entry.model, entry.mode, entry.preset, G6E)
-    assert estimate.seconds_of(rate, entry) == writing > rate.seconds_per_work * entry.work
+    rendering = rate.seconds_per_work * entry.work
+    assert estimate.expected(Learned(), entry, G6E).render_seconds == writing > rendering
     older = entry.model_copy(update={"writing_seconds": 0.0})
-    assert estimate.seconds_of(rate, older) == rate.seconds_per_work * entry.work
+    assert estimate.expected(Learned(), older, G6E).render_seconds == rendering
     assert planned.parameters == queued.parameters.model_copy(
         update={"seed": planned.parameters.seed}
     )
@@ -186,6 +187,24 @@ def test_each_preset_has_a_rate_of_its_own(world: World) -> None:
     assert standard.preset == Preset.STANDARD
     assert estimate.of_task(learned, standard, "demo", G6E).startup_seconds == 101
     assert estimate.of_task(learned, best, "demo", G6E).startup_seconds == 302, "not learned yet"
+
+
+def test_a_video_with_scenes_of_two_modes_teaches_no_rate(world: World) -> None:
+    """It does not say how long the scenes of each mode took."""
+    plain = "prompt: a\nmodel: wan2.2-5b\n"
+    scenes = "scenes: [a, b]\nmodel: wan2.2-5b\n"
+    for name, body in (("1", scenes), ("2", plain)):
+        world.drop(f"jobs/{name}.yaml", body)
+    finish_next(world, 101, [500, 10])
+    assert learned_rates(world.ports) == Learned()
+    for name, body in (("3", plain), ("4", scenes)):
+        world.drop(f"jobs/{name}.yaml", body)
+    finish_next(world, 101, [10, 500])
+    (rate,) = learned_rates(world.ports).rates
+    found = estimate.of_task(
+        learned_rates(world.ports), tasks(world)[1].parameters, rate.model, G6E
+    )
+    assert rate.mode == Mode.TEXT_TO_VIDEO and found.render_seconds == pytest.approx(10)
 
 
 @pytest.mark.parametrize("error", [Conflict("others learned too"), ConnectionError("away")])

@@ -38,7 +38,7 @@ def job(state: State = State.WAITING) -> Job:
 
 
 def task(state: State = State.QUEUED) -> Task:
-    return Task(task_id="a-1", job_id="a", number=1, state=state, spec=SPEC, enhancement=off("x"),
+    return Task(task_id="a-1", job_id="a", number=1, state=state, spec=SPEC, enhancement=off(["x"]),
                 folder="", queued_at=AT)  # fmt: skip
 
 

@@ -183,7 +183,7 @@ VIDEO_FIELDS = {
 JOB_FIELDS = {
     "enhance": some([True, False, "review", "no"]),
     "variations": st.integers(0, 40),
-    "outputs": st.lists(some(["mp4", "gif", "h265", "webm", "avi"]), max_size=5),
+    "outputs": st.lists(some(["mp4", "gif", "h265", "webm", "scenes", "avi"]), max_size=5),
     "prompt_in_file": st.booleans(),
     "notify": st.sampled_from([True, False, "digest"]),
     "tags": st.lists(some(["a", "b c"]), max_size=3),

@@ -59,6 +59,14 @@ def test_it_answers_with_the_prompt_and_says_that_it_is_a_stand_in(
     assert answer["usage"]["totalTokens"] > 0
 
 
+def test_scenes_get_a_numbered_line_each(cloud: EmbeddedCloud) -> None:
+    scenes = '<scene number="1">\na bee\n</scene>\n<scene number="2">\na &lt;cat&gt;!\n</scene>'
+    answer = converse(cloud, f"<scenes>\n{scenes}\n</scenes>")
+    (content,) = answer["output"]["message"]["content"]
+    assert content["text"] == f"1. a bee. {ADDED_SENTENCE}\n2. a <cat>! {ADDED_SENTENCE}"
+    assert answer["trace"]["promptRouter"]["invokedModelId"] == "reeldrop-stand-in"
+
+
 def test_text_without_tags_is_the_prompt(cloud: EmbeddedCloud) -> None:
     answer = converse(cloud, "A bee!")
     assert answer["output"]["message"]["content"][0]["text"].startswith("A bee! The ")

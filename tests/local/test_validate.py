@@ -10,7 +10,9 @@ import pytest
 
 from local import ROOT
 from local.__main__ import main
-from tests.fakes import PNG
+from local.command import job_files
+from local.command.jobs_folder import JobsFolder
+from tests.fakes import PNG, picture
 
 
 def answer(capsys: pytest.CaptureFixture[str], *files: Path) -> tuple[int, list[dict[str, Any]]]:
@@ -61,6 +63,24 @@ def test_defaults_and_references_beside_a_spec_are_used(
     write(tmp_path, "jobs/_defaults.yaml", "fsp: 11\n")
     _, (verdict,) = answer(capsys, spec)
     assert verdict["errors"][0]["file"] == "jobs/_defaults.yaml"
+
+
+def test_images_of_scenes_are_read_and_uploaded_with_the_spec(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = "model: wan2.2-5b\nscenes:\n- image: tall.png\n- it goes on\n- image: b/logo.png\n"
+    write(tmp_path, "jobs/tall.png", picture("PNG", (64, 128)))
+    spec = write(tmp_path, "jobs/bee.yaml", body)
+    status, (verdict,) = answer(capsys, spec)
+    (task,) = verdict["tasks"]
+    assert status == 0 and task["height"] > task["width"], "the first image decides the shape"
+    assert [scene["transition"] for scene in task["scenes"]] == ["cut", "continue", "cut"]
+    assert [w["code"] for w in verdict["warnings"]] == ["reference-missing"]
+    write(tmp_path, "jobs/b/logo.png", PNG)
+    jobs = JobsFolder.around(spec)
+    key = jobs.key(spec)
+    keys = [target for _, target in job_files.belongings(jobs, key, job_files.drafted(jobs, key))]
+    assert keys == ["jobs/tall.png", "jobs/b/logo.png"]
 
 
 @pytest.mark.parametrize("name", ["nothing.yaml", "bee.docx", "bee.png"])

@@ -4,7 +4,11 @@ import itertools
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from contract.outcome import Failed, Outcome
 from functions import s3_keys
+from functions.ports import Missing
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
 from functions.table.ledger import (
@@ -172,6 +176,7 @@ def _check_once(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         least = 1 if job.wants_mail else 0
         if not least <= simulation.mails[job_id] <= least + simulation.unnoted_mails[job_id]:
             raise Violated(f"{simulation.mails[job_id]} mails about {job_id} ({job.state})")
+    checks = {State.SUCCEEDED: _check_video, State.FAILED: _check_kept_scenes}
     for task in simulation.documents(Task):
         attempts = simulation.published.get(task.task_id, set())
         if len(attempts) > 1:
@@ -180,8 +185,8 @@ def _check_once(simulation: "Simulation", jobs: dict[str, Job]) -> None:
             raise Violated(f"{task.task_id} had {task.attempts} attempts")
         if task.state == State.FAILED and not simulation.tasks_may_fail:
             raise Violated(f"{task.task_id} failed without a cause: {task.problem}")
-        if task.state == State.SUCCEEDED:
-            _check_video(simulation, jobs[task.job_id], task)
+        if task.state in checks:
+            checks[task.state](simulation, jobs[task.job_id], task)
     for name, count in simulation.accepted.items():
         if count > 1:
             raise Violated(f"{name} was created {count} times")
@@ -256,8 +261,37 @@ def _check_video(simulation: "Simulation", job: Job, task: Task) -> None:
         raise Violated(f"{at.video} was published twice: {published}")
     if simulation.files.sha256("output", at.video) != sidecar.video.sha256:
         raise Violated(f"the hash of {at.video} is not the one in its sidecar")
+    for scene in sidecar.scenes:
+        key = at.scene(scene.number)
+        if scene.file_sha256 and simulation.files.sha256("output", key) != scene.file_sha256:
+            raise Violated(f"the hash of {key} is not the one in its sidecar")
+        if bool(scene.file_sha256) != ("scenes" in task.spec.outputs):
+            raise Violated(f"{key} is published although nobody asked for it, or not published")
     if simulation.settings.signing_key and sidecar.unsigned_sha256 is None:
         raise Violated(f"{at.video} is not signed")
+
+
+def _check_kept_scenes(simulation: "Simulation", job: Job, task: Task) -> None:
+    """The scenes before one that failed are published, as the worker wrote them."""
+    if not task.parameters.scenes:
+        return
+    key = s3_keys.task_result(task.attempt_id or "", task.task_id)
+    try:
+        result = Outcome.from_json(simulation.files.read("work", key)).result
+    except (Missing, ValidationError):
+        return
+    made = len(result.scene_clips_sha256) if isinstance(result, Failed) else 0
+    if task.scenes_kept != made:
+        raise Violated(f"{task.scenes_kept} of {made} scenes of {task.task_id} are kept")
+    at = s3_keys.published(job.path, task.number, job.task_count)
+    for number in range(1, made + 1):
+        body = simulation.files.read("output", at.scene(number))
+        if not body.startswith(simulation.clip_of(task.task_id, number)):
+            raise Violated(f"{at.scene(number)} is not what the worker wrote")
+        if simulation.settings.signing_key and b" signed " not in body:
+            raise Violated(f"{at.scene(number)} is not signed")
+        if len(simulation.files.objects["output", at.scene(number)]) > 1:
+            raise Violated(f"{at.scene(number)} was published twice")
 
 
 def _last_try(jobs: dict[str, Job], key: str, version: str) -> Job | None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from contract.catalogue import Mode
+from contract.catalogue import Mode, folder_of
 from contract.document import Document
 from contract.errors import JobRejected, Transient
 from functions import s3_keys
@@ -26,7 +26,7 @@ from functions.ports import Missing, Page, Throttled
 from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.spec import drop_files, resolve
-from functions.spec.fields import JobSpec
+from functions.spec.fields import JobSpec, kind_of_reference
 from functions.spec.guardrail import GuardrailUnavailable, Judgement
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import Answer, LanguageModelBusy, LanguageModelUnavailable
@@ -296,11 +296,14 @@ class WatchedLedger(FakeLedger):
             if isinstance(task, Task):
                 if task.state == State.SUCCEEDED:
                     self._check_video_judged(task)
-                texts = {text for text in (task.spec.prompt, task.spec.negative_prompt) if text}
+                if task.scenes_kept:
+                    self._check_scenes_judged(task)
+                prompts = [text for _, text in resolve.prompts_of(task.spec)]
+                texts = {text for text in (*prompts, task.spec.negative_prompt) if text}
                 if bad := texts - self._simulation.guardrail.allowed:
                     raise Violated(f"the guardrail did not allow {bad} of {task.task_id}")
                 for reference in task.references:
-                    if reference.field == "image":
+                    if kind_of_reference(reference.field) == "image":
                         self._check_picture_judged(reference.key)
 
     def _check_video_judged(self, task: Task) -> None:
@@ -309,6 +312,14 @@ class WatchedLedger(FakeLedger):
             simulation.samples_of(task.task_id)
         ):
             raise Violated(f"the guardrail did not allow the video of {task.task_id}")
+
+    def _check_scenes_judged(self, task: Task) -> None:
+        simulation = self._simulation
+        for number in range(1, task.scenes_kept + 1):
+            clip = simulation.clip_of(task.task_id, number)
+            seen = simulation.reader.previews(clip, "scene.mp4")
+            if not simulation.guardrail.allowed_pictures.issuperset(seen):
+                raise Violated(f"the guardrail did not allow scene {number} of {task.task_id}")
 
     def _check_picture_judged(self, key: str) -> None:
         simulation = self._simulation
@@ -373,11 +384,23 @@ class WatchedRenderer(FakeRenderer):
         if simulation.happens("start_throttled"):
             raise StartThrottled("ThrottlingException: Rate exceeded")
 
+    def _check_weights(self, job: ProcessingJob) -> None:
+        """The processing job gets the weights for everything that its tasks need."""
+        manifest = self._simulation.manifest(job.attempt_id)
+        uris = f"{job.model_uri} {job.image_model_uri}"
+        for task in manifest.tasks:
+            for mode in task.parameters.modes:
+                folder = folder_of(manifest.model, mode)
+                # A clip that is only finished needs none.
+                if folder is not None and s3_keys.model_folder(folder) not in uris:
+                    raise Violated(f"{job.attempt_id} has no weights for {mode}")
+
     def start(self, job: ProcessingJob) -> None:
         simulation = self._simulation
         self._perhaps_refuse(job)
         super().start(job)
         self._check_references(job.attempt_id)
+        self._check_weights(job)
         mine = {task.task_id for task in simulation.manifest(job.attempt_id).tasks}
         running = simulation.running()
         for task in simulation.documents(Task):
@@ -686,7 +709,8 @@ class Simulation(World):
             return
         key = s3_keys.task_result(attempt_id, task.task_id)
         video = s3_keys.task_file(attempt_id, task.task_id, "video.mp4")
-        self.write_result(attempt_id, task, fail=self.happens("task_fails"))
+        at_scene = self.rng.randint(1, max(1, len(task.parameters.scenes)))
+        self.write_result(attempt_id, task, fail=self.happens("task_fails"), at_scene=at_scene)
         if self.happens("result_garbage"):
             self.files.write("work", key, b"{", "application/json")
         elif ("work", video) in self.files.objects:

@@ -321,6 +321,29 @@ def signing_videos(s: Simulation) -> None:
     at(s, 1500, lambda: s.person_deletes("jobs/unwanted.yaml"))
 
 
+def of_scenes(s: Simulation) -> None:
+    """Videos of scenes need the weights of two folders, of which one is imported later. One video
+    starts a scene from an image that comes late, and one has newer folder defaults."""
+    s.files.remove("work", s3_keys.model_ready("demo-i2v"))
+    s.person_drops("jobs/one.yaml")
+    s.person_drops("jobs/two.yaml", "scenes: [a, b]\nvariations: 2\n")
+    s.person_drops("jobs/three.yaml", "scenes: [a, b, {image: pic.png}]\noutputs: [mp4, scenes]\n")
+    at(s, 60, lambda: s.person_drops("jobs/pic.png", PNG))
+    at(s, 700, lambda: s.weights_of("demo-i2v", "two"))
+    at(s, 720, lambda: s.person_drops("jobs/a/four.yaml", "scenes: [a, b, c, d]\n"))
+    at(s, 721, lambda: s.person_drops("jobs/a/_defaults.yaml", "outputs: [mp4, scenes]\n"))
+
+
+def of_scenes_judged(s: Simulation) -> None:
+    """The same with a guardrail and a key that signs."""
+    s.set(guardrail_id="guard", guardrail_version="1", signing_key=signing.KEY_ARN)
+    of_scenes(s)
+    bad = s.guardrail.blocks[0]
+    s.person_drops("jobs/bad.yaml", f"scenes: [a, a {bad} bee]\nenhance: false\n")
+    s.person_drops("jobs/bad-one.yaml", "scenes: [a, {image: bad.png}]\n")
+    s.person_drops("jobs/bad.png", BLOCKED_PNG)
+
+
 def foreign_keys(s: Simulation) -> None:
     """Specs, references and folder defaults are uploaded under somebody else's key, most of them
     again without it. One comes after a version that can be read."""
@@ -754,6 +777,16 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         Faults(no_quota=0.5, capacity_error=0.3),
     ),
     "50 clips are finished, workers die": (finished_clips, Faults(worker_dies=0.3)),
+    "51 videos of scenes": (of_scenes, Faults()),
+    "51 videos of scenes, some of which fail": (of_scenes, Faults(task_fails=0.7)),
+    "51 videos of scenes, handlers and workers killed, events lost": (
+        of_scenes,
+        Faults(task_fails=0.3, kill=0.3, worker_dies=0.2, lose_event=0.3, duplicate_event=0.3),
+    ),
+    "51 videos of scenes, judged and signed, some of which fail": (
+        of_scenes_judged,
+        Faults(task_fails=0.5, kill=0.2, guardrail=0.1, cannot_sign=0.1),
+    ),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (
         foreign_keys,

@@ -63,12 +63,12 @@ MUTANTS = {
     ),
     "negative prompts are not judged": (
         "functions.stages.judging",
-        '        for field in ("prompt", "negative_prompt", "label"):',
-        '        for field in ("prompt",):',
+        "        for field, text in (*prompts_of(spec), *others):",
+        "        for field, text in prompts_of(spec):",
     ),
     "enhanced prompts are not judged": (
         "functions.stages.accept",
-        '        if enhancement.status == "enhanced" and not judging.allows(caption):',
+        '        if enhancement.status == "enhanced" and not all(map(judging.allows, captions)):',
         "        if False:",
     ),
     "prompts are judged only if they are enhanced": (
@@ -86,7 +86,7 @@ MUTANTS = {
     ),
     "finished videos are not judged": (
         "functions.stages.finish",
-        "        _judge(ports, task, rendered)\n",
+        "        _judge(ports, task, outcome)\n",
         "",
     ),
     "a video that is not judged is published": (
@@ -109,7 +109,7 @@ MUTANTS = {
     ),
     "two handlers that publish a video do not notice each other": (
         "functions.stages.finish",
-        """    mark = f"{rendered.attempt_id} {task.task_id}{' signed' if signed else ''}\"""",
+        """    mark = f"{attempt_id} {task.task_id}{' signed' if signed else ''}\"""",
         '    mark = ""',
     ),
     "a result of an attempt that lost its task is published": (
@@ -400,8 +400,8 @@ MUTANTS = {
     ),
     "a task that was planned again with another model is claimed": (
         "functions.table.tasks",
-        "task.state == State.QUEUED and its_own == wanted",
-        "task.state == State.QUEUED or its_own is wanted",
+        "task.state == State.QUEUED and needs == wanted",
+        "task.state == State.QUEUED or needs is wanted",
     ),
     "tasks start while files are being uploaded": (
         "functions.stages.uploads",
@@ -437,6 +437,36 @@ MUTANTS = {
         "functions.spec.drop_files",
         "    except Locked:",
         "    except ZeroDivisionError:",
+    ),
+    "scenes start from an image without their weights": (
+        "functions.stages.launch",
+        "    if attempt.image_release:\n",
+        "    if False:\n",
+    ),
+    "weights for images that were not imported are not waited for": (
+        "functions.stages.dispatch",
+        "    line = [entry for entry in line if releases.keys() >= set(entry.weights)]\n",
+        "    line = [entry for entry in line if entry.weights[0] in releases]\n",
+    ),
+    "only the prompt of the first scene is judged": (
+        "functions.stages.judging",
+        "        for field, text in (*prompts_of(spec), *others):",
+        "        for field, text in (*prompts_of(spec)[:1], *others):",
+    ),
+    "the scenes before one that failed are lost": (
+        "functions.stages.finish",
+        "            kept = _keep_scenes(ports, task, outcome, job_has_ended=job_has_ended)\n",
+        "            kept = 0\n",
+    ),
+    "the scenes before one that failed are not judged": (
+        "functions.stages.finish",
+        "_judge_pictures(ports, task, _frames_of(ports, task, attempt_id, list(clips)))\n",
+        "pass\n",
+    ),
+    "the scenes before one that failed are not signed": (
+        "functions.stages.finish",
+        "    signed = signed_files(ports, Result(attempt_id, task, clips))\n",
+        "    signed: dict[str, Signed] = {}\n",
     ),
     "only the first reference of a task is copied": (
         "functions.stages.launch",
