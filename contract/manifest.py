@@ -8,6 +8,8 @@
     ROOT/image-model/                   weights for the scenes that start from an image, if the
                                         tasks also need others, which are in ROOT/model then
     ROOT/output/<task_id>/              what the worker writes (see outcome.py)
+    ROOT/scenes/<task_id>/              scenes that wait for the others of their video, for the
+                                        worker only; removed when the task has its result
 
 In SageMaker, ROOT is /opt/ml/processing.
 """
@@ -177,7 +179,12 @@ class Layout:
         self.interpolation = root / INTERPOLATION_INPUT
         self.image_model = root / "image-model"
         self.output = root / "output"
+        self.scenes = root / "scenes"
 
     def task_output(self, task_id: str) -> Path:
         """The folder for the files of one task."""
         return self.output / task_id
+
+    def task_scenes(self, task_id: str) -> Path:
+        """The folder for the scenes of one task that wait for the others."""
+        return self.scenes / task_id
