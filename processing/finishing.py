@@ -97,7 +97,7 @@ def finish(
         _watched(_labelled(frames, parameters), poster, samples, *([gif] if gif else [])),
         fps=parameters.fps,
         path=parts[VIDEO_FILE],
-        tags=origin.tags,
+        metadata=origin.metadata,
         preset=parameters.preset,
         also={format_: parts[name] for name, format_ in formats.items()},
         sound=heard,
@@ -121,6 +121,36 @@ def finish(
         samples=tuple(samples.jpegs),
         notices=_notices(gif),
     )
+
+
+def write_clip(
+    frames: Iterable[NDArray[np.uint8]], parameters: Parameters, *, path: Path, origin: Origin
+) -> str:
+    """Encode `frames` as an MP4 without sound, and check it. `files.publish` gives it its name.
+
+    Args:
+        frames: The frames as they are shown.
+        parameters: Those of a video of its own that has these frames.
+        path: What the file will be called.
+        origin: What the file says about where it comes from.
+
+    Returns:
+        Its SHA-256.
+
+    Raises:
+        TaskFailed: `video-damaged`; it cannot be read back or has other properties.
+        OSError: It cannot be written.
+    """
+    part = files.part_of(path)
+    video.encode(
+        _labelled(frames, parameters),
+        fps=parameters.fps,
+        path=part,
+        metadata=origin.metadata,
+        preset=parameters.preset,
+    )
+    xmp.add_to_mp4(part, origin.packet)
+    return _checked(part, parameters, with_sound=False).sha256
 
 
 def _labelled(

@@ -5,28 +5,55 @@ the weights are loaded.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from contract.catalogue import MODELS, Mode, Model
 from contract.errors import Code, Notice, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from contract.scenes import num_frames_of
 from contract.timeline import timeline_of
 from processing.clip import load_clip
 from processing.image import load_reference
 from processing.pipelines import Reference
+from processing.scenes import each_alone, name_of
 from processing.sound import load_sound
 
 
 @dataclass(frozen=True, kw_only=True)
+class Round:
+    """What is rendered with the weights of one folder."""
+
+    folder: Path
+    modes: tuple[Mode, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyScene:
+    """What the model makes at once: a scene, or a whole video without scenes."""
+
+    number: int
+    """Counted from 1."""
+    parameters: Parameters
+    """As those of a video of its own."""
+    reference: Reference | None = None
+    """At the size of the video."""
+    continues: bool = False
+    """Whether it starts from the last frame of the scene before."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReadyTask:
-    """A task with its reference opened and fitted to the size of the video."""
+    """A task with its references opened and fitted to the size of the video."""
 
     task: ManifestTask
-    reference: Reference | None
-    notices: tuple[Notice, ...]
-    """Warnings about the reference."""
+    scenes: tuple[ReadyScene, ...]
+    """A video without scenes is treated as one with a single scene."""
+    notices: tuple[Notice, ...] = ()
+    """Warnings about the references."""
 
 
 def read_manifest(layout: Layout) -> Manifest:
@@ -57,7 +84,11 @@ def check_manifest(manifest: Manifest) -> Model:
     for mode in modes_of(manifest):
         if mode not in model.weights:
             raise invalid(f"asks {model.name} for {mode}, which the model cannot do")
-    if len({model.weights[mode].folder for mode in modes_of(manifest)}) > 1:
+    needs = {
+        frozenset(model.weights[mode].folder for mode in task.parameters.modes)
+        for task in manifest.tasks
+    }
+    if len(needs) > 1:
         raise invalid("has tasks for several model folders")
     check_ids(manifest)
     if len({task.parameters.preset for task in manifest.tasks}) > 1:
@@ -82,11 +113,26 @@ def check_ids(manifest: Manifest) -> None:
 
 def modes_of(manifest: Manifest) -> tuple[Mode, ...]:
     """The modes of the tasks, each once."""
-    return tuple(dict.fromkeys(task.parameters.mode for task in manifest.tasks))
+    return tuple(dict.fromkeys(mode for task in manifest.tasks for mode in task.parameters.modes))
+
+
+def rounds_of(layout: Layout, manifest: Manifest, model: Model) -> tuple[Round, ...]:
+    """The model folders that the tasks need, in the order in which they are loaded.
+
+    Scenes that start from an image come last. Some of them start from a scene of the first round.
+    """
+    modes = modes_of(manifest)
+    if len({model.weights[mode].folder for mode in modes}) == 1:
+        return (Round(folder=layout.model, modes=modes),)
+    others = tuple(mode for mode in modes if mode != Mode.IMAGE_TO_VIDEO)
+    return (
+        Round(folder=layout.model, modes=others),
+        Round(folder=layout.image_model, modes=(Mode.IMAGE_TO_VIDEO,)),
+    )
 
 
 def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
-    """Check `task` and its sound, and open its image or video at the size of the video to make.
+    """Check `task` and its sound, and open its images or video at the size of the video to make.
 
     Raises:
         TaskFailed: `field-range`; the strength leaves no step to do. `reference-unreadable`; the
@@ -99,14 +145,6 @@ def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
         # sounds of many tasks would take much memory.
         seconds = timeline_of(parameters).duration_seconds
         load_sound(layout.references / task.audio, seconds=seconds)
-    if task.image is not None:
-        image = load_reference(
-            layout.references / task.image,
-            height=parameters.height,
-            width=parameters.width,
-            fit=parameters.fit,
-        )
-        return ReadyTask(task=task, reference=image, notices=())
     if task.video is not None:
         clip = load_clip(
             layout.references / task.video,
@@ -116,12 +154,68 @@ def ready(layout: Layout, task: ManifestTask) -> ReadyTask:
             fps=parameters.generated_fps or parameters.fps,
             fit=parameters.fit,
         )
-        return ReadyTask(task=task, reference=clip.frames, notices=clip.notices)
-    return ReadyTask(task=task, reference=None, notices=())
+        scene = ReadyScene(number=1, parameters=parameters, reference=clip.frames)
+        return ReadyTask(task=task, scenes=(scene,), notices=clip.notices)
+    return ReadyTask(task=task, scenes=tuple(_ready_scenes(layout, task)))
+
+
+def _ready_scenes(layout: Layout, task: ManifestTask) -> Iterator[ReadyScene]:
+    transitions = [scene.transition for scene in task.parameters.scenes] or ["cut"]
+    images = task.scene_images or (task.image,)
+    alone = each_alone(task.parameters)
+    for number, (p, image, how) in enumerate(zip(alone, images, transitions, strict=True), 1):
+        reference = None
+        if image is not None:
+            path = layout.references / image
+            try:
+                reference = load_reference(path, height=p.height, width=p.width, fit=p.fit)
+            except TaskFailed as error:
+                raise _in_scene(error, number, task.parameters) from error.__cause__
+        yield ReadyScene(
+            number=number, parameters=p, reference=reference, continues=how == "continue"
+        )
+
+
+def _in_scene(error: TaskFailed, number: int, parameters: Parameters) -> TaskFailed:
+    """The same failure, with a message that names the scene if the video has some."""
+    if not parameters.scenes:
+        return error
+    problem = error.problems[0]
+    message = f"{name_of(number, parameters)}: {problem.message}"
+    return TaskFailed(problem.model_copy(update={"message": message}))
+
+
+def _check_scenes(task: ManifestTask) -> None:
+    """Check that the scenes of `task` have the inputs of their modes and no others."""
+    scenes, p = task.parameters.scenes, task.parameters
+    if not scenes and (task.scene_images or task.scene_clips):
+        raise invalid(f"says something about the scenes of {task.task_id}, which has none")
+    if not scenes:
+        return
+    if task.image is not None or task.video is not None or p.strength is not None:
+        raise invalid(f"gives {task.task_id} a reference beside those of its scenes")
+    if len(task.scene_images) != len(scenes):
+        raise invalid(f"has {len(task.scene_images)} scene_images for {len(scenes)} scenes")
+    for number, (scene, image) in enumerate(zip(scenes, task.scene_images, strict=True), 1):
+        continues = scene.transition == "continue"
+        if continues and number == 1:
+            raise invalid(f"lets the first scene of {task.task_id} continue another one")
+        from_image = continues or image is not None
+        if (continues and image is not None) or scene.mode != (
+            Mode.IMAGE_TO_VIDEO if from_image else Mode.TEXT_TO_VIDEO
+        ):
+            raise invalid(f"gives scene {number} of {task.task_id} another mode than its input")
+    if p.mode != scenes[0].mode:
+        raise invalid(f"gives {task.task_id} another mode than its first scene")
+    if p.num_frames != num_frames_of(scenes, p.generated_fps or p.fps):
+        raise invalid(f"gives {task.task_id} another number of frames than its scenes have")
 
 
 def _check_task(task: ManifestTask) -> None:
     """Check that `task` has the inputs of its mode and no others."""
+    _check_scenes(task)
+    if task.parameters.scenes:
+        return
     mode, strength = task.parameters.mode, task.parameters.strength
     for name, given, its_mode in (
         ("image", task.image, Mode.IMAGE_TO_VIDEO),

@@ -5,7 +5,7 @@ tests/demo_model/test_quality.py. They are cautious: a warning says what was see
 published all the same.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,20 +32,27 @@ class Measured:
 
     def __init__(self) -> None:
         self._before: NDArray[np.uint8] | None = None
-        self._brightness: list[float] = []
+        self._brightness: list[list[float]] = []
+        """Of the frames of each scene."""
         self._contrast: list[float] = []
         self._motion: list[float] = []
         self._across: list[float] = []
         self._down: list[float] = []
 
+    def cut(self) -> None:
+        """The next frame does not go on with the one before."""
+        self._before = None
+
     def add(self, frame: NDArray[np.uint8]) -> None:
         """Look at the next `frame`, shape (height, width, 3). It must not change afterwards."""
-        self._brightness.append(float(frame.mean(axis=(0, 1)).mean()))
+        if self._before is None:
+            self._brightness.append([])
+        else:
+            self._motion.append(_difference(self._before, frame))
+        self._brightness[-1].append(float(frame.mean(axis=(0, 1)).mean()))
         self._contrast.append(float(frame.std(axis=(0, 1)).mean()))
         self._across.append(_difference(frame[:, :-1], frame[:, 1:]))
         self._down.append(_difference(frame[:-1], frame[1:]))
-        if self._before is not None:
-            self._motion.append(_difference(self._before, frame))
         self._before = frame
 
     def seen(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -56,22 +63,29 @@ class Measured:
     @property
     def quality(self) -> Quality:
         """The figures of all frames together."""
-        brightness = np.array(self._brightness)
+        scenes = [np.array(brightness) for brightness in self._brightness]
         # The second difference is small for a scene that becomes brighter or darker steadily.
-        changes = np.abs(brightness[:-2] - 2 * brightness[1:-1] + brightness[2:]) / 2
+        changes = [np.abs(scene[:-2] - 2 * scene[1:-1] + scene[2:]) / 2 for scene in scenes]
         return Quality(
-            brightness=_rounded(brightness),
+            brightness=_rounded(np.concatenate(scenes)),
             contrast=_rounded(self._contrast),
             motion=_rounded(self._motion),
-            flicker=_rounded(changes),
+            flicker=_rounded(np.concatenate(changes)),
             sharpness=_rounded([*self._across, *self._down]),
         )
 
 
-def measured(frames: Iterable[NDArray[np.uint8]]) -> Quality:
-    """The figures of `frames`, each of the shape (height, width, 3)."""
+def measured(frames: Iterable[NDArray[np.uint8]], cuts: Container[int] = ()) -> Quality:
+    """The figures of `frames`, each of the shape (height, width, 3).
+
+    Args:
+        frames: The frames.
+        cuts: The numbers of those that do not go on with the one before.
+    """
     measure = Measured()
-    for frame in frames:
+    for number, frame in enumerate(frames):
+        if number in cuts:
+            measure.cut()
         measure.add(frame)
     return measure.quality
 

@@ -3,14 +3,37 @@
 import errno
 import sys
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
 from contract.errors import Code, Failure, Problem
 from contract.manifest import Layout, Manifest, ManifestTask
-from contract.outcome import PUBLISHED_FILES, RESULT_FILE, Failed, Outcome, Rendered
-from processing import files, progress
+from contract.outcome import (
+    PUBLISHED_FILES,
+    RESULT_FILE,
+    Failed,
+    Outcome,
+    Rendered,
+    scene_file,
+)
+from processing import files, made, progress
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a task failed. It is no exception, because one would keep the memory of all its callers.
+
+    Args:
+        problem: What the person is told.
+        detail: The traceback.
+    """
+
+    problem: Problem
+    detail: str
 
 
 def now() -> datetime:
@@ -31,13 +54,27 @@ def has_result(layout: Layout, manifest: Manifest, task: ManifestTask) -> bool:
 
 
 def write_success(layout: Layout, result: Rendered) -> None:
-    """Write the result of a task whose files are all in place.
+    """Write the result of a task whose files are all in place, and remove its kept scenes.
 
     Raises:
         OSError: The file cannot be written.
     """
     _write(layout, result)
+    made.forget(layout.task_scenes(result.task_id))
     progress.emit("task-succeeded", task_id=result.task_id, seconds=result.seconds.model_dump())
+
+
+def reason_of(error: Exception, scene: str = "") -> Reason:
+    """Why a task failed.
+
+    Args:
+        error: What happened.
+        scene: The scene in which it happened, as a message names it. Empty: it concerns the video.
+    """
+    problem = _problem(error)
+    if scene:
+        problem = problem.model_copy(update={"message": f"{scene}: {problem.message}"})
+    return Reason(problem, "".join(traceback.format_exception(error)))
 
 
 def write_failure(
@@ -48,6 +85,19 @@ def write_failure(
     started_at: datetime,
     error: Exception,
 ) -> None:
+    """The same as `write_reason` for an exception."""
+    write_reason(layout, manifest, task, started_at=started_at, reason=reason_of(error))
+
+
+def write_reason(
+    layout: Layout,
+    manifest: Manifest,
+    task: ManifestTask,
+    *,
+    started_at: datetime,
+    reason: Reason,
+    scene_clips: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Remove what `task` has written so far, and write that it failed.
 
     Args:
@@ -55,7 +105,8 @@ def write_failure(
         manifest: The manifest that the task belongs to.
         task: The task that failed.
         started_at: When the worker started on it.
-        error: Why it failed. Its traceback goes to stderr and into the result.
+        reason: Why it failed. Its detail goes to stderr and into the result.
+        scene_clips: The files of the scenes that are kept, in order: name to SHA-256.
 
     Raises:
         OSError: The result cannot be written.
@@ -63,11 +114,12 @@ def write_failure(
     folder = layout.task_output(task.task_id)
     # A failed task has no video. On a full disk, this also makes room for the result.
     files.remove_parts(folder)
-    for name in PUBLISHED_FILES:
-        (folder / name).unlink(missing_ok=True)
-    problem = _problem(error)
-    detail = "".join(traceback.format_exception(error))
-    print(detail, file=sys.stderr, flush=True)
+    clips = (scene_file(number) for number, _ in enumerate(task.parameters.scenes, 1))
+    for name in (*PUBLISHED_FILES, *clips):
+        if name not in scene_clips:
+            (folder / name).unlink(missing_ok=True)
+    made.forget(layout.task_scenes(task.task_id))
+    print(reason.detail, file=sys.stderr, flush=True)
     _write(
         layout,
         Failed(
@@ -75,12 +127,16 @@ def write_failure(
             task_id=task.task_id,
             started_at=started_at,
             finished_at=now(),
-            problem=problem,
-            detail=detail,
+            problem=reason.problem,
+            detail=reason.detail,
+            scene_clips_sha256=tuple(scene_clips.values()),
         ),
     )
     progress.emit(
-        "task-failed", task_id=task.task_id, code=problem.code, message=problem.sentence()
+        "task-failed",
+        task_id=task.task_id,
+        code=reason.problem.code,
+        message=reason.problem.sentence(),
     )
 
 

@@ -1,13 +1,13 @@
 """Encodes frames as H.264, H.265 and VP9, and reads a file back to check it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import av
 import numpy as np
@@ -41,6 +41,24 @@ _TRANSFER = ColorTrc.BT709
 _RANGE = ColorRange.MPEG
 # The default rounds down, which gives grey a slight tint.
 _CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chapter:
+    """A part of a video that players show under a name, and jump to."""
+
+    first_frame: int
+    num_frames: int
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What a file says beside its pictures and its sound."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Under the names that players know, such as title and comment."""
+    chapters: Sequence[Chapter] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,12 +133,15 @@ WEBM: Final = Format(
 )
 
 
+_NO_METADATA: Final = Metadata()
+
+
 def encode(
     frames: Iterable[NDArray[np.uint8]],
     *,
     fps: float,
     path: Path,
-    tags: Mapping[str, str],
+    metadata: Metadata = _NO_METADATA,
     preset: Preset = Preset.STANDARD,
     also: Mapping[Format, Path] = MappingProxyType({}),
     sound: NDArray[np.float32] | None = None,
@@ -134,7 +155,7 @@ def encode(
         frames: RGB, each of the shape (height, width, 3), height and width even.
         fps: Frames per second.
         path: The MP4 to write. Its name may have any ending.
-        tags: Metadata under the names that players know, such as title and comment.
+        metadata: Tags and chapters, for all files.
         preset: Decides the quality.
         also: Further files to write.
         sound: Samples as `sound.load_sound` returns them, as long as the frames.
@@ -152,7 +173,7 @@ def encode(
             if not writers:
                 for format_, to in ((MP4, path), *also.items()):
                     container = opened.enter_context(_opened(format_, to))
-                    container.metadata.update(tags)
+                    _describe(container, metadata, rate)
                     writers.append(_Writer(container, format_, rate, frame.shape, preset, sound))
             picture = _converted(frame, colours)
             picture.pts, picture.time_base = index, 1 / rate
@@ -168,6 +189,22 @@ def _opened(format_: Format, path: Path) -> OutputContainer:
     options = dict(format_.container_options)
     # The name may end in .part, so ffmpeg cannot guess the format from it.
     return av.open(str(path), "w", format=format_.container, options=options)
+
+
+def _describe(container: OutputContainer, metadata: Metadata, rate: Fraction) -> None:
+    container.metadata.update(metadata.tags)
+    chapters: list[Any] = [
+        {
+            "id": number,
+            "start": chapter.first_frame,
+            "end": chapter.first_frame + chapter.num_frames,
+            "time_base": 1 / rate,
+            "metadata": {"title": chapter.title},
+        }
+        for number, chapter in enumerate(metadata.chapters, 1)
+    ]
+    if chapters:
+        container.set_chapters(chapters)
 
 
 class _Writer:

@@ -3,65 +3,57 @@
     plan        what is to be made, and from which references
     loading     weights into memory
     pipelines   prompt to latents to frames
+    made        scenes wait on the disk for the others of their video
+    scenes      scenes to the frames of one video
     motion      frames of the model to frames that are shown
     finishing   frames to files
-    writer      does the finishing while the next task is rendered
+    ending      from frames to the result of a task
+    writer      does the ending while the next task is rendered
     results     result.json
+
+A video that is made of scenes may need two model folders. So that each is loaded once, and never
+two transformers are in memory, a manifest has two rounds then. The first one makes the scenes that
+start from a text, of all tasks. The second one makes those that start from an image, task by task.
 
 Clips that are only finished need no model: `edit` does that.
 
 A failure that concerns all tasks (manifest, weights) is raised before any task has run. After that,
-a task that fails does not affect the others. Tasks that already have a result are skipped, so the
-worker can be stopped and started at any time.
+a task that fails does not affect the others. Tasks that already have a result are skipped, and
+scenes that are kept are not made again, so the worker can be stopped and started at any time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from PIL import Image
 
-from contract.catalogue import Mode, Model
+from contract.catalogue import Mode
 from contract.errors import Code, Failure, Problem, TaskFailed
 from contract.manifest import Layout, Manifest, ManifestTask
-from contract.outcome import (
-    GIF_FILE,
-    H265_FILE,
-    WEBM_FILE,
-    Guidance,
-    MemoryUse,
-    Profile,
-    Quality,
-    Rendered,
-    Seconds,
-    WeightsSource,
-)
-from contract.timeline import timeline_of
 from processing import (
     device,
     edit,
     files,
-    finishing,
     loading,
+    made,
     pipelines,
     plan,
     progress,
-    quality,
     results,
     weights,
 )
+from processing.ending import Ending, Unfinished
 from processing.lora import Lora
-from processing.motion.interpolator import Interpolator, interpolator_of
-from processing.motion.shown import shown
-from processing.plan import ReadyTask
+from processing.made import Made, Making
+from processing.motion.interpolator import interpolator_of
+from processing.plan import ReadyScene, ReadyTask, Round
 from processing.writer import Writer, writing
-from processing.xmp import Origin
 
 T = TypeVar("T")
 
@@ -86,7 +78,7 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
         edit.finish_manifest(layout, manifest, take)
         return
     model = plan.check_manifest(manifest)
-    waiting = [task for task in manifest.tasks if not results.has_result(layout, manifest, task)]
+    waiting = _waiting(layout, manifest)
     progress.emit(
         "manifest",
         attempt_id=manifest.attempt_id,
@@ -97,30 +89,51 @@ def render_manifest(layout: Layout, take: Callable[[str], bool] = lambda _: True
     )
     if not waiting:
         return
-    for mode in plan.modes_of(manifest):
-        weights.check(layout.model, model, mode)
+    rounds = plan.rounds_of(layout, manifest, model)
+    for each in rounds:
+        for mode in each.modes:
+            weights.check(each.folder, model, mode)
     # Before the weights are loaded, so that a damaged reference is reported at once.
     ready = _open_references(layout, manifest, waiting, take)
     if not ready:
         return
     lora = Lora.of(layout, ready[0].task.parameters)
-    lora_sha256 = lora.sha256() if lora else None
-    pipeline, compared = _load(layout, manifest, model, ready, lora)
-    with writing() as writer:
-        rendering = _Rendering(
-            layout=layout,
-            manifest=manifest,
-            model=model,
-            pipeline=pipeline,
-            compared=compared,
-            lora_sha256=lora_sha256,
-            interpolator=interpolator_of(layout.interpolation),
-            writer=writer,
-        )
-        for item in ready:
-            if take(item.task.task_id):
-                rendering.run(item)
-        writer.wait()
+    ending = Ending(
+        layout=layout,
+        manifest=manifest,
+        model=model,
+        rounds=rounds,
+        lora_sha256=lora.sha256() if lora else None,
+    )
+    for group in _groups(ending, ready):
+        for index in range(len(rounds)):
+            _render_round(ending, group, rounds[index:], lora, take)
+
+
+def _waiting(layout: Layout, manifest: Manifest) -> list[ManifestTask]:
+    """The tasks that have no result yet."""
+    waiting = []
+    for task in manifest.tasks:
+        if results.has_result(layout, manifest, task):
+            # The worker may have been stopped before it could remove them.
+            made.forget(layout.task_scenes(task.task_id))
+        else:
+            waiting.append(task)
+    return waiting
+
+
+def _groups(ending: Ending, ready: Sequence[ReadyTask]) -> list[list[Unfinished]]:
+    """The tasks that go through all rounds together.
+
+    With several rounds, all tasks of a group are in work at the same time. So a task that was
+    interrupted before is a group of its own, and comes when all others before it have a result.
+    """
+    tasks = [Unfinished.of(ending.layout, ending.manifest, item) for item in ready]
+    if len(ending.rounds) == 1:
+        return [tasks]
+    together = [task for task in tasks if not task.item.task.interrupted]
+    alone = [[task] for task in tasks if task.item.task.interrupted]
+    return [together, *alone] if together else alone
 
 
 def fail_every_task(layout: Layout, failure: Failure) -> None:
@@ -159,23 +172,64 @@ def _open_references(
     return ready
 
 
+def _render_round(
+    ending: Ending,
+    group: Sequence[Unfinished],
+    rounds: Sequence[Round],
+    lora: Lora | None,
+    take: Callable[[str], bool],
+) -> None:
+    """Make all scenes of the first of `rounds`, and end each task that has all of its scenes.
+
+    Args:
+        ending: Ends tasks.
+        group: The tasks that go through the rounds together.
+        rounds: This round and the later ones.
+        lora: What is added to the weights.
+        take: See `render_manifest`.
+    """
+    this, *later = rounds
+    due = [
+        task
+        for task in group
+        if task.is_mine is not False and (task.to_make(this) or not (later or task.is_ending))
+    ]
+    if not due:
+        return
+    pipeline = _load(ending, this, due, lora)
+    with writing() as writer:
+        rendering = _Rendering(
+            ending=ending, pipeline=pipeline, writer=writer, group=group, rounds=rounds
+        )
+        for task in due:
+            if task.is_mine is None:
+                task.is_mine = take(task.task_id)
+            if task.is_mine:
+                rendering.run(task)
+        writer.wait()
+
+
 def _load(
-    layout: Layout, manifest: Manifest, model: Model, ready: list[ReadyTask], lora: Lora | None
-) -> tuple[pipelines.Pipeline, weights.Compared]:
+    ending: Ending, this: Round, due: Sequence[Unfinished], lora: Lora | None
+) -> pipelines.Pipeline:
     """Load the model, and compare its files with model.json at the same time."""
-    progress.emit("loading", model=manifest.model)
+    progress.emit("loading", model=ending.manifest.model, modes=this.modes)
     began = time.perf_counter()
+    if ending.machine is not None:
+        # Nothing refers to the model of the round before any more. Two are too large for a GPU.
+        device.free_memory()
     # Before the files are compared, so that a machine that cannot render ends within seconds.
-    loading.usable_device(model, with_lora=lora is not None)
+    loading.usable_device(ending.model, with_lora=lora is not None)
+    alone = [scene.parameters for task in due for scene in task.to_make(this)]
     with ThreadPoolExecutor(max_workers=1) as executor:
-        comparing = executor.submit(weights.compare, layout.model)
+        comparing = executor.submit(_compare, ending)
         try:
             pipeline = loading.load(
-                model=model,
-                modes=plan.modes_of(manifest),
-                folder=layout.model,
-                preset=ready[0].task.parameters.preset,
-                texts={text for item in ready for text in pipelines.texts_of(item.task.parameters)},
+                model=ending.model,
+                modes=this.modes,
+                folder=this.folder,
+                preset=due[0].parameters.preset,
+                texts={text for parameters in alone for text in pipelines.texts_of(parameters)},
                 lora=lora,
                 began=began,
             )
@@ -184,195 +238,145 @@ def _load(
             comparing.result()
             raise
         # Nothing is rendered with weights that may be damaged.
-        compared = comparing.result()
+        comparing.result()
+    ending.machine = pipeline.machine
+    if ending.interpolator is None:
+        ending.interpolator = interpolator_of(ending.layout.interpolation)
+    ending.loading_seconds += pipeline.loading_seconds
     progress.emit(
         "loaded",
         seconds=round(pipeline.loading_seconds, 3),
         device=pipeline.machine.device,
-        weights_checked=compared.expected is not None,
+        weights_checked=ending.compared[this.folder].expected is not None,
     )
-    return pipeline, compared
+    return pipeline
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Unwritten:
-    """A video that was rendered and has no files yet."""
+def _compare(ending: Ending) -> None:
+    """Compare the folders of all rounds with their model.json, once.
 
-    item: ReadyTask
-    started_at: datetime
-    frames: NDArray[np.uint8]
-    guidance: Guidance
-    profile: Profile
-    memory: MemoryUse
-    denoising_seconds: float
-    decoding_seconds: float
+    So damaged weights of a later round are found before anything is rendered for it.
+    """
+    if not ending.compared:
+        ending.compared = {each.folder: weights.compare(each.folder) for each in ending.rounds}
 
 
 @dataclass(kw_only=True)
 class _Rendering:
-    """Renders the tasks of one manifest, one after the other, with one pipeline.
+    """Makes the scenes of one round, task by task, with one pipeline.
 
-    While a task is rendered, the writer writes the files of the one before. `_write` and what it
-    calls run in the thread of the writer, and must not use the parts of the pipeline that change
-    from task to task.
+    While a task is rendered, the writer ends the one before.
     """
 
-    layout: Layout
-    manifest: Manifest
-    model: Model
+    ending: Ending
     pipeline: pipelines.Pipeline
-    compared: weights.Compared
-    lora_sha256: str | None
-    interpolator: Interpolator
     writer: Writer
+    group: Sequence[Unfinished]
+    rounds: Sequence[Round]
+    """This round and the later ones."""
     decoding_seconds: float = 0.0
-    """How long decoding took for the latest task, to predict the next one."""
-    writing_seconds: float = 0.0
-    """The same for writing."""
+    """How long decoding took for the latest scene, to predict the next one."""
 
-    def run(self, item: ReadyTask) -> None:
-        """Render one task, and begin to write its result, whether it succeeds or fails.
+    def run(self, task: Unfinished) -> None:
+        """Make the scenes of a task that are due, and begin to end it if it has all of them.
 
         Raises:
             torch.AcceleratorError: The device is lost. The task and all later ones have no result.
             OSError: A result cannot be written.
         """
-        if item.task.interrupted:
+        asked = task.item.task
+        if asked.interrupted:
             self.writer.wait()
-        started_at = results.now()
-        progress.emit("task-started", task_id=item.task.task_id)
-        try:
-            unwritten = self._render(item, started_at)
-        except Exception as error:
-            if device.is_device_lost(error):
-                # Every later task would fail with the same error. Without a result, they get
-                # another attempt on a working device.
-                raise
-            self._fail(item.task, started_at, error)
-        else:
-            progress.emit("rendered", task_id=item.task.task_id)
-            self.writer.begin(lambda: self._write(unwritten))
-            if item.task.interrupted:
-                self.writer.wait()
+        if task.started_at is None:
+            task.started_at = results.now()
+            files.remove_parts(self.ending.layout.task_output(asked.task_id))
+            progress.emit("task-started", task_id=asked.task_id)
+        for scene in task.to_make(self.rounds[0]):
+            try:
+                task.made[scene.number] = self._make(task, scene)
+            except Exception as error:
+                if device.is_device_lost(error):
+                    # Every later task would fail with the same error. Without a result, they get
+                    # another attempt on a working device.
+                    raise
+                task.fail(scene.number, error)
+                break
+        if not task.to_make(*self.rounds):
+            self._end(task)
 
-    def _render(self, item: ReadyTask, started_at: datetime) -> _Unwritten:
-        """Make the frames of one task."""
-        task, parameters = item.task, item.task.parameters
-        folder = self.layout.task_output(task.task_id)
+    def _end(self, task: Unfinished) -> None:
+        task.is_ending = True
+        if task.reason is not None and not task.has_scenes:
+            self.ending.end(task)
+            return
+        if task.reason is None:
+            progress.emit("rendered", task_id=task.task_id)
+        self.writer.begin(lambda: self.ending.end(task))
+        if task.item.task.interrupted:
+            self.writer.wait()
+
+    def _make(self, task: Unfinished, scene: ReadyScene) -> Made:
+        """Make the frames of one scene."""
+        parameters, reference = scene.parameters, scene.reference
+        folder = self.ending.layout.task_output(task.task_id)
         folder.mkdir(parents=True, exist_ok=True)
-        files.remove_parts(folder)
-        steps = self._step_reporter(task)
+        if scene.continues:
+            reference = Image.fromarray(np.array(task.made[scene.number - 1].frames[-1]))
+        steps = self._step_reporter(task, scene)
         self.pipeline.choose_memory(parameters)
         began = time.perf_counter()
         latents = self._with_less_memory_if_needed(
-            lambda: self.pipeline.denoise(parameters, item.reference, steps.step)
+            lambda: self.pipeline.denoise(parameters, reference, steps.step)
         )
         denoised = time.perf_counter()
-        progress.emit("decoding", task_id=task.task_id)
+        name = progress.named(task.scene_number(scene))
+        progress.emit("decoding", task_id=task.task_id, **name)
         frames = self._with_less_memory_if_needed(lambda: self.pipeline.decode(latents, parameters))
         self.decoding_seconds = time.perf_counter() - denoised
-        return _Unwritten(
-            item=item,
-            started_at=started_at,
-            frames=frames,
+        making = Making(
             guidance=self.pipeline.guidance,
             profile=self.pipeline.profile,
             memory=self.pipeline.memory,
+            text_encoding_seconds=self.pipeline.text_encoding_seconds(parameters),
             denoising_seconds=denoised - began,
             decoding_seconds=self.decoding_seconds,
+            notices=self.pipeline.notices(parameters),
         )
+        result = Made(frames=frames, making=making)
+        if task.has_scenes:
+            result = task.kept.keep(scene.number, parameters, result)
+            progress.emit("scene-made", task_id=task.task_id, **name)
+        return result
 
-    def _write(self, unwritten: _Unwritten) -> None:
-        """Write the files of one task, and its result last."""
-        task = unwritten.item.task
-        timeline = timeline_of(task.parameters)
-        progress.emit("encoding", task_id=task.task_id)
-        began = time.perf_counter()
-        try:
-            measured = quality.measured(unwritten.frames)
-            finished = finishing.finish(
-                shown(unwritten.frames, timeline, self.interpolator.between),
-                task,
-                folder=self.layout.task_output(task.task_id),
-                origin=self._origin(task),
-                sound=self.layout.references / task.audio if task.audio else None,
-            )
-            self.writing_seconds = time.perf_counter() - began
-            finishing.publish(finished)
-        except Exception as error:
-            self._fail(task, unwritten.started_at, error)
-        else:
-            results.write_success(self.layout, self._rendered(unwritten, finished, measured))
-
-    def _fail(self, task: ManifestTask, started_at: datetime, error: Exception) -> None:
-        results.write_failure(self.layout, self.manifest, task, started_at=started_at, error=error)
-
-    def _rendered(
-        self, unwritten: _Unwritten, finished: finishing.Finished, measured: Quality
-    ) -> Rendered:
-        task, parameters = unwritten.item.task, unwritten.item.task.parameters
-        interpolates = timeline_of(parameters).interpolated_frames > 0
-        return Rendered(
-            attempt_id=self.manifest.attempt_id,
-            task_id=task.task_id,
-            model=self.manifest.model,
-            weights_sha256=self.compared.sha256,
-            weights_source=self._weights_source(),
-            lora_sha256=self.lora_sha256,
-            scheduler=self.model.scheduler,
-            parameters=parameters,
-            guidance=unwritten.guidance,
-            profile=unwritten.profile,
-            interpolation=self.interpolator.facts if interpolates else None,
-            started_at=unwritten.started_at,
-            finished_at=results.now(),
-            seconds=Seconds(
-                loading=round(self.pipeline.loading_seconds, 3),
-                text_encoding=round(self.pipeline.text_encoding_seconds(parameters), 3),
-                denoising=round(unwritten.denoising_seconds, 3),
-                decoding=round(unwritten.decoding_seconds, 3),
-                encoding=round(self.writing_seconds, 3),
-            ),
-            machine=self.pipeline.machine,
-            memory=unwritten.memory,
-            video=finished.video,
-            poster_sha256=finished.poster_sha256,
-            gif_sha256=finished.also.get(GIF_FILE),
-            h265_sha256=finished.also.get(H265_FILE),
-            webm_sha256=finished.also.get(WEBM_FILE),
-            samples_sha256=finished.samples_sha256,
-            quality=measured,
-            warnings=(
-                *unwritten.item.notices,
-                *self.pipeline.notices(parameters),
-                *(self.interpolator.notices if interpolates else ()),
-                *quality.notices(measured),
-                *finished.notices,
-            ),
-        )
-
-    def _weights_source(self) -> WeightsSource | None:
-        expected = self.compared.expected
-        if expected is None:
-            return None
-        return WeightsSource(repository=expected.repository, revision=expected.revision)
-
-    def _step_reporter(self, task: ManifestTask) -> progress.StepReporter:
+    def _step_reporter(self, task: Unfinished, scene: ReadyScene) -> progress.StepReporter:
+        place = self._place(task, scene) if task.has_scenes else None
+        coming = 1 + (place.until_end if place else 0)
+        loading_seconds = self.pipeline.loading_seconds if task.to_make(*self.rounds[1:]) else 0.0
         return progress.StepReporter(
-            self.layout,
-            attempt_id=self.manifest.attempt_id,
+            self.ending.layout,
+            attempt_id=self.ending.manifest.attempt_id,
             task_id=task.task_id,
-            seconds_after=self.decoding_seconds + self.writing_seconds,
+            seconds_after=coming * self.decoding_seconds
+            + loading_seconds
+            + self.ending.writing_seconds,
+            place=place,
         )
 
-    def _origin(self, task: ManifestTask) -> Origin:
-        source = self._weights_source()
-        return Origin(
-            mode=task.parameters.mode,
-            model=self.manifest.model,
-            revision=source.revision if source else None,
-            seed=task.parameters.seed,
-            prompt=task.parameters.prompt if task.prompt_in_file else None,
+    def _place(self, task: Unfinished, scene: ReadyScene) -> progress.ScenePlace:
+        # Whose scenes are still to be made, in order. The first one is `scene`.
+        owners = [
+            other.task_id
+            for each in self.rounds
+            for other in self.group
+            if other.is_mine is not False
+            for _ in other.to_make(each)
+        ]
+        last = max(index for index, owner in enumerate(owners) if owner == task.task_id)
+        return progress.ScenePlace(
+            number=scene.number,
+            scenes=len(task.item.scenes),
+            made=len(task.made),
+            until_end=last,
         )
 
     def _with_less_memory_if_needed(self, work: Callable[[], T]) -> T:

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from contract.catalogue import Mode
 from contract.origin import source_type_of
+from processing.video import Chapter, Metadata
 
 _MP4_UUID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _JPEG_NAME: Final = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -23,6 +24,8 @@ _JPEG_START, _JPEG_APP0, _JPEG_APP1 = b"\xff\xd8", b"\xff\xe0", b"\xff\xe1"
 _GIF_EXTENSION: Final = b"\x21\xff\x0bXMP DataXMP"
 _GIF_RUN_OUT: Final = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
 _GIF_END: Final = b"\x3b"
+# A JPEG holds packets of up to 65,504 bytes. Only the prompts of many long scenes have so many.
+_MOST_PROMPT_BYTES: Final = 60_000
 # XML 1.0 cannot hold these at all.
 _NOT_XML: Final = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -41,6 +44,8 @@ class Origin:
     seed: int
     prompt: str | None
     """None if the spec keeps it out of the files."""
+    chapters: tuple[Chapter, ...] = ()
+    """The scenes of the video."""
 
     @property
     def tags(self) -> dict[str, str]:
@@ -50,13 +55,18 @@ class Origin:
         return {**title, "comment": self._summary, "DIGITAL_SOURCE_TYPE": self._source_type}
 
     @property
+    def metadata(self) -> Metadata:
+        """What the containers say."""
+        return Metadata(tags=self.tags, chapters=self.chapters)
+
+    @property
     def packet(self) -> bytes:
         """The XMP packet."""
         properties = {
             "Iptc4xmpExt:DigitalSourceType": self._source_type,
             "Iptc4xmpExt:AISystemUsed": self.model,
             "Iptc4xmpExt:AISystemVersionUsed": self.revision,
-            "Iptc4xmpExt:AIPromptInformation": self.prompt,
+            "Iptc4xmpExt:AIPromptInformation": self._fitting_prompt,
             "xmp:CreatorTool": "reeldrop",
         }
         lines = "\n".join(
@@ -71,6 +81,14 @@ class Origin:
     @property
     def _source_type(self) -> str:
         return self.source_type or source_type_of(self.mode)
+
+    @property
+    def _fitting_prompt(self) -> str | None:
+        """The prompt, or as much of it as a JPEG can hold beside the rest of the packet."""
+        prompt = self.prompt
+        while prompt and len(_escaped(prompt).encode()) > _MOST_PROMPT_BYTES:
+            prompt = prompt[: len(prompt) * 9 // 10].rstrip("…") + "…"
+        return prompt
 
     @property
     def _summary(self) -> str:

@@ -4,7 +4,7 @@ import itertools
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Reversible, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +22,10 @@ _HALF = Fraction(1, 2)
 
 
 def shown(
-    frames: Iterable[Frame], timeline: Timeline, between: Between = search
+    frames: Iterable[Frame],
+    timeline: Timeline,
+    between: Between = search,
+    cuts: Collection[int] = (),
 ) -> Iterator[Frame]:
     """The frames that are shown, in their order.
 
@@ -31,18 +34,25 @@ def shown(
     frames are left out, the nearest source frame is shown. The last source frame is held for the
     positions after it.
 
-    A few frames are held in memory, and those of the cross-fade. A ping-pong holds all `frames`,
-    because it shows them twice.
+    A few frames are held in memory, and those of the cross-fade. A ping-pong shows all `frames`
+    twice, so it holds them, unless they can also be taken from the last one to the first.
 
     Args:
         frames: What the model made, `timeline.source_frames` frames (fewer for a ping-pong), in the
             same size.
         timeline: Where the shown frames lie among them.
         between: Interpolates. Several threads call it.
+        cuts: The numbers of frames that are known not to go on with the one before. Other cuts are
+            found.
     """
-    source = _there_and_back(frames) if timeline.wraps else frames
+    known = {number - 1 for number in cuts}
+    source: Iterable[Frame] = frames
+    if timeline.wraps:
+        source = _there_and_back(frames)
+        known |= {timeline.source_frames - number for number in cuts}
     timed = ((Fraction(number), frame) for number, frame in enumerate(source))
-    return _cross_faded(_sampled(timed, timeline, between), timeline)
+    stretches = _stretches(timed, timeline, known)
+    return _cross_faded(_sampled(stretches, timeline, between), timeline)
 
 
 def shown_of_clip(
@@ -64,7 +74,7 @@ def shown_of_clip(
     """
     if timeline.wraps:
         timed = _there_and_back_on_disk(timed, timeline.source_frames, scratch)
-    return _cross_faded(_sampled(timed, timeline, between), timeline)
+    return _cross_faded(_sampled(_stretches(timed, timeline), timeline, between), timeline)
 
 
 def _there_and_back_on_disk(
@@ -89,10 +99,11 @@ def _there_and_back_on_disk(
                 yield back, np.frombuffer(file.read(size), np.uint8).reshape(shape)
 
 
-def _there_and_back(frames: Iterable[Frame]) -> list[Frame]:
+def _there_and_back(frames: Iterable[Frame]) -> Iterator[Frame]:
     """`frames`, then backwards to the first one again. Neither end is doubled."""
-    there = list(frames)
-    return there + there[-2::-1]
+    there = frames if isinstance(frames, Reversible) else list(frames)
+    yield from there
+    yield from itertools.islice(reversed(there), 1, None)
 
 
 def _cross_faded(frames: Iterator[Frame], timeline: Timeline) -> Iterator[Frame]:
@@ -131,10 +142,9 @@ class _Stretch:
 
 
 def _sampled(
-    source: Iterable[tuple[Fraction, Frame]], timeline: Timeline, between: Between
+    stretches: Iterable[_Stretch], timeline: Timeline, between: Between
 ) -> Iterator[Frame]:
     """The frames at all positions of `timeline`."""
-    stretches = _stretches(source, timeline)
     if timeline.step >= 1:
         for stretch in stretches:
             yield from stretch.frames(between)
@@ -157,7 +167,9 @@ def _in_threads(stretches: Iterable[_Stretch], between: Between) -> Iterator[Fra
             yield from begun.popleft().result()
 
 
-def _stretches(source: Iterable[tuple[Fraction, Frame]], timeline: Timeline) -> Iterator[_Stretch]:
+def _stretches(
+    source: Iterable[tuple[Fraction, Frame]], timeline: Timeline, cuts: Collection[int] = ()
+) -> Iterator[_Stretch]:
     interpolates = timeline.step < 1
     positions: deque[Fraction] = deque()
 
@@ -182,6 +194,7 @@ def _stretches(source: Iterable[tuple[Fraction, Frame]], timeline: Timeline) -> 
             offsets=offsets,
             interpolates=interpolates
             and not interval.is_cut
+            and begin not in cuts
             and interval.before is not interval.after,
         )
 

@@ -1,15 +1,44 @@
 """A small random model, made once per session, and manifests for it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from contract.catalogue import MODELS, Mode
-from contract.manifest import Layout, Manifest, ManifestTask, Parameters
+from contract.manifest import (
+    Layout,
+    Manifest,
+    ManifestTask,
+    Parameters,
+    SceneParameters,
+    Transition,
+)
 from contract.outcome import RESULT_FILE, Failed, Outcome, Rendered
+from contract.scenes import num_frames_of
 from processing import worker
 from tests import random_model
+
+
+def scene(
+    prompt: str = "a bee",
+    transition: Transition = "continue",
+    *,
+    from_image: bool = False,
+    num_frames: int = 9,
+    seed: int = 1,
+) -> SceneParameters:
+    """A scene. Only the first one and those that cut or fade can start from text or an image."""
+    of_image = from_image or transition == "continue"
+    return SceneParameters(
+        mode=Mode.IMAGE_TO_VIDEO if of_image else Mode.TEXT_TO_VIDEO,
+        prompt=prompt,
+        num_frames=num_frames,
+        seed=seed,
+        transition=transition,
+    )
 
 
 class Jobs:
@@ -60,14 +89,43 @@ class Jobs:
             parameters=Parameters(**{**values, **changes}),
         )
 
+    def film(
+        self,
+        *scenes: SceneParameters,
+        task_id: str = "bee",
+        images: Mapping[int, str] = MappingProxyType({}),
+        scene_clips: bool = False,
+        **changes: Any,
+    ) -> ManifestTask:
+        """A task of `scenes`. `images` are those that they start from, by number of the scene."""
+        fps = changes.get("generated_fps") or changes.get("fps", 8)
+        made = self.task(
+            task_id,
+            **{
+                "prompt": "", "scenes": scenes, "num_frames": num_frames_of(scenes, fps), **changes
+            },
+        )  # fmt: skip
+        return made.model_copy(
+            update={
+                "scene_images": tuple(images.get(n) for n in range(1, len(scenes) + 1)),
+                "scene_clips": scene_clips,
+                "parameters": made.parameters.model_copy(update={"mode": scenes[0].mode}),
+            }
+        )
+
     def root(self, *tasks: ManifestTask, attempt_id: str = "attempt-1") -> Layout:
         """A new root with a manifest of these tasks, their model and an empty references folder."""
         self._count += 1
         layout = Layout(self._folder / f"root-{self._count}")
         layout.references.mkdir(parents=True)
         layout.output.mkdir()
-        mode = tasks[0].parameters.mode
-        layout.model.symlink_to(self._models / MODELS[self._model].weights[mode].folder)
+        weights = MODELS[self._model].weights
+        modes = sorted({mode for task in tasks for mode in task.parameters.modes})
+        folders = [self._models / weights[mode].folder for mode in modes]
+        layout.model.symlink_to(folders[-1])
+        if folders[0] != folders[-1]:
+            assert modes[0] == Mode.IMAGE_TO_VIDEO
+            layout.image_model.symlink_to(folders[0])
         self.write_manifest(layout, *tasks, attempt_id=attempt_id)
         return layout
 

@@ -5,6 +5,7 @@ import http.server
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from contract.outcome import GIF_FILE, H265_FILE, VIDEO_FILE, WEBM_FILE
 from processing import finishing
+from processing.video import Chapter
 from tests.processing.test_finishing import ORIGIN, SATURATED, task
 from tests.processing.test_sound import tone, written
 
@@ -113,7 +115,13 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     asked = task(NUM_FRAMES, gif=True, h265=True, webm=True, height=HEIGHT, width=WIDTH, fps=FPS)
     sound = written(folder, "wav", tone(1))
     frames = map(frame, range(NUM_FRAMES))
-    finishing.publish(finishing.finish(frames, asked, folder=folder, origin=ORIGIN, sound=sound))
+    half = NUM_FRAMES // 2
+    chapters = (
+        Chapter(first_frame=0, num_frames=half, title="One"),
+        Chapter(first_frame=half, num_frames=NUM_FRAMES - half, title="Two"),
+    )
+    origin = replace(ORIGIN, chapters=chapters)
+    finishing.publish(finishing.finish(frames, asked, folder=folder, origin=origin, sound=sound))
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)

@@ -84,7 +84,8 @@ def test_our_own_videos_come_back_as_they_were(tmp_path: Path) -> None:
     frames = np.stack([np.stack([x * 2, y * 3, 255 - x], axis=-1)] * 17).astype(np.uint8)
     for index, frame in enumerate(frames):
         frame[20:40, index * 4 : index * 4 + 20] = (250, 240, 30)
-    video.encode(frames, fps=8, path=tmp_path / "bee.mp4", tags={"title": "a bee"})
+    metadata = video.Metadata(tags={"title": "a bee"})
+    video.encode(frames, fps=8, path=tmp_path / "bee.mp4", metadata=metadata)
 
     loaded = load(tmp_path / "bee.mp4", 17)
 
@@ -512,7 +513,7 @@ def test_a_video_without_a_picture_is_refused(tmp_path: Path) -> None:
 
 def test_a_cut_file_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (17, 64, 96, 3), np.uint8)
-    video.encode(noise, fps=8, path=tmp_path / "bee.mp4", tags={})
+    video.encode(noise, fps=8, path=tmp_path / "bee.mp4")
     whole = (tmp_path / "bee.mp4").read_bytes()
     pictures = whole.index(b"mdat") + 4
     complete = load(tmp_path / "bee.mp4", 17).frames
@@ -537,7 +538,7 @@ def test_a_cut_file_is_used_as_far_as_it_goes(tmp_path: Path) -> None:
 def test_damage_in_the_middle_ends_in_a_video_or_in_words(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     noise = random.integers(0, 255, (9, 64, 96, 3), np.uint8)
-    video.encode(noise, fps=8, path=tmp_path / "bee.mp4", tags={})
+    video.encode(noise, fps=8, path=tmp_path / "bee.mp4")
     whole = (tmp_path / "bee.mp4").read_bytes()
 
     for at in range(0, len(whole) - 40, len(whole) // 60):

@@ -101,7 +101,7 @@ def test_the_same_frames_are_the_same_file_each_time(jobs: Jobs, tmp_path: Path)
     files = set()
 
     for _ in range(60):
-        video.encode(frames, fps=8, path=tmp_path / "video.mp4", tags={})
+        video.encode(frames, fps=8, path=tmp_path / "video.mp4")
         files.add((tmp_path / "video.mp4").read_bytes())
 
     assert len(files) == 1

@@ -22,7 +22,7 @@ def frames() -> np.ndarray:
 
 @pytest.fixture
 def path(tmp_path: Path, frames: np.ndarray) -> Path:
-    video.encode(frames, fps=8, path=tmp_path / "video.mp4", tags={})
+    video.encode(frames, fps=8, path=tmp_path / "video.mp4")
     return tmp_path / "video.mp4"
 
 
@@ -71,7 +71,7 @@ def test_it_carries_its_tags_and_no_others(path: Path, frames: np.ndarray) -> No
         assert not {"title", "comment", "description"} & set(container.metadata)
 
     tags = {"title": "a bee; ünï“côdé” = 🐝 " + "very " * 400, "comment": "seed 7"}
-    video.encode(frames, fps=8, path=path, tags=tags)
+    video.encode(frames, fps=8, path=path, metadata=video.Metadata(tags=tags))
 
     with av.open(str(path)) as container:
         assert {name: container.metadata[name] for name in tags} == tags
@@ -80,7 +80,7 @@ def test_it_carries_its_tags_and_no_others(path: Path, frames: np.ndarray) -> No
 
 @pytest.mark.parametrize("fps", [0.5, 7.5, 24000 / 1001, 16, 60])
 def test_fractional_rates_are_kept(tmp_path: Path, frames: np.ndarray, fps: float) -> None:
-    video.encode(frames, fps=fps, path=tmp_path / "video.mp4", tags={})
+    video.encode(frames, fps=fps, path=tmp_path / "video.mp4")
 
     facts = video.probe(tmp_path / "video.mp4")
 
@@ -100,7 +100,7 @@ def test_damage_is_found(path: Path) -> None:
 def test_damage_that_a_player_would_conceal_is_found(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     random = np.random.default_rng(1)
-    video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path, tags={})
+    video.encode(random.integers(0, 255, (9, 64, 96, 3), np.uint8), fps=8, path=path)
     whole = path.read_bytes()
     concealed = found = 0
     # Within the pictures, after the note that x264 writes at the start of the data.

@@ -25,7 +25,7 @@ def reference(layout: Layout, name: str = "bee.mp4", count: int = 17) -> np.ndar
     frames[...] = (30, 60, 200)
     for index, frame in enumerate(frames):
         frame[20:44, 4 * index : 4 * index + 24] = (220, 40, 40)
-    video.encode(frames, fps=8, path=layout.references / name, tags={})
+    video.encode(frames, fps=8, path=layout.references / name)
     return frames
 
 
@@ -82,7 +82,6 @@ def test_the_reference_and_the_seed_decide_what_it_looks_like(jobs: Jobs) -> Non
         np.full((17, 64, 96, 3), 250, np.uint8),
         fps=8,
         path=layout.references / "other.mp4",
-        tags={},
     )
 
     worker.render_manifest(layout)

@@ -105,7 +105,7 @@ def test_a_video_made_from_a_video_is_a_composite(tmp_path: Path) -> None:
 
 def test_the_packet_changes_no_picture_and_is_the_same_each_time(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
-    video.encode(FRAMES, fps=8, path=path, tags={})
+    video.encode(FRAMES, fps=8, path=path)
     before, shown = path.read_bytes(), decoded(path)
 
     xmp.add_to_mp4(path, ORIGIN.packet)
