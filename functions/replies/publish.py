@@ -8,7 +8,7 @@ from typing import Protocol
 
 from functions import s3_keys
 from functions.ports import Missing, WithFiles, keys_below
-from functions.replies import outbox
+from functions.replies import gallery, outbox
 from functions.replies.explanation import failure_of, refusal_of
 from functions.replies.forecast import forecast
 from functions.replies.review import review_of
@@ -97,8 +97,8 @@ def _is_past(ports: NeedsForStatus, job: Job) -> bool:
         return True
 
 
-def forget(ports: NeedsForFiles, path: str) -> None:
-    """Remove the refusal and the status of folder defaults that were deleted or corrected.
+def forget(ports: NeedsForStatus, path: str) -> None:
+    """Remove refusal, status and entry of folder defaults that were deleted or corrected.
 
     Args:
         path: the path of the folder defaults.
@@ -106,6 +106,7 @@ def forget(ports: NeedsForFiles, path: str) -> None:
     output = ports.settings.output_bucket
     for key in (s3_keys.rejected(path), s3_keys.status(path)):
         ports.files.remove(output, key)
+    gallery.hide(ports, path)
 
 
 def _publish_explanation(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
@@ -184,12 +185,16 @@ def refresh_status(ports: NeedsForStatus, job_id: str) -> None:
 
 
 def publish_status(ports: NeedsForStatus, job_id: str) -> None:
-    """Write status/<path>.json, unless a newer drop owns the path.
+    """Write status/<path>.json and the entry in the gallery, unless a newer drop owns the path.
+
+    The status is written last. If the handler is killed before that, the status is found to be out
+    of date, and both are written again (`refresh_status`, `settle`).
 
     Two handlers may do this at the same time, and the one that reads first may write last. So each
     handler reads again after it has written, and writes again if the table has changed. Because of
     this the last write is current.
     """
+    gallery.show(ports, job_id)
     for _ in range(5):
         job = ports.ledger.get(job_key(job_id))
         if job is None or not is_newest(ports, job.document):

@@ -25,6 +25,7 @@ from functions.table.records import (
     Digest,
     DigestKind,
     Family,
+    GalleryEntry,
     Health,
     Job,
     LastDigest,
@@ -150,6 +151,9 @@ COLLECTED = "COLLECTED"
 DIGESTS = "DIGESTS"
 DEFAULTS = "DEFAULTS"
 HEALTH = "HEALTH"
+GALLERY = "GALLERY"
+# In the year 2286, in seconds since 1970: the last number of ten digits.
+_END_OF_TIME = 9_999_999_999
 PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
 
 
@@ -253,6 +257,17 @@ def defaults_key(key: str) -> RecordKey[NotedDefaults]:
 def owner_key(path: str) -> RecordKey[PathOwner]:
     """The job that owns a path."""
     return RecordKey(f"PATH#{path}", "NEWEST", PathOwner)
+
+
+def gallery_key(entry: GalleryEntry) -> RecordKey[GalleryEntry]:
+    """An entry of the gallery. The newest drop has the lowest sort key, and so comes first."""
+    seconds_left = _END_OF_TIME - int(entry.dropped_at.timestamp())
+    return RecordKey(GALLERY, f"{seconds_left:010d}#{entry.job_id}", GalleryEntry)
+
+
+def shown_key(path: str) -> RecordKey[GalleryEntry]:
+    """A copy of the entry that the gallery has for a path, because one cannot look for it there."""
+    return RecordKey(f"PATH#{path}", "SHOWN", GalleryEntry)
 
 
 def family_key(root: str) -> RecordKey[Family]:

@@ -1166,6 +1166,27 @@ class PathOwner(_Moving):
         )
 
 
+class GalleryEntry(Document):
+    """What the gallery shows of a path: the newest job there, without what only its page needs."""
+
+    path: str
+    job_id: str
+    key: str
+    """The key of its drop."""
+    state: State
+    dropped_at: datetime
+    prompt: str
+    """The beginning of it, as it was dropped."""
+    tags: tuple[str, ...] = ()
+    videos: int
+    """How many videos it makes."""
+    percent: int
+    poster: str | None = None
+    """Key of the poster of its first video that is published."""
+    problem: str = ""
+    """The beginning of what is wrong with it, if something is."""
+
+
 class Family(Document):
     """The last accepted job of several paths whose videos may have equal names.
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from contract.outcome import Failed, Outcome
 from functions import s3_keys
 from functions.ports import Missing
+from functions.replies import gallery
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
 from functions.table.ledger import (
@@ -16,13 +17,16 @@ from functions.table.ledger import (
     COLLECTED,
     DEFAULTS,
     DIGESTS,
+    GALLERY,
     OPEN_ATTEMPTS,
     OUTBOX,
     QUEUE,
     WAITING,
     asked_key,
+    gallery_key,
     job_key,
     owner_key,
+    shown_key,
 )
 from functions.table.paths import is_newest
 from functions.table.records import (
@@ -32,6 +36,7 @@ from functions.table.records import (
     Capacity,
     Collected,
     Digest,
+    GalleryEntry,
     Job,
     Letter,
     NotedDefaults,
@@ -68,6 +73,7 @@ def check(simulation: "Simulation") -> None:
     _check_lone(simulation)
     _check_once(simulation, jobs)
     _check_defaults(simulation, jobs)
+    _check_gallery(simulation, jobs)
     _check_nothing_left(simulation)
     _check_failures(simulation)
     for what in deletes.late(simulation, jobs):
@@ -108,6 +114,27 @@ def _check_drops(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         if job.was_accepted:
             accepted.add(key)
         _check_status(simulation, job)
+
+
+def _check_gallery(simulation: "Simulation", jobs: dict[str, Job]) -> None:
+    """The gallery has an entry for the newest job of each path with a status, and no others."""
+    found = {r.key: r.document for r in simulation.ledger.query(GALLERY, GalleryEntry)}
+    tasks: dict[str, list[Task]] = {}
+    for task in simulation.documents(Task):
+        tasks.setdefault(task.job_id, []).append(task)
+    wanted = {}
+    for job in jobs.values():
+        has_status = simulation.files.exists("output", s3_keys.status(job.path))
+        if has_status and is_newest(simulation.plain, job):
+            of_job = sorted(tasks.get(job.job_id, []), key=lambda task: task.number)
+            entry = gallery.entry_of(job, of_job)
+            wanted[gallery_key(entry)] = entry
+            shown = simulation.ledger.get(shown_key(job.path))
+            if shown is None or shown.document != entry:
+                raise Violated(f"{job.path} does not know its entry in the gallery")
+    if found != wanted:
+        wrong = [key.sort for key in found.keys() | wanted if found.get(key) != wanted.get(key)]
+        raise Violated(f"the gallery is not what the table says about {wrong}")
 
 
 def _check_references(simulation: "Simulation", jobs: dict[str, Job]) -> None:

@@ -25,6 +25,21 @@ MUTANTS = {
         "        fail_owned_task(ports, attempt, task.ref, problem)\n    # An earlier",
         "        pass\n    # An earlier",
     ),
+    "the gallery keeps the entries of older drops": (
+        "functions.replies.gallery",
+        "        changes += _removed(ports, shown)\n",
+        "        pass\n",
+    ),
+    "the gallery shows an older drop": (
+        "functions.replies.gallery",
+        "        if job is None or not is_newest(ports, job.document):",
+        "        if job is None:",
+    ),
+    "the gallery keeps the entries of folder defaults that are gone": (
+        "functions.replies.publish",
+        "    gallery.hide(ports, path)\n",
+        "",
+    ),
     "copies of references stay": (
         "functions.replies.publish",
         "        _forget_references(ports, job, tasks)\n",

@@ -1,0 +1,100 @@
+"""The gallery: an entry for each path, the newest drop first."""
+
+import pytest
+
+from contract.errors import Transient
+from functions.replies.publish import publish_status
+from functions.table.ledger import GALLERY, Conflict, shown_key
+from functions.table.records import GalleryEntry, State
+from tests.fakes import World
+from tests.functions.stored import jobs
+
+
+def gallery(world: World) -> list[GalleryEntry]:
+    return [record.document for record in world.ledger.query(GALLERY, GalleryEntry)]
+
+
+def test_the_newest_drop_comes_first_and_says_what_became_of_it(world: World) -> None:
+    world.drop("jobs/a/bee.yaml", "prompt: a bee lands\ntags: [garden]\nvariations: 2\n")
+    world.clock.move(seconds=10)
+    world.drop("jobs/wrong.yaml", "prompt: a bee\nstpes: 4\n")
+    (attempt,) = world.dispatch()
+    assert [(entry.path, entry.state) for entry in gallery(world)] == [
+        ("wrong", State.REJECTED),
+        ("a/bee", State.RUNNING),
+    ]
+    world.render(attempt)
+    wrong, bee = gallery(world)
+    assert bee.state == State.SUCCEEDED and (bee.videos, bee.percent) == (2, 100)
+    assert (bee.prompt, bee.tags) == ("a bee lands", ("garden",))
+    assert bee.poster == "videos/a/bee-01.jpg" and bee.poster in world.files.keys("output")
+    assert "stpes" in wrong.problem and wrong.poster is None
+
+
+def test_a_newer_drop_replaces_the_entry_of_its_path(world: World) -> None:
+    world.drop("jobs/a.yaml")
+    world.clock.move(seconds=10)
+    world.drop("jobs/b.yaml")
+    world.clock.move(seconds=10)
+    world.drop("jobs/a.yaml", "prompt: another bee\n")
+    assert [(entry.path, entry.prompt) for entry in gallery(world)] == [
+        ("a", "another bee"),
+        ("b", "a bee"),
+    ]
+
+
+def test_an_older_job_does_not_come_back(world: World) -> None:
+    world.drop("jobs/a.yaml", "prompt: first\ndry_run: true\n")
+    world.clock.move(seconds=10)
+    world.drop("jobs/a.yaml", "prompt: second\ndry_run: true\n")
+    before = gallery(world)
+    for job in jobs(world):
+        publish_status(world.ports, job.job_id)
+    assert gallery(world) == before and [entry.prompt for entry in before] == ["second"]
+
+
+def test_corrected_folder_defaults_leave_the_gallery(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "stpes: 4\n")
+    assert [entry.path for entry in gallery(world)] == ["a/_defaults"]
+    world.clock.move(seconds=10)
+    world.drop("jobs/a/_defaults.yaml", "preset: draft\n")
+    assert gallery(world) == []
+    assert world.ledger.get(shown_key("a/_defaults")) is None
+
+
+def test_of_two_handlers_the_one_that_read_first_reads_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("jobs/a.yaml")
+    (job,) = jobs(world)
+    commit, tries = world.ledger.commit, []
+
+    def overtaken(*changes: object) -> None:
+        tries.append(changes)
+        if len(tries) == 1:
+            raise Conflict("another handler was faster")
+        commit(*changes)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(world.ledger, "commit", overtaken)
+    (shown,) = gallery(world)
+    # The entry is out of date, as if the handler before had been killed.
+    key = shown_key("a")
+    record = world.ledger.get(key)
+    assert record is not None
+    world.ledger.items[key.partition, key.sort] = (
+        record.revision,
+        shown.model_copy(update={"percent": 7}).model_dump_json(),
+    )
+    publish_status(world.ports, job.job_id)
+    assert len(tries) == 2 and gallery(world) == [shown]
+
+    def always(*changes: object) -> None:
+        raise Conflict("another handler was faster")
+
+    monkeypatch.setattr(world.ledger, "commit", always)
+    world.ledger.items[key.partition, key.sort] = (
+        record.revision,
+        shown.model_copy(update={"percent": 7}).model_dump_json(),
+    )
+    with pytest.raises(Transient):
+        publish_status(world.ports, job.job_id)
