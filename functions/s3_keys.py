@@ -76,6 +76,8 @@ _MAX_PATH_BYTES = 1_000
 # Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
 # the reference and a job id.
 _MAX_REFERENCE_BYTES = 950
+MAX_DROP_BYTES = 900
+"""How long a key is that the studio lets people write. Other files get names that begin with it."""
 _MAX_KEY_BYTES = 1_024
 
 # macOS writes U+202F before the "AM" in the names of screenshots, and browsers write U+00A0.
@@ -186,6 +188,11 @@ def path_of(key: str) -> str:
         return path
     digest = hashlib.sha256(encoded).hexdigest()[:12]
     return encoded[: _MAX_PATH_BYTES - 13].decode(errors="ignore") + "-" + digest
+
+
+def stem_of(key: str) -> str:
+    """The key of a drop without its suffix."""
+    return posixpath.splitext(key)[0]
 
 
 def name_of(path: str) -> str:

@@ -45,7 +45,7 @@ def functions_code(
     if code == "aws":
         packages = _packages({"": "functions"}, LAMBDA_PYTHON, machine)
     python = LAMBDA_PYTHON if code == "aws" else None
-    ours = {name: name for name in ("functions", "contract")}
+    ours = {name: name for name in ("functions", "contract", "studio")}
     if certificates:
         ours["functions/signing_certificates.pem"] = certificates
     with _zip(packages, python, ours) as path:

@@ -3,6 +3,7 @@
 Each field is a CDK context value: in cdk.json, or `cdk deploy -c notify_email=me@example.org`.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -29,6 +30,9 @@ Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
 
 # One call of dispatch is enough for all wake-ups that are in the queue, but Lambda wants 2.
 _DISPATCHES = 2
+# A person who looks at the studio makes a call or two at a time.
+_FOR_STUDIO = 2
+_LEAST_WITH_STUDIO = 9
 
 
 class ConcurrentCalls(NamedTuple):
@@ -121,6 +125,12 @@ class Config(Document):
     """Whether the functions and processing jobs run in a private network without a way to the
     internet. An import of weights runs outside of it, because it downloads them."""
 
+    studio: bool = False
+    """Whether there is a page in the browser for the drop folder (docs/operations.md)."""
+    studio_allowed_ips: str = ""
+    """Ranges of addresses that may open the studio, such as 192.0.2.0/24, separated by commas.
+    Empty: all. People still have to sign in."""
+
     code: Literal["aws", "embedded"] = "aws"
     """What goes into the zips. "aws": our code and the packages that it needs on AWS. "embedded":
     only our code, because the embedded cloud runs it with packages that are already installed."""
@@ -154,6 +164,17 @@ class Config(Document):
         return self
 
     @model_validator(mode="after")
+    def _studio_can_be_reached(self) -> Self:
+        if self.studio and self.lambda_concurrency < _LEAST_WITH_STUDIO:
+            raise ValueError(f"the studio needs lambda_concurrency of {_LEAST_WITH_STUDIO} or more")
+        for addresses in filter(None, self.studio_allowed_ips.split(",")):
+            try:
+                ip_network(addresses)
+            except ValueError as error:
+                raise ValueError(f"studio_allowed_ips: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _model_runs_on_all_types(self) -> Self:
         for instance_type in self.instance_types.split(","):
             refused = verdict(self.default_model, instance_type).refused
@@ -182,7 +203,7 @@ class Config(Document):
         A call beyond the quota is refused, and its message loses one of its tries. So all calls
         together stay within the quota. Lambda's least value for a queue is 2.
         """
-        rest = self.lambda_concurrency - _DISPATCHES - 1
+        rest = self.lambda_concurrency - _DISPATCHES - 1 - (_FOR_STUDIO if self.studio else 0)
         finish = min(20, max(2, rest // 3))
         return ConcurrentCalls(min(50, rest - finish), _DISPATCHES, finish)
 

@@ -18,6 +18,7 @@ from stacks.grants import Statements
 from stacks.network import Network
 from stacks.stage_function import Program, StageFunction
 from stacks.storage import Storage
+from stacks.studio import Studio
 from stacks.worker import Worker
 
 # Memory of the functions that read pictures in a child process. The child may use 256 MB, and the
@@ -55,6 +56,8 @@ class Functions:
     dispatch: StageFunction
     finish: StageFunction
     sweep: StageFunction
+    studio: Studio | None
+    """The page in the browser, if the deployment has it."""
 
 
 def create_functions(scope: Construct, resources: Resources) -> Functions:
@@ -112,10 +115,24 @@ def create_functions(scope: Construct, resources: Resources) -> Functions:
             memory_mb=READING_MB,
             statements=[*common, *finding, *finishing, *announcing, *waking, *stopping],
         )
+        studio = _studio(scope, resources, program)
     if config.signing_key:
         for function in (finish, sweep):
             function.have_disk_to_sign()
-    return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep)
+    return Functions(submit=submit, dispatch=dispatch, finish=finish, sweep=sweep, studio=studio)
+
+
+def _studio(scope: Construct, resources: Resources, program: Program) -> Studio | None:
+    if not resources.config.studio:
+        return None
+    return Studio(
+        scope,
+        "Studio",
+        config=resources.config,
+        storage=resources.storage,
+        program=program,
+        memory_mb=READING_MB,
+    )
 
 
 def _settings(resources: Resources) -> Settings:

@@ -40,6 +40,39 @@ def use_table(table: dynamodb.Table) -> Statements:
     ]
 
 
+def show_table(table: dynamodb.Table) -> Statements:
+    """Read records, and remove entries of the gallery."""
+    return [
+        _allow(["dynamodb:GetItem", "dynamodb:Query", "dynamodb:DeleteItem"], table.table_arn),
+    ]
+
+
+def drop_for_people(bucket: s3.Bucket) -> Statements:
+    """Drop, read and delete files in jobs/. A signed form works only if its signer may drop."""
+    return [
+        _allow(
+            ["s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"],
+            bucket.arn_for_objects(f"{s3_keys.JOBS_PREFIX}*"),
+        ),
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
+    ]
+
+
+def show_outputs(bucket: s3.Bucket) -> Statements:
+    """Read and delete what was published for jobs, and what was said about them."""
+    prefixes = (
+        s3_keys.VIDEOS_PREFIX, s3_keys.STATUS_PREFIX, s3_keys.REJECTED_PREFIX,
+        s3_keys.FAILED_PREFIX, s3_keys.REVIEW_PREFIX,
+    )  # fmt: skip
+    return [
+        _allow(
+            ["s3:GetObject", "s3:DeleteObject"],
+            *(bucket.arn_for_objects(f"{prefix}*") for prefix in prefixes),
+        ),
+        _allow(["s3:ListBucket"], bucket.bucket_arn),
+    ]
+
+
 def find_drops(bucket: s3.Bucket) -> Statements:
     """List specs and references with their versions, and read the facts of each.
 

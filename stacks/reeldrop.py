@@ -36,6 +36,7 @@ from stacks.people import create_policies
 from stacks.place import Place
 from stacks.queues import Queues, create_queues
 from stacks.storage import Storage
+from stacks.studio import Studio
 from stacks.worker import Worker, check_image
 
 SWEEP_EVERY_MINUTES = 5
@@ -103,6 +104,7 @@ class Reeldrop(cdk.Stack):
             "KeyArn": key.key_arn if key else _NONE,
             "DropPolicyArn": policies.drop.managed_policy_arn,
             "WatchPolicyArn": policies.watch.managed_policy_arn,
+            **_studio(functions.studio),
         }.items():
             # For people, and for the `reeldrop` command.
             cdk.CfnOutput(self, name, value=value)
@@ -124,6 +126,7 @@ class Reeldrop(cdk.Stack):
                 "dispatch": functions.dispatch.function,
                 "finish": functions.finish.function,
                 "sweep": functions.sweep.function,
+                **({"studio": functions.studio.page.function} if functions.studio else {}),
             },
         )
         watch_capacity(self, alarms)
@@ -152,6 +155,13 @@ class Reeldrop(cdk.Stack):
             schedule=events.Schedule.rate(cdk.Duration.minutes(SWEEP_EVERY_MINUTES)),
             targets=[targets.LambdaFunction(functions.sweep.function)],
         )
+
+
+def _studio(studio: Studio | None) -> dict[str, str]:
+    """Where the studio is, and who may sign in there, if there is one."""
+    if studio is None:
+        return {}
+    return {"StudioUrl": studio.url, "StudioUsers": studio.users.user_pool_id}
 
 
 def _choices(config: Config) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """The Lambda function of one stage, with its role, its log group and the queue that feeds it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -29,6 +30,8 @@ class Program:
     """Encrypts what the functions store, and their logs. None: each service uses its own."""
     network: network.Network | None
     """Where the functions run. None: in no network of the account."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Other variables."""
 
 
 class StageFunction(Construct):
@@ -85,6 +88,7 @@ class StageFunction(Construct):
             security_groups=[program.network.functions] if program.network else None,
             environment={
                 **program.settings.to_environment(),
+                **program.environment,
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 "POWERTOOLS_SERVICE_NAME": cdk.Stack.of(self).stack_name,
             },

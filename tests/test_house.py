@@ -12,7 +12,8 @@ from contract.errors import MEANINGS, Code
 from local import ROOT
 
 PACKAGES = (
-    "contract", "functions", "processing", "model_import", "demo_model", "stacks", "local", "bench",
+    "contract", "functions", "processing", "model_import", "demo_model", "studio", "stacks",
+    "local", "bench",
 )  # fmt: skip
 
 # Where a new file is planted, and what it must not import there.
@@ -37,6 +38,11 @@ STRAYS = [
     ("processing", "demo_model.world"),
     ("model_import", "boto3"),
     ("demo_model", "boto3"),
+    ("studio/api", "functions.stages.submit"),
+    ("studio/api", "boto3"),
+    ("studio/api", "stacks.config"),
+    ("functions/replies", "studio.api.ports"),
+    ("stacks", "studio.api.ports"),
     ("stacks", "functions.table.ledger"),
     ("stacks", "functions.handlers.runtime"),
     ("local/cloud", "local.command.demo"),

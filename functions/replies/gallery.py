@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from functions import s3_keys
 from functions.replies.status import problems_of
+from functions.spec.resolve import prompts_of
 from functions.table.ledger import (
     Change,
     Put,
@@ -32,13 +33,14 @@ def entry_of(job: Job, tasks: Sequence[Task]) -> GalleryEntry:
     """What the gallery shows of a job."""
     done = next((task for task in tasks if task.state == State.SUCCEEDED), None)
     problems = problems_of(job, tasks)
+    prompts = prompts_of(job.spec) if job.spec else ()
     return GalleryEntry(
         path=job.path,
         job_id=job.job_id,
         key=job.source.key,
         state=job.state,
         dropped_at=job.source.modified_at,
-        prompt=((job.spec.prompt if job.spec else "") or "")[:_PROMPT],
+        prompt=" ".join(text for _, text in prompts)[:_PROMPT],
         tags=job.spec.tags if job.spec else (),
         videos=job.task_count,
         percent=sum(task.percent for task in tasks) // max(1, len(tasks)),

@@ -18,7 +18,7 @@ from local import ROOT
 from local.cloud import signing
 
 _SOURCES = (
-    "stacks", "functions", "contract", "processing", "model_import", "cdk.json", "locks",
+    "stacks", "functions", "contract", "processing", "model_import", "studio", "cdk.json", "locks",
 )  # fmt: skip
 
 # The differences from a deployment to AWS: the zips contain no packages, the default model is the
@@ -28,6 +28,7 @@ _CONTEXT = {
     "code": "embedded", "default_model": "demo", "keep_data": False, "lambda_concurrency": 100,
     "max_tasks_per_folder_day": 0, "max_gpu_minutes_per_folder_day": 0,
     "guardrail_id": "embedded", "guardrail_version": "1", "signing_key": signing.KEY_ARN,
+    "studio": True,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from local import ROOT
 from local.cloud.mail import subscribe_mail
 from local.cloud.process import EmbeddedCloud
+from local.command import studio
 from local.command.assembly import assembly
 from local.command.deploy import deploy
 from local.command.models import folders_of, import_folder
@@ -43,6 +44,11 @@ class DropFolder:
     def topic_arn(self) -> str:
         """The topic for mails about jobs."""
         return self.outputs["TopicArn"]
+
+    @property
+    def studio_url(self) -> str:
+        """The page in the browser."""
+        return self.outputs["StudioUrl"]
 
     @property
     def drop_policy_arn(self) -> str:
@@ -83,7 +89,10 @@ def open_drop_folder(home: Path, cloud: EmbeddedCloud) -> DropFolder:
         DeployFailed: a stack could not be deployed.
         SynthesisFailed: the stacks could not be synthesised.
     """
-    folder = DropFolder(cloud.endpoint, deploy(assembly(home), cloud.endpoint))
+    outputs = deploy(assembly(home), cloud.endpoint)
+    url = studio.address(cloud.endpoint, outputs["StudioUrl"])
+    studio.open_studio(cloud, outputs["StudioUsers"], url)
+    folder = DropFolder(cloud.endpoint, {**outputs, "StudioUrl": url})
     subscribe_mail(cloud.endpoint, folder.topic_arn)
     upload_models(home / _MODELS, cloud, folder.work_bucket)
     return folder

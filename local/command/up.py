@@ -22,6 +22,7 @@ from local import ROOT
 from local.cloud.clients import OWNER, REGION
 from local.cloud.files import write_atomically
 from local.cloud.process import EmbeddedCloud
+from local.command import studio
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 
 OUTPUTS_FILE = "outputs.json"
@@ -141,6 +142,10 @@ def _environment(folder: DropFolder) -> str:
 def _welcome(home: Path, folder: DropFolder) -> str:
     return f"""
 The drop folder is open at {folder.endpoint} (Ctrl-C closes it; its contents are kept).
+In the browser, sign in as {studio.EMAIL} with the password {studio.PASSWORD}:
+
+    {folder.studio_url}
+
 In another terminal:
 
     . {shlex.quote(str(home / ENVIRONMENT_FILE))}

@@ -98,3 +98,9 @@ def test_of_two_handlers_the_one_that_read_first_reads_again(
     )
     with pytest.raises(Transient):
         publish_status(world.ports, job.job_id)
+
+
+def test_the_prompts_of_all_scenes_are_shown(world: World) -> None:
+    world.drop("jobs/a.yaml", "scenes: [{prompt: a bee lands}, {prompt: it flies away}]\n")
+    (entry,) = gallery(world)
+    assert entry.prompt == "a bee lands it flies away"

@@ -1,0 +1,1 @@
+"""The studio: a page in the browser (`page/`) and the function behind it (`api/`)."""

@@ -1,0 +1,9 @@
+"""Why the studio does not do what it was asked."""
+
+
+class Refused(Exception):
+    """A request that is answered with an error. Its text is for the person at the page."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,213 @@
+// The editor: a form and the text of the spec side by side. The text is what is dropped.
+
+import { button, el, field, say, select } from "./dom.js";
+import { address } from "./gallery.js";
+import { ask, config, upload } from "./session.js";
+import { read, write } from "./spec.js";
+
+const QUIET_MS = 500;
+const REFERENCES = {
+  image: /\.(png|jpe?g|webp|jfif|jpe|pjpeg|pjp)$/i,
+  video: /\.(mp4|mov|m4v|qt)$/i,
+  audio: /\.(mp3|m4a|wav|aac|flac|ogg|opus)$/i,
+};
+const NUMBERS = ["duration_seconds", "variations", "seed"];
+
+function slug(text) {
+  const words = text.normalize("NFKD").toLowerCase().match(/[a-z0-9]+/g) ?? ["video"];
+  return words.slice(0, 5).join("-").slice(0, 40);
+}
+
+function fields() {
+  const choices = (first, values) => select([["", first], ...values.map((one) => [one, one])]);
+  const number = (min, step) => el("input", { type: "number", min, step });
+  return {
+    prompt: el("textarea", { rows: 4 }),
+    negative_prompt: el("textarea", { rows: 2 }),
+    model: choices(`the default (${config.defaultModel})`, config.models),
+    preset: choices("the default (standard)", ["draft", "standard", "best"]),
+    aspect: choices("the model's own", ["landscape", "square", "portrait"]),
+    duration_seconds: number(0.1, "any"),
+    variations: number(1, 1),
+    seed: number(0, 1),
+  };
+}
+
+export function editor(view, from) {
+  const inputs = fields();
+  const text = el("textarea", { rows: 18, className: "text", spellcheck: false });
+  const name = el("input", { maxLength: 200, placeholder: "birthday/bee" });
+  const verdict = el("div", { className: "verdict" });
+  verdict.setAttribute("role", "status");
+  const chosen = el("input", { type: "file", multiple: true });
+  const outputs = Object.fromEntries(
+    ["gif", "h265", "webm"].map((one) => [one, el("input", { type: "checkbox", id: `output-${one}` })]),
+  );
+  let checking;
+  let asked = 0;
+  let made = ""; // the name that was made up, so that it stays the same
+
+  function pathNow() {
+    if (name.value.trim()) return name.value.trim().replace(/^\/+|\.(yaml|yml|json|txt)$/g, "");
+    if (!made) made = `studio/${slug(read(text.value, "prompt"))}-${Date.now().toString(36)}`;
+    return made;
+  }
+  const fileNow = () => `${pathNow()}.yaml`;
+  const folderNow = () => pathNow().split("/").slice(0, -1).map((one) => `${one}/`).join("");
+
+  // The form follows the text, but not the field in which the person is writing.
+  function fillForm() {
+    for (const [key, input] of Object.entries(inputs)) {
+      if (input !== document.activeElement) input.value = read(text.value, key);
+    }
+    const wanted = read(text.value, "outputs").split(/[\s,]+/);
+    for (const [key, box] of Object.entries(outputs)) box.checked = wanted.includes(key);
+  }
+
+  function changed() {
+    clearTimeout(checking);
+    checking = setTimeout(() => check().catch((error) => (verdict.textContent = error.message)), QUIET_MS);
+  }
+
+  async function check() {
+    const mine = ++asked;
+    if (!text.value.trim()) {
+      verdict.className = "verdict";
+      verdict.replaceChildren("Write a prompt, or a whole spec.");
+      return false;
+    }
+    const plan = await ask("plan", { name: fileNow(), text: text.value });
+    if (mine === asked) show(plan);
+    return plan.verdict.ok;
+  }
+
+  function show({ verdict: found, takes }) {
+    verdict.className = `verdict ${found.ok ? "good" : "wrong"}`;
+    const errors = found.errors.map((error) =>
+      el("li", {}, error.line ? `Line ${error.line}: ` : "", `${error.message} `, el("em", {}, error.hint)),
+    );
+    const warnings = found.warnings.map((one) => el("li", {}, one.message));
+    const count = found.tasks.length;
+    const videos = count === 1 ? "1 video" : `${count} videos`;
+    const head = found.ok ? `This makes ${videos}${takes ? `: ${takes}` : ""}.` : "The bucket would refuse this:";
+    verdict.replaceChildren(head, el("ul", {}, ...errors, ...warnings));
+  }
+
+  async function addFiles(list) {
+    for (const file of list) {
+      const kind = Object.keys(REFERENCES).find((one) => REFERENCES[one].test(file.name));
+      if (!kind) {
+        say(`${file.name} is no picture, video or sound.`);
+        continue;
+      }
+      say(`Uploading ${file.name}`);
+      await upload(folderNow() + file.name, file);
+      text.value = write(text.value, kind, file.name);
+      say(`${file.name} is uploaded.`);
+    }
+    fillForm();
+    changed();
+  }
+
+  async function generate() {
+    if (!(await check())) return say("Correct the spec first.");
+    await upload(fileNow(), new Blob([text.value], { type: "text/plain" }));
+    location.hash = address(pathNow());
+  }
+
+  async function enhance() {
+    const { dropped, verdict: found } = await ask("enhance", { name: fileNow(), text: text.value });
+    if (!dropped) {
+      show({ verdict: found, takes: "" });
+      return say("Correct the spec first.");
+    }
+    say("The prompt is being rewritten.");
+    for (let tries = 0; tries < 90; tries += 1) {
+      await new Promise((done) => setTimeout(done, 1000));
+      const state = await ask("job", { path: dropped.path }).then((one) => one, () => null);
+      if (state?.card.entry.state === "planned") {
+        text.value = await ask("review", { path: dropped.path });
+        fillForm();
+        changed();
+        say("The prompt is rewritten. Read it, and change what you like.");
+        // It has done its work. If it is still being completed, it stays in the gallery.
+        ask("delete", { path: dropped.path }).catch(() => {});
+        return undefined;
+      }
+      if (state?.card.entry.state === "rejected") throw new Error(state.status?.message ?? "It was refused.");
+    }
+    throw new Error("The language model takes long. The rewritten spec will be in the gallery.");
+  }
+
+  for (const [key, input] of Object.entries(inputs)) {
+    input.addEventListener("input", () => {
+      const value = NUMBERS.includes(key) && input.value !== "" ? Number(input.value) : input.value;
+      text.value = write(text.value, key, value);
+      changed();
+    });
+  }
+  for (const box of Object.values(outputs)) {
+    box.addEventListener("change", () => {
+      const wanted = Object.keys(outputs).filter((key) => outputs[key].checked);
+      text.value = write(text.value, "outputs", wanted.length ? ["mp4", ...wanted] : []);
+      changed();
+    });
+  }
+  text.addEventListener("input", () => {
+    fillForm();
+    changed();
+  });
+  name.addEventListener("input", changed);
+  chosen.addEventListener("change", () => addFiles([...chosen.files]).catch((error) => say(error.message)));
+
+  const zone = el("div", { className: "drop" }, field("files", "Picture, video or sound", chosen, "Choose a file, or drop it anywhere on the page."));
+  const over = (event) => {
+    event.preventDefault();
+    zone.classList.toggle("over", event.type === "dragover");
+    if (event.type === "drop") addFiles([...event.dataTransfer.files]).catch((error) => say(error.message));
+  };
+  for (const type of ["dragover", "dragleave", "drop"]) addEventListener(type, over);
+
+  const boxes = el("fieldset", {}, el("legend", {}, "Also make"));
+  for (const [key, box] of Object.entries(outputs)) {
+    boxes.append(el("label", { htmlFor: box.id }, box, ` ${key}`));
+  }
+  const form = el(
+    "form",
+    {},
+    field("prompt", "Prompt", inputs.prompt),
+    field("negative-prompt", "What it should not show", inputs.negative_prompt),
+    zone,
+    el("div", { className: "pair" }, field("model", "Model", inputs.model), field("preset", "Preset", inputs.preset)),
+    el("div", { className: "pair" }, field("aspect", "Shape", inputs.aspect), field("seconds", "Seconds", inputs.duration_seconds)),
+    el("div", { className: "pair" }, field("variations", "Variations", inputs.variations), field("seed", "Seed", inputs.seed)),
+    boxes,
+  );
+  form.addEventListener("submit", (event) => event.preventDefault());
+  const right = el(
+    "div",
+    {},
+    field("name", "Name in the folder", name, "Without one, it gets a name from its prompt."),
+    field("text", "The spec", text, "What is dropped, as YAML. The form changes it, and it changes the form."),
+    verdict,
+    el("div", { className: "row" }, button("Enhance", enhance), button("Generate", generate, "first")),
+  );
+  view.append(el("h1", { tabIndex: -1 }, "New video"), el("div", { className: "two" }, form, right));
+
+  async function start() {
+    if (from) {
+      const found = await ask("job", { path: from });
+      const values = Object.entries(found.spec ?? {}).filter(([, value]) => value !== null);
+      text.value = `${values.map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join("\n")}\n`;
+      const folder = from.split("/").slice(0, -1).map((one) => `${one}/`).join("");
+      name.value = `${folder}${from.split("/").at(-1)}-${Date.now().toString(36)}`;
+      fillForm();
+    }
+    await check();
+  }
+  start().catch((error) => say(error.message));
+  return () => {
+    clearTimeout(checking);
+    for (const type of ["dragover", "dragleave", "drop"]) removeEventListener(type, over);
+  };
+}
