@@ -1,7 +1,7 @@
 """The studio: a page in the browser for the drop folder, and who may sign in there.
 
 One function serves the page and answers its questions. API Gateway lets a question through only
-with a token of the user pool (docs/decisions/0040-the-studio.md).
+with a token of the user pool (docs/decisions/0041-the-studio.md).
 """
 
 import json
