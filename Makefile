@@ -52,9 +52,8 @@ browser: ## install Chromium for the tests that play videos, where apt-get can
 	else echo "There is no Chromium here, so the tests that play videos are skipped."; fi
 
 # One thread each, because every core has a process: torch's would wait for each other.
-# Files keep their order. By default, those with few tests come last, and they take longest.
 tests: $(VENV)/.dev $(BIN)/reeldrop
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov
 
 simulate: $(VENV)/.dev ## the whole simulation: every fault with kills at every place, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
