@@ -86,14 +86,18 @@ def test_a_damaged_reference_and_damaged_weights_are_reported_once(
         assert isinstance(result, Failed) and result.problem.code == "weights-missing"
 
 
-def _rendering(layout: Layout, process: subprocess.Popen[str]) -> dict[str, object]:
-    """Wait for the first step of a task, and return the event."""
+def _wait_until_in_work(process: subprocess.Popen[str], count: int) -> None:
+    """Wait until so many tasks are being rendered, and no other one is only being written."""
     assert process.stdout is not None
+    seen: dict[str, set[object]] = {"progress": set(), "rendered": set(), "task-succeeded": set()}
     for line in process.stdout:
-        event: dict[str, object] = json.loads(line)
-        if event["event"] == "progress":
-            return event
-    raise AssertionError(f"{layout.output} got no task")
+        event = json.loads(line)
+        if event["event"] in seen:
+            seen[event["event"]].add(event["task_id"])
+        in_work = seen["progress"] - seen["rendered"]
+        if len(in_work) == count and seen["rendered"] == seen["task-succeeded"]:
+            return
+    raise AssertionError(f"there were never {count} tasks in work: {seen}")
 
 
 def _children(of: int) -> list[int]:
@@ -105,7 +109,8 @@ def test_a_process_that_is_killed_costs_its_own_task_only(jobs: Jobs, tmp_path: 
     tasks = [jobs.task(f"bee-{n}", num_inference_steps=40, seed=n) for n in range(4)]
     layout, message = jobs.root(*tasks), tmp_path / "message"
     process = start(layout, message)
-    _rendering(layout, process)
+    # A process without a task would be no loss.
+    _wait_until_in_work(process, 2)
     os.kill(_children(process.pid)[0], signal.SIGKILL)
     process.communicate(timeout=120)
     assert process.returncode == 1
@@ -119,7 +124,7 @@ def test_a_stop_ends_all_processes(jobs: Jobs, tmp_path: Path) -> None:
     tasks = [jobs.task(f"bee-{n}", num_inference_steps=100, seed=n) for n in range(20)]
     layout = jobs.root(*tasks)
     process = start(layout, tmp_path / "message")
-    _rendering(layout, process)
+    _wait_until_in_work(process, 1)
     children = _children(process.pid)
     assert len(children) == 2
     process.terminate()
