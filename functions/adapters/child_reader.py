@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
@@ -75,16 +75,6 @@ class _Image(Document):
     width: int
     png_bytes: int
     """Where the PNG ends and the preview begins."""
-
-
-class _Video(Document):
-    height: int
-    width: int
-    num_frames: int
-    fps: float
-    duration_seconds: float
-    has_sound: bool
-    hdr: Literal["HLG", "PQ"] | None
 
 
 class _Previews(Document):
@@ -155,16 +145,8 @@ class ChildReader:
         unreadable = _undecodable(
             "video", name, "Export it again as MP4 (H.264), smaller or shorter."
         )
-        found, _ = self._ask(_Video, Request("video", name, [body]), unreadable)
-        return Clip(
-            height=found.height,
-            width=found.width,
-            num_frames=found.num_frames,
-            fps=found.fps,
-            duration_seconds=found.duration_seconds,
-            has_sound=found.has_sound,
-            hdr=found.hdr,
-        )
+        found, _ = self._ask(Clip, Request("video", name, [body]), unreadable)
+        return found
 
     def previews(self, body: bytes, name: str) -> tuple[bytes, ...]:
         """See `Reader.previews`."""
