@@ -20,7 +20,7 @@ pytestmark = pytest.mark.no_cover
 
 WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
 SCHEDULES = 10_000 if WHOLE else 150
-KILLS = None if WHOLE else 12
+KILLS = None if WHOLE else 16
 """How many calls are killed for each fault. None means calls at every place.
 
 A place is a call, and the different calls that its handler made before (`Simulation.places`). A
