@@ -187,10 +187,10 @@ def _common_permissions(resources: Resources) -> Statements:
 
 
 def _find_permissions(resources: Resources) -> Statements:
-    """What is needed to see which drops there are, and to answer them."""
+    """What is needed to see which drops there are, and what was said about them."""
     return [
         *grants.find_drops(resources.storage.input),
-        *grants.answer_drops(resources.storage.output),
+        *grants.change_status(resources.storage.output),
     ]
 
 

@@ -102,15 +102,21 @@ def read_drops(bucket: s3.Bucket) -> Statements:
 
 
 def write_status(bucket: s3.Bucket) -> Statements:
-    """Write statuses and why videos failed, remove texts that are out of date, and read the videos.
+    """Write status, refusal, failure and review, remove texts that are out of date, read videos.
+
+    Each function that ends a job writes what is published about the newest job of its path, which
+    may be another one.
 
     A signed link works only if its signer may read the object, hence the third statement.
     """
+    texts = (
+        s3_keys.STATUS_PREFIX, s3_keys.REJECTED_PREFIX, s3_keys.FAILED_PREFIX,
+        s3_keys.REVIEW_PREFIX,
+    )  # fmt: skip
     return [
         _allow(
             ["s3:PutObject"],
-            bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*"),
-            bucket.arn_for_objects(f"{s3_keys.FAILED_PREFIX}*"),
+            *(bucket.arn_for_objects(f"{prefix}*") for prefix in texts),
         ),
         _allow(
             ["s3:GetObject", "s3:DeleteObject"],
@@ -122,14 +128,9 @@ def write_status(bucket: s3.Bucket) -> Statements:
     ]
 
 
-def answer_drops(bucket: s3.Bucket) -> Statements:
-    """Write refusals and reviews, and remove the status of folder defaults that are gone."""
+def change_status(bucket: s3.Bucket) -> Statements:
+    """Read statuses, and remove the status of folder defaults that are gone."""
     return [
-        _allow(
-            ["s3:PutObject"],
-            bucket.arn_for_objects(f"{s3_keys.REJECTED_PREFIX}*"),
-            bucket.arn_for_objects(f"{s3_keys.REVIEW_PREFIX}*"),
-        ),
         _allow(
             ["s3:GetObject", "s3:DeleteObject"],
             bucket.arn_for_objects(f"{s3_keys.STATUS_PREFIX}*"),

@@ -17,9 +17,12 @@ from functions.settings import WithSettings
 from functions.spec.fields import JobSpec, Video
 from functions.spec.reader import WithReader
 from functions.table.ledger import NeedsLedgerAndClock, job_key
-from functions.table.paths import is_live, is_newest
+from functions.table.paths import is_live, is_newest, newest_of
 from functions.table.records import Job, State, Task
 from functions.table.tasks import tasks_of
+
+# How often a handler writes, if what it writes about changes meanwhile.
+_TRIES = 5
 
 
 class NeedsForFiles(WithFiles, WithSettings, Protocol):
@@ -43,26 +46,53 @@ def settle(ports: Needs, job_id: str) -> None:
     if record is None:
         return
     job = record.document
-    newest = is_newest(ports, job)
     tasks = [task.document for task in tasks_of(ports, job_id)]
-    if newest:
-        _publish_explanation(ports, job, tasks)
-    review = job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review"
-    if review and newest:
+    if job.state.terminal and is_live(ports, job):
+        _publish_contact_sheet(ports, job, tasks)
+    newest = _publish_newest(ports, job)
+    if newest is not None and _is_past(ports, newest):
+        forget(ports, job.path)
+    if job.state.terminal:
+        _forget_references(ports, job, tasks)
+    outbox.deliver(ports, job_id)  # last, because it removes the note that the job is not settled
+
+
+def _publish_newest(ports: NeedsForStatus, job: Job) -> Job | None:
+    """Write what is published about the newest job of a path, whichever of its jobs is settled.
+
+    While a handler writes, the job may change, or another drop may come. Then the handlers of both
+    write, and the last write may be the older one. So each of them reads again after it has
+    written, and begins again if the table has changed. A handler that is killed in between runs
+    again, and finds the newest job then.
+
+    Args:
+        job: any job of the path.
+
+    Returns:
+        The newest job.
+    """
+    for _ in range(_TRIES):
+        newest = newest_of(ports, job)
+        if newest is None:
+            break
+        tasks = [task.document for task in tasks_of(ports, newest.job_id)]
+        _publish_explanation(ports, newest, tasks)
+        _publish_review(ports, newest, tasks)
+        publish_status(ports, newest.job_id)
+        if newest_of(ports, job) == newest:
+            break
+    return newest
+
+
+def _publish_review(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
+    """Write the spec with its rewritten prompt, if a job asks for it."""
+    if job.state == State.PLANNED and job.spec is not None and job.spec.enhance == "review":
         ports.files.write(
             ports.settings.output_bucket,
             s3_keys.review(job.path),
             review_of(job, tasks).encode(),
             "text/yaml; charset=utf-8",
         )
-    if job.state.terminal and is_live(ports, job):
-        _publish_contact_sheet(ports, job, tasks)
-    publish_status(ports, job_id)
-    if _is_past(ports, job):
-        forget(ports, job.path)
-    if job.state.terminal:
-        _forget_references(ports, job, tasks)
-    outbox.deliver(ports, job_id)  # last, because it removes the note that the job is not settled
 
 
 def _forget_references(ports: NeedsForFiles, job: Job, tasks: list[Task]) -> None:
@@ -192,10 +222,10 @@ def publish_status(ports: NeedsForStatus, job_id: str) -> None:
 
     Two handlers may do this at the same time, and the one that reads first may write last. So each
     handler reads again after it has written, and writes again if the table has changed. Because of
-    this the last write is current.
+    this the last write is current. If a newer drop came meanwhile, this writes its status.
     """
     gallery.show(ports, job_id)
-    for _ in range(5):
+    for _ in range(_TRIES):
         job = ports.ledger.get(job_key(job_id))
         if job is None or not is_newest(ports, job.document):
             return
@@ -208,5 +238,9 @@ def publish_status(ports: NeedsForStatus, job_id: str) -> None:
             document.to_json().encode(),
             "application/json",
         )
-        if ports.ledger.get(job_key(job_id)) == job and tasks_of(ports, job_id) == tasks:
+        newest = newest_of(ports, job.document)
+        if newest is not None and newest.job_id != job_id:
+            publish_status(ports, newest.job_id)
+            return
+        if newest == job.document and tasks_of(ports, job_id) == tasks:
             return

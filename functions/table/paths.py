@@ -18,6 +18,13 @@ def is_newest(ports: WithLedger, job: Job) -> bool:
     return owner is None or owner.document.job_id == job.job_id
 
 
+def newest_of(ports: WithLedger, job: Job) -> Job | None:
+    """The job that status and refusal at the path of a job are about. None: it is forgotten."""
+    owner = ports.ledger.get(owner_key(job.path))
+    record = ports.ledger.get(job_key(owner.document.job_id if owner else job.job_id))
+    return record.document if record else None
+
+
 def is_live(ports: WithLedger, job: Job) -> bool:
     """Whether the videos that are published at the job's path are from this job."""
     owner = ports.ledger.get(owner_key(job.path))

@@ -272,6 +272,15 @@ def replaced_by_nothing(s: Simulation) -> None:
     at(s, 202, lambda: s.person_drops("jobs/gone.yaml", "prompt: ["))
 
 
+def replaced_while_they_run(s: Simulation) -> None:
+    """Versions that replace no other come while the good ones before them are queued or run."""
+    review = "prompt: x\nenhance: review\n"
+    for number, (seconds, body) in enumerate(((0.2, "prompt: ["), (0.4, review), (30, review))):
+        key = f"jobs/{number}.yaml"
+        s.person_drops(key, "prompt: good\n")
+        at(s, seconds, partial(s.person_drops, key, body))
+
+
 def corrected(s: Simulation) -> None:
     """References that are empty first, cannot be used, or never came are uploaded again."""
     later = ((0.1, b""), (0.4, b"no picture"), (0.6, b"none"), (40, b"still none"), (60, PNG))
@@ -672,6 +681,14 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "31 versions that replace no other, events lost, handlers killed": (
         replaced_by_nothing,
         Faults(lose_event=0.5, kill=0.3),
+    ),
+    "31 versions that replace no other, while the older ones run": (
+        replaced_while_they_run,
+        Faults(),
+    ),
+    "31 versions that replace no other, while the older ones cannot start": (
+        replaced_while_they_run,
+        Faults(start_refused=1),
     ),
     "04 pictures that no spec asks for": (lonely, Faults()),
     "04 pictures that no spec asks for, events lost": (lonely, Faults(lose_event=0.7)),
