@@ -94,6 +94,10 @@ class Code(StrEnum):
     LORA_UNUSABLE = "lora-unusable"
     # another drop
     NAME_TAKEN = "name-taken"
+    # an approval
+    APPROVE_NAME = "approve-name"
+    APPROVE_NOT_READY = "approve-not-ready"
+    APPROVE_NO_DRAFT = "approve-no-draft"
     # the run
     REFERENCE_GONE = "reference-gone"
     START_REFUSED = "start-refused"
@@ -160,6 +164,9 @@ MEANINGS: dict[Code, str] = {
     Code.LORA_UNKNOWN: "There is no LoRA of this name in the work bucket.",
     Code.LORA_UNUSABLE: "The LoRA is damaged, or it was made for another model.",
     Code.NAME_TAKEN: "Another spec makes a video under the same name, such as bee-01.mp4.",
+    Code.APPROVE_NAME: "A file in approve/ has not the name of a job or of one of its videos.",
+    Code.APPROVE_NOT_READY: "A file in approve/ names a draft whose video is not made.",
+    Code.APPROVE_NO_DRAFT: "A file in approve/ names a job that was made without `preset: draft`.",
     Code.REFERENCE_GONE: "The copy of a reference was deleted before the video was made.",
     Code.START_REFUSED: "SageMaker refused the processing job: weights, image or role are wrong.",
     Code.GPU_UNUSABLE: "The instance has a GPU, but PyTorch cannot use it. No task fails for it.",

@@ -1,6 +1,7 @@
 """Builds every S3 key and the names of the buckets, and takes keys apart again.
 
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
+             approve/<path>                        a draft that a person approves
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
              videos/<path>.gif .h265.mp4 .webm     the video in other formats
              videos/<path>.scene01.mp4 ...         its scenes, each as a video of its own
@@ -35,6 +36,7 @@ from contract.model_folder import READY_FILE
 from contract.outcome import RESULT_FILE
 
 JOBS_PREFIX = "jobs/"
+APPROVE_PREFIX = "approve/"
 ATTEMPTS_PREFIX = "attempts/"
 SIGNED = "signed"
 MODELS_PREFIX = "models/"
@@ -71,6 +73,7 @@ _ABOUT_A_FOLDER = re.compile(
 _LORA_SUFFIX = ".safetensors"
 _ALMOST = 0.75
 _BESIDE_JOBS = "(not in jobs)"
+_APPROVALS = "(approve)"
 # S3 allows 1,024 bytes. The longest texts around a path are "videos/" and "-00.scene00.mp4".
 _MAX_PATH_BYTES = 1_000
 # Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
@@ -100,6 +103,8 @@ class Kind(StrEnum):
     SPEC = "spec"
     REFERENCE = "reference"
     DEFAULTS = "defaults"
+    APPROVAL = "approval"
+    """A file in approve/, whose name is the path of a draft."""
     UNKNOWN = "unknown"
     MISPLACED = "misplaced"
     """A spec at the top of the bucket, or a spec or reference in a folder that is almost jobs."""
@@ -116,6 +121,8 @@ def kind_of(key: str) -> Kind:
     name = posixpath.basename(key).lower()
     if not name or _is_left_over(key):
         return Kind.IGNORED
+    if key.startswith(APPROVE_PREFIX):
+        return Kind.APPROVAL
     if not key.startswith(JOBS_PREFIX):
         return Kind.MISPLACED if _is_misplaced(key) else Kind.IGNORED
     return Kind.DEFAULTS if posixpath.basename(key) == DEFAULTS_FILE else _kind_of_name(name)
@@ -180,6 +187,8 @@ def path_of(key: str) -> str:
     If the keys of the outputs would be too long, the path is cut and ends with a hash instead.
     """
     below = key if key.startswith(JOBS_PREFIX) else f"{_BESIDE_JOBS}/{key.lstrip('/')}"
+    if key.startswith(APPROVE_PREFIX):
+        below = f"{_APPROVALS}/{key.removeprefix(APPROVE_PREFIX)}"
     path, suffix = posixpath.splitext(below.removeprefix(JOBS_PREFIX))
     if suffix.lower() not in SPEC_SUFFIXES:
         path += suffix
@@ -333,6 +342,37 @@ def parent(key: str) -> str:
 def in_folder(folder: str, name: str) -> str:
     """The key of a file in a folder that `folder_of` names."""
     return posixpath.join(JOBS_PREFIX + folder, name)
+
+
+def approval(path: str, number: int | None = None) -> str:
+    """Key of a file that approves a draft.
+
+    Args:
+        path: the path of the draft.
+        number: the video that is approved, of several. None: all of them.
+    """
+    return APPROVE_PREFIX + _of_video(path, number)
+
+
+def final(path: str, number: int | None = None) -> str:
+    """Key of the spec of the final of a draft. See `approval`."""
+    return f"{JOBS_PREFIX}{_of_video(path, number)}-final.json"
+
+
+def _of_video(path: str, number: int | None) -> str:
+    return path if number is None else f"{path}-{number:02d}"
+
+
+def may_approve(key: str) -> list[tuple[str, int | None]]:
+    """What a file in approve/ may name: paths, each with the number of a video or None for all.
+
+    People also write the name of the spec or of the video, so its suffix may be one that is not
+    part of the path. The most exact meaning comes first.
+    """
+    named = JOBS_PREFIX + key.removeprefix(APPROVE_PREFIX)
+    paths = dict.fromkeys((path_of(named), path_of(stem_of(named))))
+    numbered = [(path[:-3], int(path[-2:])) for path in paths if _NUMBERED.search(path)]
+    return [*((path, None) for path in paths), *numbered]
 
 
 def is_json(key: str) -> bool:

@@ -199,6 +199,7 @@ def _submit_permissions(scope: Construct, resources: Resources) -> Statements:
     model, stack = resources.enhancer, cdk.Stack.of(scope)
     return [
         *grants.read_drops(resources.storage.input),
+        *grants.drop_specs(resources.storage.input),
         *grants.keep_references(resources.storage.work),
         *(grants.enhance_prompts(stack, model) if model else []),
         *_judge_permissions(scope, resources),

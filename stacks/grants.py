@@ -48,12 +48,16 @@ def show_table(table: dynamodb.Table) -> Statements:
 
 
 def drop_for_people(bucket: s3.Bucket) -> Statements:
-    """Drop, read and delete files in jobs/. A signed form works only if its signer may drop."""
+    """Drop, read and delete files in jobs/, and approve drafts.
+
+    A signed form works only if its signer may drop.
+    """
     return [
         _allow(
             ["s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject"],
             bucket.arn_for_objects(f"{s3_keys.JOBS_PREFIX}*"),
         ),
+        _allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.APPROVE_PREFIX}*")),
         _allow(["s3:ListBucket"], bucket.bucket_arn),
     ]
 
@@ -141,6 +145,11 @@ def change_status(bucket: s3.Bucket) -> Statements:
 def publish_videos(bucket: s3.Bucket) -> Statements:
     """Write videos, sidecars and posters."""
     return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.VIDEOS_PREFIX}*"))]
+
+
+def drop_specs(bucket: s3.Bucket) -> Statements:
+    """Drop specs that follow from another drop. `find_drops` has what not doing it twice needs."""
+    return [_allow(["s3:PutObject"], bucket.arn_for_objects(f"{s3_keys.JOBS_PREFIX}*.json"))]
 
 
 def keep_references(bucket: s3.Bucket) -> Statements:

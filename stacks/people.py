@@ -58,8 +58,8 @@ def _watch(output: s3.Bucket) -> Statements:
 
 
 def _drop(drops: s3.Bucket) -> Statements:
-    """Only below `jobs/`. A file anywhere else would not be a drop."""
-    jobs = s3_keys.JOBS_PREFIX
+    """Only below `jobs/` and `approve/`. A file anywhere else would not be a drop."""
+    folders = [f"{prefix}*" for prefix in (s3_keys.JOBS_PREFIX, s3_keys.APPROVE_PREFIX)]
     return [
         iam.PolicyStatement(
             actions=[
@@ -69,13 +69,13 @@ def _drop(drops: s3.Bucket) -> Statements:
                 "s3:AbortMultipartUpload",
                 "s3:ListMultipartUploadParts",
             ],
-            resources=[drops.arn_for_objects(f"{jobs}*")],
+            resources=[drops.arn_for_objects(folder) for folder in folders],
         ),
         iam.PolicyStatement(actions=["s3:GetBucketLocation"], resources=[drops.bucket_arn]),
         iam.PolicyStatement(
             actions=["s3:ListBucket"],
             resources=[drops.bucket_arn],
             # The console lists the top of the bucket first, to show its folders.
-            conditions={"StringLike": {"s3:prefix": ["", f"{jobs}*"]}},
+            conditions={"StringLike": {"s3:prefix": ["", *folders]}},
         ),
     ]

@@ -109,7 +109,7 @@ def test_the_refusal_in_a_document_is_the_one_that_people_get(document: Path) ->
 def test_the_page_for_the_console_explains_every_state() -> None:
     text = CONSOLE.read_text()
     table = text[text.index("| `state` |") :].partition("\n\n")[0]
-    assert set(re.findall(r"^\| `([a-z]+)` \| [A-Z]", table, flags=re.M)) == set(State)
+    assert set(re.findall(r"^\| `([a-z-]+)` \| [A-Z]", table, flags=re.M)) == set(State)
 
 
 def test_the_emails_have_the_subjects_that_the_page_for_the_console_names() -> None:

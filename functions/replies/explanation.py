@@ -1,6 +1,6 @@
 """Builds rejected/<path>.txt and failed/<path>.txt: what is wrong, where, and how to fix it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from contract.errors import Code, Problem, one_line
 from functions import s3_keys
@@ -9,13 +9,19 @@ from functions.replies.status import scene_keys
 from functions.table.records import Job, State, Task
 
 # Errors about the name of a drop, and not about its content.
-_NAME = {Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.NAME_TAKEN}
+_NAME = {
+    Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.NAME_TAKEN, Code.APPROVE_NAME,
+}  # fmt: skip
+_APPROVAL = {Code.APPROVE_NOT_READY, Code.APPROVE_NO_DRAFT}
 
 
 def refusal_of(job: Job) -> str:
     """The text of rejected/<path>.txt for a rejected job."""
-    defaults = s3_keys.kind_of(job.source.key) == s3_keys.Kind.DEFAULTS
-    what = "cannot be used as folder defaults" if defaults else "was not turned into a video"
+    kind, what = s3_keys.kind_of(job.source.key), "was not turned into a video"
+    if kind == s3_keys.Kind.DEFAULTS:
+        what = "cannot be used as folder defaults"
+    elif kind == s3_keys.Kind.APPROVAL:
+        what = "approves nothing"
     lines = [f"{job.source.key} {what}.", "", *_told(job.problems)]
     lines.append(f"{_again(job)} {_signed(job)}")
     return "\n".join(one_line(line) for line in lines) + "\n"
@@ -71,6 +77,12 @@ def _again(job: Job) -> str:
         return "Delete this file when you have uploaded it again in the right place."
     if codes & _NAME:
         return "Upload the file again under a name that fits."
+    return (
+        "Until then, nothing is made of it." if codes & _APPROVAL else _again_corrected(job, codes)
+    )
+
+
+def _again_corrected(job: Job, codes: Collection[Code]) -> str:
     blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}
     if job.bad_reference is not None:
         return (

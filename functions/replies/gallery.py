@@ -52,6 +52,8 @@ def entry_of(job: Job, tasks: Sequence[Task]) -> GalleryEntry:
 def show(ports: WithLedger, job_id: str) -> None:
     """Make the entry of a path agree with its job, unless a newer drop owns the path.
 
+    A job that was handed on has no entry, because those that follow from it have some.
+
     The copy at the path is read before the job. So if another handler writes an entry in between,
     this one conflicts, and reads again.
 
@@ -66,6 +68,10 @@ def show(ports: WithLedger, job_id: str) -> None:
         shown = ports.ledger.get(shown_key(first.document.path))
         job = ports.ledger.get(job_key(job_id))
         if job is None or not is_newest(ports, job.document):
+            return
+        if job.document.state == State.HANDED_ON:
+            if shown is not None:
+                ports.ledger.commit(Remove(shown.key, shown.revision), *_removed(ports, shown))
             return
         entry = entry_of(job.document, [task.document for task in tasks_of(ports, job_id)])
         if shown is None or shown.document != entry:

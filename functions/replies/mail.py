@@ -91,6 +91,7 @@ def mail_of(
     """
     head = [f"{quoted(job.source.key)} {outcome(job)}.", *maybe_again(again=again)]
     lines = [*_failed_numbers(job, tasks), *_what_was_made(job, tasks, made)]
+    lines += _how_to_approve(job, tasks)
     if job.state in {State.PLANNED, State.CANCELED}:
         lines += [one_line(ending_words(job, tasks, expected)), ""]
     if is_for_review(job):
@@ -226,6 +227,17 @@ def _what_was_made(job: Job, tasks: Sequence[Task], made: Made) -> list[str]:
     return lines
 
 
+def _how_to_approve(job: Job, tasks: Sequence[Task]) -> list[str]:
+    if job.state != State.SUCCEEDED or not any(task.is_draft for task in tasks):
+        return []
+    bucket, key = shlex.quote(job.source.bucket), shlex.quote(s3_keys.approval(job.path))
+    return [
+        quoted(words.how_to_approve(job.path, len(tasks))),
+        f"In a terminal: aws s3api put-object --bucket {bucket} --key {key}",
+        "",
+    ]
+
+
 def _planned(task: Task) -> list[str]:
     return _about(task, number=True)
 
@@ -303,6 +315,8 @@ def _where_to_look(job: Job, output_bucket: str, region: str) -> list[str]:
     report = s3_keys.rejected(job.path) if rejected else s3_keys.failed(job.path)
     below = s3_keys.folder_of(job.source.key) if _is_in_jobs(job) else ""
     folder = f"{s3_keys.JOBS_PREFIX}{below}".rstrip("/")
+    if s3_keys.kind_of(job.source.key) == s3_keys.Kind.APPROVAL:
+        folder = s3_keys.parent(job.source.key)
     links = {
         "Console:     ": console_link(output_bucket, region, report),
         "Its folder:  ": folder_link(job.source.bucket, region, folder),

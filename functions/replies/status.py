@@ -65,6 +65,8 @@ class Status(Document):
     tasks: tuple[TaskStatus, ...]
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """For a job that was handed on: the keys of the specs that were dropped because of it."""
 
 
 def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime) -> Status:
@@ -87,6 +89,7 @@ def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime
         tasks=tuple(_task_status(job, task) for task in tasks),
         problems=job.problems,
         warnings=(*job.warnings, *words.not_enhanced(tasks)),
+        dropped=job.dropped,
     )
 
 
@@ -205,7 +208,10 @@ def _because(tasks: Sequence[Task]) -> str:
 def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     """How a job ended, in one or a few sentences."""
     if job.state == State.SUCCEEDED:
-        return "Ready."
+        is_draft = any(task.is_draft for task in tasks)
+        return f"Ready. {words.how_to_approve(job.path, len(tasks))}" if is_draft else "Ready."
+    if job.state == State.HANDED_ON:
+        return words.handed_on(job)
     if job.state == State.PLANNED:
         return _planned(job, tasks, expected)
     done = sum(task.state == State.SUCCEEDED for task in tasks)

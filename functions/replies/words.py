@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from contract.errors import Notice
 from contract.manifest import Parameters
 from contract.timeline import timeline_of
+from functions import s3_keys
 from functions.planning.estimate import Cost
 from functions.table.records import (
     CancelReason,
     Ending,
     Hold,
     HoldReason,
+    Job,
     NotJudged,
     ProcessingState,
     Task,
@@ -137,6 +139,29 @@ def hold(why: Hold) -> str:
         ),
     }
     return words[why.reason]
+
+
+def how_to_approve(path: str, count: int) -> str:
+    """How a person gets the final of a draft, as a sentence.
+
+    Args:
+        path: the path of the draft.
+        count: how many videos it has.
+    """
+    one = f" (or {s3_keys.approval(path, count)} for video {count} only)" if count > 1 else ""
+    return (
+        "To make the final of this draft with the same seed, upload an empty file "
+        f"{s3_keys.approval(path)}{one} to the input bucket; it has more steps, so it can differ "
+        "from the draft, even in its composition."
+    )
+
+
+def handed_on(job: Job) -> str:
+    """What was dropped because of a drop, in sentences."""
+    return (
+        f"The final is {listing(job.dropped)}, which has a status of its own. It is made once: to "
+        "have it made again, delete that file and approve the draft again."
+    )
 
 
 def canceled(why: CancelReason | None) -> str:

@@ -1,5 +1,6 @@
 """Accepts one drop. Reads one version of the spec, checks it, and commits a job with its tasks."""
 
+import hashlib
 import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +34,7 @@ from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.reader import Original, Picture, Sound, WithReader
-from functions.stages import folder_defaults, lone, newer_defaults
+from functions.stages import approve, folder_defaults, lone, newer_defaults
 from functions.stages.judging import Judging, judges_pictures
 from functions.table import day_limits
 from functions.table.jobs import ended, notes_of, stop_waiting
@@ -99,7 +100,7 @@ class Outcome(Enum):
     """What became of a drop."""
 
     DONE = auto()
-    """It is queued, planned, rejected or gone, or it waits for references."""
+    """It is queued, planned, handed on, rejected or gone, or it waits for references."""
     REFERENCE_CAME = auto()
     """It was noted as waiting or rejected, but its reference came or changed in the meantime. Act
     on the drop again."""
@@ -129,6 +130,9 @@ def accept(
     try:
         if refusal is not None:
             raise refusal
+        if s3_keys.kind_of(key) == s3_keys.Kind.APPROVAL:
+            accepting.hand_on([approve.final(ports, key)])
+            return Outcome.DONE
         wanted = accepting.read()
         kept = accepting.keep_references(wanted)
         accepting.show_that_it_is_read()
@@ -661,6 +665,24 @@ class Accepting:
         places = {used_key(one.source, one.version) for one in images if one.version}
         used = Used(job_id=self.job.job_id)
         return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
+
+    def hand_on(self, specs: Sequence[approve.Spec]) -> None:
+        """Drop specs, and commit the job as handed on to them.
+
+        A spec that was dropped before with the same content is not dropped again. If this handler
+        is killed in between, the drop is acted on again.
+        """
+        for spec in specs:
+            self.ports.files.write(
+                self.job.source.bucket,
+                spec.key,
+                spec.body,
+                "application/json",
+                mark=hashlib.sha256(spec.body).hexdigest(),
+            )
+        job = self.job.handed_on(tuple(spec.key for spec in specs), self.ports.now())
+        self.commit(job, ended(job))
+        self.ports.log(Event.HANDED_ON, {"job_id": job.job_id, "specs": len(specs)})
 
     def reject(self, rejection: JobRejected) -> Outcome:
         """Commit the job as rejected."""

@@ -60,7 +60,7 @@ def deleted(ports: NeedsForDeleted, bucket: str, key: str) -> None:
     if kind == s3_keys.Kind.DEFAULTS:
         folder_defaults.changed(ports, bucket, key)
         return
-    if s3_keys.kind_of(key) == s3_keys.Kind.MISPLACED:
+    if kind in {s3_keys.Kind.MISPLACED, s3_keys.Kind.APPROVAL}:
         publish.forget(ports, s3_keys.path_of(key))
         return
     if kind == s3_keys.Kind.REFERENCE:

@@ -80,9 +80,7 @@ def look_through(ports: Needs, until: datetime) -> list[Exception]:
     record = _round(ports)
     while record.document.under_way:
         looked = record.document
-        page = ports.files.page(
-            ports.settings.input_bucket, s3_keys.JOBS_PREFIX, looked.round_after
-        )
+        page = ports.files.page(ports.settings.input_bucket, "", looked.round_after)
         for start in range(0, len(page.objects), TOGETHER):
             some = page.objects[start : start + TOGETHER]
             looked = looked.passed(some[-1].key, _look_at(ports, looked, some, errors))
@@ -153,7 +151,7 @@ def _announce_lost(
     possible = [one for one in young if references.is_possible(one.key)]
     bucket, known = ports.settings.input_bucket, dict[str, FileFacts]()
     if len(possible) > A_FEW:
-        known = ports.files.facts_after(bucket, s3_keys.JOBS_PREFIX, looked.round_after)
+        known = ports.files.facts_after(bucket, "", looked.round_after)
     lost: list[datetime] = []
     drops: list[_Drop] = []
     for listed in possible:

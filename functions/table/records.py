@@ -62,6 +62,8 @@ class State(StrEnum):
     PLANNED = "planned"
     """It was checked and answered with what it would make. Nothing is rendered."""
     CANCELED = "canceled"
+    HANDED_ON = "handed-on"
+    """It makes no video itself. Specs were dropped because of it, and each of them is a job."""
 
     @property
     def terminal(self) -> bool:
@@ -210,7 +212,14 @@ class BadReference(Document):
 
 _JOB_MOVES: Mapping[State, frozenset[State]] = {
     State.WAITING: frozenset(
-        {State.WAITING, State.QUEUED, State.REJECTED, State.PLANNED, State.CANCELED}
+        {
+            State.WAITING,
+            State.QUEUED,
+            State.REJECTED,
+            State.PLANNED,
+            State.CANCELED,
+            State.HANDED_ON,
+        }
     ),
     # A job is queued again if no task of it runs any more. A queued job may end directly, because
     # the tasks of a job change independently of each other.
@@ -277,6 +286,8 @@ class Job(_Moving):
     because references changed for which the jobs before had been refused."""
     folder_wants_digest: bool = False
     """For a spec that could not be read: whether its folder says `notify: digest`."""
+    dropped: tuple[str, ...] = ()
+    """The keys of the specs that were dropped because of it."""
 
     @field_validator("waiting_for", "found_empty", mode="before")
     @classmethod
@@ -317,9 +328,10 @@ class Job(_Moving):
     def wants_mail(self) -> bool:
         """Whether a mail is sent at its end. It is sent if the spec could not be read.
 
-        If the job was superseded, there will be a mail about the newer version.
+        If the job was superseded, there will be a mail about the newer version. If other specs were
+        dropped because of it, there will be mails about these.
         """
-        if self.canceled_because == CancelReason.SUPERSEDED:
+        if self.canceled_because == CancelReason.SUPERSEDED or self.state == State.HANDED_ON:
             return False
         return self.spec is None or self.spec.notify is not False
 
@@ -471,6 +483,14 @@ class Job(_Moving):
         """It is answered with what it would make."""
         return self._to(State.PLANNED, self.updated_at, task_count=tasks, open_tasks=0)
 
+    def handed_on(self, dropped: tuple[str, ...], at: datetime) -> Self:
+        """It makes no video itself.
+
+        Args:
+            dropped: the keys of the specs that were dropped because of it.
+        """
+        return self._to(State.HANDED_ON, at, dropped=dropped)
+
     def running(self, at: datetime) -> Self:
         """At least one of its tasks runs."""
         return self._to(State.RUNNING, at, begun=True)
@@ -567,6 +587,11 @@ class Task(_Moving):
             ((field, _),) = references_of(info.data["spec"])
             return (KeptReference(field=field, key=value),)
         return tuple(KeptReference.model_validate(one) for one in value or ())
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether the spec wants a draft, of which a person may want the final."""
+        return self.spec.preset == Preset.DRAFT
 
     @property
     def model(self) -> str:

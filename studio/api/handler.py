@@ -136,6 +136,11 @@ def _again() -> Response[str]:
     return _asked(jobs.Again, jobs.again)
 
 
+@app.post("/api/approve")
+def _approve() -> Response[str]:
+    return _asked(jobs.Path, jobs.approve)
+
+
 @app.post("/api/upload")
 def _upload() -> Response[str]:
     return _asked(drops.File, drops.upload)

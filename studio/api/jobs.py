@@ -2,9 +2,11 @@
 
 from contract.catalogue import Preset
 from contract.document import Document
+from contract.errors import JobRejected
 from functions import s3_keys
 from functions.ports import Missing
 from functions.replies import gallery as entries
+from functions.replies.final import final_of
 from functions.replies.status import Status
 from functions.spec.fields import JobSpec
 from functions.table.ledger import Record, job_key, letter_key, owner_key, shown_key
@@ -154,6 +156,19 @@ def again(ports: Ports, asked: Again) -> Dropped:
     spec = JobSpec.model_validate({**dict(of_job.spec), **changes})
     name = f"{s3_keys.stem_of(_dropped(entry))}-{'best' if asked.best else 'again'}"
     return drop(ports, name, spec.model_dump_json(indent=2).encode())
+
+
+def approve(ports: Ports, asked: Path) -> None:
+    """Approve a draft: the submit function then drops the spec of its final. Safe to call again."""
+    entry = _entry(ports, asked.path)
+    of_job = _job(ports, entry)
+    tasks = [task.document for task in tasks_of(ports, of_job.job_id)]
+    try:
+        final_of(of_job, tasks, None)
+    except JobRejected as rejection:
+        raise Refused(409, rejection.problems[0].sentence()) from None
+    key = s3_keys.approval(entry.path)
+    ports.files.write(ports.settings.input_bucket, key, b"", "text/plain")
 
 
 def drop(ports: Ports, stem: str, body: bytes) -> Dropped:

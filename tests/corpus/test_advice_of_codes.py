@@ -413,6 +413,63 @@ def _name_taken(world: World) -> None:
     _again(world, "jobs/bee.yaml", BEE + b"variations: 2\n")
 
 
+def _approve_name(world: World) -> None:
+    world.drop("jobs/birthday/bee.yaml", b"prompt: a bee\npreset: draft\nvariations: 2\n")
+    made(world)
+    _again(world, "approve/bee", b"")
+    assert "for status/birthday/bee.json, upload approve/birthday/bee" in _hint(
+        world, Code.APPROVE_NAME
+    )
+    _again(world, "approve/birthday/bee-03", b"")
+    hint = _hint(world, Code.APPROVE_NAME)
+    for name in ("birthday/bee", "birthday/bee-02"):
+        assert f"approve/{name}" in hint
+        _approved(world, f"approve/{name}")
+
+
+def _approve_in_parts(world: World) -> None:
+    body = b"scenes: [a, b]\nenhance: false\npreset: draft\nmatrix: {model: [wan2.2-5b, demo]}\n"
+    world.drop("jobs/bee.yaml", body)
+    made(world)
+    _again(world, "approve/bee", b"")
+    assert "one by one: approve/bee-01 and so on" in _hint(world, Code.APPROVE_NAME)
+    _approved(world, "approve/bee-01")
+
+
+def _approved(world: World, key: str) -> None:
+    """A draft is approved. What is dropped for that is its last job."""
+    _again(world, key, b"")
+    (final,) = _last(world).dropped
+    submit(world.ports, "input", final)
+
+
+def _approve_not_ready(world: World) -> None:
+    spec = b"prompt: a bee\npreset: draft\n"
+    world.drop("jobs/bee.yaml", spec + b"dry_run: true\n")
+    _again(world, "approve/bee", b"")
+    assert "drop its spec without dry_run and" in _hint(world, Code.APPROVE_NOT_READY)
+    _again(world, "jobs/bee.yaml", b"prompt: [")
+    _again(world, "approve/bee", b"")
+    assert "Drop its spec again." in _hint(world, Code.APPROVE_NOT_READY)
+    _again(world, "jobs/bee.yaml", spec)
+    _again(world, "approve/bee", b"")
+    hint = _hint(world, Code.APPROVE_NOT_READY)
+    assert "Wait until its video is ready, and upload this file again." in hint
+    for attempt in world.dispatch():
+        world.render(attempt)
+    _approved(world, "approve/bee")
+
+
+def _approve_no_draft(world: World) -> None:
+    world.drop("jobs/bee.yaml", BEE)
+    made(world)
+    _again(world, "approve/bee", b"")
+    assert "write  preset: draft  into its spec" in _hint(world, Code.APPROVE_NO_DRAFT)
+    _again(world, body=BEE + b"preset: draft\n")
+    made(world)
+    _approved(world, "approve/bee")
+
+
 def _reference_gone(world: World) -> None:
     world.drop("jobs/a.png", PNG)
     world.drop("jobs/bee.yaml", "image: a.png\n")
@@ -481,6 +538,9 @@ ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
     Code.VIDEO_BLOCKED: _video_blocked,
     Code.LORA_UNKNOWN: _lora_unknown,
     Code.NAME_TAKEN: _name_taken,
+    Code.APPROVE_NAME: _approve_name,
+    Code.APPROVE_NOT_READY: _approve_not_ready,
+    Code.APPROVE_NO_DRAFT: _approve_no_draft,
     Code.REFERENCE_GONE: _reference_gone,
     Code.START_REFUSED: _start_refused,
     Code.WORKER_STOPPED: _worker_stopped,
@@ -492,6 +552,12 @@ ELSEWHERE: Mapping[Code, Callable[[World], None]] = {
 def test_a_job_succeeds_after_its_negative_prompt_was_changed() -> None:
     world = World()
     _negative_prompt_blocked(world)
+    made(world)
+
+
+def test_videos_that_are_too_different_are_approved_one_by_one() -> None:
+    world = World()
+    _approve_in_parts(world)
     made(world)
 
 

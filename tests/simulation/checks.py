@@ -69,6 +69,7 @@ def check(simulation: "Simulation") -> None:
     """
     jobs: dict[str, Job] = {job.job_id: job for job in simulation.documents(Job)}
     _check_drops(simulation, jobs)
+    _check_handed_on(simulation, jobs)
     _check_references(simulation, jobs)
     _check_lone(simulation)
     _check_once(simulation, jobs)
@@ -101,7 +102,9 @@ def _check_drops(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         job = _last_try(jobs, key, version)
         if job is None:
             there = [one.version for one in simulation.files.versions("input", key)]
-            if version in there and key not in accepted:
+            # A newer version of an approval approves the same draft.
+            replaced = answered if s3_keys.kind_of(key) == s3_keys.Kind.APPROVAL else accepted
+            if version in there and key not in replaced:
                 raise Violated(f"{key} ({version}) was lost")
             continue
         if not job.state.terminal:
@@ -116,6 +119,17 @@ def _check_drops(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         _check_status(simulation, job)
 
 
+def _check_handed_on(simulation: "Simulation", jobs: dict[str, Job]) -> None:
+    """What a drop was handed on to was dropped, and not again with the same content."""
+    for key in {key for job in jobs.values() for key in job.dropped}:
+        versions = simulation.files.objects.get(("input", key), [])
+        if not versions:
+            raise Violated(f"{key} was not dropped")
+        for before, after in itertools.pairwise(versions):
+            if not after.is_delete_marker and before.body == after.body:
+                raise Violated(f"{key} was dropped twice")
+
+
 def _check_gallery(simulation: "Simulation", jobs: dict[str, Job]) -> None:
     """The gallery has an entry for the newest job of each path with a status, and no others."""
     found = {r.key: r.document for r in simulation.ledger.query(GALLERY, GalleryEntry)}
@@ -125,7 +139,9 @@ def _check_gallery(simulation: "Simulation", jobs: dict[str, Job]) -> None:
     wanted = {}
     for job in jobs.values():
         has_status = simulation.files.exists("output", s3_keys.status(job.path))
-        if has_status and is_newest(simulation.plain, job):
+        # What follows from a job that was handed on has entries.
+        is_shown = has_status and job.state != State.HANDED_ON
+        if is_shown and is_newest(simulation.plain, job):
             of_job = sorted(tasks.get(job.job_id, []), key=lambda task: task.number)
             entry = gallery.entry_of(job, of_job)
             wanted[gallery_key(entry)] = entry

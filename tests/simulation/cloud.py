@@ -652,8 +652,12 @@ class Simulation(World):
         self.files.write("input", key, body if isinstance(body, bytes) else body.encode(), "x")
         if locked:
             self.files.lock("input", key)
+        self._came(key, is_job=is_job)
+
+    def _came(self, key: str, *, is_job: bool = False) -> None:
+        """Send the event about the current version of a file."""
         version = self.files.facts("input", key).version
-        if is_job or s3_keys.kind_of(key) == s3_keys.Kind.SPEC:
+        if is_job or s3_keys.kind_of(key) in {s3_keys.Kind.SPEC, s3_keys.Kind.APPROVAL}:
             self.dropped.append((key, version))
         self.event("submit", lambda ports: submit(ports, "input", key, version))
 
@@ -1062,7 +1066,10 @@ class Simulation(World):
                     written = Sidecar.from_json(body)
                     simulation.published.setdefault(written.task_id, set()).add(written.attempt_id)
                     simulation.publications.append((simulation.clock(), written.job_id))
+                before = files.objects.get((bucket, key), [])[-1:]
                 files.write(bucket, key, body, content_type, mark=mark)
+                if bucket == "input" and files.objects[bucket, key][-1:] != before:
+                    simulation._came(key)
 
         return Files
 

@@ -409,6 +409,23 @@ def finished_clips(s: Simulation) -> None:
     at(s, 700, lambda: s.weights_of("demo", "one"))
 
 
+def approved(s: Simulation) -> None:
+    """Drafts are approved: in time and too early, twice, one video of several, after a newer draft,
+    and again after the final was deleted. One file names no draft."""
+    s.person_drops("jobs/bee.yaml", "prompt: a bee\npreset: draft\nseed: 1\n")
+    s.person_drops("jobs/a/two.yaml", "prompt: a fly\npreset: draft\nvariations: 2\n")
+    s.person_drops("jobs/plain.yaml")
+    for seconds, name in ((5, "bee"), (6, "no-such-job"), (1500, "plain"), (1500, "a/two.mp4")):
+        at(s, seconds, partial(s.person_drops, f"approve/{name}", b""))
+    for seconds in (1500, 1500.3, 1510):
+        at(s, seconds, lambda: s.person_drops("approve/bee", b""))
+    at(s, 1520, lambda: s.person_drops("approve/a/two-02", b""))
+    at(s, 3600, lambda: s.person_deletes("jobs/bee-final.json"))
+    at(s, 3700, lambda: s.person_drops("approve/bee", b""))
+    at(s, 3710, lambda: s.person_drops("jobs/a/two.yaml", "prompt: an ant\npreset: draft\n"))
+    at(s, 7200, lambda: s.person_drops("approve/a/two", b""))
+
+
 def lonely(s: Simulation) -> None:
     """Pictures that no spec asks for. Later some are deleted, and specs ask for others."""
     for number in range(12):
@@ -689,6 +706,15 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "31 versions that replace no other, while the older ones cannot start": (
         replaced_while_they_run,
         Faults(start_refused=1),
+    ),
+    "52 drafts are approved": (approved, Faults()),
+    "52 drafts are approved, events twice, late and lost, handlers killed": (
+        approved,
+        Faults(duplicate_event=0.3, late_event=0.2, lose_event=0.3, kill=0.3, until_seconds=8000),
+    ),
+    "52 drafts are approved, answers are lost, messages are delivered again": (
+        approved,
+        Faults(lose_answer=0.05, shown_again=0.5, until_seconds=8000),
     ),
     "04 pictures that no spec asks for": (lonely, Faults()),
     "04 pictures that no spec asks for, events lost": (lonely, Faults(lose_event=0.7)),

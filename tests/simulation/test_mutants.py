@@ -355,8 +355,23 @@ MUTANTS = {
     ),
     "each sweep looks through the input bucket from its beginning": (
         "functions.stages.inbox",
-        "s3_keys.JOBS_PREFIX, looked.round_after\n        )",
-        's3_keys.JOBS_PREFIX, ""\n        )',
+        'page(ports.settings.input_bucket, "", looked.round_after)',
+        'page(ports.settings.input_bucket, "", "")',
+    ),
+    "the sweep does not look for approvals": (
+        "functions.stages.inbox",
+        'page(ports.settings.input_bucket, "", looked.round_after)',
+        'page(ports.settings.input_bucket, "jobs/", looked.round_after)',
+    ),
+    "a final is dropped again by each handler": (
+        "functions.stages.accept",
+        "                mark=hashlib.sha256(spec.body).hexdigest(),\n",
+        "",
+    ),
+    "an approval of which a final was made stays in the gallery": (
+        "functions.replies.gallery",
+        "        if job.document.state == State.HANDED_ON:\n            if shown is not None:",
+        "        if job.document.state == State.HANDED_ON:\n            if False:",
     ),
     "the sweep ignores images that are jobs": (
         "functions.stages.inbox",

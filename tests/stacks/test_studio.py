@@ -64,10 +64,11 @@ def statements(template: Template) -> list[dict[str, Any]]:
 
 
 def test_it_may_write_drops_and_nothing_else(on_aws: Template) -> None:
-    writing = [one for one in statements(on_aws) if "s3:PutObject" in one["Action"]]
-    (only,) = writing
-    assert json.dumps(only["Resource"]).count("/jobs/*") == 1
-    assert "StorageInput" in json.dumps(only["Resource"])
+    writing = [one["Resource"] for one in statements(on_aws) if "s3:PutObject" in one["Action"]]
+    assert len(writing) == 2
+    for resource, folder in zip(writing, ("/jobs/*", "/approve/*"), strict=True):
+        assert json.dumps(resource).count(folder) == 1
+        assert "StorageInput" in json.dumps(resource)
     actions = {action for one in statements(on_aws) for action in one["Action"]}
     assert not any(action.startswith(("sagemaker", "sns", "sqs", "bedrock")) for action in actions)
     assert "dynamodb:PutItem" not in actions

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contract.errors import Transient
+from functions.stages.submit import submit
 from functions.table.ledger import Put, gallery_key
 from functions.table.records import GalleryEntry, State
 from studio.api import handler
@@ -16,7 +17,7 @@ from tests.functions.stored import jobs, tasks
 from tests.studio.conftest import Studio
 
 QUESTIONS = (
-    "gallery", "job", "review", "cancel", "delete", "again", "upload", "plan", "enhance",
+    "gallery", "job", "review", "cancel", "delete", "again", "approve", "upload", "plan", "enhance",
 )  # fmt: skip
 
 
@@ -229,6 +230,24 @@ def test_again_keeps_all_but_the_seed_or_the_preset(studio: Studio, world: World
     assert best_one.spec.num_inference_steps != first.spec.num_inference_steps
     world.drop("jobs/wrong.yaml", "- a list\n")
     assert studio.ask("again", 409, path="wrong", best=True)["message"]
+
+
+def test_a_draft_is_approved_by_a_file_of_its_path(studio: Studio, world: World) -> None:
+    world.drop("jobs/a/bee.yaml", "prompt: a bee\npreset: draft\n")
+    assert "queued" in studio.ask("approve", 409, path="a/bee")["message"]
+    world.render(*world.dispatch())
+    assert studio.ask("approve", path="a/bee") == {"done": True}
+    assert world.files.read("input", "approve/a/bee") == b""
+    submit(world.ports, "input", "approve/a/bee")
+    assert "jobs/a/bee-final.json" in world.files.keys("input")
+    assert paths(studio.ask("gallery")) == ["a/bee"], "an approval is no video"
+    world.drop("jobs/plain.yaml")
+    world.render(*world.dispatch())
+    assert "no draft" in studio.ask("approve", 409, path="plain")["message"]
+    world.drop("jobs/wrong.yaml", "- a list\n")
+    studio.ask("approve", 409, path="wrong")
+    studio.ask("approve", 404, path="ant")
+    assert [k for k in world.files.keys("input") if k.startswith("approve/")] == ["approve/a/bee"]
 
 
 def test_what_is_no_question_is_refused_with_words(
