@@ -1,6 +1,8 @@
 """The way from a dropped file to the mail, through the deployed stacks, as a user sees it."""
 
 import hashlib
+import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,6 +60,23 @@ def test_an_image_and_a_name_with_a_space_and_an_umlaut(
     assert sidecar.scheduler and sidecar.spec.image == "/star.png"
     assert decoded(person.read("videos/schöne Biene.mp4"), tmp_path)[0] == 17
     assert person.mail("schöne Biene")["Subject"] == "reeldrop: schone Biene is ready"
+
+
+def test_a_draft_is_approved_with_the_command_in_its_mail(
+    person: Person, spec_file: Callable[..., Path]
+) -> None:
+    spec = spec_file("draft.json", preset="draft")
+    place = f"s3://{person.folder.input_bucket}/jobs/spring/"
+    person.aws("s3", "cp", str(spec), place)
+    assert "approve/spring/draft" in person.final("spring/draft").message
+    (command,) = re.findall("In a terminal: aws (.*)", person.mail("spring/draft").get_content())
+    person.aws(*shlex.split(command))
+    assert person.final("spring/draft-final").state == State.SUCCEEDED
+    draft, final = (person.sidecar(f"spring/{name}") for name in ("draft", "draft-final"))
+    assert (final.spec.seed, final.prompt) == (draft.spec.seed, draft.prompt)
+    assert (draft.spec.preset, final.spec.preset) == ("draft", "standard")
+    assert final.spec.num_inference_steps == 25
+    assert person.status("(approve)/spring/draft") is not None
 
 
 def test_the_spec_in_a_sidecar_reproduces_the_video(

@@ -417,8 +417,8 @@ def approved(s: Simulation) -> None:
     s.person_drops("jobs/plain.yaml")
     for seconds, name in ((5, "bee"), (6, "no-such-job"), (1500, "plain"), (1500, "a/two.mp4")):
         at(s, seconds, partial(s.person_drops, f"approve/{name}", b""))
-    for seconds in (1500, 1500.3, 1510):
-        at(s, seconds, lambda: s.person_drops("approve/bee", b""))
+    for when in (1500, 1500.3, 1510):
+        at(s, when, lambda: s.person_drops("approve/bee", b""))
     at(s, 1520, lambda: s.person_drops("approve/a/two-02", b""))
     at(s, 3600, lambda: s.person_deletes("jobs/bee-final.json"))
     at(s, 3700, lambda: s.person_drops("approve/bee", b""))
