@@ -16,6 +16,9 @@ from tests.fakes import PNG
 from tests.simulation import time_limits
 from tests.simulation.cloud import SWEEP_EVERY_SECONDS, Simulation
 
+# Measuring coverage here would double the time.
+pytestmark = pytest.mark.no_cover
+
 MILLION = 1_000_000
 
 
