@@ -37,12 +37,13 @@ from functions.spec.reader import Original, Picture, Sound, WithReader
 from functions.stages import approve, folder_defaults, lone, newer_defaults
 from functions.stages.judging import Judging, judges_pictures
 from functions.table import day_limits
-from functions.table.jobs import ended, notes_of, stop_waiting
+from functions.table.jobs import ended, job_of, notes_of, stop_waiting
 from functions.table.ledger import (
     Change,
     NeedsLedgerAndClock,
     Put,
     Record,
+    WithLedger,
     job_key,
     owner_key,
     used_key,
@@ -96,6 +97,10 @@ class ReferencesMissing(Exception):
         super().__init__(*self.keys)
 
 
+class OnlyAReference(Exception):
+    """A spec uses the image that was to become a job."""
+
+
 class Outcome(Enum):
     """What became of a drop."""
 
@@ -141,6 +146,8 @@ def accept(
         return accepting.wait(missing.keys)
     except Missing:
         ports.log(Event.DROP_GONE, {"key": key, "version": accepting.job.source.version})
+    except OnlyAReference:
+        publish.remove_references(ports, accepting.job.job_id)
     except JobRejected as rejection:
         return accepting.reject(json_lines.rejection_in(key, rejection))
     except (LanguageModelBusy, GuardrailUnavailable) as error:
@@ -154,6 +161,12 @@ def is_reference_corrected(drop: InputBucket, job: Job) -> bool:
         return False
     meant = drop_files.meant(drop, job.source.key, job.bad_reference.key)
     return len(meant) == 1 and drop.version_of(meant[0]) != job.bad_reference.version
+
+
+def is_used_by_another(ports: WithLedger, bucket: str, key: str, version: str) -> bool:
+    """Whether the job of another drop uses this version of an image, so that it becomes no job."""
+    used = ports.ledger.get(used_key(key, version))
+    return used is not None and used.document.job_id != s3_keys.job_id(bucket, key, version)
 
 
 def _accepting(
@@ -220,6 +233,11 @@ class _Kept:
     original: Original
     wanted: str
     """The key that the spec names."""
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is an image."""
+        return isinstance(self.original, Picture)
 
 
 _AllKept = Mapping[tuple[str, str], _Kept]
@@ -617,9 +635,10 @@ class Accepting:
         names = take_names(self.ports, job)
         if found := with_equal_names(self.ports, job):
             raise JobRejected(problems.name_taken(*found))
-        if self.draft.animate_images and (used := self._used(made.kept)):
-            self.ports.ledger.commit(*used)
         changes = plan_tasks(self.before, tasks) + (names if rendering else [ended(job)])
+        if self.draft.animate_images:
+            self._use_others(made.kept)
+            changes += self._use_itself()
         self.commit(job, *changes)
         facts = {"job_id": job.job_id, "key": job.source.key, "tasks": len(tasks)}
         event = Event.QUEUED if rendering else Event.PLANNED
@@ -659,12 +678,44 @@ class Accepting:
         )
         return [Notice(code="older-files", message=message)]
 
-    def _used(self, kept: tuple[_Kept, ...]) -> list[Change]:
-        """Note which images are references, in a folder where every other image becomes a job."""
-        images = [kept.record for kept in kept if isinstance(kept.original, Picture)]
-        places = {used_key(one.source, one.version) for one in images if one.version}
-        used = Used(job_id=self.job.job_id)
-        return [Put(place, used) for place in places if self.ports.ledger.get(place) is None]
+    def _use_others(self, kept: tuple[_Kept, ...]) -> None:
+        """Note which images are references, in a folder where every other image becomes a job.
+
+        From then on, they become no jobs. A handler may have been killed while it accepted one.
+        """
+        ports, bucket = self.ports, self.job.source.bucket
+        records = {one.record for one in kept if one.is_picture}
+        images = sorted(
+            {
+                (one.source, one.version)
+                for one in records
+                if one.source and one.version and one.source != self.job.source.key
+            }
+        )
+        places = [used_key(*image) for image in images]
+        new = [place for place in places if ports.ledger.get(place) is None]
+        if new:
+            used = Used(job_id=self.job.job_id)
+            ports.ledger.commit(*(Put(place, used) for place in new))
+        for image in images:
+            if job_of(ports, bucket, *image) is None:
+                publish.remove_references(ports, s3_keys.job_id(bucket, *image))
+
+    def _use_itself(self) -> list[Change]:
+        """The change by which no other handler notes that this image is a reference.
+
+        Raises:
+            OnlyAReference: another one has.
+        """
+        source = self.job.source
+        if not s3_keys.is_image(source.key):
+            return []
+        if is_used_by_another(self.ports, source.bucket, source.key, source.version):
+            raise OnlyAReference
+        place = used_key(source.key, source.version)
+        if self.ports.ledger.get(place) is not None:
+            return []
+        return [Put(place, Used(job_id=self.job.job_id))]
 
     def hand_on(self, specs: Sequence[approve.Spec]) -> None:
         """Drop specs, and commit the job as handed on to them.

@@ -254,13 +254,17 @@ def _only_a_reference(ports: Needs, bucket: str, key: str, version: str | None) 
     version = version or drop.version_of(key)
     if version and job_of(ports, bucket, key, version):
         return False  # it was accepted as a job, whatever its folder defaults say now
+    if version and accept.is_used_by_another(ports, bucket, key, version):
+        # A handler may have been killed while it accepted the image, before a spec used it.
+        publish.remove_references(ports, s3_keys.job_id(bucket, key, version))
+        return True
     if waited or not drop_files.animates(drop, ports.reader, key):
         return True
     try:
         facts = drop.facts(key)
     except Missing:
         return True
-    return facts.size_bytes == 0 or ports.ledger.get(used_key(key, facts.version)) is not None
+    return facts.size_bytes == 0 or accept.is_used_by_another(ports, bucket, key, facts.version)
 
 
 def _wake_waiting(ports: NeedsForWake, drop: InputBucket, reference: str) -> bool:

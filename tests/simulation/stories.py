@@ -149,7 +149,9 @@ def reviewed(s: Simulation) -> None:
 
 def limited(s: Simulation) -> None:
     """Folder defaults with a limit are dropped, and deleted when a task waits because of them."""
-    s.person_drops("jobs/a/_defaults.yaml", "max_videos_per_day: 1\nanimate_images: true\n")
+    s.person_drops(
+        "jobs/a/_defaults.yaml", "max_videos_per_day: 1\nanimate_images: true\nenhance: false\n"
+    )
     for name in ("1.yaml", "2.yaml", "b/3.yaml"):
         at(s, 400, partial(s.person_drops, f"jobs/a/{name}"))
     at(s, 400, lambda: s.person_drops("jobs/a/4.png", PNG, is_job=True))

@@ -310,8 +310,9 @@ MUTANTS = {
     ),
     "copies of references stay if a drop is gone before it is accepted": (
         "functions.stages.submit",
+        "    if job is None:\n"
         "        publish.remove_references(ports, s3_keys.job_id(bucket, key, version))\n",
-        "        pass\n",
+        "    if job is None:\n        pass\n",
     ),
     "a message about a result whose video never comes is tried until it is a dead letter": (
         "functions.stages.finish",
