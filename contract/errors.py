@@ -61,6 +61,10 @@ class Code(StrEnum):
     YAML_TOO_DEEP = "yaml-too-deep"
     YAML_TOO_MANY_VALUES = "yaml-too-many-values"
     SPEC_UNREADABLE = "spec-unreadable"
+    # a list of specs
+    LIST_SYNTAX = "list-syntax"
+    LIST_TOO_LARGE = "list-too-large"
+    LIST_NAME = "list-name"
     # its fields
     FIELD_MISSING = "field-missing"
     FIELD_UNKNOWN = "field-unknown"
@@ -133,6 +137,9 @@ MEANINGS: dict[Code, str] = {
     Code.YAML_TOO_DEEP: "Values are nested more than 8 levels deep.",
     Code.YAML_TOO_MANY_VALUES: "The spec has more than 2,000 values.",
     Code.SPEC_UNREADABLE: "Reading the spec took too much time or memory.",
+    Code.LIST_SYNTAX: "A list cannot be divided into rows and columns.",
+    Code.LIST_TOO_LARGE: "A list has more than 500 rows or 1 MiB.",
+    Code.LIST_NAME: "A row of a list has a name that cannot be used, or that another row has.",
     Code.FIELD_MISSING: "A required field is missing.",
     Code.FIELD_UNKNOWN: "There is no field of this name.",
     Code.FIELD_TYPE: "A field has a value of the wrong type.",

@@ -26,7 +26,10 @@ class Event(StrEnum):
 
     QUEUED = "queued", "A drop was accepted and its videos are in the queue.", True
     PLANNED = "planned", "A dry run or a review was answered. Nothing is rendered."
-    HANDED_ON = "handed-on", "Specs were dropped because of a drop: the final of an approved draft."
+    HANDED_ON = (
+        "handed-on",
+        "Specs were dropped because of a drop: the final of a draft, or the rows of a list.",
+    )
     REJECTED = "rejected", "A drop was refused.", True
     WAITING = "waiting", "A drop was accepted and waits for references."
     NOT_ENHANCED = (

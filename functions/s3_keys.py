@@ -1,6 +1,8 @@
 """Builds every S3 key and the names of the buckets, and takes keys apart again.
 
     input    jobs/<path>.yaml|.yml|.json|.txt      specs, with references beside them
+             jobs/<path>.csv|.tsv|.jsonl|.ndjson   lists of specs
+             jobs/<path>/<row>.json                the specs of a list
              approve/<path>                        a draft that a person approves
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
              videos/<path>.gif .h265.mp4 .webm     the video in other formats
@@ -48,12 +50,13 @@ REVIEW_PREFIX = "review/"
 REFERENCES_PREFIX = "references/"
 LORAS_PREFIX = "loras/"
 SPEC_SUFFIXES = (".yaml", ".yml", ".json", ".txt")
+LIST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # Browsers and Windows save JPEGs under the last four names.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".jfif", ".jpe", ".pjpeg", ".pjp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".qt")
 AUDIO_SUFFIXES = (".mp3", ".m4a", ".wav", ".aac", ".flac", ".ogg", ".opus")
 REFERENCE_SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
-DROP_SUFFIXES = (*SPEC_SUFFIXES, *REFERENCE_SUFFIXES)
+DROP_SUFFIXES = (*SPEC_SUFFIXES, *LIST_SUFFIXES, *REFERENCE_SUFFIXES)
 DEFAULTS_FILE = "_defaults.yaml"
 # What programs leave in synced folders, in lowercase. None of it was dropped to make a video.
 _LEFT_FOLDERS = {
@@ -101,6 +104,8 @@ class Kind(StrEnum):
     """The kinds of files in the input bucket."""
 
     SPEC = "spec"
+    LIST = "list"
+    """A list of specs, one in each row."""
     REFERENCE = "reference"
     DEFAULTS = "defaults"
     APPROVAL = "approval"
@@ -137,8 +142,9 @@ def _kind_of_name(name: str) -> Kind:
         return Kind.REFERENCE
     if _is_about_a_folder(name):
         return Kind.IGNORED
-    spec = suffix in SPEC_SUFFIXES and posixpath.splitext(stem)[1] not in SPEC_SUFFIXES
-    return Kind.SPEC if spec else Kind.UNKNOWN
+    if suffix in (*SPEC_SUFFIXES, *LIST_SUFFIXES) and not stem.endswith(SPEC_SUFFIXES):
+        return Kind.SPEC if suffix in SPEC_SUFFIXES else Kind.LIST
+    return Kind.UNKNOWN
 
 
 def _is_misplaced(key: str) -> bool:
@@ -150,7 +156,9 @@ def _is_misplaced(key: str) -> bool:
     if not slash and _is_almost_jobs(key):
         return True
     suffix = posixpath.splitext(key.lower())[1]
-    return suffix in DROP_SUFFIXES and _is_almost_jobs(folder) if slash else suffix in SPEC_SUFFIXES
+    if slash:
+        return suffix in DROP_SUFFIXES and _is_almost_jobs(folder)
+    return suffix in (*SPEC_SUFFIXES, *LIST_SUFFIXES)
 
 
 def _is_almost_jobs(folder: str) -> bool:
@@ -177,7 +185,8 @@ def _is_about_a_folder(name: str) -> bool:
     stem, suffix = posixpath.splitext(name)
     if suffix == ".txt":
         return _ABOUT_A_FOLDER.fullmatch(stem.partition(".")[0]) is not None
-    return suffix not in SPEC_SUFFIXES and _ABOUT_A_FOLDER.match(name) is not None
+    is_drop = suffix in (*SPEC_SUFFIXES, *LIST_SUFFIXES)
+    return not is_drop and _ABOUT_A_FOLDER.match(name) is not None
 
 
 def path_of(key: str) -> str:
@@ -190,7 +199,7 @@ def path_of(key: str) -> str:
     if key.startswith(APPROVE_PREFIX):
         below = f"{_APPROVALS}/{key.removeprefix(APPROVE_PREFIX)}"
     path, suffix = posixpath.splitext(below.removeprefix(JOBS_PREFIX))
-    if suffix.lower() not in SPEC_SUFFIXES:
+    if suffix.lower() not in (*SPEC_SUFFIXES, *LIST_SUFFIXES):
         path += suffix
     encoded = path.encode()
     if len(encoded) <= _MAX_PATH_BYTES:
@@ -357,6 +366,21 @@ def approval(path: str, number: int | None = None) -> str:
 def final(path: str, number: int | None = None) -> str:
     """Key of the spec of the final of a draft. See `approval`."""
     return f"{JOBS_PREFIX}{_of_video(path, number)}-final.json"
+
+
+def row_spec(list_key: str, name: str) -> str:
+    """Key of the spec of a row of a list.
+
+    Args:
+        list_key: key of the list.
+        name: the name of the row.
+    """
+    return f"{stem_of(list_key)}/{name}.json"
+
+
+def is_table(key: str) -> bool:
+    """Whether a list with this key is read as a table."""
+    return key.lower().endswith((".csv", ".tsv"))
 
 
 def _of_video(path: str, number: int | None) -> str:

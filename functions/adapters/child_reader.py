@@ -23,7 +23,7 @@ from functions.reading.child import LATE_IMPORT, READY
 from functions.reading.limits import LIMITS, MAX_ANSWER_BYTES
 from functions.spec.clip import Clip
 from functions.spec.parsed import Parsed
-from functions.spec.reader import Picture, Sound
+from functions.spec.reader import Picture, Row, Rows, Sound
 
 # -c instead of -m: the process must use our sys.path, which Lambda and the tests set differently.
 _PROGRAM = (
@@ -67,6 +67,18 @@ class _Refused(Document):
 class _Spec(Document):
     values: dict[str, JsonValue]
     places: list[tuple[list[str | int], int, int]]
+    warnings: list[tuple[str, str]]
+
+
+class _Row(Document):
+    number: int
+    values: dict[str, JsonValue]
+    fault: Problem | None
+
+
+class _Rows(Document):
+    columns: tuple[str, ...]
+    rows: tuple[_Row, ...]
     warnings: list[tuple[str, str]]
 
 
@@ -124,6 +136,20 @@ class ChildReader:
         return Parsed(
             found.values,
             {tuple(path): (line, column) for path, line, column in found.places},
+            tuple(Notice(code=code, message=message) for code, message in found.warnings),
+        )
+
+    def rows(self, body: bytes, key: str, texts: Sequence[str]) -> Rows:
+        """See `Reader.rows`."""
+        unreadable = Problem(
+            code=Code.SPEC_UNREADABLE,
+            message="The list could not be read in the time and memory that any list needs.",
+            hint="Divide it into several lists.",
+        )
+        found, _ = self._ask(_Rows, Request("rows", key, [body], texts), unreadable)
+        return Rows(
+            found.columns,
+            tuple(Row(row.number, row.values, row.fault) for row in found.rows),
             tuple(Notice(code=code, message=message) for code, message in found.warnings),
         )
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from functions.reading.limits import LIMITS, ReadingLimits
-from functions.reading.values import Unusable
+from functions.reading.values import Fault, Unusable
 
 READY = b"ready\n"
 LATE_IMPORT = 75
@@ -32,6 +32,21 @@ def _spec(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
     read = text.parse(blobs[0], name)
     places = [(path, *spot) for path, spot in read.places.items()]
     return {"values": read.values, "places": places, "warnings": read.warnings}, b""
+
+
+def _rows(name: str, labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
+    from functions.reading import lists  # noqa: PLC0415
+
+    read = lists.parse(blobs[0], name, labels)
+    rows = [
+        {
+            "number": row.number,
+            "values": row.values,
+            "fault": _fault(row.fault) if row.fault else None,
+        }
+        for row in read.rows
+    ]
+    return {"columns": read.columns, "rows": rows, "warnings": read.warnings}, b""
 
 
 def _image(name: str, _labels: Sequence[str], blobs: Sequence[bytes]) -> Answer:
@@ -69,6 +84,7 @@ def _contact_sheet(_name: str, labels: Sequence[str], blobs: Sequence[bytes]) ->
 
 _CALLS: dict[str, Callable[[str, Sequence[str], Sequence[bytes]], Answer]] = {
     "spec": _spec,
+    "rows": _rows,
     "image": _image,
     "video": _video,
     "previews": _previews,
@@ -81,9 +97,10 @@ def answer(call: str, name: str, labels: Sequence[str], blobs: Sequence[bytes]) 
     """Run one call.
 
     Args:
-        call: `spec`, `image`, `video`, `previews`, `audio` or `contact_sheet`.
-        name: key of the spec, or what messages call the image, video or sound.
-        labels: one label for each poster of a contact sheet; otherwise empty.
+        call: `spec`, `rows`, `image`, `video`, `previews`, `audio` or `contact_sheet`.
+        name: key of the spec or the list, or what messages call the image, video or sound.
+        labels: one label for each poster of a contact sheet, or the columns of a list that have
+            texts; otherwise empty.
         blobs: the bytes of each file to read.
 
     Returns:
@@ -92,9 +109,14 @@ def answer(call: str, name: str, labels: Sequence[str], blobs: Sequence[bytes]) 
     try:
         return _CALLS[call](name, labels, blobs)
     except Unusable as unusable:
-        code, message, hint, *place = unusable.fault
-        where = dict(zip(("line", "column", "field"), place, strict=True))
-        return {"fault": {"code": code, "message": message, "hint": hint, "place": where}}, b""
+        return {"fault": _fault(unusable.fault)}, b""
+
+
+def _fault(fault: Fault) -> object:
+    """A fault, as a `Problem` of the contract."""
+    code, message, hint, *place = fault
+    where = dict(zip(("line", "column", "field"), place, strict=True))
+    return {"code": code, "message": message, "hint": hint, "place": where}
 
 
 def main(call: str) -> None:
@@ -138,10 +160,12 @@ def _apply(limits: ReadingLimits) -> None:
 
 def _load(call: str) -> None:
     """Import everything that the call may need while files can still be opened."""
-    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "latin-1", "ascii"):
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "latin-1", "cp1252", "ascii"):
         codecs.lookup(encoding)
     if call == "spec":
         from functions.reading import text  # noqa: F401, PLC0415
+    if call == "rows":
+        from functions.reading import lists  # noqa: F401, PLC0415
     if call in {"video", "previews"}:
         from functions.reading import clips  # noqa: F401, PLC0415
     if call == "audio":

@@ -9,6 +9,10 @@ MAX_SPEC_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_VALUES = 2_000
 
+# Lists of specs.
+MAX_LIST_BYTES = _MIB
+MAX_ROWS = 500
+
 # Images. Sides are in pixels.
 MIN_SIDE = 16
 MAX_SIDE = 2_048
@@ -63,6 +67,7 @@ class ReadingLimits(NamedTuple):
 
 LIMITS = {
     "spec": ReadingLimits(96 * _MIB, 160 * _MIB, 2, 10.0),
+    "rows": ReadingLimits(160 * _MIB, 240 * _MIB, 8, 25.0),
     "image": ReadingLimits(240 * _MIB, 256 * _MIB, 8, 25.0),
     "video": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),
     "previews": ReadingLimits(208 * _MIB, 384 * _MIB, 8, 25.0),

@@ -22,9 +22,11 @@ _RTF = (
     "choose Save As and the type Plain Text (.txt)."
 )
 _SHEET = (
-    f"Write the prompt into {_EDITOR}. For many videos from one file, write a matrix with lists of "
-    "values, for example   matrix: {prompt: [a bee, a cat]}"
+    "Save it as CSV and drop that: in a spreadsheet, choose Save As and the type CSV UTF-8 (.csv). "
+    "The first row has the names of fields, such as prompt and seed, and each further row becomes "
+    "a video."
 )
+_NAME_IT = "Name it with the ending .csv. Then each of its rows becomes a video."
 _IMAGE = (
     "Name the image with its own ending, such as bee.png. To make a video from it, drop a spec "
     "beside it with the line   image: bee.png"
@@ -44,6 +46,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _Kind = tuple[str, str]
 """What the file is, and how to get a spec from it."""
 _WORD_DOCUMENT: _Kind = ("a Word document", _WORD)
+_TABLE: _Kind = ("a table (CSV)", _NAME_IT)
 _EXCEL_SHEET: _Kind = ("an Excel sheet", _SHEET)
 _SLIDES: _Kind = ("a PowerPoint file", _COPY)
 
@@ -102,7 +105,7 @@ _TEXT: tuple[tuple[re.Pattern[str], _Kind], ...] = tuple(
         (rf"{_HEADER}.*\nmime-version:", ("an email", _COPY)),
         (r"\[InternetShortcut\]", ("a link to a web page", _WRITE)),
         (r"#EXTM3U", ("a playlist (M3U8)", _WRITE)),
-        (r"(?=[^\n]*\bprompt\b)\"?\w+\"?(?:[,;\t]\"?\w+\"?)+\s*?\n", ("a table (CSV)", _SHEET)),
+        (r"(?=[^\n]*\bprompt\b)\"?\w+\"?(?:[,;\t]\"?\w+\"?)+\s*?\n", _TABLE),
     )
 )  # fmt: skip
 _JSON: tuple[tuple[frozenset[str], _Kind], ...] = (
@@ -127,7 +130,6 @@ _SUFFIXES: Mapping[str, _Kind] = {
     ".xls": _EXCEL_SHEET,
     ".xlsx": _EXCEL_SHEET,
     ".numbers": ("a Numbers sheet", _SHEET),
-    ".csv": ("a table (CSV)", _SHEET),
     ".zip": ("a ZIP archive", _UNPACK),
 }
 
@@ -137,14 +139,17 @@ def named_as(suffix: str) -> _Kind | None:
     return _SUFFIXES.get(suffix.lower())
 
 
-def check(body: bytes) -> None:
+def check(body: bytes, *, is_list: bool = False) -> None:
     """Refuse the file of another program.
+
+    Args:
+        is_list: whether the file is to be a list, which may be a table.
 
     Raises:
         Unusable: the bytes are of a known kind that is not plain text, or is the text of a program.
     """
     kind = _binary(body) if _is_binary(body) else _text(body)
-    if kind is not None:
+    if kind is not None and not (is_list and kind == _TABLE):
         raise _refused(kind)
 
 

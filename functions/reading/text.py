@@ -11,11 +11,11 @@ from functions.reading.values import Path, Spot, Text, Unusable, Value, too_larg
 
 # Control characters except tab and line breaks, invisible direction marks, lone surrogates and
 # noncharacters.
-_FORBIDDEN = re.compile(
+FORBIDDEN = re.compile(
     f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f{DIRECTION_MARKS}\ud800-\udfff\ufffe\uffff]"
 )
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+LINE_END = re.compile(r"\r\n|\r|\n")
 _FIELD = rf"(?:{'|'.join(FIELD_NAMES)})[ \t]*[:：=]"
 _YAML_AS_TEXT = re.compile(rf"(?:\s|(?:---|```\w*)[ \t]*[\r\n])*{_FIELD}")
 _FIELD_IN_PROMPT = re.compile(
@@ -61,7 +61,7 @@ def parse(body: bytes, key: str) -> Text:
         )
     read = json_text.parse(text) if suffix == ".json" else yaml_text.parse(text)
     not_specs.check_fields(read.values)
-    _check_strings(read, read.values, ())
+    check_strings(read, read.values, ())
     return read._replace(warnings=first_of(read.warnings))
 
 
@@ -111,20 +111,36 @@ def _prompt_warnings(text: str, stem: str) -> list[tuple[str, str]]:
     return found
 
 
-def _check_strings(read: Text, value: Value, path: Path) -> None:
-    """Check for forbidden characters that were written as escapes such as "\\u0000"."""
+def check_strings(read: Text, value: Value, path: Path) -> None:
+    """Check for forbidden characters that were written as escapes such as "\\u0000".
+
+    Raises:
+        Unusable: there is one.
+    """
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_strings(read, name, (*path, name))
-            _check_strings(read, item, (*path, name))
+            check_strings(read, name, (*path, name))
+            check_strings(read, item, (*path, name))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            _check_strings(read, item, (*path, number))
-    elif isinstance(value, str) and (match := _FORBIDDEN.search(value)):
-        raise _forbidden(match, *read.places[path])
+            check_strings(read, item, (*path, number))
+    elif isinstance(value, str) and (match := FORBIDDEN.search(value)):
+        raise forbidden(match, *read.places[path])
 
 
 def _decode(body: bytes) -> str:
+    text = decoded(body)
+    if match := FORBIDDEN.search(text):
+        raise forbidden(match, *_spot(text, match.start()))
+    return text
+
+
+def decoded(body: bytes) -> str:
+    """The text of UTF-8, or of UTF-16 with a byte order mark.
+
+    Raises:
+        Unusable: the bytes are in another encoding.
+    """
     if body[:4] in {b"\xff\xfe\0\0", b"\0\0\xfe\xff"} or (
         body[:2] not in {b"\xff\xfe", b"\xfe\xff"} and body.count(0) * 4 > len(body)
     ):
@@ -137,7 +153,7 @@ def _decode(body: bytes) -> str:
         )
     encoding = "utf-16" if body[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
     try:
-        text = body.decode(encoding)
+        return body.decode(encoding)
     except UnicodeDecodeError as error:
         before = body[: error.start].decode(encoding, "replace")
         raise Unusable(
@@ -146,17 +162,15 @@ def _decode(body: bytes) -> str:
             "Save it as UTF-8; most editors offer this under Save As, Encoding.",
             *_spot(before, len(before)),
         ) from None
-    if match := _FORBIDDEN.search(text):
-        raise _forbidden(match, *_spot(text, match.start()))
-    return text
 
 
 def _spot(text: str, at: int) -> Spot:
-    ends = [match.end() for match in _LINE_END.finditer(text, 0, at)]
+    ends = [match.end() for match in LINE_END.finditer(text, 0, at)]
     return len(ends) + 1, at - (ends[-1] if ends else 0) + 1
 
 
-def _forbidden(match: re.Match[str], line: int, column: int) -> Unusable:
+def forbidden(match: re.Match[str], line: int, column: int) -> Unusable:
+    """The error for a character that is not allowed anywhere."""
     return Unusable(
         "text-character",
         f"The file contains the invisible character {named(match[0])}.",

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from functions.reading.limits import MAX_SPEC_BYTES
+from functions.reading.limits import MAX_LIST_BYTES, MAX_SPEC_BYTES
 
 Value = None | bool | int | float | str | list["Value"] | dict[str, "Value"]
 Path = tuple[str | int, ...]
@@ -57,6 +57,17 @@ def too_large_spec(size_bytes: int) -> Unusable:
         f"The spec has {size_bytes:,} bytes; the limit is {MAX_SPEC_BYTES:,}.",
         "A spec is a few lines of plain text. Upload images as separate files, and save text "
         "without formatting, as Plain Text (.txt).",
+        1,
+        1,
+    )
+
+
+def too_large_list(size_bytes: int) -> Unusable:
+    """The error for a list that exceeds the size limit, so that it is not read at all."""
+    return Unusable(
+        "list-too-large",
+        f"The list has {size_bytes:,} bytes; the limit is {MAX_LIST_BYTES:,}.",
+        "Divide it into several lists.",
         1,
         1,
     )

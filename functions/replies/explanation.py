@@ -22,7 +22,10 @@ def refusal_of(job: Job) -> str:
         what = "cannot be used as folder defaults"
     elif kind == s3_keys.Kind.APPROVAL:
         what = "approves nothing"
-    lines = [f"{job.source.key} {what}.", "", *_told(job.problems)]
+    lines = [f"{job.source.key} {what}."]
+    if job.bad_rows:
+        lines = [f"{words.rows_of(job.bad_rows)} of {job.source.key} cannot be used."]
+    lines += [*words.dropped_rows(job), "", *_told(job, job.problems)]
     lines.append(f"{_again(job)} {_signed(job)}")
     return "\n".join(one_line(line) for line in lines) + "\n"
 
@@ -41,7 +44,7 @@ def failure_of(job: Job, tasks: Sequence[Task]) -> str:
             numbers.setdefault(task.problem, []).append(str(task.number))
     for problem, which in numbers.items():
         lines += [f"Video {', '.join(which)}:"] if len(tasks) > 1 else []
-        lines += _told([problem])
+        lines += _told(job, [problem])
     kept = [words.scenes_kept(scene_keys(job, task)) for task in tasks if task.scenes_kept]
     lines += [*kept, ""] if kept else []
     lines.append(_signed(job))
@@ -52,12 +55,12 @@ def _signed(job: Job) -> str:
     return f"Job {job.job_id}, {job.updated_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
-def _told(problems: Iterable[Problem]) -> list[str]:
+def _told(job: Job, problems: Iterable[Problem]) -> list[str]:
     lines = []
     for problem in problems:
-        place = problem.place
+        place, unit = problem.place, words.unit_of(job, problem)
         where = [f"file {place.file}"] if place.file is not None else []
-        where += [f"line {place.line}"] if place.line is not None else []
+        where += [f"{unit} {place.line}"] if place.line is not None else []
         where += [f"column {place.column}"] if place.column is not None else []
         where += [f"field {place.field}"] if place.field else []
         lines += [
@@ -83,6 +86,11 @@ def _again(job: Job) -> str:
 
 
 def _again_corrected(job: Job, codes: Collection[Code]) -> str:
+    if job.bad_rows:
+        return (
+            "Correct these rows and upload the list again under the same name. Rows that stay as "
+            "they are and where they are, are not made again."
+        )
     blamed = {problem.place.file for problem in job.problems} - {None, job.source.key}
     if job.bad_reference is not None:
         return (

@@ -1,4 +1,4 @@
-"""Examples in answers about a JSON file are JSON.
+"""Examples in answers about a JSON file are JSON, and in those about a table they are cells.
 
 Every text for people shows an example of a line between double spaces, such as "Write  seed: 8  or
 a larger value." Such a line is YAML, which is what most specs are. In a JSON file it would be the
@@ -36,9 +36,14 @@ def notices_in(key: str, notices: Iterable[Notice]) -> tuple[Notice, ...]:
 
 def _problem(key: str, problem: Problem) -> Problem:
     # What is not a spec should become another file, which is better in YAML.
-    if not s3_keys.is_json(problem.place.file or key) or problem.code == Code.NOT_A_SPEC:
+    file = problem.place.file or key
+    is_list = s3_keys.kind_of(file) == s3_keys.Kind.LIST
+    if not (s3_keys.is_json(file) or is_list) or problem.code == Code.NOT_A_SPEC:
         return problem
-    hint = _json(problem.hint, whole=problem.code in _WHOLE)
+    if s3_keys.is_table(file):
+        hint = _cells(problem.hint)
+    else:
+        hint = _json(problem.hint, whole=problem.code in _WHOLE)
     return Problem(code=problem.code, message=problem.message, hint=hint, place=problem.place)
 
 
@@ -48,6 +53,15 @@ def _json(text: str, *, whole: bool = False) -> str:
         return (f"{{{example}}}" if whole else example) + line["stop"]
 
     return _LINE.sub(as_json, text)
+
+
+def _cells(text: str) -> str:
+    """A text about lines of a spec as one about the cells of a table."""
+
+    def as_cell(line: re.Match[str]) -> str:
+        return f"{line['value'].strip(chr(34))} in the column {line['name']}{line['stop']}"
+
+    return re.sub(r"\bline(s?)\b", r"cell\1", _LINE.sub(as_cell, text))
 
 
 def _value(text: str) -> str:

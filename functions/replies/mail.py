@@ -98,6 +98,8 @@ def mail_of(
         lines += _how_to_review(job, output_bucket, region)
     elif job.state == State.PLANNED:
         lines += [line for task in tasks[:_MAX_LINKS] for line in _planned(task)]
+    if job.bad_rows:
+        lines += [*map(quoted, words.rows(job)), ""]
     lines += [*_problems(job, tasks), *_kept_scenes(job, tasks, output_bucket, region)]
     lines += _notes(job, tasks)
     ending = [one_line(line) for line in _where_to_look(job, output_bucket, region)]
@@ -274,7 +276,8 @@ def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:
     found = problems_of(job, tasks)
     for problem in found[:_MAX_PROBLEMS]:
         where = [problem.place.file] if problem.place.file else []
-        where += [f"line {problem.place.line}"] if problem.place.line is not None else []
+        unit = words.unit_of(job, problem)
+        where += [f"{unit} {problem.place.line}"] if problem.place.line is not None else []
         place = f" ({quoted(', '.join(where))})" if where else ""
         message, hint = quoted(problem.message), quoted(problem.hint)
         lines += [f"{message}{place}", f"{hint}  [{problem.code}]", ""]

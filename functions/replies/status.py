@@ -14,6 +14,8 @@ from functions.table.records import HoldReason, Job, State, Task
 
 # By how much an expected end must change at least, so that the status is written again.
 NOTICEABLE = timedelta(minutes=1)
+# How many problems of a list the message has. The refusal has all.
+_MOST_SENTENCES = 5
 
 
 class Length(Document):
@@ -66,7 +68,8 @@ class Status(Document):
     problems: tuple[Problem, ...] = ()
     warnings: tuple[Notice, ...] = ()
     dropped: tuple[str, ...] = ()
-    """For a job that was handed on: the keys of the specs that were dropped because of it."""
+    """The keys of the specs that were dropped because of it: the final of an approved draft, or the
+    good rows of a list."""
 
 
 def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime) -> Status:
@@ -179,6 +182,8 @@ def _at_scene(tasks: Sequence[Task]) -> str:
 def _waiting(job: Job) -> str:
     if job.waiting_for:
         return _waiting_for_references(job)
+    if s3_keys.kind_of(job.source.key) == s3_keys.Kind.LIST:
+        return "The list is being read."
     if job.not_judged:
         return words.not_judged(job.not_judged)
     if job.enhance_until is None:
@@ -220,6 +225,8 @@ def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
         kept = f" {of_all} had been made and stay." if done else ""
         return f"Canceled: {words.canceled(job.canceled_because)}.{kept}"
     sentences = [problem.sentence() for problem in problems_of(job, tasks)]
+    if job.bad_rows:
+        sentences = [*words.rows(job), *sentences[:_MOST_SENTENCES]]
     sentences += [words.scenes_kept(scene_keys(job, task)) for task in tasks if task.scenes_kept]
     if done:
         sentences.insert(0, f"{of_all} were made.")

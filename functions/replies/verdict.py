@@ -5,6 +5,7 @@ dropped yet. Only the prompt is not enhanced, because that needs Bedrock.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +27,7 @@ from functions.spec.fields import (
     references_of,
     scene_field,
 )
+from functions.spec.lists import in_row, read_list
 from functions.spec.reader import Original, Picture, Reader
 
 _CLIP_NOT_READ = "{} was not read, because that needs PyAV: pipx inject reeldrop 'reeldrop[clips]'"
@@ -51,7 +53,7 @@ class Verdict(Document):
     errors: tuple[FoundError, ...]
     warnings: tuple[Notice, ...]
     tasks: tuple[JobSpec, ...]
-    """The resolved specs, one for each video."""
+    """The resolved specs, one for each video. Of a list with bad rows, those of the good ones."""
     cost: Cost | None = None
     """The expected cost of all videos together."""
 
@@ -83,40 +85,79 @@ def verdict_of(
     Returns:
         The verdict, and the videos whose cost can be told.
     """
-    makings: list[Making] = []
-    warnings: list[Notice] = []
+    checking = _Checking(files, reader, key, default_model)
     try:
         if not _is_there(files, key):
             raise JobRejected(_no_file(name))
-        if s3_keys.kind_of(key) == s3_keys.Kind.DEFAULTS:
-            warnings += drop_files.defaults(files, reader, key).parsed.warnings
-            tasks: list[JobSpec] = []
-        else:
-            wanted, job_id = _wanted(files, reader, key, name, default_model, warnings)
-            originals, missing = _references(files, reader, key, wanted)
-            warnings += missing
-            tasks = []
-            for one in wanted:
-                spec, making = _resolved(one, originals, default_model, job_id)
-                tasks.append(spec)
-                makings += [making] if making else []
-            warnings += reference_notices.notices(
-                (spec, {one[0]: originals[one] for one in references_of(spec) if one in originals})
-                for spec in tasks
-            )
-            warnings += resolve.notices(tasks)
+        checking.check(name)
     except JobRejected as rejection:
-        refused = Verdict(
-            file=name,
-            ok=False,
-            errors=tuple(_error(p) for p in json_lines.rejection_in(key, rejection).problems),
-            warnings=json_lines.notices_in(key, warnings),
-            tasks=(),
+        checking.problems += rejection.problems
+        checking.tasks, checking.makings = [], []
+    return checking.verdict(name), tuple(checking.makings)
+
+
+@dataclass
+class _Checking:
+    """A file while it is checked."""
+
+    files: DropFiles
+    reader: Reader
+    key: str
+    default_model: str
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
+    tasks: list[JobSpec] = field(default_factory=list)
+    makings: list[Making] = field(default_factory=list)
+
+    def check(self, name: str) -> None:
+        """Check everything.
+
+        Raises:
+            JobRejected: nothing can be made of the file.
+        """
+        files, reader, key = self.files, self.reader, self.key
+        kind = s3_keys.kind_of(key)
+        if kind == s3_keys.Kind.DEFAULTS:
+            self.warnings += drop_files.defaults(files, reader, key).parsed.warnings
+        elif kind == s3_keys.Kind.LIST:
+            found = read_list(files, reader, key, default_model=self.default_model)
+            self.problems += found.problems
+            self.warnings += found.warnings
+            for row in found.good:
+                try:
+                    self._check_videos(row.wanted)
+                except JobRejected as rejection:
+                    self.problems += (in_row(one, row.number) for one in rejection.problems)
+        else:
+            model = self.default_model
+            self._check_videos(_wanted(files, reader, key, name, model, self.warnings))
+
+    def _check_videos(self, wanted: tuple[Wanted, ...]) -> None:
+        # The job id and the default seed follow from the version that S3 gives to a drop. There is
+        # no version here, so a default seed differs from the one that the bucket will use.
+        job_id = s3_keys.job_id("", self.key, "")
+        originals, missing = _references(self.files, self.reader, self.key, wanted)
+        self.warnings += missing
+        made = [_resolved(one, originals, self.default_model, job_id) for one in wanted]
+        tasks = [spec for spec, _ in made]
+        self.warnings += reference_notices.notices(
+            (spec, {one[0]: originals[one] for one in references_of(spec) if one in originals})
+            for spec in tasks
         )
-        return refused, ()
-    said = json_lines.notices_in(key, warnings)
-    good = Verdict(file=name, ok=True, errors=(), warnings=said, tasks=tuple(tasks))
-    return good, tuple(makings)
+        self.warnings += resolve.notices(tasks)
+        self.tasks += tasks
+        self.makings += [making for _, making in made if making]
+
+    def verdict(self, name: str) -> Verdict:
+        """What was found."""
+        rejection = json_lines.rejection_in(self.key, JobRejected(*self.problems))
+        return Verdict(
+            file=name,
+            ok=not self.problems,
+            errors=tuple(_error(one) for one in rejection.problems),
+            warnings=json_lines.notices_in(self.key, self.warnings),
+            tasks=tuple(self.tasks),
+        )
 
 
 def _wanted(
@@ -126,8 +167,8 @@ def _wanted(
     name: str,
     default_model: str,
     said: list[Notice],
-) -> tuple[tuple[Wanted, ...], str]:
-    """The videos that a spec asks for, and the id that its job would have.
+) -> tuple[Wanted, ...]:
+    """The videos that a spec asks for.
 
     Args:
         said: gets the warnings.
@@ -136,12 +177,10 @@ def _wanted(
     if s3_keys.kind_of(key) in {s3_keys.Kind.IGNORED, s3_keys.Kind.REFERENCE} and not alone:
         raise JobRejected(_no_spec(name))
     draft = drop_files.drafted(files, reader, key)
-    # The job id and the default seed follow from the version that S3 gives to a drop. There is
-    # no version here, so a default seed differs from the one that the bucket will use.
     job_id = s3_keys.job_id("", key, "")
     wanted = drop_files.videos(draft, default_model=default_model, job_id=job_id)
     said += draft.warnings
-    return wanted, job_id
+    return wanted
 
 
 def _resolved(
@@ -233,6 +272,6 @@ def _no_spec(name: str) -> Problem:
     return Problem(
         code=Code.KEY_SUFFIX,
         message=f"{name} is not a job spec. Dropped alone, it does not start a job.",
-        hint="Give a .yaml, .yml, .json or .txt file.",
+        hint="Give a .yaml, .yml, .json or .txt file, or a list: .csv, .tsv or .jsonl.",
         place=Place(),
     )

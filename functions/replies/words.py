@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from contract.errors import Notice
+from contract.errors import Notice, Problem
 from contract.manifest import Parameters
 from contract.timeline import timeline_of
 from functions import s3_keys
@@ -158,10 +158,41 @@ def how_to_approve(path: str, count: int) -> str:
 
 def handed_on(job: Job) -> str:
     """What was dropped because of a drop, in sentences."""
+    if s3_keys.kind_of(job.source.key) == s3_keys.Kind.LIST:
+        return " ".join(rows(job))
     return (
         f"The final is {listing(job.dropped)}, which has a status of its own. It is made once: to "
         "have it made again, delete that file and approve the draft again."
     )
+
+
+def rows(job: Job) -> list[str]:
+    """What became of the rows of a list, in sentences."""
+    bad = f"{rows_of(job.bad_rows)} cannot be used; {s3_keys.rejected(job.path)} says why."
+    return [*([bad] if job.bad_rows else []), *dropped_rows(job)]
+
+
+def dropped_rows(job: Job) -> list[str]:
+    """Where the specs of the good rows of a list are, as a sentence; none without any."""
+    if not job.dropped:
+        return []
+    one = len(job.dropped) == 1
+    to = "" if one else f" to {job.dropped[-1]}"
+    return [
+        f"{rows_of(len(job.dropped))} {'was' if one else 'were'} dropped, each as a spec with a "
+        f"status of its own: {job.dropped[0]}{to}."
+    ]
+
+
+def unit_of(job: Job, problem: Problem) -> str:
+    """What the `line` of a problem counts: the lines of a file, or the rows of a list."""
+    is_list = s3_keys.kind_of(job.source.key) == s3_keys.Kind.LIST
+    return "row" if is_list and problem.place.file is None else "line"
+
+
+def rows_of(count: int) -> str:
+    """A number of rows: "1 row", "3 rows"."""
+    return "1 row" if count == 1 else f"{count} rows"
 
 
 def canceled(why: CancelReason | None) -> str:

@@ -72,8 +72,32 @@ def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
         JobRejected: the drop or one of its folder defaults has an error.
         Missing: the drop itself no longer exists.
     """
-    kind = s3_keys.kind_of(key)
-    if kind == s3_keys.Kind.UNKNOWN:
+    kind, places = s3_keys.kind_of(key), places_of_defaults(key)
+    if kind == s3_keys.Kind.DEFAULTS:
+        return draft([defaults(files, reader, key)])
+    layers = []
+    if kind == s3_keys.Kind.SPEC:
+        layers.append(Layer.read(reader.spec(_text(files, key), key).without_sidecar(), key))
+    for place in places:
+        try:
+            layers.append(defaults(files, reader, place))
+        except Missing:
+            continue
+    found = without_enhancement(draft(layers))
+    if kind == s3_keys.Kind.REFERENCE:
+        image = "/" + key.removeprefix(s3_keys.JOBS_PREFIX)
+        alone = {"image": image, "video": None, "scenes": None}
+        found = Draft(found.spec.model_copy(update=alone), found.layers)
+    return found
+
+
+def places_of_defaults(key: str) -> list[str]:
+    """Where the folder defaults of a drop may be, the closest folder first.
+
+    Raises:
+        JobRejected: the key itself cannot be used.
+    """
+    if s3_keys.kind_of(key) == s3_keys.Kind.UNKNOWN:
         raise _wrong_name(key)
     if one_line(key) != key:
         raise JobRejected(
@@ -92,25 +116,10 @@ def drafted(files: DropFiles, reader: Reader, key: str) -> Draft:
                 hint="Drop it into a folder closer to jobs/.",
             )
         )
-    if kind == s3_keys.Kind.DEFAULTS:
-        return draft([defaults(files, reader, key)])
-    layers = []
-    if kind == s3_keys.Kind.SPEC:
-        layers.append(Layer.read(reader.spec(_text(files, key), key).without_sidecar(), key))
-    for place in places:
-        try:
-            layers.append(defaults(files, reader, place))
-        except Missing:
-            continue
-    found = _without_enhancement(draft(layers))
-    if kind == s3_keys.Kind.REFERENCE:
-        image = "/" + key.removeprefix(s3_keys.JOBS_PREFIX)
-        alone = {"image": image, "video": None, "scenes": None}
-        found = Draft(found.spec.model_copy(update=alone), found.layers)
-    return found
+    return places
 
 
-def _without_enhancement(found: Draft) -> Draft:
+def without_enhancement(found: Draft) -> Draft:
     """The draft. If all its clips are only finished, there is no prompt to enhance."""
     matrix = found.spec.matrix or Matrix()
     prompted = bool(matrix.prompt) or any(one.prompt for one in matrix.include)
@@ -337,7 +346,7 @@ def reference(files: DropFiles, reader: Reader, mention: Mention, key: str) -> R
             )
         )
     try:
-        body = _read(files, key)
+        body = content(files, key)
         if kind == "image":
             picture = reader.image(body, name)
             return Reference(picture.png, picture)
@@ -353,10 +362,10 @@ def _text(files: DropFiles, key: str) -> bytes:
     size = files.size_bytes(key)
     if size > parsed.MAX_SPEC_BYTES:
         raise parsed.too_large(size)
-    return _read(files, key)
+    return content(files, key)
 
 
-def _read(files: DropFiles, key: str) -> bytes:
+def content(files: DropFiles, key: str) -> bytes:
     """The content of a file.
 
     Raises:
@@ -401,8 +410,9 @@ def misplaced(bucket: str, key: str) -> JobRejected:
 def _wrong_name(key: str) -> JobRejected:
     name = posixpath.basename(key)
     hint = (
-        "Name a spec like bee.yaml, bee.json or bee.txt (a bare prompt), an image like bee.png, "
-        "bee.jpg or bee.webp, a video like bee.mp4, and a sound like bee.mp3."
+        "Name a spec like bee.yaml, bee.json or bee.txt (a bare prompt), a list like bee.csv "
+        "or bee.jsonl, an image like bee.png, bee.jpg or bee.webp, a video like bee.mp4, and a "
+        "sound like bee.mp3."
     )
     if known := not_specs.named_as(posixpath.splitext(name)[1]):
         hint = f"It is {known[0]}. {known[1]} Then drop the new file. {hint}"

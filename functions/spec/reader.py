@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from contract.errors import Notice, Problem
+from functions.reading.values import Value
 from functions.spec.clip import Clip
 from functions.spec.parsed import Parsed
 
@@ -27,6 +29,27 @@ class Sound:
     """Of a very long one, only the beginning is looked at, so it may be longer than this."""
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row of a list."""
+
+    number: int
+    """As a spreadsheet counts it, or the number of a line of JSON."""
+    values: dict[str, Value]
+    problem: Problem | None
+    """Why it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A list of specs."""
+
+    columns: tuple[str, ...]
+    """The names in the first row of a table. Lines of JSON have none."""
+    rows: tuple[Row, ...]
+    warnings: tuple[Notice, ...]
+
+
 Original = Picture | Clip | Sound
 """What a reference is."""
 
@@ -40,6 +63,13 @@ class Reader(Protocol):
 
     def spec(self, body: bytes, key: str) -> Parsed:
         """Read a spec or folder defaults; the suffix of `key` says in which format they are."""
+
+    def rows(self, body: bytes, key: str, texts: Sequence[str]) -> Rows:
+        """Read a list of specs; the suffix of `key` says in which format it is.
+
+        Args:
+            texts: the columns whose values are texts. In others, what looks like a number is one.
+        """
 
     def image(self, body: bytes, name: str) -> Picture:
         """Convert an image; messages call it `name`."""

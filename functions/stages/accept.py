@@ -33,13 +33,16 @@ from functions.spec.folder_defaults import Draft
 from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
+from functions.spec.lists import ReadList, Spec, read_list
 from functions.spec.reader import Original, Picture, Sound, WithReader
 from functions.stages import approve, folder_defaults, lone, newer_defaults
 from functions.stages.judging import Judging, judges_pictures
 from functions.table import day_limits
 from functions.table.jobs import ended, job_of, notes_of, stop_waiting
 from functions.table.ledger import (
+    RETRIES,
     Change,
+    Conflict,
     NeedsLedgerAndClock,
     Put,
     Record,
@@ -52,6 +55,7 @@ from functions.table.ledger import (
 from functions.table.paths import take_names, take_path, with_equal_names
 from functions.table.records import (
     BadReference,
+    CancelReason,
     Job,
     KeptReference,
     Source,
@@ -136,8 +140,10 @@ def accept(
         if refusal is not None:
             raise refusal
         if s3_keys.kind_of(key) == s3_keys.Kind.APPROVAL:
-            accepting.hand_on([approve.final(ports, key)])
+            accepting.hand_on((approve.final(ports, key),))
             return Outcome.DONE
+        if s3_keys.kind_of(key) == s3_keys.Kind.LIST:
+            return accepting.hand_on_rows()
         wanted = accepting.read()
         kept = accepting.keep_references(wanted)
         accepting.show_that_it_is_read()
@@ -431,13 +437,16 @@ class Accepting:
             return
         if self.record is not None and not self.record.document.waiting_for:
             return  # an earlier try has published it
+        self._note_that_it_is_read()
+        publish.publish_status(self.ports, self.job.job_id)
+
+    def _note_that_it_is_read(self) -> None:
         reading = self.job.being_read()
         # If this handler is killed, the sweep acts on the drop again after the deadline.
         note = Waiting(job_id=reading.job_id, deadline=self.ports.now() + READ_WITHIN)
         self.commit(reading, Put(waiting_key("", reading.job_id), note))
         revision = (self.record.revision if self.record else 0) + 1
         self.record = Record(job_key(self.job.job_id), reading, revision)
-        publish.publish_status(self.ports, self.job.job_id)
 
     def make(self, wanted: tuple[Wanted, ...], kept: _AllKept) -> _Made:
         """Resolve every video, and enhance its prompt.
@@ -717,12 +726,71 @@ class Accepting:
             return []
         return [Put(place, Used(job_id=self.job.job_id))]
 
-    def hand_on(self, specs: Sequence[approve.Spec]) -> None:
+    def hand_on(self, specs: Sequence[Spec]) -> None:
         """Drop specs, and commit the job as handed on to them.
 
-        A spec that was dropped before with the same content is not dropped again. If this handler
-        is killed in between, the drop is acted on again.
+        If this handler is killed in between, the drop is acted on again.
         """
+        self._drop(specs)
+        job = self.job.handed_on(tuple(spec.key for spec in specs), self.ports.now())
+        self.commit(job, ended(job))
+        self.ports.log(Event.HANDED_ON, {"job_id": job.job_id, "specs": len(specs)})
+
+    def hand_on_rows(self) -> Outcome:
+        """Drop the specs of a list, and commit what became of its rows.
+
+        A newer version of the list may come while its rows are being dropped. Then its handler
+        drops rows, too, and the last one may be old. So each handler looks again when it is done,
+        and drops the rows of the newest version. A handler that is killed in between runs again,
+        because it is noted that it reads the list.
+
+        Raises:
+            JobRejected: no row can be used.
+            Missing: the list is gone.
+        """
+        ports, source = self.ports, self.job.source
+        if self.record is None:
+            self._note_that_it_is_read()
+        for _ in range(RETRIES):
+            drop = InputBucket(ports, source.bucket)
+            version = drop.facts(source.key).version
+            found = self._rows(drop, is_mine=version == source.version)
+            self._drop([row.spec for row in found.good])
+            if InputBucket(ports, source.bucket).version_of(source.key) == version:
+                break
+        else:
+            raise Conflict(f"{source.key} keeps changing")
+        if version != source.version:
+            replaced = self.job.canceled(CancelReason.SUPERSEDED, ports.now())
+            self.commit(replaced, ended(replaced))
+            return Outcome.DONE
+        keys = tuple(row.spec.key for row in found.good)
+        self.job = self.job.with_rows(keys, found.bad_rows).noticed(found.warnings)
+        if found.problems:
+            rejection = JobRejected(*found.problems)
+            return self.reject(json_lines.rejection_in(source.key, rejection))
+        handed_on = self.job.handed_on(keys, ports.now())
+        self.commit(handed_on, ended(handed_on))
+        ports.log(Event.HANDED_ON, {"job_id": handed_on.job_id, "specs": len(keys)})
+        return Outcome.DONE
+
+    def _rows(self, drop: InputBucket, *, is_mine: bool) -> ReadList:
+        """Read the newest version of a list.
+
+        Args:
+            is_mine: whether that is the version of this job. The job of another version says what
+                is wrong with it.
+        """
+        model = self.ports.settings.default_model
+        try:
+            return read_list(drop, self.ports.reader, self.job.source.key, default_model=model)
+        except JobRejected:
+            if is_mine:
+                raise
+            return ReadList((), (), 0, ())
+
+    def _drop(self, specs: Sequence[Spec]) -> None:
+        """Write specs into the input bucket, unless they were dropped with the same content."""
         for spec in specs:
             self.ports.files.write(
                 self.job.source.bucket,
@@ -731,9 +799,6 @@ class Accepting:
                 "application/json",
                 mark=hashlib.sha256(spec.body).hexdigest(),
             )
-        job = self.job.handed_on(tuple(spec.key for spec in specs), self.ports.now())
-        self.commit(job, ended(job))
-        self.ports.log(Event.HANDED_ON, {"job_id": job.job_id, "specs": len(specs)})
 
     def reject(self, rejection: JobRejected) -> Outcome:
         """Commit the job as rejected."""
@@ -754,9 +819,8 @@ class Accepting:
 
     def _folder_wants_digest(self) -> bool:
         key = self.job.source.key
-        return s3_keys.kind_of(key) == s3_keys.Kind.SPEC and drop_files.wants_digest(
-            self.drop, self.ports.reader, key
-        )
+        may_say = s3_keys.kind_of(key) in {s3_keys.Kind.SPEC, s3_keys.Kind.LIST}
+        return may_say and drop_files.wants_digest(self.drop, self.ports.reader, key)
 
     def wait(self, references: tuple[str, ...]) -> Outcome:
         """Note that the job waits for references.

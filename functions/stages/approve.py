@@ -3,23 +3,14 @@
 The file itself may be empty. Its name says everything, and nothing in it is read.
 """
 
-from dataclasses import dataclass
-
 from contract.errors import Code, JobRejected, Problem
 from functions import s3_keys
 from functions.replies import words
 from functions.replies.final import final_of
+from functions.spec.lists import Spec
 from functions.table.ledger import WithLedger, job_key, owner_key
 from functions.table.records import Job
 from functions.table.tasks import tasks_of
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A spec to drop."""
-
-    key: str
-    body: bytes
 
 
 def final(ports: WithLedger, key: str) -> Spec:

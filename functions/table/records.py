@@ -287,7 +287,10 @@ class Job(_Moving):
     folder_wants_digest: bool = False
     """For a spec that could not be read: whether its folder says `notify: digest`."""
     dropped: tuple[str, ...] = ()
-    """The keys of the specs that were dropped because of it."""
+    """The keys of the specs that were dropped because of it: the final of an approved draft, or the
+    good rows of a list."""
+    bad_rows: int = 0
+    """For a list: how many of its rows cannot be used."""
 
     @field_validator("waiting_for", "found_empty", mode="before")
     @classmethod
@@ -482,6 +485,17 @@ class Job(_Moving):
     def planned(self, tasks: int) -> Self:
         """It is answered with what it would make."""
         return self._to(State.PLANNED, self.updated_at, task_count=tasks, open_tasks=0)
+
+    def with_rows(self, dropped: tuple[str, ...], bad_rows: int) -> Self:
+        """The good rows of a list were dropped.
+
+        Args:
+            dropped: the keys of their specs.
+            bad_rows: how many rows cannot be used.
+        """
+        if self.state != State.WAITING:
+            raise IllegalMove(f"job {self.job_id} is {self.state} and drops no rows")
+        return self._with(dropped=dropped, bad_rows=bad_rows)
 
     def handed_on(self, dropped: tuple[str, ...], at: datetime) -> Self:
         """It makes no video itself.

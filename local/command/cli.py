@@ -127,8 +127,8 @@ def drop(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Specs, or folders with specs. The references and folder defaults that they need "
-            "are uploaded, too.",
+            help="Specs or lists of specs, or folders with them. The references and folder "
+            "defaults that they need are uploaded, too.",
         ),
     ],
     to: Annotated[str, typer.Option(help="The folder below jobs/ to drop them into.")] = "",
@@ -221,7 +221,8 @@ def validate(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Specs, folders with specs, or - to read one spec from standard input.",
+            help="Specs or lists of specs, folders with them, or - to read one spec from standard "
+            "input.",
             allow_dash=True,
         ),
     ],

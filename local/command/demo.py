@@ -54,6 +54,11 @@ def demo(home: Path, spec: Path, out: Path, console: Console) -> int:
         raise DemoFailed(f"There is no file {spec}. Samples are in samples/.")
     if not starts_a_job(spec):
         raise DemoFailed(f"{spec} is not a job spec. Dropped alone, it does not start a job.")
+    if s3_keys.kind_of(JobsFolder.around(spec).key(spec)) == s3_keys.Kind.LIST:
+        raise DemoFailed(
+            f"{spec} is a list, and the demo makes one job. Run  reeldrop up  and, in another "
+            f"terminal,  reeldrop drop {spec} --wait"
+        )
     _remove_leftovers(home)
     state = home / "demo" / str(os.getpid())
     try:
@@ -73,7 +78,7 @@ def _run(spec: Path, out: Path, cloud: EmbeddedCloud, folder: DropFolder, consol
     jobs = JobsFolder.around(spec)
     key = jobs.key(spec)
     draft = drafted(jobs, key)
-    for file, target in (*belongings(jobs, key, draft), (spec, key)):
+    for file, target in (*belongings(jobs, key), (spec, key)):
         _copy(file, f"s3://{folder.input_bucket}/{target}", folder, console)
     status = _follow(cloud, folder, s3_keys.path_of(key), console)
     out.mkdir(parents=True, exist_ok=True)

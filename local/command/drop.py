@@ -22,7 +22,7 @@ from functions.replies.lone import LoneStatus
 from functions.replies.status import Status
 from functions.table.records import State
 from local.command.account import DropBuckets
-from local.command.job_files import belongings, drafted, fetch, starts_a_job
+from local.command.job_files import belongings, fetch, starts_a_job
 from local.command.jobs_folder import JobsFolder
 
 _POLL_SECONDS = 0.5
@@ -31,7 +31,7 @@ _FAST_FOR_SECONDS = 30.0
 FIRST_STATUS_SECONDS = 120.0
 """So long a drop may take to get its first status. On AWS, an event comes within seconds."""
 _LINK_SECONDS = 3600
-_GOOD = {State.SUCCEEDED, State.PLANNED}
+_GOOD = {State.SUCCEEDED, State.PLANNED, State.HANDED_ON}
 
 
 class DropFailed(Exception):
@@ -78,7 +78,7 @@ def drop(
     for file in _specs(files):
         jobs = JobsFolder.around(file)
         key = jobs.key(file)
-        for one, local_key in belongings(jobs, key, drafted(jobs, key)):
+        for one, local_key in belongings(jobs, key):
             target = prefix + local_key.removeprefix(s3_keys.JOBS_PREFIX)
             if target not in sent and not _is_there(buckets, one, target):
                 console.print(f"{one} -> {target}", markup=False, highlight=False)
@@ -111,7 +111,8 @@ def _specs(files: Sequence[Path]) -> Iterator[Path]:
 
 
 def _is_spec(file: Path) -> bool:
-    return s3_keys.kind_of(JobsFolder.around(file).key(file)) == s3_keys.Kind.SPEC
+    kind = s3_keys.kind_of(JobsFolder.around(file).key(file))
+    return kind in {s3_keys.Kind.SPEC, s3_keys.Kind.LIST}
 
 
 def _is_there(buckets: DropBuckets, file: Path, key: str) -> bool:
@@ -130,7 +131,7 @@ def _is_there(buckets: DropBuckets, file: Path, key: str) -> bool:
 def follow(
     buckets: DropBuckets, dropped: Sequence[Dropped], console: Console
 ) -> Iterator[tuple[Dropped, Status]]:
-    """Show the progress of drops until each has ended.
+    """Show the progress of drops until each has ended. The rows of a list are followed, too.
 
     Yields:
         Each drop with its final status, in the order in which they end.
@@ -152,10 +153,20 @@ def follow(
                 _show(bars, bar, status)
                 if status.state.terminal:
                     del left[one]
+                    for row in _rows(buckets, status):
+                        left[row] = bars.add_task(f"{row.path}: dropped", total=100)
                     yield one, status
             waited = time.monotonic() - began
             if left:
                 time.sleep(_POLL_SECONDS if waited < _FAST_FOR_SECONDS else _SLOW_POLL_SECONDS)
+
+
+def _rows(buckets: DropBuckets, status: Status) -> Iterator[Dropped]:
+    """The specs that were dropped for a list."""
+    for key in status.dropped:
+        head = buckets.s3.head_object(Bucket=buckets.input_bucket, Key=key)
+        job_id = s3_keys.job_id(buckets.input_bucket, key, head.get("VersionId", "null"))
+        yield Dropped(key, s3_keys.path_of(key), job_id)
 
 
 def _status_of(

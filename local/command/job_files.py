@@ -13,8 +13,9 @@ from functions.adapters.child_reader import ChildReader
 from functions.ports import Missing
 from functions.replies.status import Status
 from functions.spec import drop_files
-from functions.spec.expand import expand
+from functions.spec.expand import Wanted, expand
 from functions.spec.folder_defaults import Draft
+from functions.spec.lists import read_list
 from functions.table.records import State
 from local.command.jobs_folder import JobsFolder
 
@@ -41,22 +42,29 @@ def drafted(jobs: JobsFolder, key: str) -> Draft | None:
         return None
 
 
-def belongings(jobs: JobsFolder, key: str, draft: Draft | None) -> Iterator[tuple[Path, str]]:
-    """The existing folder defaults and references of a spec, with their keys."""
-    for defaults in s3_keys.defaults_of(key):
+def belongings(jobs: JobsFolder, key: str) -> Iterator[tuple[Path, str]]:
+    """The existing folder defaults and references of a spec or a list, with their keys."""
+    of = s3_keys.row_spec(key, "1") if s3_keys.kind_of(key) == s3_keys.Kind.LIST else key
+    for defaults in s3_keys.defaults_of(of):
         with suppress(Missing):
             yield jobs.file(defaults), defaults
-    if draft is None:
-        return
     try:
-        wanted = expand(draft)
+        wanted = _wanted(jobs, key)
     except JobRejected:
-        return
+        return  # the bucket answers with what is wrong
     for reference in dict.fromkeys(one.key for one in drop_files.mentions(wanted)):
         if reference == key:
             continue  # an image that was dropped alone is its own reference
         with suppress(Missing):
             yield jobs.file(reference), reference
+
+
+def _wanted(jobs: JobsFolder, key: str) -> tuple[Wanted, ...]:
+    """The videos of a spec, or of the good rows of a list."""
+    if s3_keys.kind_of(key) != s3_keys.Kind.LIST:
+        return expand(drop_files.drafted(jobs, ChildReader(), key))
+    found = read_list(jobs, ChildReader(), key, default_model=None)
+    return tuple(one for row in found.good for one in row.wanted)
 
 
 def fetch(s3: Any, bucket: str, status: Status, out: Path) -> Iterator[tuple[str, Path]]:

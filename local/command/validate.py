@@ -92,6 +92,9 @@ def show(verdicts: Sequence[Verdict], console: Console) -> None:
             at = ":".join(str(part) for part in place if part is not None)
             show_line(f"{at}: {error.message}")
             show_line(f"    {error.hint}  [{error.code}]")
+        if verdict.tasks and not verdict.ok:
+            good = words.videos(len(verdict.tasks))
+            show_line(f"{verdict.file}: its other rows are good, {good}")
         if verdict.ok:
             count = len(verdict.tasks)
             planned = any(t.dry_run or t.enhance == "review" for t in verdict.tasks)

@@ -6,6 +6,7 @@ from contract.document import Document
 from contract.errors import JobRejected, one_line
 from functions import s3_keys
 from functions.planning.estimate import Making, cost
+from functions.reading.limits import MAX_LIST_BYTES
 from functions.replies import words
 from functions.replies.verdict import Verdict, costs_something, verdict_of
 from functions.spec.drop_files import MAX_AUDIO_BYTES, MAX_IMAGE_BYTES, MAX_VIDEO_BYTES
@@ -123,12 +124,14 @@ def _key(name: str) -> str:
     if strange or any(part in {"", ".", ".."} for part in parts):
         raise Refused(400, "Name the file with letters, digits and spaces, like birthday/bee.yaml.")
     key = s3_keys.in_folder("", name)
-    kinds = {s3_keys.Kind.SPEC, s3_keys.Kind.REFERENCE, s3_keys.Kind.DEFAULTS}
+    kinds = {
+        s3_keys.Kind.SPEC, s3_keys.Kind.LIST, s3_keys.Kind.REFERENCE, s3_keys.Kind.DEFAULTS,
+    }  # fmt: skip
     if s3_keys.kind_of(key) not in kinds or len(key.encode()) > s3_keys.MAX_DROP_BYTES:
         raise Refused(
             400,
-            f"{name} is no file that makes a video. Specs are called like bee.yaml, and pictures, "
-            "videos and sounds like bee.png, bee.mp4 or bee.mp3.",
+            f"{name} is no file that makes a video. Specs are called like bee.yaml, lists like "
+            "bee.csv, and pictures, videos and sounds like bee.png, bee.mp4 or bee.mp3.",
         )
     return key
 
@@ -138,6 +141,8 @@ def _is_text(key: str) -> bool:
 
 
 def _most_bytes(key: str) -> int:
+    if s3_keys.kind_of(key) == s3_keys.Kind.LIST:
+        return MAX_LIST_BYTES
     if _is_text(key):
         return MAX_SPEC_BYTES
     if s3_keys.is_image(key):

@@ -73,7 +73,35 @@ def _sound(specimen: str, advice: str) -> Walk:
     return Walk(specimen, advice, then)
 
 
+def _list(specimen: str, advice: str, text: str) -> Walk:
+    """The list is corrected and dropped again."""
+    return Walk(specimen, advice, {"": text.encode()})
+
+
 WALKS = [
+    # lists
+    _list("list-unclosed", "write each quote inside it twice", 'prompt\n"a ""bee"""\n'),
+    _list("list-twice", "Give it the name of a field", "prompt,label\na bee,fly\n"),
+    _list("list-without-name", "or delete the column", "prompt,seed\na bee,7\n"),
+    _list("list-more-cells", "put it in quotes", 'prompt\n"a bee, flying"\n'),
+    _list("list-more-cells", "Give each column a name", "prompt,label\na bee, flying\n"),
+    _list("list-no-rows", "a video into each row below it", "prompt,seed\na bee,7\n"),
+    _list("list-501-rows", "Divide it into several lists", "prompt\n" + "a bee\n" * 3),
+    _list("list-name", "letters, digits, - and _", "name,prompt\nbee-1,a bee\n"),
+    _list("list-name", "Or delete the column", "prompt\na bee\n"),
+    _list("list-column", "Did you mean seed?", "prompt,seed\na bee,7\n"),
+    Walk("list-column-of-folder", "write it into the _defaults.yaml of the folder",
+         {"_defaults.yaml": b"animate_images: true\n", "": b"prompt\na bee\n"}),
+    _list("list-note", "Delete the column.", "prompt\na bee\n"),
+    _list("list-number", "digits only", "prompt,seed\na bee,7\n"),
+    _list("list-range", "Write  1 in the column fps", "prompt,fps\na bee,1\n"),
+    _list("list-open-list", "close each bracket", 'prompt,scenes\n,"[a, b]"\n'),
+    _list("list-long-row", "Shorten it", "prompt\na bee\n"),
+    _list("list-invisible", "Delete it", "prompt\na bee\n"),
+    _list("list-array", "each object on a line of its own", '{"prompt": "a bee"}'),
+    _list("list-cut", "Close it with }", '{"prompt": "a bee"}\n'),
+    _list("list-excel", "the type CSV UTF-8", "prompt\na bee\n"),
+    _list("list-dos", "Save it as UTF-8", "prompt\nBär\n"),
     # the name of the drop
     Walk("txt-as-yaml", "Name it bee.yaml.", {"bee.yaml": BEE + b"seed: 7\n"}),
     _text("txt-as-yaml", "begin it with another word", "The prompt: a bee\n"),
@@ -271,6 +299,8 @@ def test_the_drop_succeeds_after_what_the_answer_advises(walk: Walk) -> None:
         below = posixpath.join(posixpath.dirname(bad.key), name) if name else bad.key
         key = name if name.startswith("jobs/") else below
         world.drop(key, body)
+    for key in _last(world).dropped:  # the rows of a list
+        submit(world.ports, "input", key)
     made(world)
 
 

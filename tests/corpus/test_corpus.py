@@ -12,7 +12,7 @@ from functions.reading.limits import LIMITS
 from functions.spec.fields import FolderDefaults
 from functions.stages.sweep import sweep
 from functions.table.records import Job, State, Task
-from tests.corpus import drops, fields, images, sounds, texts, videos
+from tests.corpus import drops, fields, images, lists, sounds, texts, videos
 from tests.corpus.specimen import Bad, Harmless
 from tests.fakes import InProcessReader, World
 
@@ -20,7 +20,7 @@ BAD: list[Bad] = [
     *texts.YAML, *texts.BYTES, *texts.JSON,
     *fields.ONE_FIELD, *fields.SEVERAL, *fields.IN_JSON,
     *drops.KEYS, *drops.REFERENCES, *drops.DEFAULTS,
-    *images.bad(), *videos.bad(), *sounds.bad(),
+    *images.bad(), *videos.bad(), *sounds.bad(), *lists.LISTS,
 ]  # fmt: skip
 HARMLESS: list[Harmless] = [
     *texts.HARMLESS, *fields.HARMLESS, *drops.HARMLESS, *images.harmless(), *videos.harmless(),

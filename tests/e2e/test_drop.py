@@ -234,6 +234,10 @@ def test_every_sample_works(person: Person, tmp_path: Path) -> None:
     for path in paths:
         wanted = State.PLANNED if path in planned else State.SUCCEEDED
         assert person.final(path, 600).state == wanted, person.status(path)
+    listed = person.final("samples/shapes")
+    assert listed.state == State.HANDED_ON and len(listed.dropped) == 2
+    for name in ("sunrise", "sunset"):
+        assert person.final(f"samples/shapes/{name}").state == State.SUCCEEDED
     for number in (1, 2, 3, 4):
         frames = decoded(person.read(f"videos/samples/four-seeds-0{number}.mp4"), tmp_path)
         assert frames[0] == 17

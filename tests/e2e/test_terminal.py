@@ -67,6 +67,26 @@ def test_a_spec_is_dropped_with_what_it_needs_and_its_videos_are_fetched(
     person.final("term/pictured")
 
 
+def test_a_list_is_dropped_and_its_rows_are_followed(
+    outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "star.png").write_bytes(PNG)
+    table = tmp_path / "shapes.csv"
+    rows = "name;prompt;image;num_inference_steps\nbee;a bee;star.png;2\nfly;a fly;;none\n"
+    table.write_text(rows)
+    out = tmp_path / "out"
+    arguments = ["drop", str(table), "--wait", "--out", str(out), "--outputs", str(outputs)]
+    assert main(arguments) == 1, "a row is bad"
+    shown = capsys.readouterr().out
+    assert re.findall(r"-> (\S+)", shown) == ["jobs/star.png", "jobs/shapes.csv"]
+    words = " ".join(shown.split())
+    assert "1 row of jobs/shapes.csv cannot be used" in words and "row 3, column 4" in words
+    assert (out / "shapes" / "bee.mp4").is_file()
+    table.write_text(rows.replace("none", "2"))
+    assert main(arguments) == 0
+    assert (out / "shapes" / "fly.mp4").is_file()
+
+
 def test_a_refusal_is_shown_where_the_person_is(
     outputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

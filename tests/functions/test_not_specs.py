@@ -67,16 +67,16 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "pdf-text": (b"%PDF-1.4\n1 0 obj", "a PDF file", "Copy the text"),
     "postscript": (b"%!PS-Adobe-3.0\n", "a PostScript file", "Copy the text"),
     "docx": (zipped("[Content_Types].xml", "word/document.xml"), "a Word document", "In Word"),
-    "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel sheet", "matrix"),
+    "xlsx": (zipped("[Content_Types].xml", "xl/workbook.xml"), "an Excel sheet", "CSV UTF-8"),
     "pptx": (zipped("[Content_Types].xml", "ppt/presentation.xml"), "a PowerPoint file", "Copy"),
     "doc": (old_office("WordDocument"), "a Word document", "In Word"),
-    "xls": (old_office("Workbook"), "an Excel sheet", "matrix"),
+    "xls": (old_office("Workbook"), "an Excel sheet", "CSV UTF-8"),
     "ppt": (old_office("PowerPoint Document"), "a PowerPoint file", "Copy the text"),
     "msg": (old_office("__nameid_version1.0"), "an old Office file", "Plain Text"),
     "odt": (zipped("content.xml", first=OPEN_DOCUMENT + "text"), "an OpenDocument text",
             "In LibreOffice"),
     "ods": (zipped("content.xml", first=OPEN_DOCUMENT + "spreadsheet"), "an OpenDocument sheet",
-            "matrix"),
+            "CSV UTF-8"),
     "odp": (zipped("content.xml", first=OPEN_DOCUMENT + "presentation"), "an OpenDocument file",
             "Copy the text"),
     "pages": (zipped("Index/Document.iwa", "preview.jpg"), "a Pages, Numbers or Keynote document",
@@ -114,8 +114,8 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "url": (b"[InternetShortcut]\r\nURL=https://example.org/\r\n", "a link to a web page",
             "prompt:"),
     "playlist": (b"#EXTM3U\n#EXT-X-VERSION:3\n", "a playlist", "prompt:"),
-    "csv": (b"prompt,seed\na bee,7\na cat,8\n", "a table (CSV)", "matrix"),
-    "csv-excel": (b"\xef\xbb\xbfname;prompt;seed\r\n1;a bee;7\r\n", "a table (CSV)", "matrix"),
+    "csv": (b"prompt,seed\na bee,7\na cat,8\n", "a table (CSV)", "ending .csv"),
+    "csv-excel": (b"\xef\xbb\xbfname;prompt;seed\r\n1;a bee;7\r\n", "a table (CSV)", "ending .csv"),
 }  # fmt: skip
 JSON: dict[str, tuple[object, str, str]] = {
     "notebook": ({"cells": [], "metadata": {}, "nbformat": 4}, "a Jupyter notebook", "prompt:"),
@@ -184,8 +184,8 @@ def test_text_in_another_encoding_is_not_taken_for_an_image_or_a_program() -> No
     [
         ("bee.docx", "Save As"), ("bee.DOC", "Save As"), ("bee.pages", "Export To"),
         ("bee.rtf", "Make Plain Text"), ("bee.odt", "LibreOffice"), ("bee.pdf", "Copy the text"),
-        ("bee.html", "Copy the text"), ("bee.gdoc", "Download"), ("bee.xlsx", "matrix"),
-        ("bee.csv", "matrix"), ("bee.zip", "Unpack"),
+        ("bee.html", "Copy the text"), ("bee.gdoc", "Download"), ("bee.xlsx", "CSV UTF-8"),
+        ("bee.zip", "Unpack"),
     ],
 )  # fmt: skip
 def test_a_document_under_its_own_name_gets_the_same_advice(name: str, words: str) -> None:
@@ -196,10 +196,10 @@ def test_a_document_under_its_own_name_gets_the_same_advice(name: str, words: st
 def test_the_examples_in_the_advice_are_specs() -> None:
     found = set()
     for body, _, _ in FILES.values():
-        for example in re.findall(r" {3}((?:prompt|matrix): .*)$", refusal(body).hint):
+        for example in re.findall(r" {3}(prompt: .*)$", refusal(body).hint):
             found.add(example)
             parsed.parse(example.encode(), "jobs/bee.yaml")
-    assert len(found) == 2
+    assert len(found) == 1
 
 
 def test_long_files_are_looked_at_quickly() -> None:

@@ -23,8 +23,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 def belongings(spec: Path) -> list[str]:
     jobs = JobsFolder.around(spec)
-    key = jobs.key(spec)
-    return [target for _, target in job_files.belongings(jobs, key, job_files.drafted(jobs, key))]
+    return [target for _, target in job_files.belongings(jobs, jobs.key(spec))]
 
 
 def test_defaults_and_references_belong_to_a_spec() -> None:

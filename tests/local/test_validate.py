@@ -78,9 +78,19 @@ def test_images_of_scenes_are_read_and_uploaded_with_the_spec(
     assert [w["code"] for w in verdict["warnings"]] == ["reference-missing"]
     write(tmp_path, "jobs/b/logo.png", PNG)
     jobs = JobsFolder.around(spec)
-    key = jobs.key(spec)
-    keys = [target for _, target in job_files.belongings(jobs, key, job_files.drafted(jobs, key))]
+    keys = [target for _, target in job_files.belongings(jobs, jobs.key(spec))]
     assert keys == ["jobs/tall.png", "jobs/b/logo.png"]
+
+
+def test_what_the_rows_of_a_list_need_is_uploaded_with_it(tmp_path: Path) -> None:
+    for name in ("star.png", "x/other.png", "unasked.png"):
+        write(tmp_path, f"jobs/{name}", PNG)
+    write(tmp_path, "jobs/x/_defaults.yaml", "seed: 1\n")
+    rows = "num_frames;image\n81;star.png\n0;unasked.png\n;x/other.png\n"
+    table = write(tmp_path, "jobs/x.csv", rows)
+    jobs = JobsFolder.around(table)
+    keys = [target for _, target in job_files.belongings(jobs, jobs.key(table))]
+    assert keys == ["jobs/x/_defaults.yaml", "jobs/star.png", "jobs/x/other.png"]
 
 
 @pytest.mark.parametrize("name", ["nothing.yaml", "bee.docx", "bee.png"])

@@ -12,6 +12,8 @@ from functions.ports import Missing
 from functions.replies import gallery
 from functions.replies.sidecar import Sidecar
 from functions.replies.status import Status
+from functions.spec.input_bucket import InputBucket
+from functions.spec.lists import read_list
 from functions.table.ledger import (
     CAPACITY,
     COLLECTED,
@@ -70,6 +72,7 @@ def check(simulation: "Simulation") -> None:
     jobs: dict[str, Job] = {job.job_id: job for job in simulation.documents(Job)}
     _check_drops(simulation, jobs)
     _check_handed_on(simulation, jobs)
+    _check_rows(simulation, jobs)
     _check_references(simulation, jobs)
     _check_lone(simulation)
     _check_once(simulation, jobs)
@@ -99,17 +102,18 @@ def _check_drops(simulation: "Simulation", jobs: dict[str, Job]) -> None:
     answered: set[str] = set()
     accepted: set[str] = set()
     for key, version in reversed(simulation.dropped):  # the newest first
+        # A newer version of a list or an approval replaces it, whatever becomes of that.
+        handed_on = s3_keys.kind_of(key) in {s3_keys.Kind.LIST, s3_keys.Kind.APPROVAL}
+        replacing = answered if handed_on else accepted
         job = _last_try(jobs, key, version)
         if job is None:
             there = [one.version for one in simulation.files.versions("input", key)]
-            # A newer version of an approval approves the same draft.
-            replaced = answered if s3_keys.kind_of(key) == s3_keys.Kind.APPROVAL else accepted
-            if version in there and key not in replaced:
+            if version in there and key not in replacing:
                 raise Violated(f"{key} ({version}) was lost")
             continue
         if not job.state.terminal:
             raise Violated(f"{job.job_id} is still {job.state}")
-        if job.canceled_because == CancelReason.SUPERSEDED and key not in accepted:
+        if job.canceled_because == CancelReason.SUPERSEDED and key not in replacing:
             raise Violated(f"{key} ({version}) was replaced, but not by a newer version")
         if key not in answered and not is_newest(simulation.plain, job):
             raise Violated(f"the status of {key} is not about its newest version, {version}")
@@ -128,6 +132,24 @@ def _check_handed_on(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         for before, after in itertools.pairwise(versions):
             if not after.is_delete_marker and before.body == after.body:
                 raise Violated(f"{key} was dropped twice")
+
+
+def _check_rows(simulation: "Simulation", jobs: dict[str, Job]) -> None:
+    """The specs of the rows of a list are those of its newest version."""
+    drop, model = InputBucket(simulation.plain, "input"), simulation.settings.default_model
+    for key in simulation.files.keys("input"):
+        if s3_keys.kind_of(key) != s3_keys.Kind.LIST:
+            continue
+        job = _last_try(jobs, key, simulation.files.facts("input", key).version)
+        if job is None or not job.dropped:
+            continue
+        found = read_list(drop, simulation.reader, key, default_model=model)
+        if [row.spec.key for row in found.good] != [*job.dropped]:
+            raise Violated(f"{key} has dropped {job.dropped}")
+        for row in found.good:
+            versions = simulation.files.objects["input", row.spec.key]
+            if not versions[-1].is_delete_marker and versions[-1].body != row.spec.body:
+                raise Violated(f"{row.spec.key} is not what {key} says")
 
 
 def _check_gallery(simulation: "Simulation", jobs: dict[str, Job]) -> None:

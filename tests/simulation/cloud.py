@@ -657,7 +657,8 @@ class Simulation(World):
     def _came(self, key: str, *, is_job: bool = False) -> None:
         """Send the event about the current version of a file."""
         version = self.files.facts("input", key).version
-        if is_job or s3_keys.kind_of(key) in {s3_keys.Kind.SPEC, s3_keys.Kind.APPROVAL}:
+        kinds = {s3_keys.Kind.SPEC, s3_keys.Kind.LIST, s3_keys.Kind.APPROVAL}
+        if is_job or s3_keys.kind_of(key) in kinds:
             self.dropped.append((key, version))
         self.event("submit", lambda ports: submit(ports, "input", key, version))
 

@@ -8,6 +8,7 @@ from functions import s3_keys
 from functions.spec.language_model import Answer
 from functions.stages import cancel
 from functions.stages.renderer import ProcessingJob
+from functions.stages.submit import submit
 from functions.table.ledger import Change
 from functions.table.records import Attempt
 from local.cloud import signing
@@ -428,6 +429,49 @@ def approved(s: Simulation) -> None:
     at(s, 7200, lambda: s.person_drops("approve/a/two", b""))
 
 
+def listed(s: Simulation) -> None:
+    """Lists with good and bad rows are dropped, also twice within a second, are corrected, have
+    references that come late, and lose a row. One has folder defaults with a mistake."""
+    head = "name,prompt,image\n"
+    first = f"{head}bee,a bee,\nfly,,\nant,an ant,pic.png\n"
+    s.person_drops("jobs/a/x.csv", first)
+    at(s, 20, lambda: s.person_drops("jobs/a/pic.png", PNG))
+    at(s, 600, lambda: s.person_drops("jobs/a/x.csv", first.replace("fly,", "fly,a fly")))
+    for seconds in (0, 0.3, 0.6, 30, 30.2):
+        rows = "".join(f"{number},at {seconds},\n" for number in range(6))
+        at(s, seconds, partial(s.person_drops, "jobs/y.csv", head + rows))
+    lines = b'{"prompt": "a"}\n{"prompt": \n'
+    at(s, 5, lambda: s.person_drops("jobs/z.jsonl", lines))
+    at(s, 6, lambda: s.person_drops("jobs/z.jsonl", b"[]"))
+    at(s, 900, lambda: s.person_drops("jobs/z.jsonl", lines + b'{"prompt": "b"}\n'))
+    at(s, 7, lambda: s.person_drops("jobs/b/_defaults.yaml", "fps: [\n"))
+    at(s, 8, lambda: s.person_drops("jobs/b/x.csv", f"{head}bee,a bee,\n"))
+    at(s, 700, lambda: s.person_deletes("jobs/a/x/bee.json"))
+    at(s, 2000, lambda: s.person_deletes("jobs/y.csv"))
+
+
+def listed_meanwhile(s: Simulation) -> None:
+    """Newer versions of lists are dropped, and all of their rows, while an older one drops its
+    rows."""
+    s.sweep_every_seconds = 900
+    write, left = s.files.write, {f"jobs/{number}/1.json": number for number in range(8)}
+
+    def write_and_replace(
+        bucket: str, key: str, body: bytes, content_type: str, *, mark: str = ""
+    ) -> None:
+        write(bucket, key, body, content_type, mark=mark)
+        if (number := left.pop(key, None)) is not None:
+            newer = "".join(f"{row},newer\n" for row in range(4))
+            s.person_drops(f"jobs/{number}.csv", f"name,prompt\n{newer}")
+            submit(s.ports_of("submit"), "input", f"jobs/{number}.csv")
+
+    s.files.write = write_and_replace  # type: ignore[method-assign]
+    for number in range(8):
+        rows = "".join(f"{row},older\n" for row in range(4))
+        drop = partial(s.person_drops, f"jobs/{number}.csv", f"name,prompt\n{rows}")
+        at(s, 100 * number, drop)
+
+
 def lonely(s: Simulation) -> None:
     """Pictures that no spec asks for. Later some are deleted, and specs ask for others."""
     for number in range(12):
@@ -717,6 +761,20 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "52 drafts are approved, answers are lost, messages are delivered again": (
         approved,
         Faults(lose_answer=0.05, shown_again=0.5, until_seconds=8000),
+    ),
+    "53 lists": (listed, Faults()),
+    "53 lists, events twice, late and lost, handlers killed": (
+        listed,
+        Faults(duplicate_event=0.3, late_event=0.2, lose_event=0.3, kill=0.3),
+    ),
+    "53 lists are replaced while their rows are dropped": (listed_meanwhile, Faults()),
+    "53 lists are replaced while their rows are dropped, handlers killed": (
+        listed_meanwhile,
+        Faults(kill=0.5),
+    ),
+    "53 lists, answers are lost, messages are delivered again": (
+        listed,
+        Faults(lose_answer=0.03, shown_again=0.5),
     ),
     "04 pictures that no spec asks for": (lonely, Faults()),
     "04 pictures that no spec asks for, events lost": (lonely, Faults(lose_event=0.7)),

@@ -369,6 +369,21 @@ MUTANTS = {
         "                mark=hashlib.sha256(spec.body).hexdigest(),\n",
         "",
     ),
+    "the rows of an older version of a list stay": (
+        "functions.stages.accept",
+        "            if InputBucket(ports, source.bucket).version_of(source.key) == version:\n",
+        "            if True:\n",
+    ),
+    "an older version of a list drops its own rows": (
+        "functions.stages.accept",
+        "            drop = InputBucket(ports, source.bucket)\n            version",
+        "            drop = self.drop\n            version",
+    ),
+    "it is not noted that a list is read": (
+        "functions.stages.accept",
+        "        if self.record is None:\n            self._note_that_it_is_read()\n        for",
+        "        for",
+    ),
     "an approval of which a final was made stays in the gallery": (
         "functions.replies.gallery",
         "        if job.document.state == State.HANDED_ON:\n            if shown is not None:",

@@ -21,6 +21,7 @@ SECONDS = {
     "files": 0.020,
     "reader": 0.090,
     "reader.previews": 1.0,
+    "reader.rows": 1.0,
     "renderer": 0.100,
     "language_model": 1.5,
     "guardrail": 0.3,

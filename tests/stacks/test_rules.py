@@ -22,7 +22,8 @@ EXPLAINED = {
         "folder defaults may be in any folder"
     ),
     r"AwsSolutions-IAM5\[Resource::<StorageInput\w+\.Arn>/jobs/\*\.json\]": (
-        "The spec of a final is beside that of its draft, in any folder."
+        "The spec of a final is beside that of its draft, and those of a list are below it, in any "
+        "folder."
     ),
     r"AwsSolutions-IAM5\[Resource::arn:.*:processing-job/reeldrop--\*\]": (
         "The name of a processing job is only known when it is created. All begin alike."

@@ -146,6 +146,7 @@ def test_a_form_allows_one_object_below_jobs(studio: Studio) -> None:
     assert form["fields"] == {"key": "jobs/a/bee.yaml", "Content-Type": "text/plain",
                               "most": "65536"}  # fmt: skip
     assert studio.ask("upload", name="bee.PNG")["fields"]["most"] == str(32 * 1024 * 1024)
+    assert studio.ask("upload", name="bees.csv")["fields"]["most"] == str(1024 * 1024)
     for name in (
         "", "../videos/a.yaml", "a/../../b.yaml", "/a.yaml", "a//b.yaml", "a/./b.yaml", "a.exe",
         "a", "a\n.yaml", "${filename}.yaml", "a/${filename}", ".hidden.yaml", "é" * 600 + ".yaml",

@@ -1,0 +1,287 @@
+"""A list as a drop: each row is a spec, and a bad row does not take the others along."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from contract.errors import Code
+from functions import s3_keys
+from functions.reading.limits import MAX_ROWS
+from functions.replies.verdict import Verdict
+from functions.spec.fields import JobSpec
+from functions.spec.lists import NAME, TEXTS
+from functions.stages.submit import submit
+from functions.stages.sweep import sweep
+from functions.table.records import Job, State
+from local.command.validate import validate
+from tests.fakes import PNG, World
+from tests.functions.stored import jobs, status, tasks
+
+
+def dropped(world: World, body: str | bytes, key: str = "jobs/a/x.csv") -> Job:
+    """The job of a list that was dropped. The events of its rows are not delivered."""
+    world.clock.move(seconds=5)
+    world.drop(key, body)
+    return [job for job in jobs(world) if job.source.key == key][-1]
+
+
+def specs(world: World) -> Mapping[str, dict[str, object]]:
+    """The specs that were dropped for a list, by the names of their rows."""
+    keys = [
+        key
+        for key in world.files.keys("input")
+        if key.startswith("jobs/a/x/") and key.endswith(".json")
+    ]
+    return {
+        s3_keys.name_of(s3_keys.path_of(key)): json.loads(world.files.read("input", key))
+        for key in keys
+    }
+
+
+def deliver(world: World, job: Job) -> None:
+    """Deliver the events of the rows of a list."""
+    for key in job.dropped:
+        submit(world.ports, "input", key)
+
+
+def test_each_row_of_a_table_becomes_a_spec_and_then_a_job(world: World) -> None:
+    world.drop("jobs/a/bee.png", PNG)
+    table = "Prompt,image,seed,Duration Seconds,tags,enhance\r\n"
+    table += 'a bee,bee.png,7,,"red, blue",TRUE\r\n,,,,,\r\n"a ""fly"",\r\nthen two",,8.0,2.1,,\r\n'
+    job = dropped(world, table)
+    assert (job.state, job.problems) == (State.HANDED_ON, ())
+    assert specs(world) == {
+        "002": {"prompt": "a bee", "image": "/a/bee.png", "seed": 7, "tags": ["red", "blue"],
+                "enhance": True},
+        "004": {"prompt": 'a "fly",\r\nthen two', "seed": 8, "duration_seconds": 2.1},
+    }  # fmt: skip
+    said = status(world, "a/x")
+    assert said.dropped == ("jobs/a/x/002.json", "jobs/a/x/004.json")
+    assert said.message.startswith("2 rows were dropped") and "jobs/a/x/004.json" in said.message
+    deliver(world, job)
+    assert [(one.path, one.state) for one in jobs(world)[1:]] == [
+        ("a/x/002", State.QUEUED),
+        ("a/x/004", State.QUEUED),
+    ]
+    assert tasks(world)[0].references and tasks(world)[1].spec.num_frames == 17
+    assert not world.post.sent, "each row has a mail of its own"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_tables_of_all_spreadsheets_are_read(
+    world: World, delimiter: str, encoding: str, ends: str
+) -> None:
+    rows = (
+        ("prompt", "strength", "video"),
+        ("Bär, gelb; schön", "", ""),
+        ("a bee", "0.5", "b.mp4"),
+    )
+    lines = (delimiter.join(f'"{cell}"' if "," in cell else cell for cell in row) for row in rows)
+    body = ends.join(lines).encode(encoding)
+    job = dropped(world, body)
+    assert job.state == State.HANDED_ON, job.problems
+    assert [one["prompt"] for one in specs(world).values()] == ["Bär, gelb; schön", "a bee"]
+    assert specs(world)["003"]["strength"] == 0.5
+    assert [one.code for one in job.warnings] == (["windows-1252"] if encoding == "cp1252" else [])
+
+
+@pytest.mark.parametrize(
+    ("key", "body"),
+    [
+        ("jobs/a/x.tsv", "prompt\tseed\na, bee\t7\n"),
+        ("jobs/a/x.csv", "sep=|\nprompt|seed\na, bee|7\n"),
+        ("jobs/a/x.csv", "\n;;\nprompt;seed;;\na, bee;7;;\n"),
+        ("jobs/a/x.CSV", 'name,prompt,seed\nbee,"a, bee",7\n'),
+        ("jobs/a/x.jsonl", '{"prompt": "a, bee", "seed": 7}\n\n'),
+        ("jobs/a/x.ndjson", '\ufeff{"name": "bee", "prompt": "a, bee", "seed": 7}'),
+    ],
+)
+def test_other_forms_of_lists(world: World, key: str, body: str) -> None:
+    job = dropped(world, body, key)
+    assert job.state == State.HANDED_ON, job.problems
+    assert list(specs(world).values()) == [{"prompt": "a, bee", "seed": 7}]
+    assert s3_keys.path_of(key) == "a/x"
+
+
+def test_a_decimal_comma_is_read_where_it_does_not_divide_cells(world: World) -> None:
+    job = dropped(world, "prompt;video;strength;guidance_scale\na bee;b.mp4;0,5;4,0\n")
+    assert job.state == State.HANDED_ON, job.problems
+    assert specs(world)["002"]["strength"] == 0.5 and specs(world)["002"]["guidance_scale"] == 4
+
+
+def test_cells_are_texts_numbers_or_lists_as_their_field_wants(world: World) -> None:
+    row = {
+        "prompt": "2024", "label": "7", "seed": "7", "outputs": "mp4; gif", "loop": "ping-pong",
+        "matrix": '"{fps: [4, 8]}"', "notify": "digest", "prompt_in_file": "false",
+    }  # fmt: skip
+    job = dropped(world, f"{','.join(row)}\n{','.join(row.values())}\n")
+    assert job.state == State.HANDED_ON, job.problems
+    assert specs(world)["002"] == {
+        "prompt": "2024", "label": "7", "seed": 7, "outputs": ["mp4", "gif"], "loop": "ping-pong",
+        "matrix": {"fps": [4, 8]}, "notify": "digest", "prompt_in_file": False,
+    }  # fmt: skip
+    job = dropped(world, 'scenes\n"[a bee lands, it flies away]"\n')
+    assert job.state == State.HANDED_ON, job.problems
+    assert specs(world)["002"]["scenes"] == [{"prompt": "a bee lands"}, {"prompt": "it flies away"}]
+
+
+def test_the_columns_of_texts_are_the_fields_of_texts() -> None:
+    def is_text(name: str) -> bool:
+        schema = JobSpec.model_json_schema()
+        kinds = schema["properties"][name].get("anyOf", [schema["properties"][name]])
+        kinds = [schema["$defs"].get(one.get("$ref", "").rpartition("/")[2], one) for one in kinds]
+        return {one.get("type", "string") for one in kinds} <= {"string", "null"}
+
+    literal = {"enhance", "loop", "notify"}  # choices of several types
+    assert set(TEXTS) == {NAME, *filter(is_text, JobSpec.model_fields)} - literal
+
+
+def test_bad_rows_are_answered_together_and_the_others_go_on(world: World) -> None:
+    table = "prompt;seed;fps;preset\na bee;seven;8;\na fly;7;8;draft\n;1;;\nan ant;8;0;quick\n"
+    table += "a wasp;x;8;\na bug;9;8;;;more\n\na moth;;;\n"
+    job = dropped(world, table)
+    assert (job.state, job.bad_rows) == (State.REJECTED, 5)
+    assert [*specs(world)] == ["003", "009"]
+    assert [(one.code, one.place.line, one.place.field) for one in job.problems] == [
+        (Code.FIELD_TYPE, 2, "seed"),
+        (Code.PROMPT_EMPTY, 4, "prompt"),
+        (Code.FIELD_RANGE, 5, "fps"),
+        (Code.FIELD_RANGE, 5, "preset"),
+        (Code.FIELD_TYPE, 6, "seed"),
+        (Code.LIST_SYNTAX, 7, None),
+    ]
+    text = world.files.read("output", "rejected/a/x.txt").decode()
+    for words in (
+        "5 rows of jobs/a/x.csv cannot be used", "2 rows were dropped", "Correct these rows",
+        "row 5, column 3, field fps", "1 in the column fps",
+    ):  # fmt: skip
+        assert words in text, text
+    (mail,) = world.post.sent
+    assert "5 rows cannot be used" in mail.body and "(row 4)" in mail.body
+    said = status(world, "a/x")
+    assert said.message.startswith("5 rows cannot be used") and len(said.dropped) == 2
+    deliver(world, job)
+    assert [one.state for one in jobs(world)[1:]] == [State.QUEUED] * 2
+
+
+def test_rows_with_the_same_mistake_are_one_problem(world: World) -> None:
+    job = dropped(world, "prompt,model\n" + "a bee,demmo\n" * 5 + "a bee,demo\n")
+    (problem,) = job.problems
+    assert (problem.code, problem.place.line) == (Code.MODEL_UNKNOWN, 2)
+    assert "row 3, 4, 5, 6" in problem.message and job.bad_rows == 5
+    job = dropped(world, '{"promt": "a"}\n' * 9, "jobs/a/x.jsonl")
+    (problem,) = job.problems
+    assert "Did you mean prompt?" in problem.hint and job.bad_rows == 9
+
+
+def test_a_column_that_is_no_field_is_one_problem(world: World) -> None:
+    job = dropped(world, "prompt,sed,max_videos_per_day\n" + "a bee,7,1\n" * 9)
+    assert (job.state, job.dropped) == (State.REJECTED, ())
+    one, other = job.problems
+    assert (one.code, one.place.line, one.place.column) == (Code.FIELD_UNKNOWN, 1, 2)
+    assert "Did you mean seed?" in one.hint and "_defaults.yaml" in other.hint
+
+
+def test_folder_defaults_hold_for_the_rows(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "prompt: a bee\nfps: 4\n")
+    world.drop("jobs/a/x/_defaults.yaml", "fps: 8\n")
+    job = dropped(world, "seed\n1\n2\n")
+    assert specs(world) == {"002": {"seed": 1}, "003": {"seed": 2}}
+    deliver(world, job)
+    assert [(task.spec.seed, task.spec.fps) for task in tasks(world)] == [(1, 8), (2, 8)]
+    world.drop("jobs/a/_defaults.yaml", "fps: [\n", event=False)
+    job = dropped(world, "prompt\na bee\n")
+    assert job.state == State.REJECTED and job.problems[0].place.file == "jobs/a/_defaults.yaml"
+    assert "line" in world.files.read("output", "rejected/a/x.txt").decode()
+
+
+def test_a_corrected_list_drops_only_what_has_changed(world: World) -> None:
+    dropped(world, "name,prompt\nbee,a bee\nfly,\nant,an ant\n")
+    first = {key: world.files.versions("input", key) for key in world.files.keys("input")}
+    job = dropped(world, "prompt,name\na fly,fly\na bee,bee\na red ant,ant\n")
+    assert job.state == State.HANDED_ON and [*specs(world)] == ["ant", "bee", "fly"]
+    assert "rejected/a/x.txt" not in world.files.keys("output")
+    again = {key: len(world.files.versions("input", key)) for key in job.dropped}
+    assert again == {"jobs/a/x/fly.json": 1, "jobs/a/x/bee.json": 1, "jobs/a/x/ant.json": 2}
+    assert world.files.versions("input", "jobs/a/x/bee.json") == first["jobs/a/x/bee.json"]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".bee", "bee.yaml", "a\\b", "x" * 500])
+def test_a_name_that_is_no_name_of_a_file_is_a_bad_row(world: World, name: str) -> None:
+    job = dropped(world, f'name,prompt\n"{name}",a bee\nfly,a fly\nFly,a fly\n')
+    assert [(one.code, one.place.line) for one in job.problems] == [
+        (Code.LIST_NAME, 2),
+        (Code.LIST_NAME, 4),
+    ]
+    assert [*specs(world)] == ["fly"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        (b"", Code.SPEC_EMPTY, "first row"),
+        (b"prompt,seed\n", Code.SPEC_EMPTY, "no row"),
+        (b'prompt\n"a bee\na fly\n', Code.LIST_SYNTAX, "never closed"),
+        (b'prompt\n"a" bee\n', Code.LIST_SYNTAX, "twice"),
+        (b"prompt,prompt\na,b\n", Code.LIST_SYNTAX, "appears twice"),
+        (b"prompt,,seed\na,b,7\n", Code.LIST_SYNTAX, "Column 2 has no name"),
+        (b"prompt\n" + b"a bee\n" * (MAX_ROWS + 1), Code.LIST_TOO_LARGE, "500 rows"),
+        (b"prompt\n" + b"x" * 1024 * 1024, Code.LIST_TOO_LARGE, "bytes"),
+        (b"prompt\n\x81\n", Code.TEXT_ENCODING, "UTF-8"),
+        (b"PK\x03\x04xl/", Code.NOT_A_SPEC, "CSV UTF-8"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_refused(
+    world: World, body: bytes, code: Code, words: str
+) -> None:
+    job = dropped(world, body)
+    assert [one.code for one in job.problems] == [code], job.problems
+    assert words in job.problems[0].sentence()
+    assert specs(world) == {} and not job.dropped
+
+
+def test_a_row_that_is_not_json_does_not_take_the_others_along(world: World) -> None:
+    body = '{"prompt": "a"}\n{"prompt": \n[1]\n{"prompt": "b", "fps": 0}\n{"prompt": "c"}\n'
+    job = dropped(world, body, "jobs/a/x.jsonl")
+    assert [one.place.line for one in job.problems] == [2, 3, 4]
+    assert '"fps": 1' in job.problems[2].hint
+    assert [*specs(world)] == ["001", "005"]
+    job = dropped(world, '[{"prompt": "a"}]', "jobs/a/x.jsonl")
+    assert job.problems[0].code == Code.LIST_SYNTAX and "line of its own" in job.problems[0].hint
+
+
+def test_the_largest_list_fits_into_the_table(world: World) -> None:
+    folder = "jobs/a/" + "ü" * 150
+    rows = "".join(f"{'ö' * 80}{number},a bee {number},x\n" for number in range(MAX_ROWS))
+    job = dropped(world, f"name,prompt,seed\n{rows.replace(',x', ',7', 250)}", f"{folder}/x.csv")
+    assert len(job.dropped) == 250 and len(job.problems) == 1 and job.bad_rows == 250
+
+
+def test_a_repeated_event_drops_nothing_again(world: World) -> None:
+    job = dropped(world, "prompt\na bee\n")
+    world.delete("jobs/a/x/002.json")
+    submit(world.ports, "input", "jobs/a/x.csv", job.source.version)
+    assert specs(world) == {}
+    dropped(world, "prompt\na bee\n")
+    assert [*specs(world)] == ["002"]
+
+
+def test_the_sweep_finds_a_list_without_an_event(world: World) -> None:
+    world.drop("jobs/a/x.csv", "prompt\na bee\n", event=False)
+    world.clock.move(minutes=3)
+    sweep(world.ports)
+    assert [*specs(world)] == ["002"]
+
+
+def test_validate_says_what_the_bucket_would_say(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    file = tmp_path_factory.mktemp("lists") / "x.csv"
+    file.write_text("prompt,seed\na bee,7\na fly,x\na moth,8\n")
+    (verdict,) = validate([file], default_model="demo")
+    assert isinstance(verdict, Verdict)
+    assert not verdict.ok and [task.seed for task in verdict.tasks] == [7, 8]
+    assert [(one.line, one.code) for one in verdict.errors] == [(3, Code.FIELD_TYPE)]
