@@ -186,7 +186,7 @@ def _row(
     if any(not is_blank(cell) for cell in cells[len(columns) :]):
         fault = Fault(
             "list-syntax",
-            f"Row {number} has more cells than there are columns.",
+            "There are more cells than columns.",
             "Give each column a name. If a text contains the character that divides the cells, put "
             "it in quotes.",
             number,

@@ -25,6 +25,7 @@ from functions.table.records import Digest, DigestKind, Job, State
 # In this order, with their word for a number of jobs.
 _WORDS = {
     "was refused": "refused",
+    "has bad rows": "with bad rows",
     "failed": "failed",
     "needs your review": "to review",
     "was canceled": "canceled",

@@ -123,6 +123,9 @@ def is_for_review(job: Job) -> bool:
 
 
 def outcome(job: Job) -> str:
+    """What became of a job, as a part of a sentence."""
+    if job.bad_rows and job.dropped:
+        return "has bad rows"
     return "needs your review" if is_for_review(job) else _OUTCOMES[job.state]
 
 

@@ -226,7 +226,8 @@ def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
         return f"Canceled: {words.canceled(job.canceled_because)}.{kept}"
     sentences = [problem.sentence() for problem in problems_of(job, tasks)]
     if job.bad_rows:
-        sentences = [*words.rows(job), *sentences[:_MOST_SENTENCES]]
+        first = job.problems[:_MOST_SENTENCES]
+        sentences = [*words.rows(job), *(words.in_row(problem) for problem in first)]
     sentences += [words.scenes_kept(scene_keys(job, task)) for task in tasks if task.scenes_kept]
     if done:
         sentences.insert(0, f"{of_all} were made.")

@@ -184,6 +184,12 @@ def dropped_rows(job: Job) -> list[str]:
     ]
 
 
+def in_row(problem: Problem) -> str:
+    """A problem of a list, with the number of its row."""
+    row = f"Row {problem.place.line}: " if problem.place.file is None else ""
+    return f"{row}{problem.sentence()}"
+
+
 def unit_of(job: Job, problem: Problem) -> str:
     """What the `line` of a problem counts: the lines of a file, or the rows of a list."""
     is_list = s3_keys.kind_of(job.source.key) == s3_keys.Kind.LIST

@@ -17,7 +17,7 @@ LISTS = [
     _table("after-quote", Code.LIST_SYNTAX, 'prompt\n"a" bee\n', "closing quote"),
     _table("twice", Code.LIST_SYNTAX, "prompt,Prompt\na bee,a fly\n", "appears twice"),
     _table("without-name", Code.LIST_SYNTAX, "prompt,,seed\na bee,x,7\n", "Column 2 has no name"),
-    _table("more-cells", Code.LIST_SYNTAX, "prompt\na bee, flying\n", "more cells"),
+    _table("more-cells", Code.LIST_SYNTAX, "prompt\na bee, flying\n", "more cells than columns"),
     _table("no-rows", Code.SPEC_EMPTY, "prompt,seed\n\n,\n", "no row", "first row"),
     _table("501-rows", Code.LIST_TOO_LARGE, "prompt\n" + "a bee\n" * 501, "500"),
     _table("2-MiB", Code.LIST_TOO_LARGE, "prompt\n" + "a" * 2_000_000, "1,048,576"),

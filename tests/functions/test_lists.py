@@ -160,9 +160,11 @@ def test_bad_rows_are_answered_together_and_the_others_go_on(world: World) -> No
     ):  # fmt: skip
         assert words in text, text
     (mail,) = world.post.sent
+    assert mail.subject == "reeldrop: a/x has bad rows"
     assert "5 rows cannot be used" in mail.body and "(row 4)" in mail.body
     said = status(world, "a/x")
     assert said.message.startswith("5 rows cannot be used") and len(said.dropped) == 2
+    assert "Row 4: There is no prompt." in said.message
     deliver(world, job)
     assert [one.state for one in jobs(world)[1:]] == [State.QUEUED] * 2
 
@@ -274,6 +276,16 @@ def test_the_sweep_finds_a_list_without_an_event(world: World) -> None:
     world.clock.move(minutes=3)
     sweep(world.ports)
     assert [*specs(world)] == ["002"]
+
+
+def test_a_digest_of_the_folder_tells_of_bad_rows(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "notify: digest\n")
+    dropped(world, "prompt,seed\na bee,7\na fly,x\n")
+    assert not world.post.sent
+    world.clock.move(minutes=10)
+    sweep(world.ports)
+    (mail,) = world.post.sent
+    assert "1 with bad rows" in mail.body and "jobs/a/x.csv has bad rows" in mail.body
 
 
 def test_validate_says_what_the_bucket_would_say(

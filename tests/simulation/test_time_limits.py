@@ -1,9 +1,13 @@
 """The simulation kills a function that runs longer than its timeout."""
 
+import pytest
+
+from functions.reading.limits import MAX_ROWS
 from functions.stages.ports import Ports
+from functions.stages.submit import submit
 from functions.stages.sweep import WORK_FOR
 from tests.simulation.cloud import MAX_RECEIVES, Handler, Simulation
-from tests.simulation.time_limits import timeouts_seconds
+from tests.simulation.time_limits import SECONDS, timeouts_seconds
 
 
 def test_the_timeouts_are_the_deployed_ones() -> None:
@@ -41,3 +45,17 @@ def test_the_clock_of_a_handler_goes_on_while_it_works() -> None:
     simulation.at(1, Handler("submit", work))
     simulation.run_for(10)
     assert took == [0.095]
+
+
+def test_the_largest_list_is_dropped_in_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write with a mark is two calls of S3."""
+    monkeypatch.setitem(SECONDS, "files.write", 0.05)
+    simulation = Simulation()
+    rows = "".join(f"a bee {number}\n" for number in range(MAX_ROWS))
+    simulation.files.write("input", "jobs/x.csv", f"prompt\n{rows}".encode(), "x")
+    ports = simulation.ports_of("submit")
+    began = ports.now()
+    submit(ports, "input", "jobs/x.csv")
+    took = (ports.now() - began).total_seconds()
+    assert len(simulation.files.keys("input")) == 1 + MAX_ROWS
+    assert MAX_ROWS * 0.05 < took < timeouts_seconds()["submit"] / 2
