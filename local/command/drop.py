@@ -29,7 +29,8 @@ _POLL_SECONDS = 0.5
 _SLOW_POLL_SECONDS = 3.0
 _FAST_FOR_SECONDS = 30.0
 FIRST_STATUS_SECONDS = 120.0
-"""So long a drop may take to get its first status. On AWS, an event comes within seconds."""
+"""So long no drop gets its first status before the waiting ends. On AWS, an event comes within
+seconds, but hundreds of drops are accepted one after the other."""
 _LINK_SECONDS = 3600
 _GOOD = {State.SUCCEEDED, State.PLANNED, State.HANDED_ON}
 
@@ -139,17 +140,19 @@ def follow(
     Raises:
         DropFailed: a drop got no answer, or a newer one replaced it.
     """
-    began = time.monotonic()
+    began = answered = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         left = {one: bars.add_task(f"{one.path}: dropped", total=100) for one in dropped}
         seen: set[Dropped] = set()
         while left:
             for one, bar in list(left.items()):
-                status = _status_of(buckets, one, seen, time.monotonic() - began)
+                status = _status_of(buckets, one, seen, time.monotonic() - answered)
                 if status is None:
                     continue
-                seen.add(one)
+                if one not in seen:
+                    seen.add(one)
+                    answered = time.monotonic()
                 _show(bars, bar, status)
                 if status.state.terminal:
                     del left[one]
@@ -162,9 +165,12 @@ def follow(
 
 
 def _rows(buckets: DropBuckets, status: Status) -> Iterator[Dropped]:
-    """The specs that were dropped for a list."""
+    """The specs that were dropped for a list, and are still there."""
     for key in status.dropped:
-        head = buckets.s3.head_object(Bucket=buckets.input_bucket, Key=key)
+        try:
+            head = buckets.s3.head_object(Bucket=buckets.input_bucket, Key=key)
+        except ClientError:
+            continue
         job_id = s3_keys.job_id(buckets.input_bucket, key, head.get("VersionId", "null"))
         yield Dropped(key, s3_keys.path_of(key), job_id)
 
