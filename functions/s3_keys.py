@@ -4,6 +4,7 @@
              jobs/<path>.csv|.tsv|.jsonl|.ndjson   lists of specs
              jobs/<path>/<row>.json                the specs of a list
              approve/<path>                        a draft that a person approves
+             jobs/v1/<name>.json                   specs that programs drop through /v1/videos
     output   videos/<path>.mp4 .json .jpg          the video, its sidecar, its poster
              videos/<path>.gif .h265.mp4 .webm     the video in other formats
              videos/<path>.scene01.mp4 ...         its scenes, each as a video of its own
@@ -78,7 +79,7 @@ _ALMOST = 0.75
 _BESIDE_JOBS = "(not in jobs)"
 _APPROVALS = "(approve)"
 # S3 allows 1,024 bytes. The longest texts around a path are "videos/" and "-00.scene00.mp4".
-_MAX_PATH_BYTES = 1_000
+MAX_PATH_BYTES = 1_000
 # Sort keys of the table are limited to 1,024 bytes too. Those of waiting jobs contain the key of
 # the reference and a job id.
 _MAX_REFERENCE_BYTES = 950
@@ -92,6 +93,8 @@ UNUSUAL_SPACES = (
     "\u3000"
 )
 
+# The folder in jobs/ of what programs drop through /v1/videos.
+_REQUESTS = "v1/"
 # The end of a path like the ends of the names of several videos.
 _NUMBERED = re.compile(r"[^/]-\d\d\Z")
 _H265 = ".h265"
@@ -202,10 +205,10 @@ def path_of(key: str) -> str:
     if suffix.lower() not in (*SPEC_SUFFIXES, *LIST_SUFFIXES):
         path += suffix
     encoded = path.encode()
-    if len(encoded) <= _MAX_PATH_BYTES:
+    if len(encoded) <= MAX_PATH_BYTES:
         return path
     digest = hashlib.sha256(encoded).hexdigest()[:12]
-    return encoded[: _MAX_PATH_BYTES - 13].decode(errors="ignore") + "-" + digest
+    return encoded[: MAX_PATH_BYTES - 13].decode(errors="ignore") + "-" + digest
 
 
 def stem_of(key: str) -> str:
@@ -397,6 +400,22 @@ def may_approve(key: str) -> list[tuple[str, int | None]]:
     paths = dict.fromkeys((path_of(named), path_of(stem_of(named))))
     numbered = [(path[:-3], int(path[-2:])) for path in paths if _NUMBERED.search(path)]
     return [*((path, None) for path in paths), *numbered]
+
+
+def of_request(name: str, suffix: str = ".json") -> str:
+    """Key of a file that a program has dropped through /v1/videos: a spec, or its reference.
+
+    Args:
+        name: lowercase letters, digits and dashes.
+        suffix: that of a spec or of a reference.
+    """
+    return f"{JOBS_PREFIX}{_REQUESTS}{name}{suffix}"
+
+
+def request_at(path: str) -> str | None:
+    """The name of the request whose spec has this path; None if the path is of another drop."""
+    match = re.fullmatch(re.escape(_REQUESTS) + "([a-z0-9-]+)", path)
+    return match[1] if match else None
 
 
 def is_json(key: str) -> bool:

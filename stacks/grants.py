@@ -43,7 +43,10 @@ def use_table(table: dynamodb.Table) -> Statements:
 def show_table(table: dynamodb.Table) -> Statements:
     """Read records, and remove entries of the gallery."""
     return [
-        _allow(["dynamodb:GetItem", "dynamodb:Query", "dynamodb:DeleteItem"], table.table_arn),
+        _allow(
+            ["dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:DeleteItem"],
+            table.table_arn,
+        ),
     ]
 
 

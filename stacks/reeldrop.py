@@ -161,7 +161,11 @@ def _studio(studio: Studio | None) -> dict[str, str]:
     """Where the studio is, and who may sign in there, if there is one."""
     if studio is None:
         return {}
-    return {"StudioUrl": studio.url, "StudioUsers": studio.users.user_pool_id}
+    return {
+        "StudioUrl": studio.url,
+        "StudioUsers": studio.users.user_pool_id,
+        "StudioClient": studio.client.user_pool_client_id,
+    }
 
 
 def _choices(config: Config) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""The studio: a page in the browser for the drop folder, and who may sign in there.
+"""The studio: a page and an API for the drop folder, and who may sign in there.
 
-One function serves the page and answers its questions. API Gateway lets a question through only
+One function serves the page, its questions and programs. API Gateway lets a question through only
 with a token of the user pool (docs/decisions/0041-the-studio.md).
 """
 
@@ -67,14 +67,14 @@ class Studio(Construct):
         self._create_stage(program)
         self.url = f"{self._api.api_endpoint}/"
         self.users = self._create_users()
-        client = self._create_client()
+        self.client = self._create_client()
         self.page = StageFunction(
             scope,
             "StudioPage",
             program=replace(
                 program,
                 environment={
-                    "STUDIO_CLIENT_ID": client.user_pool_client_id,
+                    "STUDIO_CLIENT_ID": self.client.user_pool_client_id,
                     "STUDIO_SIGN_IN": self._sign_in(),
                     "STUDIO_ALLOWED_IPS": config.studio_allowed_ips,
                 },
@@ -88,7 +88,7 @@ class Studio(Construct):
                 *grants.show_outputs(storage.output),
             ],
         )
-        self._route(client)
+        self._route()
         # The page uploads files to the bucket itself.
         storage.input.add_cors_rule(
             allowed_methods=[s3.HttpMethods.POST],
@@ -97,22 +97,26 @@ class Studio(Construct):
             max_age=3600,
         )
 
-    def _route(self, client: cognito.UserPoolClient) -> None:
-        """Let everybody load the page, and only those who are signed in ask questions."""
+    def _route(self) -> None:
+        """Let everybody load the page, and only those who are signed in do the rest."""
         page = integrations.HttpLambdaIntegration("Page", self.page.function)
         for path in ("/", "/{name}"):
             self._api.add_routes(path=path, methods=[gateway.HttpMethod.GET], integration=page)
-        self._api.add_routes(
-            path="/api/{question}",
-            methods=[gateway.HttpMethod.POST],
-            integration=page,
-            authorizer=authorizers.HttpJwtAuthorizer(
-                "Session",
-                f"https://cognito-idp.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}/"
-                f"{self.users.user_pool_id}",
-                jwt_audience=[client.user_pool_client_id],
-            ),
+        session = authorizers.HttpJwtAuthorizer(
+            "Session",
+            f"https://cognito-idp.{cdk.Aws.REGION}.{cdk.Aws.URL_SUFFIX}/{self.users.user_pool_id}",
+            jwt_audience=[self.client.user_pool_client_id],
         )
+        for path, methods in {
+            "/api/{question}": ["POST"],
+            "/v1/{proxy+}": ["GET", "POST", "DELETE"],  # for programs
+        }.items():
+            self._api.add_routes(
+                path=path,
+                methods=[gateway.HttpMethod(method) for method in methods],
+                integration=page,
+                authorizer=session,
+            )
 
     def _create_stage(self, program: Program) -> None:
         log = logs.LogGroup(
@@ -165,6 +169,8 @@ class Studio(Construct):
             "Client",
             user_pool_client_name="studio",
             generate_secret=False,
+            # For programs: an administrator gets tokens with a password and rights of IAM.
+            auth_flows=cognito.AuthFlow(admin_user_password=True),
             # Nothing but the code grant, with which a client without a secret has to use PKCE.
             o_auth=cognito.OAuthSettings(
                 flows=cognito.OAuthFlows(authorization_code_grant=True),

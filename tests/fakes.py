@@ -11,7 +11,7 @@ import re
 import struct
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -144,6 +144,7 @@ class FakeLedger:
         self.commits = 0
 
     def get(self, key: RecordKey[D]) -> Record[D] | None:
+        assert len(key.partition.encode()) <= 2048, "DynamoDB takes a key of at most 2,048 bytes"
         item = self.items.get((key.partition, key.sort))
         return Record(key, _read(key.kind, item[1]), item[0]) if item else None
 
@@ -158,11 +159,16 @@ class FakeLedger:
         prefix: str = "",
         start: str = "",
         limit: int | None = None,
+        backwards: bool = False,
     ) -> list[Record[D]]:
         assert start.startswith(prefix) or not start
         sorts = self._sorts[partition]
         found: list[Record[D]] = []
-        for sort in islice(sorts, bisect_left(sorts, start or prefix), None):
+        ordered: Iterator[str] = islice(sorts, bisect_left(sorts, start or prefix), None)
+        if backwards:
+            last = start or prefix + "\U0010ffff"
+            ordered = reversed(sorts[: bisect_right(sorts, last)])
+        for sort in ordered:
             if not sort.startswith(prefix) or len(found) == limit:
                 break
             revision, body = self.items[(partition, sort)]

@@ -67,14 +67,17 @@ class DynamoLedger:
         prefix: str = "",
         start: str = "",
         limit: int | None = None,
+        backwards: bool = False,
     ) -> list[Record[D]]:
         """See `Ledger.query`."""
         condition = "pk = :pk"
         values: dict[str, Any] = {":pk": {"S": partition}}
         if start:
-            condition += " AND sk BETWEEN :start AND :last"
-            values[":start"] = {"S": start}
-            values[":last"] = {"S": prefix + "\U0010ffff"}
+            last = prefix + "\U0010ffff"
+            condition += " AND sk BETWEEN :first AND :last"
+            # No sort key is empty, so a space comes before each of them.
+            values[":first"] = {"S": (prefix or " ") if backwards else start}
+            values[":last"] = {"S": start if backwards else last}
         elif prefix:
             condition += " AND begins_with(sk, :prefix)"
             values[":prefix"] = {"S": prefix}
@@ -87,6 +90,7 @@ class DynamoLedger:
                     KeyConditionExpression=condition,
                     ExpressionAttributeValues=values,
                     ConsistentRead=True,
+                    ScanIndexForward=not backwards,
                     **arguments,
                 )
             found += [_record(item, kind) for item in page["Items"]]

@@ -111,12 +111,15 @@ class Ledger(Protocol):
         prefix: str = "",
         start: str = "",
         limit: int | None = None,
+        backwards: bool = False,
     ) -> list[Record[D]]:
         """Documents of a partition whose sort key begins with `prefix`, in order.
 
         Args:
-            start: a text that begins with `prefix`. Sort keys before it are skipped.
+            start: a text that begins with `prefix`. Sort keys before it are skipped; backwards,
+                those after it.
             limit: how many documents are returned at most.
+            backwards: whether the last one in order comes first.
         """
 
     def commit(self, *changes: Change) -> None:

@@ -1,6 +1,7 @@
 """What a person brings: a spec or a reference to upload, a spec to check, a prompt to enhance."""
 
 import json
+from collections.abc import Mapping
 
 from contract.document import Document
 from contract.errors import JobRejected, one_line
@@ -71,11 +72,23 @@ def plan(ports: Ports, asked: Text) -> Plan:
     return Plan(verdict=verdict.model_copy(update={"cost": price}), takes=words.cost(price))
 
 
+def verdict(
+    ports: Ports, key: str, files: Mapping[str, bytes]
+) -> tuple[Verdict, tuple[Making, ...]]:
+    """What the bucket would say about a spec.
+
+    Args:
+        key: the key of the spec.
+        files: what is in the folder besides the files that are there, by key.
+    """
+    name = key.removeprefix(s3_keys.JOBS_PREFIX)
+    model = ports.settings.default_model
+    return verdict_of(_With(ports, files), ports.reader, key, name=name, default_model=model)
+
+
 def _verdict(ports: Ports, asked: Text) -> tuple[Verdict, tuple[Making, ...]]:
     key = _key(asked.name)
-    files = _With(ports, key, asked.text.encode())
-    model = ports.settings.default_model
-    return verdict_of(files, ports.reader, key, name=asked.name, default_model=model)
+    return verdict(ports, key, {key: asked.text.encode()})
 
 
 def enhance(ports: Ports, asked: Text) -> Enhanced:
@@ -97,19 +110,19 @@ def enhance(ports: Ports, asked: Text) -> Enhanced:
 
 
 class _With(InputBucket):
-    """The input bucket, as it would be with one more file."""
+    """The input bucket, as it would be with some more files."""
 
-    def __init__(self, ports: Ports, key: str, body: bytes) -> None:
+    def __init__(self, ports: Ports, files: Mapping[str, bytes]) -> None:
         super().__init__(ports, ports.settings.input_bucket)
-        self._key, self._body = key, body
+        self._more = files
 
     def size_bytes(self, key: str) -> int:
         """See `DropFiles.size_bytes`."""
-        return len(self._body) if key == self._key else super().size_bytes(key)
+        return len(self._more[key]) if key in self._more else super().size_bytes(key)
 
     def read(self, key: str) -> bytes:
         """See `DropFiles.read`."""
-        return self._body if key == self._key else super().read(key)
+        return self._more[key] if key in self._more else super().read(key)
 
 
 def _key(name: str) -> str:

@@ -1,9 +1,10 @@
-"""Entry point of the studio: the page, and the questions that it asks.
+"""Entry point of the studio: the page, the questions that it asks, and the API for programs.
 
-API Gateway lets a request to /api/ through only with a token of Cognito. The function checks again
-that there was one, so a route that is added without this check is not open.
+API Gateway lets a request to /api/ and /v1/ through only with a token of Cognito. The function
+checks again that there was one, so a route that is added without this check is not open.
 """
 
+import base64
 import os
 from collections.abc import Callable
 from functools import cache
@@ -16,11 +17,14 @@ from pydantic import ValidationError
 
 from contract.document import Document
 from contract.errors import Transient
-from studio.api import adapter, drops, gallery, jobs, pages
+from studio.api import adapter, drops, form, gallery, jobs, pages, videos
 from studio.api.ports import Ports
 from studio.api.refused import Refused
+from studio.api.video import Refusal
 
 D = TypeVar("D", bound=Document)
+# How long a client waits that asks again and again. Without this, it asks every second.
+_ASK_AGAIN = {"openai-poll-after-ms": "2000"}
 
 app = APIGatewayHttpResolver()
 
@@ -71,39 +75,51 @@ def _is_allowed() -> bool:
     return ports().studio.allows(app.current_event.request_context.http.source_ip)
 
 
-def _has_session() -> bool:
+def _person() -> str:
+    """Who is signed in. Empty: nobody."""
     authorizer = app.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
-    return bool(claims.get("sub")) and claims.get("client_id") == ports().studio.client_id
+    is_ours = claims.get("client_id") == ports().studio.client_id
+    return str(claims.get("sub") or "") if is_ours else ""
+
+
+def _check_session() -> None:
+    """Raises Refused if somebody may not ask anything."""
+    if not _is_allowed():
+        raise Refused(403, "The studio may not be used from here.")
+    if not _person():
+        raise Refused(401, "Sign in first.")
 
 
 def _asked(kind: type[D], act: Callable[[Ports, D], Document | str | None]) -> Response[str]:
     """Answer a question of the page, in the session of a person."""
-    if not _is_allowed():
-        return _error(403, "The studio may not be used from here.")
-    if not _has_session():
-        return _error(401, "Sign in first.")
     try:
-        asked = kind.from_json(app.current_event.decoded_body or "{}")
-    except ValidationError:
-        return _error(400, "The page and its function do not agree. Load the page again.")
-    try:
-        answer = act(ports(), asked) or Done()
+        _check_session()
+        answer = act(ports(), _read(kind)) or Done()
     except Exception as error:
-        return _failed(error)
+        refused = _refused(error)
+        return _error(refused.status, str(refused))
     if isinstance(answer, str):
         return _answer(200, answer, "text/plain; charset=utf-8")
     return _answer(200, answer.model_dump_json())
 
 
-def _failed(error: Exception) -> Response[str]:
+def _read(kind: type[D]) -> D:
+    try:
+        return kind.from_json(app.current_event.decoded_body or "{}")
+    except ValidationError:
+        raise Refused(400, "The page and its function do not agree. Load the page again.") from None
+
+
+def _refused(error: Exception) -> Refused:
+    """What to answer after an error."""
     if isinstance(error, Refused):
-        return _error(error.status, str(error))
+        return error
     if isinstance(error, Transient):
         logger().warning("again-later", extra={"error": str(error)})
-        return _error(503, "AWS is busy. Try again.")
+        return Refused(503, "AWS is busy. Try again.")
     logger().error("request-failed", exc_info=error)
-    return _error(500, "Something is wrong with the studio. Its log says what.")
+    return Refused(500, "Something is wrong with the studio. Its log says what.")
 
 
 @app.post("/api/gallery")
@@ -156,6 +172,77 @@ def _enhance() -> Response[str]:
     return _asked(drops.Text, drops.enhance)
 
 
+def _for_program(act: Callable[[Ports], Document]) -> Response[str]:
+    """Answer a request of a program, which has the token of a person."""
+    try:
+        _check_session()
+        answer = _answer(200, act(ports()).model_dump_json())
+        answer.headers.update(_ASK_AGAIN)
+        return answer
+    except Exception as error:
+        return _program_error(_refused(error))
+
+
+def _program_error(refused: Refused) -> Response[str]:
+    return _answer(refused.status, Refusal.of(refused).model_dump_json())
+
+
+def _query(name: str, otherwise: str) -> str:
+    return (app.current_event.query_string_parameters or {}).get(name) or otherwise
+
+
+@app.post("/v1/videos")
+def _create_video() -> Response[str]:
+    def create(ports: Ports) -> Document:
+        headers, body = app.current_event.headers, app.current_event.body or ""
+        is_base64 = app.current_event.is_base64_encoded
+        sent = form.read(
+            headers.get("content-type", ""),
+            base64.b64decode(body) if is_base64 else body.encode(),
+            ports.settings.input_bucket,
+        )
+        sender = videos.Sender(
+            person=_person(),
+            key=headers.get("idempotency-key", ""),
+            again=headers.get("x-stainless-retry-count", "0") != "0",
+        )
+        return videos.create(ports, sent, sender)
+
+    return _for_program(create)
+
+
+@app.get("/v1/videos")
+def _list_videos() -> Response[str]:
+    return _for_program(
+        lambda ports: videos.page(
+            ports, _query("after", ""), _query("limit", ""), _query("order", "desc")
+        )
+    )
+
+
+@app.get("/v1/videos/<video_id>")
+def _retrieve_video(video_id: str) -> Response[str]:
+    return _for_program(lambda ports: videos.retrieve(ports, video_id))
+
+
+@app.get("/v1/videos/<video_id>/content")
+def _video_content(video_id: str) -> Response[str]:
+    try:
+        _check_session()
+        link = videos.content(ports(), video_id, _query("variant", "video"))
+    except Exception as error:
+        return _program_error(_refused(error))
+    # An answer of Lambda has 6 MB at most. The token stays here: clients send it to no other host.
+    found = _answer(302, "")
+    found.headers["location"] = link
+    return found
+
+
+@app.delete("/v1/videos/<video_id>")
+def _delete_video(video_id: str) -> Response[str]:
+    return _for_program(lambda ports: videos.delete(ports, video_id))
+
+
 @app.get("/")
 def _index() -> Response[str]:
     return _file("index.html")
@@ -175,6 +262,10 @@ def _file(name: str) -> Response[str]:
 
 @app.not_found
 def _nothing(_error_raised: Exception) -> Response[str]:
-    if app.current_event.path.startswith("/api/") and not _has_session():
-        return _error(401, "Sign in first.")
-    return _error(404, "There is nothing here.")
+    nothing = Refused(404, "There is nothing here.")
+    path = app.current_event.path
+    if path.startswith(("/api/", "/v1/")) and not _person():
+        nothing = Refused(401, "Sign in first.")
+    if path.startswith("/v1/"):
+        return _program_error(nothing)
+    return _error(nothing.status, str(nothing))

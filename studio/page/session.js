@@ -1,7 +1,7 @@
 // Signs in with Cognito (authorisation code with PKCE), and asks the function questions.
 
 const KEPT = "reeldrop";
-const HERE = new URL(".", location.href.split(/[?#]/)[0]).href;
+export const HERE = new URL(".", location.href.split(/[?#]/)[0]).href;
 
 export const config = await (await fetch("config.json")).json();
 const SIGN_IN = config.signIn || location.origin;
@@ -82,6 +82,15 @@ function post(question, asked) {
     headers: { authorization: `Bearer ${kept().access}`, "content-type": "application/json" },
     body: JSON.stringify(asked),
   });
+}
+
+// A token that works for an hour from now.
+export async function freshToken() {
+  const { refresh } = kept();
+  if (!(await fetchTokens({ grant_type: "refresh_token", refresh_token: refresh }))) {
+    throw new Error("Sign out and sign in again to get a token.");
+  }
+  return kept().access;
 }
 
 // Asks the function a question. An access token lasts for an hour and is then fetched again.

@@ -4,6 +4,7 @@ import { button, el } from "./dom.js";
 import { editor } from "./editor.js";
 import { gallery } from "./gallery.js";
 import { job } from "./job.js";
+import { programs } from "./programs.js";
 import { comeBack, isSignedIn, signIn, signOut } from "./session.js";
 
 const main = document.getElementById("main");
@@ -24,6 +25,7 @@ function page() {
   const [, name, path] = location.hash.split("/");
   const decoded = path ? decodeURIComponent(path) : "";
   if (name === "new") return (view) => editor(view, decoded);
+  if (name === "programs") return programs;
   if (name === "job" && decoded) return (view) => job(view, decoded);
   return gallery;
 }

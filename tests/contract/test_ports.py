@@ -182,14 +182,22 @@ def test_a_query_begins_at_its_start_and_stays_in_its_prefix(
     for sort in ("0#a#1", "1#a#1", "1#a#2", "1#b#1", "1#c#1", "2#a#1"):
         services.ledger.commit(Put(key(partition, sort), Letter(job_id=sort)))
 
-    def found(start: str, limit: int | None = None) -> list[str]:
-        records = services.ledger.query(partition, Letter, prefix="1#", start=start, limit=limit)
+    def found(start: str, limit: int | None = None, *, backwards: bool = False) -> list[str]:
+        records = services.ledger.query(
+            partition, Letter, prefix="1#", start=start, limit=limit, backwards=backwards
+        )
         return [record.document.job_id for record in records]
 
     assert found("1#a#2") == ["1#a#2", "1#b#1", "1#c#1"]
     assert found("1#a#2!") == ["1#b#1", "1#c#1"]
     assert found("1#a$", limit=1) == ["1#b#1"]
     assert found("1#z") == []
+    assert found("", backwards=True) == ["1#c#1", "1#b#1", "1#a#2", "1#a#1"]
+    assert found("1#a#2", backwards=True) == ["1#a#2", "1#a#1"]
+    assert found("1#a$", limit=1, backwards=True) == ["1#a#2"]
+    assert found("1#", backwards=True) == []
+    all_of_them = services.ledger.query(partition, Letter, start="1#a#2", backwards=True)
+    assert [record.document.job_id for record in all_of_them] == ["1#a#2", "1#a#1", "0#a#1"]
 
 
 def test_a_change_from_an_old_revision_conflicts(services: Services, partition: str) -> None:

@@ -263,7 +263,7 @@ def test_up_serves_any_client_and_keeps_its_contents(
         "TableName", "DefaultModel", "InstanceTypes", "JobPrefix", "CodeUri", "ImageUri",
         "ImportRoleArn", "EnhancerModelId", "GuardrailId", "GuardrailVersion", "KeyArn",
         "LambdaConcurrency", "DropPolicyArn", "WatchPolicyArn", "FinishingInstanceType",
-        "StudioUrl", "StudioUsers",
+        "StudioUrl", "StudioUsers", "StudioClient",
     }  # fmt: skip
     spec = tmp_path / "kept.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")

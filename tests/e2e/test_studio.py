@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from openai import OpenAI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from functions.table.ledger import gallery_key
@@ -213,18 +214,32 @@ def test_the_keyboard_alone_is_enough(page: Page, person: Person) -> None:
     eventually(lambda: person.status("studio/keys"), 60, person.cloud)
 
 
-@pytest.mark.parametrize("address", ["#/", "#/new", "#/job/studio%2Fenhanced"])
+@pytest.mark.parametrize("address", ["#/", "#/new", "#/job/studio%2Fenhanced", "#/programs"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it_also_on_a_phone(page: Page, address: str, scheme: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.evaluate("address => { location.hash = address; }", address)
-    there = {"#/": ".cards li", "#/new": ".verdict", "#/job/studio%2Fenhanced": "video"}
+    there = {
+        "#/": ".cards li", "#/new": ".verdict", "#/job/studio%2Fenhanced": "video",
+        "#/programs": "pre",
+    }  # fmt: skip
     expect(page.locator(there[address]).first).to_be_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     serious = [one for one in found if one["impact"] in {"serious", "critical"}]
     assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+
+
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
+def test_a_program_gets_a_token_from_the_page(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("link", name="For programs").click()
+    page.get_by_role("button", name="Copy a token for programs").click()
+    expect(page.get_by_role("status")).to_contain_text("The token is copied")
+    token = page.evaluate("() => navigator.clipboard.readText()")
+    with OpenAI(api_key=token, base_url=page.locator("main code").inner_text()) as client:
+        assert len(client.videos.list(limit=1).data) == 1
 
 
 def test_the_check_of_accessibility_finds_faults(page: Page) -> None:

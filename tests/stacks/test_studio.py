@@ -28,16 +28,21 @@ def test_there_is_no_studio_unless_somebody_wants_one(synthesise: Callable[..., 
 def test_every_question_needs_a_token_of_the_user_pool(on_aws: Template) -> None:
     routes = resources(on_aws, "AWS::ApiGatewayV2::Route")
     by_key = {route["RouteKey"]: route for route in routes.values()}
-    assert set(by_key) == {"GET /", "GET /{name}", "POST /api/{question}"}
-    asked = by_key["POST /api/{question}"]
-    assert asked["AuthorizationType"] == "JWT"
+    for_everybody = {"GET /", "GET /{name}"}
+    asked = [route for key, route in by_key.items() if key not in for_everybody]
+    assert set(by_key) - for_everybody == {
+        "POST /api/{question}",
+        *(f"{method} /v1/{{proxy+}}" for method in ("GET", "POST", "DELETE")),
+    }
+    assert {route["AuthorizationType"] for route in asked} == {"JWT"}
     (authorizer,) = resources(on_aws, "AWS::ApiGatewayV2::Authorizer").values()
     (client,) = resources(on_aws, "AWS::Cognito::UserPoolClient")
     (pool,) = resources(on_aws, "AWS::Cognito::UserPool")
     token = authorizer["JwtConfiguration"]
     assert token["Audience"] == [{"Ref": client}]
     assert {"Ref": pool} in token["Issuer"]["Fn::Join"][1]
-    assert asked["AuthorizerId"]["Ref"] in on_aws["Resources"]
+    for route in asked:
+        assert route["AuthorizerId"]["Ref"] in resources(on_aws, "AWS::ApiGatewayV2::Authorizer")
 
 
 def test_only_an_administrator_adds_people_and_only_the_code_grant_is_allowed(
@@ -49,6 +54,10 @@ def test_only_an_administrator_adds_people_and_only_the_code_grant_is_allowed(
     (client,) = resources(on_aws, "AWS::Cognito::UserPoolClient").values()
     assert client["AllowedOAuthFlows"] == ["code"] and client["GenerateSecret"] is False
     assert client["AllowedOAuthScopes"] == ["openid"]
+    # A password alone gets no token: the first flow needs rights of IAM, too.
+    assert set(client["ExplicitAuthFlows"]) == {
+        "ALLOW_ADMIN_USER_PASSWORD_AUTH", "ALLOW_REFRESH_TOKEN_AUTH",
+    }  # fmt: skip
     (address,) = client["CallbackURLs"]
     assert address == on_aws["Outputs"]["StudioUrl"]["Value"] == client["LogoutURLs"][0]
 

@@ -1,7 +1,8 @@
 """A studio beside the fakes: what a person does at its page, as requests to its function."""
 
+import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ class Studio:
         self.world = world
         self.settings = StudioSettings(client_id=CLIENT, sign_in="", allowed_ips="")
         self.address = "192.0.2.7"
+        self.person = "someone"
 
     @property
     def ports(self) -> Ports:
@@ -46,24 +48,38 @@ class Studio:
         )
 
     def request(
-        self, method: str, path: str, body: object = None, client: str | None = CLIENT
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        client: str | None = CLIENT,
+        *,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """The whole answer to a request. Without a client there is no session."""
+        """The whole answer to a request. Without a client there is no session.
+
+        Args:
+            body: bytes as they are, or what becomes JSON.
+        """
         context: dict[str, Any] = {
             "http": {"method": method, "path": path, "sourceIp": self.address},
             "stage": "$default",
         }
         if client is not None:
-            context["authorizer"] = {"jwt": {"claims": {"sub": "someone", "client_id": client}}}
+            context["authorizer"] = {"jwt": {"claims": {"sub": self.person, "client_id": client}}}
+        is_bytes = isinstance(body, bytes)
         event = {
             "version": "2.0",
             "rawPath": path,
             "rawQueryString": "",
-            "headers": {"content-type": "application/json"},
+            "headers": headers or {"content-type": "application/json"},
             "requestContext": context,
-            "body": json.dumps(body or {}),
-            "isBase64Encoded": False,
+            "body": base64.b64encode(body).decode() if is_bytes else json.dumps(body or {}),
+            "isBase64Encoded": is_bytes,
         }
+        if query:
+            event["queryStringParameters"] = dict(query)
         return handler.handler(event, None)  # type: ignore[arg-type]
 
     def ask(self, question: str, status: int = 200, /, **asked: object) -> Any:
