@@ -376,8 +376,8 @@ MUTANTS = {
     ),
     "an older version of a list drops its own rows": (
         "functions.stages.accept",
-        "            drop = InputBucket(ports, source.bucket)\n            version",
-        "            drop = self.drop\n            version",
+        "            found = self._rows(drop, is_mine",
+        "            found = self._rows(self.drop, is_mine",
     ),
     "it is not noted that a list is read": (
         "functions.stages.accept",
