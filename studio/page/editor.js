@@ -1,9 +1,10 @@
 // The editor: a form and the text of the spec side by side. The text is what is dropped.
 
-import { button, el, field, say, select } from "./dom.js";
+import { button, el, field, say } from "./dom.js";
+import { specForm } from "./form.js";
 import { address } from "./gallery.js";
-import { ask, config, upload } from "./session.js";
-import { read, write } from "./spec.js";
+import { ask, upload } from "./session.js";
+import { addReference, firstPrompt, fromValues } from "./spec.js";
 
 const QUIET_MS = 500;
 const REFERENCES = {
@@ -11,60 +12,39 @@ const REFERENCES = {
   video: /\.(mp4|mov|m4v|qt)$/i,
   audio: /\.(mp3|m4a|wav|aac|flac|ogg|opus)$/i,
 };
-const NUMBERS = ["duration_seconds", "variations", "seed"];
 
 function slug(text) {
   const words = text.normalize("NFKD").toLowerCase().match(/[a-z0-9]+/g) ?? ["video"];
   return words.slice(0, 5).join("-").slice(0, 40);
 }
 
-function fields() {
-  const choices = (first, values) => select([["", first], ...values.map((one) => [one, one])]);
-  const number = (min, step) => el("input", { type: "number", min, step });
-  return {
-    prompt: el("textarea", { rows: 4 }),
-    negative_prompt: el("textarea", { rows: 2 }),
-    model: choices(`the default (${config.defaultModel})`, config.models),
-    preset: choices("the default (standard)", ["draft", "standard", "best"]),
-    aspect: choices("the model's own", ["landscape", "square", "portrait"]),
-    duration_seconds: number(0.1, "any"),
-    variations: number(1, 1),
-    seed: number(0, 1),
-  };
-}
-
 export function editor(view, from) {
-  const inputs = fields();
   const text = el("textarea", { rows: 18, className: "text", spellcheck: false });
   const name = el("input", { maxLength: 200, placeholder: "birthday/bee" });
   const verdict = el("div", { className: "verdict" });
   verdict.setAttribute("role", "status");
   const chosen = el("input", { type: "file", multiple: true });
-  const outputs = Object.fromEntries(
-    ["gif", "h265", "webm"].map((one) => [one, el("input", { type: "checkbox", id: `output-${one}` })]),
-  );
+  const zone = el("div", { className: "drop" }, field("files", "Picture, video or sound", chosen, "Choose a file, or drop it anywhere on the page."));
+  const form = specForm(() => text.value, change, zone);
   let checking;
   let asked = 0;
   let made = ""; // the name that was made up, so that it stays the same
 
   function pathNow() {
     if (name.value.trim()) return name.value.trim().replace(/^\/+|\.(yaml|yml|json|txt)$/g, "");
-    if (!made) made = `studio/${slug(read(text.value, "prompt"))}-${Date.now().toString(36)}`;
+    if (!made) made = `studio/${slug(firstPrompt(text.value))}-${Date.now().toString(36)}`;
     return made;
   }
   const fileNow = () => `${pathNow()}.yaml`;
   const folderNow = () => pathNow().split("/").slice(0, -1).map((one) => `${one}/`).join("");
 
-  // The form follows the text, but not the field in which the person is writing.
-  function fillForm() {
-    for (const [key, input] of Object.entries(inputs)) {
-      if (input !== document.activeElement) input.value = read(text.value, key);
-    }
-    const wanted = read(text.value, "outputs").split(/[\s,]+/);
-    for (const [key, box] of Object.entries(outputs)) box.checked = wanted.includes(key);
+  function change(now) {
+    text.value = now;
+    changed();
   }
 
   function changed() {
+    form.show();
     clearTimeout(checking);
     checking = setTimeout(() => check().catch((error) => (verdict.textContent = error.message)), QUIET_MS);
   }
@@ -72,6 +52,7 @@ export function editor(view, from) {
   async function check() {
     const mine = ++asked;
     if (!text.value.trim()) {
+      form.mark([]);
       verdict.className = "verdict";
       verdict.replaceChildren("Write a prompt, or a whole spec.");
       return false;
@@ -82,6 +63,7 @@ export function editor(view, from) {
   }
 
   function show({ verdict: found, takes }) {
+    form.mark(found.errors);
     verdict.className = `verdict ${found.ok ? "good" : "wrong"}`;
     const errors = found.errors.map((error) =>
       el("li", {}, error.line ? `Line ${error.line}: ` : "", `${error.message} `, el("em", {}, error.hint)),
@@ -102,11 +84,9 @@ export function editor(view, from) {
       }
       say(`Uploading ${file.name}`);
       await upload(folderNow() + file.name, file);
-      text.value = write(text.value, kind, file.name);
+      change(addReference(text.value, kind, file.name));
       say(`${file.name} is uploaded.`);
     }
-    fillForm();
-    changed();
   }
 
   async function generate() {
@@ -126,9 +106,7 @@ export function editor(view, from) {
       await new Promise((done) => setTimeout(done, 1000));
       const state = await ask("job", { path: dropped.path }).then((one) => one, () => null);
       if (state?.card.entry.state === "planned") {
-        text.value = await ask("review", { path: dropped.path });
-        fillForm();
-        changed();
+        change(await ask("review", { path: dropped.path }));
         say("The prompt is rewritten. Read it, and change what you like.");
         // It has done its work. If it is still being completed, it stays in the gallery.
         ask("delete", { path: dropped.path }).catch(() => {});
@@ -139,28 +117,10 @@ export function editor(view, from) {
     throw new Error("The language model takes long. The rewritten spec will be in the gallery.");
   }
 
-  for (const [key, input] of Object.entries(inputs)) {
-    input.addEventListener("input", () => {
-      const value = NUMBERS.includes(key) && input.value !== "" ? Number(input.value) : input.value;
-      text.value = write(text.value, key, value);
-      changed();
-    });
-  }
-  for (const box of Object.values(outputs)) {
-    box.addEventListener("change", () => {
-      const wanted = Object.keys(outputs).filter((key) => outputs[key].checked);
-      text.value = write(text.value, "outputs", wanted.length ? ["mp4", ...wanted] : []);
-      changed();
-    });
-  }
-  text.addEventListener("input", () => {
-    fillForm();
-    changed();
-  });
+  text.addEventListener("input", changed);
   name.addEventListener("input", changed);
   chosen.addEventListener("change", () => addFiles([...chosen.files]).catch((error) => say(error.message)));
 
-  const zone = el("div", { className: "drop" }, field("files", "Picture, video or sound", chosen, "Choose a file, or drop it anywhere on the page."));
   const over = (event) => {
     event.preventDefault();
     zone.classList.toggle("over", event.type === "dragover");
@@ -168,22 +128,6 @@ export function editor(view, from) {
   };
   for (const type of ["dragover", "dragleave", "drop"]) addEventListener(type, over);
 
-  const boxes = el("fieldset", {}, el("legend", {}, "Also make"));
-  for (const [key, box] of Object.entries(outputs)) {
-    boxes.append(el("label", { htmlFor: box.id }, box, ` ${key}`));
-  }
-  const form = el(
-    "form",
-    {},
-    field("prompt", "Prompt", inputs.prompt),
-    field("negative-prompt", "What it should not show", inputs.negative_prompt),
-    zone,
-    el("div", { className: "pair" }, field("model", "Model", inputs.model), field("preset", "Preset", inputs.preset)),
-    el("div", { className: "pair" }, field("aspect", "Shape", inputs.aspect), field("seconds", "Seconds", inputs.duration_seconds)),
-    el("div", { className: "pair" }, field("variations", "Variations", inputs.variations), field("seed", "Seed", inputs.seed)),
-    boxes,
-  );
-  form.addEventListener("submit", (event) => event.preventDefault());
   const right = el(
     "div",
     {},
@@ -192,17 +136,17 @@ export function editor(view, from) {
     verdict,
     el("div", { className: "row" }, button("Enhance", enhance), button("Generate", generate, "first")),
   );
-  view.append(el("h1", { tabIndex: -1 }, "New video"), el("div", { className: "two" }, form, right));
+  view.append(el("h1", { tabIndex: -1 }, "New video"), el("div", { className: "two" }, form.whole, right));
 
   async function start() {
     if (from) {
       const found = await ask("job", { path: from });
-      const values = Object.entries(found.spec ?? {}).filter(([, value]) => value !== null);
-      text.value = `${values.map(([key, value]) => `${key}: ${JSON.stringify(value)}`).join("\n")}\n`;
+      text.value = fromValues(found.spec ?? {});
       const folder = from.split("/").slice(0, -1).map((one) => `${one}/`).join("");
       name.value = `${folder}${from.split("/").at(-1)}-${Date.now().toString(36)}`;
-      fillForm();
     }
+    form.show();
+    form.open();
     await check();
   }
   start().catch((error) => say(error.message));

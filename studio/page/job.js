@@ -35,6 +35,34 @@ function notices(status) {
   return el("div", { className }, el("ul", {}, ...texts));
 }
 
+// When a job will probably end, on the clock of the person; empty if nobody knows.
+function expectedEnd(status) {
+  const at = status?.expected.ends_at;
+  if (!at) return "";
+  const end = new Date(at);
+  const minutes = Math.ceil((end - Date.now()) / 60_000);
+  if (minutes <= 0) return "It takes longer than expected.";
+  const isToday = end.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { day: "numeric", month: "short" };
+  const clock = end.toLocaleString([], { hour: "2-digit", minute: "2-digit", ...day });
+  return `Expected to end at ${clock}, ${minutes > 1 ? `in about ${minutes} minutes` : "within a minute"}.`;
+}
+
+// What a person can do with a draft.
+function approval(path, view) {
+  if (view.card.entry.state !== "succeeded" || view.spec?.preset !== "draft") return null;
+  return el(
+    "section",
+    {},
+    el("p", { className: "hint" }, "The final has the same spec and seed, but more steps can give another composition: a draft is no exact preview."),
+    button("Make the final", async () => {
+      await ask("approve", { path });
+      say("The final will be made. It appears in the gallery.");
+      location.hash = "#/";
+    }, "first"),
+  );
+}
+
 function actions(path, view, change) {
   const entry = view.card.entry;
   const row = el("div", { className: "row" });
@@ -83,10 +111,11 @@ export function job(view, path) {
   const title = el("h1", { tabIndex: -1 }, path);
   const state = el("p", { className: "state" });
   const message = el("p", {});
+  const end = el("p", { className: "hint" });
   const bar = el("progress", { max: 100, hidden: true });
   bar.setAttribute("aria-label", "Progress");
   const rest = el("div");
-  view.append(title, state, message, bar, rest);
+  view.append(title, state, message, end, bar, rest);
   let shown = "";
   let open = true;
   let timer;
@@ -96,6 +125,7 @@ export function job(view, path) {
     state.className = `state ${entry.state}`;
     state.textContent = stateWords(entry);
     message.textContent = found.status?.message ?? "";
+    end.textContent = OPEN.includes(entry.state) ? expectedEnd(found.status) : "";
     bar.hidden = entry.state !== "running";
     bar.value = entry.percent;
     // Links are signed anew with each answer. A video that plays must not be replaced for that.
@@ -107,6 +137,7 @@ export function job(view, path) {
       ...[
         notices(found.status),
         ...found.videos.map((video) => player(video, entry.prompt)),
+        approval(path, found),
         actions(path, found, look),
         text ? el("details", {}, el("summary", {}, "The spec"), text) : null,
       ].filter(Boolean),

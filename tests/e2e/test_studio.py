@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from openai import OpenAI
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from functions.table.ledger import gallery_key
 from functions.table.records import GalleryEntry, State
@@ -214,6 +214,97 @@ def test_the_keyboard_alone_is_enough(page: Page, person: Person) -> None:
     eventually(lambda: person.status("studio/keys"), 60, person.cloud)
 
 
+def test_four_scenes_in_the_form_and_in_the_text(page: Page) -> None:
+    """With the keyboard, on a phone."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("link", name="New video").press("Enter")
+    page.get_by_label("Prompt", exact=True).fill("a red circle")
+    page.get_by_role("button", name="Make several scenes").press("Enter")
+    page.keyboard.type("it moves left")
+    for prompt in ("a green star", "a purple square"):
+        page.get_by_role("button", name="Add a scene").press("Enter")
+        page.keyboard.type(prompt)
+    last = page.get_by_role("group", name="Scene 4")
+    last.get_by_label("How it follows").select_option("fade")
+    last.get_by_role("button", name="Move up").press("Enter")
+    page.keyboard.press("Enter")  # the focus has gone with the scene
+    text, verdict = page.get_by_label("The spec"), page.locator(".verdict")
+    expect(text).to_have_value(
+        "scenes:\n  - a red circle\n  - prompt: a purple square\n    transition: fade\n"
+        "  - it moves left\n  - a green star\n"
+    )
+    expect(verdict).to_contain_text("This makes 1 video")
+    page.locator("summary").press("Enter")
+    page.get_by_label("Frames per second").fill("16")
+    page.get_by_label("Slow motion").select_option("2")
+    page.get_by_label("Loop").select_option("true")
+    page.get_by_label("Note in the corner").fill("AI-generated")
+    page.get_by_label("each scene by itself").press("Space")
+    expect(text).to_have_value(
+        re.compile(
+            "fps: 16\nslow_motion: 2\nloop: true\nlabel: AI-generated\noutputs: .mp4, scenes.\n$"
+        )
+    )
+    expect(verdict).to_contain_text("This makes 1 video")
+    assert_everybody_can_use(page)
+
+    text.fill("scenes:\n  - a red circle\n  - prompt: a star\n    transition: jump\n  - a bee\n")
+    second = page.get_by_role("group", name="Scene 2")
+    expect(second.get_by_label("What it shows")).to_have_value("a star")
+    expect(second.locator("[aria-invalid]")).to_have_count(1)
+    expect(verdict).to_contain_text("Line 4")
+    expect(page.get_by_label("Note in the corner")).to_have_value("")
+    second.get_by_role("button", name="Remove").press("Enter")
+    second.get_by_role("button", name="Remove").press("Enter")
+    expect(text).to_have_value("prompt: a red circle\n")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red circle")
+
+
+def test_a_job_says_when_it_ends_and_a_draft_becomes_a_final(page: Page) -> None:
+    """What the function answers is changed on its way to the page."""
+    changes: dict[str, Any] = {"state": "running", "preset": "draft"}
+    asked: list[Any] = []
+
+    def answer(route: Route) -> None:
+        found = route.fetch().json()
+        found["card"]["entry"]["state"] = changes["state"]
+        found["spec"]["preset"] = changes["preset"]
+        ends_at = datetime.now(UTC) + timedelta(minutes=4, seconds=30)
+        found["status"]["expected"]["ends_at"] = ends_at.isoformat()
+        route.fulfill(json=found)
+
+    def approved(route: Route) -> None:
+        asked.append(route.request.post_data_json)
+        route.fulfill(json={"done": True})
+
+    page.route("**/api/job", answer)
+    page.route("**/api/approve", approved)
+    page.evaluate("() => { location.hash = '#/job/studio%2Fenhanced'; }")
+    expect(page.locator("main")).to_contain_text("in about 5 minutes")
+    final = page.get_by_role("button", name="Make the final")
+    expect(final).to_have_count(0)
+    changes["state"] = "succeeded"
+    expect(page.locator("main")).to_contain_text("a draft is no exact preview")
+    expect(page.locator("main")).not_to_contain_text("in about")
+    assert_everybody_can_use(page)
+    final.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Gallery")
+    assert asked == [{"path": "studio/enhanced"}]
+    changes["preset"] = "best"
+    page.go_back()
+    expect(page.get_by_role("button", name="Delete")).to_be_visible()
+    expect(final).to_have_count(0)
+
+
+def assert_everybody_can_use(page: Page) -> None:
+    """Assert that a page fits its window, and has no serious fault of accessibility."""
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    serious = [one for one in found if one["impact"] in {"serious", "critical"}]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+
+
 @pytest.mark.parametrize("address", ["#/", "#/new", "#/job/studio%2Fenhanced", "#/programs"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_use_it_also_on_a_phone(page: Page, address: str, scheme: str) -> None:
@@ -225,10 +316,7 @@ def test_everybody_can_use_it_also_on_a_phone(page: Page, address: str, scheme: 
         "#/programs": "pre",
     }  # fmt: skip
     expect(page.locator(there[address]).first).to_be_visible()
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    serious = [one for one in found if one["impact"] in {"serious", "critical"}]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+    assert_everybody_can_use(page)
 
 
 @pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
