@@ -301,7 +301,7 @@ def show_jobs(buckets: DropBuckets, below: str, most: int, console: Console) -> 
     for item in found[:most]:
         with suppress(ClientError, ValueError):  # it was removed meanwhile
             body = buckets.s3.get_object(Bucket=buckets.output_bucket, Key=item["Key"])["Body"]
-            status = _status_or_lone(body.read())
+            status = status_or_lone(body.read())
             changed = f"{item['LastModified']:%Y-%m-%d %H:%M}"
             table.add_row(changed, str(status.state), status.path, status.message)
     console.print(table)
@@ -309,7 +309,7 @@ def show_jobs(buckets: DropBuckets, below: str, most: int, console: Console) -> 
         console.print(f"{len(found) - most} more; see  --most.", highlight=False)
 
 
-def _status_or_lone(body: bytes) -> Status | LoneStatus:
+def status_or_lone(body: bytes) -> Status | LoneStatus:
     """The status of a job, or of a picture or clip that no spec asks for."""
     try:
         return Status.from_json(body)

@@ -5,25 +5,19 @@ import shlex
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from botocore.exceptions import ClientError
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from functions import s3_keys
-from functions.replies.lone import LoneStatus
-from functions.replies.status import Status
-from functions.table.records import State
 from local import ROOT
 from local.cloud.clients import OWNER, REGION
 from local.cloud.files import write_atomically
 from local.cloud.process import EmbeddedCloud
 from local.command import studio
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
+from local.command.watch import Watch, view_for
 
 OUTPUTS_FILE = "outputs.json"
 ENVIRONMENT_FILE = "env.sh"
@@ -62,63 +56,28 @@ def up(home: Path, port: int, console: Console) -> None:
                 console.print(_welcome(home, folder), markup=False, highlight=False)
                 for number in (signal.SIGINT, signal.SIGTERM):
                     signal.signal(number, stop)
-                watch = Watch(cloud.client("s3"), folder.output_bucket)
-                watch.changes()  # what was there before is not news
-                is_open = True
-                while is_open:
-                    is_open = not stopped.wait(1)
-                    cloud.check()
-                    for line in watch.changes():
-                        console.print(line, markup=False, highlight=False)
+                _watch(cloud, folder, console, stopped)
             finally:
                 outputs.unlink(missing_ok=True)
                 (home / ENVIRONMENT_FILE).unlink(missing_ok=True)
             console.print("The drop folder is closed. `make up` opens it again, with its contents.")
 
 
-class Watch:
-    """Finds what is new in the statuses of a drop folder."""
-
-    def __init__(self, s3: Any, output_bucket: str) -> None:
-        self._s3, self._bucket = s3, output_bucket
-        self._etags: dict[str, str] = {}
-        self._said: dict[str, tuple[str, str]] = {}
-
-    def changes(self) -> list[str]:
-        """Return a line for each job whose state changed since the last call."""
-        lines = []
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=s3_keys.STATUS_PREFIX
-        )
-        for item in (item for page in pages for item in page.get("Contents", [])):
-            if self._etags.get(item["Key"]) == item["ETag"]:
-                continue
-            self._etags[item["Key"]] = item["ETag"]
-            try:
-                body = self._s3.get_object(Bucket=self._bucket, Key=item["Key"])["Body"].read()
-            except ClientError:
-                continue  # it was removed meanwhile
-            if json.loads(body)["state"] == "lone":
-                lines.append(_line_of_lone(LoneStatus.from_json(body)))
-                continue
-            status = Status.from_json(body)
-            # While a job renders, its message changes with each step.
-            news = status.state, "" if status.state == State.RUNNING else status.message
-            if self._said.get(item["Key"]) != (status.job_id, str(news)):
-                self._said[item["Key"]] = status.job_id, str(news)
-                lines.append(_line(status, self._bucket))
-        return lines
-
-
-def _line_of_lone(status: LoneStatus) -> str:
-    return f"{time.strftime('%H:%M:%S')}  {status.path}: {status.message}"
-
-
-def _line(status: Status, output_bucket: str) -> str:
-    videos = [f"s3://{output_bucket}/{task.video}" for task in status.tasks if task.video]
-    made = f" {videos[0]}" if videos and status.state.terminal else ""
-    more = f" and {len(videos) - 1} more" if made and len(videos) > 1 else ""
-    return f"{time.strftime('%H:%M:%S')}  {status.path}: {status.message}{made}{more}"
+def _watch(
+    cloud: EmbeddedCloud, folder: DropFolder, console: Console, stopped: threading.Event
+) -> None:
+    """Show what comes in and what becomes of it, until Ctrl-C."""
+    watch = Watch(cloud.client("s3"), folder.output_bucket)
+    # In the table, a long line must be cut and not wrapped by the terminal.
+    console = Console() if console.is_terminal else console
+    note = f"Studio: {folder.studio_url}  Ctrl-C closes the drop folder."
+    with view_for(console, folder.output_bucket, note) as view:
+        view.show(watch.news(most=view.keeps))
+        is_open = True
+        while is_open:
+            is_open = not stopped.wait(1)
+            cloud.check()
+            view.show(watch.news())
 
 
 def _environment(folder: DropFolder) -> str:
@@ -153,5 +112,6 @@ In another terminal:
     aws s3 cp {shlex.quote(str(ROOT / "samples" / "bee.yaml"))} "s3://$IN/jobs/"
     aws s3 ls --recursive "s3://$OUT/"
 
-Emails arrive in {home / "up" / "outbox"}. This terminal shows each job that changes.
+Emails arrive in {home / "up" / "outbox"}.
+This terminal shows what comes in, and what becomes of it.
 """
