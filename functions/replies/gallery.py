@@ -17,6 +17,7 @@ from functions.table.ledger import (
     WithLedger,
     gallery_key,
     job_key,
+    owner_key,
     retried,
     shown_key,
 )
@@ -78,6 +79,22 @@ def show(ports: WithLedger, job_id: str) -> None:
             ports.ledger.commit(*_changes(ports, shown, entry))
 
     retried(f"the gallery entry of {job_id}", change)
+
+
+def add_missing(ports: WithLedger, paths: Sequence[str]) -> None:
+    """Add an entry for each of these paths that has a job and no entry.
+
+    Jobs that ended before there was a gallery have none. This makes two calls for all paths
+    together, and some more for each entry that it adds.
+
+    Raises:
+        Conflict: an entry kept changing.
+    """
+    entries = ports.ledger.get_all([shown_key(path) for path in paths])
+    without = [path for path, entry in zip(paths, entries, strict=True) if entry is None]
+    for owner in ports.ledger.get_all([owner_key(path) for path in without]):
+        if owner is not None:
+            show(ports, owner.document.job_id)
 
 
 def hide(ports: WithLedger, path: str) -> None:

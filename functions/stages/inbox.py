@@ -2,7 +2,8 @@
 
 The bucket is listed page by page. After each page the table notes where the next sweep continues.
 So a round over the whole bucket may take several sweeps. Only drops that came since the last round
-cost more than their place in a listing.
+cost more than their place in a listing. The first round of a version that has a gallery also adds
+the jobs to it that ended before.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import Protocol
 from functions import s3_keys
 from functions.log import Event, WithLog
 from functions.ports import FileFacts, Listed, Missing, WithAnnounce, WithFiles
+from functions.replies import gallery
 from functions.settings import WithSettings
 from functions.spec.input_bucket import InputBucket
 from functions.stages import accept, lone, submit
@@ -84,6 +86,7 @@ def look_through(ports: Needs, until: datetime) -> list[Exception]:
         for start in range(0, len(page.objects), TOGETHER):
             some = page.objects[start : start + TOGETHER]
             looked = looked.passed(some[-1].key, _look_at(ports, looked, some, errors))
+            looked = _fill_gallery(ports, looked, some, errors)
             if ports.now() >= until:
                 break
         else:
@@ -103,13 +106,38 @@ def _round(ports: NeedsLedgerAndClock) -> Record[Looked]:
     now = ports.now()
     record = ports.ledger.get(LOOKED_AT)
     if record is None:
-        record = Record(LOOKED_AT, Looked(until=now - INBOX_FROM), 0)
+        # No job is older than this version, so the gallery has all of them.
+        first = Looked(until=now - INBOX_FROM, gallery_filled=True)
+        record = Record(LOOKED_AT, first, 0)
     if record.document.under_way:
         return record
     last = record.document.repeated_at
     repeats = last is None or now - last >= REPEAT_EVERY
     began = record.document.began(now - INBOX_TO, repeats_at=now if repeats else None)
     return Record(LOOKED_AT, began, record.revision)
+
+
+def _fill_gallery(
+    ports: Needs, looked: Looked, some: Sequence[Listed], errors: list[Exception]
+) -> Looked:
+    """Add the jobs of these objects to the gallery, once after a version without one was replaced.
+
+    Only one round does so, because it makes two calls for every hundred objects.
+
+    Args:
+        errors: gets the error, if there is one.
+    """
+    if not looked.fills_gallery:
+        return looked
+    # Folder defaults that are correct now have no entry, although they were refused once.
+    without_jobs = {s3_keys.Kind.IGNORED, s3_keys.Kind.DEFAULTS}
+    keys = [one.key for one in some if s3_keys.kind_of(one.key) not in without_jobs]
+    try:
+        gallery.add_missing(ports, list(dict.fromkeys(s3_keys.path_of(key) for key in keys)))
+    except Exception as error:
+        errors.append(error)
+        return looked.gallery_missed_some()
+    return looked
 
 
 def _look_at(

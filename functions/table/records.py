@@ -1258,6 +1258,10 @@ class Looked(_Moving):
     """Whether the round announces older drops that still have no job again."""
     repeated_at: datetime | None = None
     """When the last round began that does so."""
+    fills_gallery: bool = False
+    """Whether the round adds the jobs to the gallery that ended before there was one."""
+    gallery_filled: bool = False
+    """Whether a whole round has done that, so that no other has to."""
 
     @property
     def under_way(self) -> bool:
@@ -1275,7 +1279,10 @@ class Looked(_Moving):
             raise IllegalMove("the round before is not complete")
         repeated_at = repeats_at or self.repeated_at
         return self._with(
-            round_until=until, repeats=repeats_at is not None, repeated_at=repeated_at
+            round_until=until,
+            repeats=repeats_at is not None,
+            repeated_at=repeated_at,
+            fills_gallery=not self.gallery_filled,
         )
 
     def passed(self, key: str, oldest_without_job: datetime | None) -> Self:
@@ -1290,12 +1297,23 @@ class Looked(_Moving):
         until = min(self.round_until, oldest_without_job or self.round_until)
         return self._with(round_until=until, round_after=key)
 
+    def gallery_missed_some(self) -> Self:
+        """The round could not add some jobs to the gallery, so the next one tries it again."""
+        return self._with(fills_gallery=False)
+
     def completed(self) -> Self:
         """The round has reached the end of the bucket."""
         if self.round_until is None:
             raise IllegalMove("no round is under way")
         until = max(self.until, self.round_until)
-        return self._with(until=until, round_until=None, round_after="")
+        filled = self.gallery_filled or self.fills_gallery
+        return self._with(
+            until=until,
+            round_until=None,
+            round_after="",
+            fills_gallery=False,
+            gallery_filled=filled,
+        )
 
 
 class Cursor(_Moving):

@@ -1,8 +1,11 @@
-"""Reads the records and the status files that a stage has written."""
+"""Reads the records and the status files that a stage has written, or makes records older."""
+
+from datetime import datetime
 
 from functions import s3_keys
 from functions.replies.status import Status
-from functions.table.records import Job, Task
+from functions.table.ledger import GALLERY, LOOKED_AT, Ledger, Put, Remove, shown_key
+from functions.table.records import GalleryEntry, Job, Looked, Task
 from tests.fakes import World
 
 
@@ -21,3 +24,20 @@ def tasks(world: World) -> list[Task]:
 def status(world: World, path: str) -> Status:
     """The status file of a path."""
     return Status.from_json(world.files.read("output", s3_keys.status(path)))
+
+
+def as_before_the_gallery(ledger: Ledger, until: datetime) -> None:
+    """Make the table as a version without a gallery left it.
+
+    Args:
+        ledger: the table.
+        until: what it says of the input bucket if no sweep has run: every older drop has its job.
+    """
+    for entry in ledger.query(GALLERY, GalleryEntry):
+        shown = ledger.get(shown_key(entry.document.path))
+        assert shown is not None
+        ledger.commit(Remove(entry.key, entry.revision), Remove(shown.key, shown.revision))
+    record = ledger.get(LOOKED_AT)
+    looked = record.document if record else Looked(until=until)
+    older = looked.model_copy(update={"fills_gallery": False, "gallery_filled": False})
+    ledger.commit(Put(LOOKED_AT, older, record.revision if record else 0))

@@ -1,13 +1,27 @@
 """The gallery: an entry for each path, the newest drop first."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from contract.errors import Transient
+from functions.replies import gallery as entries
 from functions.replies.publish import publish_status
-from functions.table.ledger import GALLERY, Conflict, shown_key
+from functions.stages.sweep import sweep
+from functions.table.ledger import (
+    GALLERY,
+    LOOKED_AT,
+    Conflict,
+    Put,
+    RecordKey,
+    WithLedger,
+    job_key,
+    shown_key,
+)
 from functions.table.records import GalleryEntry, State
-from tests.fakes import World
-from tests.functions.stored import jobs
+from tests.fakes import PNG, World
+from tests.functions.stored import as_before_the_gallery, jobs
 
 
 def gallery(world: World) -> list[GalleryEntry]:
@@ -104,3 +118,82 @@ def test_the_prompts_of_all_scenes_are_shown(world: World) -> None:
     world.drop("jobs/a.yaml", "scenes: [{prompt: a bee lands}, {prompt: it flies away}]\n")
     (entry,) = gallery(world)
     assert entry.prompt == "a bee lands it flies away"
+
+
+def drop_some(world: World, count: int) -> None:
+    world.drop("jobs/_defaults.yaml", "stpes: 4\n")
+    for number in range(count):
+        world.drop(f"jobs/{number:03}.yaml", "prompt: [")  # it is refused, which is fast
+    world.clock.move(seconds=10)
+    world.drop("jobs/_defaults.yaml", "preset: draft\n")  # corrected, so it has no entry
+    world.drop("jobs/bee.png", PNG, event=False)
+    world.drop("jobs/bee.yaml", "prompt: a bee\n")
+    world.render(*world.dispatch())
+
+
+def test_jobs_that_ended_before_there_was_a_gallery_are_added_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_some(world, 210)
+    before = gallery(world)
+    assert len(before) == 211
+    as_before_the_gallery(world.ledger, world.clock())
+    world.clock.move(hours=9)
+    sweep(world.ports)
+    assert gallery(world) == before
+
+    get_all, asked = world.ledger.get_all, list[object]()
+
+    def counted(keys: Sequence[RecordKey[Any]]) -> Any:
+        asked.extend(keys)
+        return get_all(keys)
+
+    monkeypatch.setattr(world.ledger, "get_all", counted)
+    world.clock.move(hours=1)
+    sweep(world.ports)
+    assert asked == [], "it is done, so no sweep asks for entries again"
+
+
+def test_an_entry_that_cannot_be_added_is_added_by_the_next_sweep(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_some(world, 3)
+    before = gallery(world)
+    as_before_the_gallery(world.ledger, world.clock())
+    world.clock.move(hours=9)
+    show = entries.show
+
+    def broken(ports: WithLedger, job_id: str) -> None:
+        if "001" in str(world.ledger.get(job_key(job_id))):
+            raise Transient("the table is away")
+        show(ports, job_id)
+
+    monkeypatch.setattr(entries, "show", broken)
+    with pytest.raises(ExceptionGroup):
+        sweep(world.ports)
+    assert len(gallery(world)) < len(before)
+    monkeypatch.setattr(entries, "show", show)
+    sweep(world.ports)
+    assert gallery(world) == before
+
+
+def test_a_round_that_is_under_way_when_the_version_changes_does_not_count(world: World) -> None:
+    drop_some(world, 3)
+    before = gallery(world)
+    as_before_the_gallery(world.ledger, world.clock())
+    world.clock.move(hours=9)
+    record = world.ledger.get(LOOKED_AT)
+    assert record is not None
+    under_way = record.document.model_copy(
+        update={"round_until": world.clock(), "round_after": "jobs/001.yaml"}
+    )
+    world.ledger.commit(Put(LOOKED_AT, under_way, record.revision))
+    sweep(world.ports)
+    sweep(world.ports)
+    assert gallery(world) == before
+
+
+def test_a_new_deployment_looks_for_no_older_jobs(world: World) -> None:
+    sweep(world.ports)
+    record = world.ledger.get(LOOKED_AT)
+    assert record is not None and record.document.gallery_filled

@@ -14,6 +14,7 @@ from functions.table.records import Attempt
 from local.cloud import signing
 from tests.corpus.videos import mp4
 from tests.fakes import BLOCKED_PNG, PNG
+from tests.functions.stored import as_before_the_gallery
 from tests.simulation.cloud import ANY_FUNCTION, SERVICES, Faults, Handler, Killed, Simulation
 from tests.sounds import wav
 
@@ -609,6 +610,12 @@ def changed_before_the_dispatch(s: Simulation) -> None:
         at(s, 900 * number + 2, partial(s.files.write, "input", key, steps, "x"))
 
 
+def older_than_the_gallery(s: Simulation) -> None:
+    """Jobs have ended under a version without a gallery, and a newer version is deployed."""
+    few(s)
+    at(s, 4000, lambda: as_before_the_gallery(s.ledger, s.plain.now()))
+
+
 # The numbers at the beginning of a name are those of the faults in docs/faults.md.
 FAULTS: dict[str, tuple[Story, Faults]] = {
     "01 events 2 to 5 times, at once": (few, Faults(duplicate_event=1)),
@@ -889,6 +896,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "51 videos of scenes, judged and signed, some of which fail": (
         of_scenes_judged,
         Faults(task_fails=0.5, kill=0.2, guardrail=0.1, cannot_sign=0.1),
+    ),
+    "54 jobs from before the gallery": (older_than_the_gallery, Faults()),
+    "54 jobs from before the gallery, throttled, handlers killed": (
+        older_than_the_gallery,
+        Faults(throttle=0.05, kill=0.2, until_seconds=8000, dead_letters=ANY_FUNCTION),
     ),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (

@@ -534,6 +534,16 @@ MUTANTS = {
         '            if change.revision != self.items.get(place, (0, ""))[0]:',
         "            if False:",
     ),
+    "jobs from before the gallery are not added to it": (
+        "functions.stages.inbox",
+        "            looked = _fill_gallery(ports, looked, some, errors)\n",
+        "",
+    ),
+    "jobs that could not be added to the gallery are not tried again": (
+        "functions.stages.inbox",
+        "        return looked.gallery_missed_some()\n",
+        "        return looked\n",
+    ),
 }
 # Each test starts a process that runs for seconds. A plain test run takes some of them,
 # `make simulate` all.
