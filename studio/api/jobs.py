@@ -7,7 +7,7 @@ from functions import s3_keys
 from functions.ports import Missing
 from functions.replies import gallery as entries
 from functions.replies.final import final_of
-from functions.replies.status import Status
+from functions.replies.status import Status, scene_keys
 from functions.spec.fields import JobSpec
 from functions.table.ledger import Record, job_key, letter_key, owner_key, shown_key
 from functions.table.records import GalleryEntry, Job, State
@@ -49,6 +49,8 @@ class JobView(Document):
     status: Status | None
     """None: it was deleted, or written by an older version."""
     videos: tuple[Video, ...]
+    scenes: tuple[File, ...]
+    """Scenes that are published as videos of their own, also those of videos that failed."""
     spec: JobSpec | None
     """As it was dropped, merged with the defaults of its folders."""
 
@@ -76,15 +78,14 @@ def job(ports: Ports, asked: Path) -> JobView:
         status = Status.from_json(body)
     except (Missing, ValueError):
         status = None
-    done = [
-        task.document.number
-        for task in tasks_of(ports, of_job.job_id)
-        if task.document.state == State.SUCCEEDED
-    ]
+    tasks = [task.document for task in tasks_of(ports, of_job.job_id)]
+    done = [task.number for task in tasks if task.state == State.SUCCEEDED]
+    scenes = (_file(ports, key) for task in tasks for key in scene_keys(of_job, task))
     return JobView(
         card=card(ports, entry),
         status=status,
         videos=tuple(_video(ports, of_job, number) for number in done),
+        scenes=tuple(scenes),
         spec=of_job.spec,
     )
 
@@ -205,17 +206,17 @@ def _dropped(entry: GalleryEntry) -> str:
     return entry.key
 
 
+def _file(ports: Ports, key: str) -> File:
+    link = ports.files.link(ports.settings.output_bucket, key, LINK_SECONDS)
+    return File(name=s3_keys.name_of(key), link=link)
+
+
 def _video(ports: Ports, of_job: Job, number: int) -> Video:
     at = s3_keys.published(of_job.path, number, of_job.task_count)
-
-    def file(key: str) -> File:
-        link = ports.files.link(ports.settings.output_bucket, key, LINK_SECONDS)
-        return File(name=s3_keys.name_of(key), link=link)
-
     return Video(
         number=number,
-        video=file(at.video),
-        poster=file(at.poster),
-        sidecar=file(at.sidecar),
-        others=tuple(file(key) for _, key in at.also(of_job.wanted_outputs)),
+        video=_file(ports, at.video),
+        poster=_file(ports, at.poster),
+        sidecar=_file(ports, at.sidecar),
+        others=tuple(_file(ports, key) for _, key in at.also(of_job.wanted_outputs)),
     )

@@ -7,18 +7,16 @@ import { ask } from "./session.js";
 const EVERY_MS = 2000;
 const OPEN = ["waiting", "queued", "running"];
 
-function files(video) {
-  const links = [video.video, ...video.others, video.poster, video.sidecar].map((file) =>
-    el("a", { href: file.link, download: file.name }, file.name),
-  );
-  return el("p", { className: "row" }, ...links);
+function links(files) {
+  const made = files.map((file) => el("a", { href: file.link, download: file.name }, file.name));
+  return el("p", { className: "row" }, ...made);
 }
 
 function player(video, prompt) {
   const made = el("video", { src: video.video.link, poster: video.poster.link, controls: true, preload: "metadata" });
   made.setAttribute("playsinline", "");
   made.setAttribute("aria-label", prompt ? `Video: ${prompt}` : video.video.name);
-  return el("section", {}, made, files(video));
+  return el("section", {}, made, links([video.video, ...video.others, video.poster, video.sidecar]));
 }
 
 function problem({ message, hint, place }) {
@@ -129,7 +127,7 @@ export function job(view, path) {
     bar.hidden = entry.state !== "running";
     bar.value = entry.percent;
     // Links are signed anew with each answer. A video that plays must not be replaced for that.
-    const now = JSON.stringify([entry.state, entry.job_id, found.videos.map((one) => one.number), found.status?.warnings]);
+    const now = JSON.stringify([entry.state, entry.job_id, found.videos.map((one) => one.number), found.scenes.length, found.status?.warnings]);
     if (now === shown) return;
     shown = now;
     const text = found.spec ? el("pre", { className: "text" }, JSON.stringify(found.spec, null, 2)) : null;
@@ -137,6 +135,7 @@ export function job(view, path) {
       ...[
         notices(found.status),
         ...found.videos.map((video) => player(video, entry.prompt)),
+        found.scenes.length ? links(found.scenes) : null,
         approval(path, found),
         actions(path, found, look),
         text ? el("details", {}, el("summary", {}, "The spec"), text) : null,

@@ -628,6 +628,11 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     ),
     "03 references before, after, never": (busy_hour, Faults()),
     "04 every event lost": (few, Faults(lose_event=1)),
+    "54 jobs from before the gallery": (older_than_the_gallery, Faults()),
+    "54 jobs from before the gallery, throttled, handlers killed": (
+        older_than_the_gallery,
+        Faults(throttle=0.05, kill=0.2, until_seconds=8000, dead_letters=ANY_FUNCTION),
+    ),
     "43 digests": (digests, Faults()),
     "43 digests, events lost, handlers killed": (digests, Faults(lose_event=0.5, kill=0.4)),
     "17 43 digests, SNS fails and answers are lost": (
@@ -896,11 +901,6 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
     "51 videos of scenes, judged and signed, some of which fail": (
         of_scenes_judged,
         Faults(task_fails=0.5, kill=0.2, guardrail=0.1, cannot_sign=0.1),
-    ),
-    "54 jobs from before the gallery": (older_than_the_gallery, Faults()),
-    "54 jobs from before the gallery, throttled, handlers killed": (
-        older_than_the_gallery,
-        Faults(throttle=0.05, kill=0.2, until_seconds=8000, dead_letters=ANY_FUNCTION),
     ),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (

@@ -141,6 +141,22 @@ def test_a_job_has_its_status_its_files_and_its_spec(studio: Studio, world: Worl
     assert studio.ask("job", 404, path="b")["message"] == "There is no such job."
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_has_its_scenes_also_those_that_a_failed_video_kept(
+    studio: Studio, world: World, fails: bool
+) -> None:
+    outputs = "" if fails else "outputs: [mp4, scenes]\n"
+    world.drop("jobs/a/bee.yaml", f"scenes: [a bee, it lands, it flies]\n{outputs}")
+    (attempt,) = world.dispatch()
+    (task,) = tasks(world)
+    world.render(attempt, failing=task.task_id if fails else "", at_scene=3)
+    view = studio.ask("job", path="a/bee")
+    names = [f"bee.scene0{number}.mp4" for number in ((1, 2) if fails else (1, 2, 3))]
+    assert [one["name"] for one in view["scenes"]] == names
+    assert "videos/a/bee.scene01.mp4" in view["scenes"][0]["link"]
+    assert len(view["videos"]) == (not fails)
+
+
 def test_a_form_allows_one_object_below_jobs(studio: Studio) -> None:
     form = studio.ask("upload", name="a/bee.yaml")
     assert form["fields"] == {"key": "jobs/a/bee.yaml", "Content-Type": "text/plain",
