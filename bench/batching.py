@@ -243,6 +243,7 @@ class Bench(World):
             files=counted("files", plain.files),
             renderer=counted("renderer", plain.renderer),
             post=counted("post", plain.post),
+            bus=counted("bus", plain.bus),
         )
 
 

@@ -6,6 +6,7 @@
     docs/cost.md               the same: what videos are expected to cost
     docs/job.schema.json       JSON Schema of a spec, for editors
     docs/defaults.schema.json  JSON Schema of folder defaults, for editors
+    docs/job-ended.schema.json JSON Schema of the event about the end of a job
     docs/images/console-*.png  the pictures of docs/console.md
 
 `--check` writes nothing and fails when something is out of date.
@@ -19,14 +20,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic.json_schema import JsonSchemaMode
+
 from bench.results import QUIET_LOAD
 from contract.catalogue import MODELS, Mode, Model, Preset
+from contract.document import Document
 from contract.errors import MEANINGS
 from contract.instance_types import FAMILIES, FINISHING_TYPES, Verdict, verdict
 from contract.memory import MemoryMode
 from docs.pictures import is_current, pictures
 from functions.log import Event
 from functions.planning import estimate
+from functions.replies.job_ended import JobEnded
 from functions.spec.fields import FolderDefaults, JobSpec, Scene
 from functions.spec.resolve import frame_counts
 from functions.table.records import Learned
@@ -78,14 +83,28 @@ def _documents() -> Iterable[tuple[Path, str]]:
     text = _with_part(text, "coldstart", _coldstart())
     text = _with_part(text, "reading", _reading())
     yield performance, _with_part(text, "interpolation", _interpolation())
-    for name, kind, title in (
-        ("job", JobSpec, "reeldrop job spec"),
-        ("defaults", FolderDefaults, "reeldrop folder defaults"),
-    ):
-        schema = kind.model_json_schema()
+    schemas: tuple[tuple[str, type[Document], str, JsonSchemaMode], ...] = (
+        ("job", JobSpec, "reeldrop job spec", "validation"),
+        ("defaults", FolderDefaults, "reeldrop folder defaults", "validation"),
+        ("job-ended", JobEnded, "reeldrop event about the end of a job", "serialization"),
+    )
+    for name, kind, title, mode in schemas:
+        schema = kind.model_json_schema(mode=mode)
+        if mode == "serialization":
+            schema = _with_more_fields(schema)
         schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
         schema["title"] = title
         yield _ROOT / "docs" / f"{name}.schema.json", json.dumps(schema, indent=2) + "\n"
+
+
+def _with_more_fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema of what we write. Who checks with it must not refuse fields that come later."""
+
+    def opened(part: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in part.items() if name != "additionalProperties"}
+
+    found: dict[str, Any] = json.loads(json.dumps(schema), object_hook=opened)
+    return found
 
 
 def _with_part(text: str, name: str, part: str) -> str:

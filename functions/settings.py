@@ -21,6 +21,8 @@ class Settings(Document):
     work_bucket: str
     table_name: str
     topic_arn: str
+    event_bus_name: str
+    """The bus for events about the ends of jobs."""
     drops_queue_url: str
     dispatch_queue_url: str
     key_arn: str

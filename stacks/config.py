@@ -27,6 +27,13 @@ KeyArn = Annotated[str, Field(pattern=f"^{KEY_ARN}$")]
 _ADDRESS = r"[^\s,@]+@[^\s,@]+\.[^\s,@]+"
 Addresses = Annotated[str, Field(pattern=f"^({_ADDRESS}(,{_ADDRESS})*)?$")]
 
+# In an API destination of EventBridge, an asterisk is the place of a parameter, so none is allowed.
+_HTTPS_URL = (
+    r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?"
+    r"(/(%[0-9A-Fa-f]{2}|[A-Za-z0-9/._~!$&'()+,;=:@?-])*)?"
+)
+_SECRET_NAME = r"^[A-Za-z0-9/_+=.@-]*$"
+
 
 # One call of dispatch is enough for all wake-ups that are in the queue, but Lambda wants 2.
 _DISPATCHES = 2
@@ -56,6 +63,14 @@ class Config(Document):
     confirm once. Empty: none."""
     alarm_email: Addresses = ""
     """Email addresses for alarms, likewise. Empty: those of `notify_email`."""
+
+    webhook_url: Annotated[str, Field(pattern=f"^({_HTTPS_URL})?$", max_length=2048)] = ""
+    """Where each event about the end of a job is sent, too. Empty: nowhere."""
+    webhook_secret: Annotated[str, Field(pattern=_SECRET_NAME)] = ""
+    """Name of the secret in Secrets Manager that such a request has as its header x-api-key."""
+    slack_secret: Annotated[str, Field(pattern=_SECRET_NAME)] = ""
+    """Name of the secret whose value is the URL of an incoming webhook of Slack. Its channel gets a
+    line about the end of each job. Empty: none does."""
 
     default_model: Annotated[str, Field(pattern=f"^({'|'.join(MODELS)})$".replace(".", r"\."))] = (
         "cogvideox-5b"
@@ -141,6 +156,12 @@ class Config(Document):
             raise ValueError(
                 "delete_videos_after_days must be more than archive_videos_after_days, or 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _webhook_has_a_secret(self) -> Self:
+        if bool(self.webhook_url) != bool(self.webhook_secret):
+            raise ValueError("webhook_url and webhook_secret belong together: set both or neither")
         return self
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
@@ -35,6 +36,8 @@ class Resources:
     storage: Storage
     topic: sns.Topic
     """The topic for notifications about jobs."""
+    bus: events.EventBus
+    """The bus for events about the ends of jobs."""
     drops: sqs.Queue
     """The queue that feeds submit."""
     wake_ups: sqs.Queue
@@ -144,6 +147,7 @@ def _settings(resources: Resources) -> Settings:
         work_bucket=storage.work.bucket_name,
         table_name=storage.table.table_name,
         topic_arn=resources.topic.topic_arn,
+        event_bus_name=resources.bus.event_bus_name,
         drops_queue_url=resources.drops.queue_url,
         dispatch_queue_url=resources.wake_ups.queue_url,
         key_arn=resources.key.key_arn if resources.key else "",
@@ -183,6 +187,7 @@ def _common_permissions(resources: Resources) -> Statements:
         *grants.publish_videos(resources.storage.output),
         *grants.drop_references(resources.storage.work),
         *grants.send_notifications(resources.topic),
+        *grants.send_events(resources.bus),
     ]
 
 

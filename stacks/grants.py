@@ -6,6 +6,7 @@ statements that a role needs for what the function's name says.
 
 from aws_cdk import Stack
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
@@ -213,6 +214,11 @@ def sign_videos(key_arn: str, bucket: s3.Bucket) -> Statements:
 def send_messages(queue: sqs.Queue) -> Statements:
     """Send messages to a queue that feeds a function."""
     return [_allow(["sqs:SendMessage"], queue.queue_arn)]
+
+
+def send_events(bus: events.EventBus) -> Statements:
+    """Tell other systems how jobs ended."""
+    return [_allow(["events:PutEvents"], bus.event_bus_arn)]
 
 
 def send_notifications(topic: sns.Topic) -> Statements:

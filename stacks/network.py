@@ -59,8 +59,12 @@ class Network(Construct):
             gateway = self.vpc.add_gateway_endpoint(name, service=service)
             # Nothing can be sent to a bucket or a table of somebody else.
             gateway.add_to_policy(_of_this_account("aws:PrincipalAccount", "aws:ResourceAccount"))
-        services = {"Sqs": _INTERFACES.SQS, "Sns": _INTERFACES.SNS}
-        services["SageMaker"] = _INTERFACES.SAGEMAKER_API
+        services = {
+            "Sqs": _INTERFACES.SQS,
+            "Sns": _INTERFACES.SNS,
+            "Events": _INTERFACES.EVENTBRIDGE,
+            "SageMaker": _INTERFACES.SAGEMAKER_API,
+        }
         if asks_bedrock:
             services["Bedrock"] = _INTERFACES.BEDROCK_RUNTIME
         if signs:

@@ -92,7 +92,7 @@ class FunctionQueue(Construct):
             ],
         )
         for queue in (self.queue, self.dead_letters):
-            _allow_rule_to_send(queue, rule.attr_arn)
+            allow_rule_to_send(queue, rule.attr_arn)
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ def create_queues(
     return Queues(drops=drops, wake_ups=wake_ups, results=results)
 
 
-def _allow_rule_to_send(queue: sqs.Queue, rule_arn: str) -> None:
+def allow_rule_to_send(queue: sqs.Queue, rule_arn: str) -> None:
+    """Let a rule of EventBridge send messages to a queue."""
     queue.add_to_resource_policy(
         iam.PolicyStatement(
             actions=["sqs:SendMessage"],

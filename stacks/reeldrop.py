@@ -1,7 +1,7 @@
 """The stack. It creates the parts and connects them along the way of a job:
 
 input bucket → queue of drops → submit → table → queue of wake-ups → dispatch → SageMaker
-work bucket, SageMaker → queue of results → finish → output bucket, topic
+work bucket, SageMaker → queue of results → finish → output bucket, topic, event bus
 schedule → sweep
 """
 
@@ -11,6 +11,7 @@ from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from stacks.bus import create_bus, create_webhooks
 from stacks.config import ConcurrentCalls, Config
 from stacks.dashboard import create_dashboard
 from stacks.encryption import create_key
@@ -65,6 +66,8 @@ class Reeldrop(cdk.Stack):
         cdk.Tags.of(self).add("deployment", config.stack_name)
         topic = create_job_topic(self, config.notify_email, key)
         alarms = create_alarm_topic(self, config.alarm_addresses, key)
+        bus = create_bus(self, config, key)
+        create_webhooks(self, config, bus=bus, alarms=alarms, key=key)
         watch_costs(self, config.monthly_budget_usd, alarms)
         language_model = enhancer(self, config.enhancer_model_id)
         network = create_network(self, config, key)
@@ -78,6 +81,7 @@ class Reeldrop(cdk.Stack):
                 config=config,
                 storage=storage,
                 topic=topic,
+                bus=bus,
                 drops=queues.drops.queue,
                 wake_ups=queues.wake_ups.queue,
                 worker=worker,
@@ -95,6 +99,7 @@ class Reeldrop(cdk.Stack):
             "WorkBucket": storage.work.bucket_name,
             "LogBucket": storage.logs.bucket_name,
             "TopicArn": topic.topic_arn,
+            "EventBusName": bus.event_bus_name,
             "TableName": storage.table.table_name,
             **_choices(config),
             "CodeUri": worker.code_uri,

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -54,6 +55,7 @@ from functions.adapters.sagemaker import failure_of, processing_request
 from functions.log import Event
 from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Locked, Missing, Page
 from functions.reading import child
+from functions.replies.bus import DETAIL_TYPE, MOST_BYTES, SOURCE
 from functions.replies.post import MaybeSent
 from functions.settings import Settings
 from functions.spec.guardrail import GuardrailUnavailable, Judgement
@@ -95,6 +97,7 @@ SETTINGS = Settings(
     work_bucket="work",
     table_name="table",
     topic_arn="arn:aws:sns:us-east-1:000000000000:topic",
+    event_bus_name="bus",
     drops_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/drops",
     dispatch_queue_url="https://sqs.us-east-1.amazonaws.com/000000000000/wakes",
     key_arn="",
@@ -482,6 +485,20 @@ class FakePost:
             raise MaybeSent("the answer came too late")
 
 
+class FakeBus:
+    """EventBridge. It keeps the details of the events, which must be JSON and not too large."""
+
+    def __init__(self) -> None:
+        self.details: list[dict[str, Any]] = []
+        self.broken = False
+
+    def put(self, detail: str) -> None:
+        if self.broken:
+            raise ConnectionError("EventBridge is away")
+        assert sum(len(text.encode()) for text in (SOURCE, DETAIL_TYPE, detail)) <= MOST_BYTES
+        self.details.append(json.loads(detail))
+
+
 class Clock:
     """A clock that stands still until a test moves it."""
 
@@ -512,6 +529,7 @@ class World:
         self.guardrail = FakeGuardrail()
         self.signer = FakeSigner()
         self.post = FakePost()
+        self.bus = FakeBus()
         self.sample = POSTER
         """A frame of each video, if samples are asked for."""
         self.wakes = 0
@@ -556,6 +574,7 @@ class World:
             guardrail=self.guardrail,
             signer=self.signer,
             post=self.post,
+            bus=self.bus,
             announce=self._announce,
             wake=self._wake,
             now=self.clock,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functions.adapters.bedrock import BedrockGuardrail, BedrockLanguageModel
 from functions.adapters.child_reader import ChildReader
 from functions.adapters.dynamodb import DynamoLedger
+from functions.adapters.eventbridge import EventBridgeBus
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
 from functions.adapters.signing import KmsSigner
@@ -41,6 +42,7 @@ def connect(
         guardrail=BedrockGuardrail(settings.guardrail_id, settings.guardrail_version),
         signer=KmsSigner(settings.signing_key),
         post=SnsPost(settings.topic_arn),
+        bus=EventBridgeBus(settings.event_bus_name),
         announce=announcer(settings.drops_queue_url, settings.input_bucket),
         wake=waker(settings.dispatch_queue_url),
         now=lambda: datetime.now(UTC),

@@ -1,5 +1,7 @@
 """The events that start the functions, as EventBridge patterns, and their parsed forms.
 
+Also the pattern of the event that the functions send to other systems.
+
 The entries of an array in a pattern are alternatives, so a prefix and a suffix cannot be combined.
 Patterns select by prefix or wildcard, and the code decides with `s3_keys.kind_of`.
 """
@@ -9,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions import s3_keys
+from functions.replies import bus
 
 OBJECT_CREATED = "Object Created"
 OBJECT_DELETED = "Object Deleted"
@@ -51,6 +54,11 @@ def endings(job_prefix: str) -> dict[str, Any]:
             "ProcessingJobStatus": ["Completed", "Failed", "Stopped"],
         },
     }
+
+
+def ended_jobs() -> dict[str, Any]:
+    """Pattern: a job has ended. Such events are on the bus of the deployment, for other systems."""
+    return {"source": [bus.SOURCE], "detail-type": [bus.DETAIL_TYPE]}
 
 
 class _Event(BaseModel):

@@ -44,6 +44,8 @@ _OUTCOMES = {
     State.FAILED: "failed",
     State.CANCELED: "was canceled",
     State.PLANNED: "was planned",
+    # It has no mail, but an event.
+    State.HANDED_ON: "was handed on",
 }
 
 

@@ -1,7 +1,7 @@
-"""Sends the mails that are owed: about a job, or about several jobs of a folder.
+"""Sends what is owed when jobs have ended: events, and mails about a job or several of a folder.
 
-A mail of a job is sent when the job has ended. If a digest will list the job instead, that is
-noted, and the sweep makes and sends the digest.
+The event about the end of a job is for other systems. It is sent first, and then the mail. If a
+digest will list the job instead, that is noted, and the sweep makes and sends the digest.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,17 @@ from typing import Protocol, TypeVar
 
 from contract.catalogue import NO_MODEL
 from functions import s3_keys
-from functions.planning.estimate import Making, cost
+from functions.planning.estimate import Cost, Making, cost
 from functions.ports import WithFiles
+from functions.replies.bus import WithBus
 from functions.replies.digest import digest_of
 from functions.replies.forecast import forecast
+from functions.replies.job_ended import job_ended
 from functions.replies.mail import Made, Mail, VideoLink, mail_of
 from functions.replies.post import MaybeSent, WithPost
 from functions.settings import WithSettings
 from functions.table.ledger import (
+    Change,
     Conflict,
     NeedsLedgerAndClock,
     Put,
@@ -42,38 +45,50 @@ _MOST_DOUBLINGS = 10
 Owed = TypeVar("Owed", Letter, Digest)
 
 
-class NeedsForTable(NeedsLedgerAndClock, Protocol):
-    """What noting that a digest will list a job uses."""
-
-
-class Needs(NeedsLedgerAndClock, WithFiles, WithSettings, WithPost, Protocol):
-    """What sending a mail uses."""
+class Needs(NeedsLedgerAndClock, WithFiles, WithSettings, WithPost, WithBus, Protocol):
+    """What sending an event and a mail uses."""
 
 
 def deliver(ports: Needs, job_id: str) -> None:
-    """Send the mail about the end of a job, if one is owed, and note that the job is settled.
+    """Send the event and the mail about the end of a job, and note that the job is settled.
 
-    SNS cannot send exactly once. If a handler is killed after SNS accepted the mail and before the
-    letter is removed, or if SNS's answer is lost, the mail is sent again, and says so. Nothing else
-    sends a mail twice.
+    Neither EventBridge nor SNS can send exactly once. If a handler is killed after one of them
+    accepted, and before the letter says so, or if an answer is lost, the same is sent again. The
+    mail then says so, and the event has the same id. Nothing else sends one of them twice.
+
+    If EventBridge refuses the event, the mail is sent all the same, and the event is still owed.
+
+    Raises:
+        Exception: EventBridge or SNS does not confirm. The sweep tries again.
     """
-    letter = ports.ledger.get(letter_key(job_id))
-    if letter is None or not _is_due(letter.document, ports.now()):
+    letter = _claimed(ports, ports.ledger.get(letter_key(job_id)))
+    if letter is None:
         return
     record = ports.ledger.get(job_key(job_id))
     assert record is not None  # a letter is committed together with its job
-    job = record.document
-    if not job.wants_mail:
-        _settled(ports, letter)
-    elif job.digest is not None:
-        _collect(ports, letter, job, job.digest)
-    else:
-        _send(ports, letter, lambda again: _mail(ports, job, again=again))
+    job, now = record.document, letter.document
+    tasks = [task.document for task in tasks_of(ports, job_id)]
+    refusal = None if now.event_sent else _event_refused(ports, job, tasks)
+    if refusal is None:
+        now = now.event_was_sent()
+    others: list[Change] = []
+    if job.wants_mail and not now.people_know:
+        if job.digest is None:
+            letter = _noted(ports, letter, now)
+            _send(ports, letter, lambda again: _mail(ports, job, tasks, again=again))
+        else:
+            others.append(_collected(ports, job, job.digest))
+    if refusal is None:
+        _noted(ports, letter, None, *others)
+        return
+    _noted(ports, letter, now.people_were_told().not_sent(), *others)
+    raise refusal
 
 
 def deliver_digest(ports: Needs, record: Record[Digest]) -> None:
     """Send a digest, unless another handler sends it. It may come twice for the same reasons."""
-    if not _is_due(record.document, ports.now()):
+    digest = _claimed(ports, record)
+    if digest is None:
         return
 
     def built(again: bool) -> Mail:
@@ -86,44 +101,55 @@ def deliver_digest(ports: Needs, record: Record[Digest]) -> None:
             again=again,
         )
 
-    _send(ports, record, built)
+    _send(ports, digest, built)
+    _noted(ports, digest, None)
 
 
-def _collect(ports: NeedsForTable, letter: Record[Letter], job: Job, kind: DigestKind) -> None:
-    """Note that a digest will tell of a job, and that the job is settled.
+def _event_refused(ports: Needs, job: Job, tasks: list[Task]) -> Exception | None:
+    """Send the event about the end of a job. Returns why it may not have been sent."""
+    event = job_ended(job, tasks, _cost(ports, tasks), output_bucket=ports.settings.output_bucket)
+    try:
+        ports.bus.put(event.model_dump_json())
+    except Exception as error:
+        return error
+    return None
 
-    Raises:
-        Conflict: another handler did this at the same time.
-    """
+
+def _collected(ports: Needs, job: Job, kind: DigestKind) -> Change:
+    """The change that notes that a digest will tell of a job."""
     collected = Collected(
         job_id=job.job_id, kind=kind, folder=s3_keys.parent(job.source.key), at=ports.now()
     )
-    ports.ledger.commit(
-        Remove(letter.key, letter.revision), Put(collected_key(collected), collected)
-    )
+    return Put(collected_key(collected), collected)
 
 
 def _send(ports: Needs, owed: Record[Owed], build: Callable[[bool], Mail]) -> None:
-    """Claim a mail, send it, and note that it was sent.
+    """Send a mail that this handler has claimed.
 
     Args:
         owed: what notes that the mail is owed.
         build: builds the mail. It gets to know whether SNS may have sent it already.
     """
-    claimed = owed.document.claimed(ports.now())
-    try:
-        ports.ledger.commit(Put(owed.key, claimed, owed.revision))
-    except Conflict:
-        return
-    mail = build(claimed.tries > 1)
+    mail = build(owed.document.tries > 1)
     try:
         ports.post.send(mail.subject, mail.body, dict(mail.attributes))
     except MaybeSent:
         raise
     except Exception:
-        ports.ledger.commit(Put(owed.key, claimed.not_sent(), owed.revision + 1))
+        _noted(ports, owed, owed.document.not_sent())
         raise
-    _settled(ports, Record(owed.key, claimed, owed.revision + 1))
+
+
+def _claimed(ports: NeedsLedgerAndClock, owed: Record[Owed] | None) -> Record[Owed] | None:
+    """Claim what is owed. Returns None if nothing is, or if another handler sends it."""
+    if owed is None or not _is_due(owed.document, ports.now()):
+        return None
+    claimed = owed.document.claimed(ports.now())
+    try:
+        ports.ledger.commit(Put(owed.key, claimed, owed.revision))
+    except Conflict:
+        return None
+    return Record(owed.key, claimed, owed.revision + 1)
 
 
 def _is_due(owed: Letter | Digest, now: datetime) -> bool:
@@ -137,19 +163,35 @@ def _is_due(owed: Letter | Digest, now: datetime) -> bool:
     return now - owed.claimed_at >= min(LETTER_CLAIM * times, LONGEST_CLAIM)
 
 
-def _settled(ports: WithLedger, owed: Record[Owed]) -> None:
-    """Remove the note. If it was changed, another handler has claimed it, and will remove it."""
+def _noted(
+    ports: WithLedger, owed: Record[Owed], after: Owed | None, *others: Change
+) -> Record[Owed]:
+    """Note what has become of something that this handler has claimed.
 
-    def remove() -> None:
+    If the record was changed meanwhile, another handler has claimed it, and will do this.
+
+    Args:
+        owed: the record as this handler left it.
+        after: what it is from now on; None if nothing is owed any more.
+        others: changes to make in the same commit.
+    """
+    if owed.document == after:
+        return owed
+
+    def note() -> None:
         current = ports.ledger.get(owed.key)
-        if current is not None and current.document == owed.document:
-            ports.ledger.commit(Remove(current.key, current.revision))
+        if current is None or current.document != owed.document:
+            return
+        change: Change = Remove(current.key, current.revision)
+        if after is not None:
+            change = Put(current.key, after, current.revision)
+        ports.ledger.commit(change, *others)
 
-    retried(f"the mail {owed.key.sort}", remove)
+    retried(f"what is owed about {owed.key.sort}", note)
+    return Record(owed.key, after or owed.document, owed.revision + 1)
 
 
-def _mail(ports: Needs, job: Job, *, again: bool) -> Mail:
-    tasks = [task.document for task in tasks_of(ports, job.job_id)]
+def _mail(ports: Needs, job: Job, tasks: list[Task], *, again: bool) -> Mail:
     return mail_of(
         job,
         tasks,
@@ -163,16 +205,21 @@ def _mail(ports: Needs, job: Job, *, again: bool) -> Mail:
 
 def _made(ports: Needs, job: Job, tasks: list[Task]) -> Made:
     output, seconds = ports.settings.output_bucket, ports.settings.link_seconds
-    done = [task for task in tasks if task.state == State.SUCCEEDED]
     links = []
-    for task in done:
+    for task in (task for task in tasks if task.state == State.SUCCEEDED):
         video = s3_keys.published(job.path, task.number, job.task_count).video
         links.append(VideoLink(video=video, link=ports.files.link(output, video, seconds)))
-    # The demo model renders where its user is, which costs nothing.
-    free = {"demo", NO_MODEL} if ports.settings.default_model == "demo" else {"demo"}
-    makings = [Making.of(task.spec, task.clip) for task in done if task.model not in free]
     return Made(
         links=tuple(links),
         links_end_at=ports.now() + timedelta(seconds=seconds),
-        cost=cost(learned_rates(ports), makings, ports.settings) if makings else None,
+        cost=_cost(ports, tasks),
     )
+
+
+def _cost(ports: Needs, tasks: list[Task]) -> Cost | None:
+    """What the videos cost that were made or planned. None: there are none, or they are free."""
+    # The demo model renders where its user is, which costs nothing.
+    free = {"demo", NO_MODEL} if ports.settings.default_model == "demo" else {"demo"}
+    counted = [task for task in tasks if task.state in {State.SUCCEEDED, State.PLANNED}]
+    makings = [Making.of(task.spec, task.clip) for task in counted if task.model not in free]
+    return cost(learned_rates(ports), makings, ports.settings) if makings else None

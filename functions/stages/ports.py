@@ -6,6 +6,7 @@ from datetime import datetime
 
 from functions.log import Event
 from functions.ports import Announce, Files, Wake
+from functions.replies.bus import Bus
 from functions.replies.post import Post
 from functions.settings import Settings
 from functions.spec.guardrail import Guardrail
@@ -30,6 +31,7 @@ class Ports:
     guardrail: Guardrail
     signer: Signer
     post: Post
+    bus: Bus
     announce: Announce
     wake: Wake
     now: Callable[[], datetime]

@@ -1348,9 +1348,24 @@ class _Owed(_Moving):
 
 
 class Letter(_Owed):
-    """A note that a job has ended and is not settled yet. It is removed when the job is settled."""
+    """A note that a job has ended and is not settled yet. It is removed when the job is settled.
+
+    Who claims it sends the event and the mail about the end, as far as they are still owed.
+    """
 
     job_id: str
+    event_sent: bool = False
+    """Whether EventBridge has the event, so that a mail that fails does not repeat it."""
+    people_know: bool = False
+    """Whether nothing is owed to people any more, so that an event that fails repeats no mail."""
+
+    def event_was_sent(self) -> Self:
+        """EventBridge has the event."""
+        return self._with(event_sent=True)
+
+    def people_were_told(self) -> Self:
+        """The mail was sent, a digest will list the job, or no mail is wanted."""
+        return self._with(people_know=True)
 
 
 class Collected(Document):

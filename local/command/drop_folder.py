@@ -46,6 +46,11 @@ class DropFolder:
         return self.outputs["TopicArn"]
 
     @property
+    def event_bus_name(self) -> str:
+        """The bus for events about the ends of jobs."""
+        return self.outputs["EventBusName"]
+
+    @property
     def studio_url(self) -> str:
         """The page in the browser."""
         return self.outputs["StudioUrl"]

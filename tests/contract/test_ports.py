@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import c2pa
 import numpy as np
 import pytest
@@ -26,10 +27,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from contract.origin import EDITED, GENERATED
 from functions.adapters.bedrock import BedrockGuardrail
 from functions.adapters.dynamodb import DynamoLedger
+from functions.adapters.eventbridge import EventBridgeBus
 from functions.adapters.s3 import S3Files
 from functions.adapters.sagemaker import SageMakerRenderer
 from functions.adapters.signing import VERSION, KmsSigner, numbers_of
 from functions.ports import FileFacts, Files, Missing
+from functions.replies.bus import DETAIL_TYPE, SOURCE
 from functions.spec.guardrail import Guardrail, GuardrailUnavailable
 from functions.stages.renderer import NameTaken, NoQuota, ProcessingJob, Renderer
 from functions.stages.signing import CannotSign, Claim
@@ -46,6 +49,7 @@ from tests.corpus.videos import mp4
 from tests.fakes import (
     SETTINGS,
     Clock,
+    FakeBus,
     FakeFiles,
     FakeGuardrail,
     FakeLedger,
@@ -145,6 +149,27 @@ def partition() -> str:
 
 def key(partition: str, sort: str) -> RecordKey[Letter]:
     return RecordKey(partition, sort, Letter)
+
+
+# --- the event bus --------------------------------------------------------------------------
+
+
+def test_an_event_reaches_who_listens_as_it_was_put(embedded: Services, partition: str) -> None:
+    del embedded  # its cloud runs
+    events, sqs = boto3.client("events"), boto3.client("sqs")
+    events.create_event_bus(Name=partition)
+    url = sqs.create_queue(QueueName=partition)["QueueUrl"]
+    pattern = json.dumps({"source": [SOURCE], "detail-type": [DETAIL_TYPE]})
+    events.put_rule(Name=partition, EventBusName=partition, EventPattern=pattern)
+    arn = f"arn:aws:sqs:us-east-1:000000000000:{partition}"
+    targets = [{"Id": "queue", "Arn": arn}]
+    events.put_targets(Rule=partition, EventBusName=partition, Targets=targets)
+    detail = json.dumps({"version": "1", "path": "ä\n😀"})
+    fake = FakeBus()
+    for bus in (EventBridgeBus(partition), fake):
+        bus.put(detail)
+    (message,) = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)["Messages"]
+    assert [json.loads(message["Body"])["detail"]] == fake.details
 
 
 # --- the table -----------------------------------------------------------------------------

@@ -260,7 +260,8 @@ def test_up_serves_any_client_and_keeps_its_contents(
     outputs = outputs_of(own_home, process)
     assert set(outputs) == {
         "Endpoint", "InputBucket", "OutputBucket", "WorkBucket", "LogBucket", "TopicArn",
-        "TableName", "DefaultModel", "InstanceTypes", "JobPrefix", "CodeUri", "ImageUri",
+        "EventBusName", "TableName", "DefaultModel", "InstanceTypes", "JobPrefix", "CodeUri",
+        "ImageUri",
         "ImportRoleArn", "EnhancerModelId", "GuardrailId", "GuardrailVersion", "KeyArn",
         "LambdaConcurrency", "DropPolicyArn", "WatchPolicyArn", "FinishingInstanceType",
         "StudioUrl", "StudioUsers", "StudioClient",

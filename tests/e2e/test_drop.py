@@ -1,6 +1,7 @@
 """The way from a dropped file to the mail, through the deployed stacks, as a user sees it."""
 
 import hashlib
+import json
 import re
 import shlex
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 
@@ -20,6 +22,7 @@ from tests.e2e.decoding import decoded
 from tests.e2e.test_deployments import NAME as OTHER_DEPLOYMENT
 
 SAMPLES = ROOT / "samples"
+SCHEMA = json.loads((ROOT / "docs" / "job-ended.schema.json").read_text())
 
 
 def test_a_sample_dropped_with_the_aws_cli(person: Person, tmp_path: Path) -> None:
@@ -162,6 +165,48 @@ def test_a_spec_with_an_error_is_refused_in_the_bucket_and_by_mail(
     mail = person.mail("bad")
     assert mail["Subject"] == "reeldrop: bad was refused"
     assert "no field called 'step'" in mail.get_content()
+
+
+def test_another_system_receives_the_end_of_each_job_in_its_folders(
+    person: Person, tmp_path: Path, spec_file: Callable[..., Path]
+) -> None:
+    """A stranger has a queue, and the rule of docs/operations.md on the bus."""
+    bus, s3 = person.folder.event_bus_name, person.cloud.client("s3")
+    events, sqs = person.cloud.client("events"), person.cloud.client("sqs")
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (pattern,) = re.findall(r"^ +'(\{\"source\".*)'$", page, re.MULTILINE)
+    url = sqs.create_queue(QueueName="stranger")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+    events.put_rule(Name="stranger", EventBusName=bus, EventPattern=pattern)
+    targets = [{"Id": "queue", "Arn": arn["QueueArn"]}]
+    events.put_targets(Rule="stranger", EventBusName=bus, Targets=targets)
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("prompt: a bee\nstep: 50\n")
+    for spec in (bad, spec_file("good.json"), spec_file("elsewhere.json", dry_run=True)):
+        folder = "" if spec.stem == "elsewhere" else "weekly/"
+        s3.upload_file(str(spec), person.folder.input_bucket, f"jobs/{folder}{spec.name}")
+    person.final("elsewhere")
+    received: dict[str, dict[str, Any]] = {}
+
+    def both() -> bool:
+        for message in sqs.receive_message(QueueUrl=url).get("Messages", []):
+            event = json.loads(message["Body"])
+            assert (event["source"], event["detail-type"]) == ("reeldrop", "Job Ended")
+            detail = event["detail"]
+            jsonschema.validate(detail, SCHEMA)
+            assert detail["id"] not in received, "nothing was killed"
+            received[detail["id"]] = detail
+        return len(received) == 2
+
+    eventually(both, 120, person.cloud)
+    ended = {detail["path"]: detail for detail in received.values()}
+    assert ended["weekly/bad"]["state"] == "rejected"
+    assert [reason["code"] for reason in ended["weekly/bad"]["reasons"]] == ["field-unknown"]
+    good = ended["weekly/good"]
+    assert good["state"] == "succeeded" and good["output_bucket"] == person.folder.output_bucket
+    (video,) = good["videos"]
+    assert json.loads(person.read(video["sidecar"]))["job_id"] == good["job_id"]
+    assert person.read(video["video"])[4:8] == b"ftyp"
 
 
 def test_a_damaged_reference_is_refused_before_a_processing_job_starts(

@@ -12,6 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions import s3_keys
+from functions.table.ledger import OUTBOX
+from functions.table.records import Letter
 from local import ROOT
 from local.cloud.bedrock import BLOCKED_WORD
 from local.cloud.clients import Credentials, client
@@ -111,6 +113,29 @@ def test_without_the_right_to_use_the_guardrail_a_drop_waits_and_says_so(
     deployed.drop("word.yaml", f"prompt: a {BLOCKED_WORD} square\nenhance: false\n")
     eventually(lambda: deployed.status("word").get("state") == "rejected")
     assert BLOCKED_WORD in deployed.status("word")["message"]
+
+
+def test_without_the_right_to_put_events_the_mail_is_sent_and_the_event_is_owed(
+    deployed: Deployed, eventually: Callable[..., Any]
+) -> None:
+    def mails() -> list[Path]:
+        found = (deployed.cloud.state / "outbox").glob("*.eml")
+        return [mail for mail in found if "X-Path: told" in mail.read_text()]
+
+    def letter() -> Letter | None:
+        """What is owed about the job, when the function has ended."""
+        table = deployed.folder.outputs["TableName"]
+        key = {"pk": {"S": OUTBOX}, "sk": {"S": deployed.status("told")["job_id"]}}
+        item = deployed.cloud.client("dynamodb").get_item(TableName=table, Key=key).get("Item")
+        owed = Letter.from_json(item["document"]["S"]) if item else None
+        return owed if owed and owed.people_know else None
+
+    with deployed.without("Submit", "events:PutEvents"):
+        deployed.drop("told.yaml", "prompt: a red square\nenhance: false\ndry_run: true\n")
+        assert len(eventually(mails)) == 1
+        owed: Letter = eventually(letter)
+    assert not owed.event_sent
+    assert "not authorized to perform: events:PutEvents" in log(deployed)
 
 
 def test_a_message_of_a_function_that_lacks_a_right_becomes_a_dead_letter(

@@ -241,6 +241,7 @@ def _check_once(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         least = 1 if job.wants_mail else 0
         if not least <= simulation.mails[job_id] <= least + simulation.unnoted_mails[job_id]:
             raise Violated(f"{simulation.mails[job_id]} mails about {job_id} ({job.state})")
+        _check_events(simulation, job)
     checks = {State.SUCCEEDED: _check_video, State.FAILED: _check_kept_scenes}
     for task in simulation.documents(Task):
         attempts = simulation.published.get(task.task_id, set())
@@ -256,6 +257,15 @@ def _check_once(simulation: "Simulation", jobs: dict[str, Job]) -> None:
         if count > 1:
             raise Violated(f"{name} was created {count} times")
     _check_silent_ends(simulation)
+
+
+def _check_events(simulation: "Simulation", job: Job) -> None:
+    """Each job has an event about its end. If the event comes again, it has the same id."""
+    events = simulation.events.get(job.job_id, [])
+    if not 1 <= len(events) <= 1 + simulation.unnoted_events[job.job_id]:
+        raise Violated(f"{len(events)} events about {job.job_id} ({job.state})")
+    if len({event.id for event in events}) > 1:
+        raise Violated(f"the events about {job.job_id} have different ids")
 
 
 def _check_silent_ends(simulation: "Simulation") -> None:

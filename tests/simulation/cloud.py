@@ -23,6 +23,7 @@ from contract.document import Document
 from contract.errors import JobRejected, Transient
 from functions import s3_keys
 from functions.ports import Missing, Page, Throttled
+from functions.replies.job_ended import JobEnded
 from functions.replies.post import MaybeSent
 from functions.replies.sidecar import Sidecar
 from functions.spec import drop_files, resolve
@@ -184,6 +185,7 @@ class Faults:
     """For each file to sign: that KMS lacks a right, or the key does not exist."""
     guardrail: float = 0
     post: float = 0
+    bus: float = 0
     until_seconds: float = 3600
 
     @classmethod
@@ -209,8 +211,8 @@ class Faults:
 
 
 SERVICES = (
-    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "post", "announce",
-    "wake", "lambda",
+    "ledger", "files", "renderer", "reader", "language_model", "guardrail", "post", "bus",
+    "announce", "wake", "lambda",
 )  # fmt: skip
 ANY_FUNCTION = frozenset(("submit", "dispatch", "finish"))
 _KINDS = [
@@ -232,7 +234,7 @@ _RARER = {"throttle": 0.1, "lose_answer": 0.1, "conflict": 0.5}
 # What these calls change stays changed if their answer is lost.
 _CHANGING = {
     "ledger.commit", "files.write", "files.upload", "files.copy", "files.remove", "renderer.start",
-    "renderer.stop", "post.send", "announce", "wake",
+    "renderer.stop", "post.send", "bus.put", "announce", "wake",
 }  # fmt: skip
 
 
@@ -498,6 +500,8 @@ class Handler:
     sent: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The mails that this run has sent and has not noted as sent yet: the sort key of the letter or
     the digest, and the jobs that the mail is about."""
+    put: set[str] = field(default_factory=set)
+    """The jobs whose events this run has put on the bus and has not noted as sent yet."""
     fault: bool = False
     """Whether a fault happened to this run."""
     own_failures: list[str] = field(default_factory=list)
@@ -548,6 +552,10 @@ class Simulation(World):
     unnoted_mails: Counter[str] = field(default_factory=Counter, init=False)
     """How many handlers sent a job's mail and were kept from removing the letter by a kill or
     by an error of AWS. SNS cannot send exactly once, so each of them allows one more mail."""
+    events: dict[str, list[JobEnded]] = field(default_factory=dict, init=False)
+    """The events about each job that EventBridge has taken."""
+    unnoted_events: Counter[str] = field(default_factory=Counter, init=False)
+    """The same as `unnoted_mails`, for events."""
     digest_made: dict[str, datetime] = field(default_factory=dict, init=False)
     """When the last digest about files that are no drops was made, by folder."""
     dead_letters: list[Handler] = field(default_factory=list, init=False)
@@ -580,6 +588,7 @@ class Simulation(World):
         self.plain = super().ports
         self._functions_files = self._files_of_a_function()
         self._functions_post = self._post()
+        self._functions_bus = self._bus()
         self._hub = getcurrent()
         self._interleaved = False
         self.at(self.sweep_every_seconds, Handler("schedule", self._start_sweep))
@@ -859,6 +868,7 @@ class Simulation(World):
         if not isinstance(error, Conflict):  # after a conflict, the letter can still be removed
             self.unnoted_mails.update(job_id for told in handler.sent.values() for job_id in told)
         handler.sent = {}
+        self._event_unnoted(handler)
         if not handler.fault:
             handler.own_failures.append(repr(error))
             # Sweeps that run at the same time may conflict. They rarely do so twice.
@@ -871,6 +881,11 @@ class Simulation(World):
         handler.receives += 1
         if handler.receives <= ASYNCHRONOUS_RETRIES:
             self.at(self.now_seconds + 60 * handler.receives, handler)
+
+    def _event_unnoted(self, handler: Handler) -> None:
+        """A run does not know, or could not note, that EventBridge has an event."""
+        self.unnoted_events.update(handler.put)
+        handler.put = set()
 
     def _again(self, handler: Handler) -> None:
         """A message returns to its queue, or goes to the dead-letter queue."""
@@ -889,8 +904,13 @@ class Simulation(World):
         self.timed_out[handler.function] += 1
         raise Killed(f"{handler.name} ran longer than its timeout")
 
-    def _count_mails(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
-        """Count a mail that was sent, and note when its letter or digest was removed."""
+    def _count_sent(self, handler: Handler, what: str, args: tuple[Any, ...]) -> None:
+        """Count an event or a mail that was sent, and see when its letter or digest says so."""
+        if what == "bus.put":
+            event = JobEnded.from_json(args[0])
+            self._check_event(event)
+            self.events.setdefault(event.job_id, []).append(event)
+            handler.put.add(event.job_id)
         if what == "post.send":
             sort, job_ids = self._told(args[2])
             self.mails.update(job_ids)
@@ -898,6 +918,17 @@ class Simulation(World):
         if what == "ledger.commit":
             for change in args:
                 handler.sent.pop(change.key.sort, None)
+                handler.put.discard(change.key.sort)
+
+    def _check_event(self, event: JobEnded) -> None:
+        """An event says what the table says, and all that it names is there."""
+        job = self.ledger.get(job_key(event.job_id))
+        if job is None or job.document.state != event.state:
+            raise Violated(f"an event says that {event.job_id} is {event.state}")
+        for video in event.videos:
+            for key in filter(None, (video.video, video.poster, video.sidecar)):
+                if not self.files.exists(event.output_bucket, key):
+                    raise Violated(f"an event names {key}, which is not there")
 
     def _told(self, attributes: dict[str, str]) -> tuple[str, tuple[str, ...]]:
         """The sort key of the letter or the digest of a mail, and the jobs that it is about."""
@@ -930,12 +961,14 @@ class Simulation(World):
             # A conflict is no fault, unless DynamoDB reports one that there was not.
             handler.fault |= type(error) is not Conflict
             raise
-        self._count_mails(handler, what, args)
+        self._count_sent(handler, what, args)
         of_sweep = handler.function == "sweep" and what == "files.page"
         if of_sweep and args[0] == "input" and self.happens("slow_listing"):
             time.wait(SLOW_SECONDS)
         if what in _CHANGING and self.happens("lose_answer") and not _is_spared(handler):
             handler.fault = True
+            if what == "bus.put":
+                self._event_unnoted(handler)
             time.wait(NO_ANSWER_SECONDS)
             lost = MaybeSent if what == "post.send" else Transient
             raise lost(f"the answer to {what} was lost")
@@ -996,6 +1029,7 @@ class Simulation(World):
             guardrail=watch("guardrail", self),
             signer=watch("signer", self),
             post=watch("post", self._functions_post),
+            bus=watch("bus", self._functions_bus),
             announce=watched("announce", self._announce_drop),
             wake=watched("wake", self._wake_up),
             now=lambda: self.clock() + off + timedelta(seconds=time.used_seconds),
@@ -1043,6 +1077,17 @@ class Simulation(World):
                 simulation.post.send(subject, body, attributes)
 
         return Post()
+
+    def _bus(self) -> object:
+        simulation = self
+
+        class Bus:
+            def put(self, detail: str) -> None:
+                if simulation.happens("bus"):
+                    raise Transient("EventBridge does not take events")
+                simulation.bus.put(detail)
+
+        return Bus()
 
     def _files_of_a_function(self) -> object:
         simulation = self

@@ -27,6 +27,7 @@ _NAMES = {
     "DropsQueue": "drops",
     "WakesQueue": "wake-ups",
     "Topic": "topic",
+    "Bus": "bus",
     "WorkerRole": "worker-role",
 }
 
@@ -260,6 +261,8 @@ def _others(
         yield "kms:Sign", signing.KEY_ARN
     elif what == "post.send":
         yield "sns:Publish", "topic"
+    elif what == "bus.put":
+        yield "events:PutEvents", "bus"
     elif what == "announce":
         yield "sqs:SendMessage", "drops"
     elif what == "wake":

@@ -902,6 +902,15 @@ FAULTS: dict[str, tuple[Story, Faults]] = {
         of_scenes_judged,
         Faults(task_fails=0.5, kill=0.2, guardrail=0.1, cannot_sign=0.1),
     ),
+    "55 EventBridge takes no events for hours": (few, Faults(bus=1, until_seconds=4 * 3600)),
+    "55 EventBridge takes no events for hours, SNS fails, handlers killed": (
+        digests,
+        Faults(bus=0.7, post=0.5, kill=0.3, lose_answer=0.02, until_seconds=2 * 3600),
+    ),
+    "55 EventBridge takes no events now and then, a spec dropped again and again": (
+        overwritten,
+        Faults(bus=0.5, duplicate_event=0.5, shown_again=0.5),
+    ),
     "46 files under somebody else's key": (foreign_keys, Faults()),
     "46 files under somebody else's key, events lost and late, handlers killed": (
         foreign_keys,

@@ -240,18 +240,38 @@ MUTANTS = {
     "a letter is sent without being claimed": (
         "functions.replies.outbox",
         "    try:\n        ports.ledger.commit(Put(owed.key, claimed, owed.revision))\n"
-        "    except Conflict:\n        return\n",
-        "",
+        "    except Conflict:\n        return None\n",
+        "    claimed, owed = owed.document, Record(owed.key, owed.document, owed.revision - 1)\n",
     ),
     "a collected job keeps its letter": (
         "functions.replies.outbox",
-        "        Remove(letter.key, letter.revision), Put(collected_key(collected), collected)\n",
-        "        Put(collected_key(collected), collected)\n",
+        "        ports.ledger.commit(change, *others)\n",
+        "        ports.ledger.commit(*(others or [change]))\n",
     ),
     "a job that a digest will tell of is forgotten": (
         "functions.replies.outbox",
-        "        Remove(letter.key, letter.revision), Put(collected_key(collected), collected)\n",
-        "        Remove(letter.key, letter.revision)\n",
+        "            others.append(_collected(ports, job, job.digest))\n",
+        "            pass\n",
+    ),
+    "an event that EventBridge does not take is forgotten": (
+        "functions.replies.outbox",
+        "    if refusal is None:\n        _noted(ports, letter, None, *others)\n",
+        "    if True:\n        _noted(ports, letter, None, *others)\n",
+    ),
+    "a mail that fails repeats the event": (
+        "functions.replies.outbox",
+        "            letter = _noted(ports, letter, now)\n",
+        "            pass\n",
+    ),
+    "an event that fails repeats the mail": (
+        "functions.replies.outbox",
+        "now.people_were_told().not_sent()",
+        "now.not_sent()",
+    ),
+    "only jobs that want a mail have an event": (
+        "functions.replies.outbox",
+        "    refusal = None if now.event_sent else ",
+        "    refusal = None if now.event_sent or not job.wants_mail else ",
     ),
     "a digest lists a job that the next one lists, too": (
         "functions.stages.digests",
@@ -305,8 +325,8 @@ MUTANTS = {
     ),
     "a letter whose removal conflicts stays": (
         "functions.replies.outbox",
-        '    retried(f"the mail {owed.key.sort}", remove)\n',
-        "    remove()\n",
+        '    retried(f"what is owed about {owed.key.sort}", note)\n',
+        "    note()\n",
     ),
     "copies of references stay if a drop is gone before it is accepted": (
         "functions.stages.submit",

@@ -30,6 +30,7 @@ SECONDS = {
     "files.upload": 2.0,
     "signer": 1.0,
     "post": 0.030,
+    "bus": 0.030,
 }
 _OTHER_SECONDS = 0.010
 # How long an adapter tries if AWS throttles each of its tries, or answers none of them.

@@ -24,8 +24,8 @@ RECORDS = (
 
 @pytest.fixture(scope="module")
 def own(synthesise: Callable[..., Template]) -> Template:
-    """A deployment with a key of its own."""
-    return synthesise(customer_key=True)
+    """A deployment with a key of its own, and every kind of resource that it may encrypt."""
+    return synthesise(customer_key=True, slack_secret="slack")
 
 
 def key_of(template: Template) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -91,6 +91,8 @@ def test_the_key_encrypts_everything_but_the_access_logs(own: Template) -> None:
         # S3 writes access logs only into a bucket that is encrypted with its own key.
         assert used == (None if name == logs else arn), name
         assert rule.get("BucketKeyEnabled") is (None if name == logs else True), name
+    (bus,) = resources(own, "AWS::Events::EventBus").values()
+    assert bus["KmsKeyIdentifier"] == arn
     (table,) = resources(own, "AWS::DynamoDB::Table").values()
     assert table["SSESpecification"] == {
         "KMSMasterKeyId": arn, "SSEEnabled": True, "SSEType": "KMS"
@@ -111,18 +113,23 @@ def test_the_key_encrypts_everything_but_the_access_logs(own: Template) -> None:
 def test_services_without_a_role_may_use_the_key_for_this_deployment_only(own: Template) -> None:
     _, key = key_of(own)
     _root, *statements = key["Properties"]["KeyPolicy"]["Statement"]
-    allowed = {}
+    allowed = []
     for statement in statements:
         (conditions,) = statement["Condition"].values()
-        ((name, value),) = conditions.items()
         service = "".join(_parts(statement["Principal"]["Service"])).partition(".")[0]
-        allowed[service] = (name, "".join(_parts(value)))
+        allowed.append((service, {n: "".join(_parts(value)) for n, value in conditions.items()}))
         assert not any(action.endswith("*") for action in statement["Action"])
-    assert allowed == {
-        "events": ("kms:EncryptionContext:aws:sqs:arn", "arn:P:sqs:R:A:reeldrop-*"),
-        "cloudwatch": ("aws:SourceAccount", "A"),
-        "logs": ("kms:EncryptionContext:aws:logs:arn", "arn:P:logs:R:A:log-group:reeldrop-*"),
-    }
+    bus, logs = "arn:P:events:R:A:event-bus/reeldrop", "arn:P:logs:R:A:log-group:reeldrop-*"
+    of_bus = {
+        "aws:SourceAccount": "A", "aws:SourceArn": bus,
+        "kms:EncryptionContext:aws:events:event-bus:arn": bus,
+    }  # fmt: skip
+    assert allowed == [
+        ("events", {"kms:EncryptionContext:aws:sqs:arn": "arn:P:sqs:R:A:reeldrop-*"}),
+        ("cloudwatch", {"aws:SourceAccount": "A"}),
+        ("logs", {"kms:EncryptionContext:aws:logs:arn": logs}),
+        ("events", of_bus),
+    ]
 
 
 def _parts(value: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from tests.stacks.test_template import resources
 
 # The names of endpoints, by the services that actions name.
 ENDPOINTS = {
-    "s3": "s3", "dynamodb": "dynamodb", "sqs": "sqs", "sns": "sns",
+    "s3": "s3", "dynamodb": "dynamodb", "sqs": "sqs", "sns": "sns", "events": "events",
     "sagemaker": "sagemaker.api", "bedrock": "bedrock-runtime",
 }  # fmt: skip
 # These actions are made by Lambda and by the services themselves, and not by a function.

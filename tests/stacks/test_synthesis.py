@@ -22,14 +22,17 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "a key that exists": {"customer_key": KEY},
     "a network": {"vpc": True},
     "both": {"customer_key": True, "vpc": True, **SIGNING},
-    "a guardrail and a budget": {
+    "a guardrail, a budget and webhooks": {
         "guardrail_id": "abc",
         "guardrail_version": "1",
         "monthly_budget_usd": 100,
+        "webhook_url": "https://example.org/reeldrop",
+        "webhook_secret": "webhook",
+        "slack_secret": "slack",
     },
 }
 # cfn-lint takes long. These have every resource of the others.
-LINTED = ("a key that exists", "both", "a guardrail and a budget")
+LINTED = ("a key that exists", "both", "a guardrail, a budget and webhooks")
 REGIONS = ("us-east-1", "eu-west-1", "ap-northeast-1")
 
 
