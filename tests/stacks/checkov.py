@@ -15,7 +15,7 @@ RECORD = ROOT / "docs" / "decisions" / "0021-checkov.md"
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"code": "embedded"},
     {"code": "embedded", "customer_key": True},
-    {"code": "embedded", "vpc": True},
+    {"code": "embedded", "vpc": True, "slack_secret": "slack"},
     {"code": "embedded", "customer_key": True, "vpc": True},
     {"keep_data": False},  # the embedded cloud empties buckets itself
 )
