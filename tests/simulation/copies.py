@@ -1,0 +1,52 @@
+"""Copies of this process, which go on alone from where they are made.
+
+A story with a kill at a late call is the same as without it until that call. So the story is told
+once, and at each call to kill at, a copy of the process goes on with the kill.
+"""
+
+import os
+import warnings
+
+
+class Copies:
+    """Makes copies of this process, one after the other, and keeps what they say at their ends."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        """What copies said that had something to say."""
+        self._answer: int | None = None
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this process is a copy."""
+        return self._answer is not None
+
+    def make(self) -> bool:
+        """Make a copy, and wait for its end. Returns True in the copy, and False afterwards."""
+        read, write = os.pipe()
+        with warnings.catch_warnings():
+            # The copy uses none of the other threads of a process of pytest.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process_id = os.fork()
+        if process_id == 0:
+            os.close(read)
+            self._answer = write
+            return True
+        os.close(write)
+        with os.fdopen(read, encoding="utf-8") as answer:
+            said = answer.read()
+        _, status = os.waitpid(process_id, 0)
+        if said or status:
+            self.said.append(said or f"a copy of the process ended with status {status}")
+        return False
+
+    def end(self, said: str) -> None:
+        """End this process, which is a copy.
+
+        Args:
+            said: what was wrong. Empty: nothing.
+        """
+        assert self._answer is not None
+        with os.fdopen(self._answer, "w", encoding="utf-8") as answer:
+            answer.write(said)
+        os._exit(0)
