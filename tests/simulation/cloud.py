@@ -83,7 +83,6 @@ from functions.table.records import (
 from tests.fakes import FakeLedger, FakeRenderer, World
 from tests.simulation import checks, lifecycle
 from tests.simulation.checks import Violated
-from tests.simulation.copies import Copies
 from tests.simulation.rights import Rights, deployed, needs_of
 from tests.simulation.time_limits import (
     NO_ANSWER_SECONDS,
@@ -521,15 +520,11 @@ class Handler:
 
 @dataclass
 class Simulation(World):
-    """The simulated cloud. `seed` decides everything; `kill_at` adds a kill at that call.
-
-    At each call of `copy_at`, a copy of this process goes on as if that call were `kill_at`.
-    """
+    """The simulated cloud. `seed` decides everything; `kill_at` adds a kill at that call."""
 
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
     kill_at: int | None = None
-    copy_at: frozenset[int] = frozenset()
     startup_seconds: float = 240
     render_seconds: float = 90
     sweep_every_seconds: float = SWEEP_EVERY_SECONDS
@@ -575,7 +570,6 @@ class Simulation(World):
     """When a sidecar was published, and the id of its job."""
     messages: list[tuple[str, Callable[[Ports], None]]] = field(default_factory=list, init=False)
     """All messages that were sent, including the lost ones."""
-    copies: Copies = field(default_factory=Copies, init=False)
     calls: int = field(default=0, init=False)
     places: list[int] = field(default_factory=list, init=False)
     """Where the code was at each call: equal numbers are equal places. A place is the call, and
@@ -1004,8 +998,6 @@ class Simulation(World):
                 self.calls += 1
                 self.places.append(hash((handler.function, what, frozenset(before))))
                 before.add(what)
-                if self.calls in self.copy_at and not self.copies.is_copy and self.copies.make():
-                    self.kill_at = self.calls
                 if calls == dies_at or self.calls == self.kill_at:
                     handler.fault = True
                     raise Killed(what)

@@ -1,13 +1,11 @@
 """The real stages on a simulated AWS: nothing may be lost or done twice.
 
 `make simulate` runs all simulations, a plain test run only some. A failure names its seed or its
-call. `any_schedule(SEED)` or `Simulation(kill_at=CALL)` runs it again. A story with kills is told
-once, and a copy of the process goes on with each kill.
+call. `any_schedule(SEED)` or `Simulation(kill_at=CALL)` runs it again.
 """
 
 import os
 import random
-from collections.abc import Collection
 
 import pytest
 
@@ -32,26 +30,12 @@ PARTS = 10 if WHOLE else 1
 BLOCKS = 200 if WHOLE else 5
 
 
-def run(name: str, *, kill_at: Collection[int] = ()) -> Simulation:
-    """Tell a story, and check it: once as it is, and once with a kill at each of some calls.
-
-    Raises:
-        AssertionError: something happened that must never happen.
-    """
+def run(name: str, kill_at: int | None) -> Simulation:
     story, faults = FAULTS[name]
-    simulation = Simulation(seed=1, faults=Faults(**vars(faults)), copy_at=frozenset(kill_at))
-    copies = simulation.copies
+    simulation = Simulation(seed=1, faults=Faults(**vars(faults)), kill_at=kill_at)
     story(simulation)
-    try:
-        simulation.run(horizon_seconds=3 * 86_400 + faults.end_seconds)
-        simulation.check()
-    except BaseException as error:
-        if copies.is_copy:
-            copies.end(f"{name}, killed at call {simulation.kill_at}: {error}")
-        raise
-    if copies.is_copy:
-        copies.end("")
-    assert copies.said == [], "\n".join(copies.said)
+    simulation.run(horizon_seconds=3 * 86_400 + faults.end_seconds)
+    simulation.check()
     return simulation
 
 
@@ -59,7 +43,7 @@ def calls_to_kill_at(name: str) -> list[int]:
     """The calls at which a handler is killed: one at each place, or a sample of them."""
     rng = random.Random(1)
     at: dict[int, list[int]] = {}
-    for call, place in enumerate(run(name).places, 1):
+    for call, place in enumerate(run(name, kill_at=None).places, 1):
         at.setdefault(place, []).append(call)
     chosen = [rng.choice(calls) for calls in at.values()]
     if KILLS is None:
@@ -71,7 +55,11 @@ def calls_to_kill_at(name: str) -> list[int]:
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", FAULTS)
 def test_each_fault_with_a_kill_at_every_place(name: str, part: int) -> None:
-    run(name, kill_at=calls_to_kill_at(name)[part::PARTS])
+    for kill_at in calls_to_kill_at(name)[part::PARTS]:
+        try:
+            run(name, kill_at)
+        except Exception as error:
+            raise AssertionError(f"{name}, killed at call {kill_at}: {error}") from error
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -87,7 +75,7 @@ def test_schedules_from_seeds(block: int) -> None:
 
 
 def test_a_day_without_quota_uses_up_no_receive_and_no_attempt() -> None:
-    simulation = run("11 no quota for a day")
+    simulation = run("11 no quota for a day", kill_at=None)
     assert simulation.dead_letters == []
     assert all(count == 1 for count in simulation.accepted.values())
 
@@ -98,23 +86,7 @@ def test_the_simulation_finds_a_task_that_fails_because_its_reference_expired(
     expires = lifecycle.Rule("work", s3_keys.REFERENCES_PREFIX, days=30, noncurrent_days=None)
     monkeypatch.setattr(lifecycle, "rules", lambda: (expires,))
     with pytest.raises(Violated, match=r"failed without a cause.*reference"):
-        run("39 a hundred days without quota")
-
-
-def test_what_goes_wrong_after_a_kill_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    def check(simulation: Simulation) -> None:
-        if simulation.kill_at == 9:
-            os._exit(3)
-        if simulation.kill_at is not None:
-            raise Violated(f"killed at {simulation.kill_at}")
-
-    name = "01 events 2 to 5 times, at once"
-    monkeypatch.setattr(Simulation, "check", check)
-    assert run(name).calls > 9
-    with pytest.raises(AssertionError) as failed:
-        run(name, kill_at=(5, 7, 9))
-    for said in ("call 5: killed at 5", "call 7: killed at 7", "ended with status"):
-        assert said in str(failed.value)
+        run("39 a hundred days without quota", kill_at=None)
 
 
 def test_the_simulation_finds_a_lost_drop() -> None:
