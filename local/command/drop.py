@@ -185,7 +185,7 @@ def _status_of(
         status = None
     if status is not None and dropped.is_about(status):
         return status
-    if status is not None and dropped in seen:
+    if status is not None and (dropped in seen or _is_replaced(buckets, dropped)):
         raise DropFailed(
             f"A newer file was dropped as {dropped.key}, and the status is about that one. See  "
             f"reeldrop status {dropped.path}"
@@ -196,6 +196,16 @@ def _status_of(
             "so, ask your administrator to run  reeldrop doctor."
         )
     return None
+
+
+def _is_replaced(buckets: DropBuckets, dropped: Dropped) -> bool:
+    """Whether the key of a drop has a newer version. Its own status may have come and gone."""
+    try:
+        head = buckets.s3.head_object(Bucket=buckets.input_bucket, Key=dropped.key)
+    except ClientError:
+        return False
+    version = head.get("VersionId", "null")
+    return s3_keys.job_id(buckets.input_bucket, dropped.key, version) != dropped.job_id
 
 
 def _show(bars: Progress, bar: TaskID, status: Status) -> None:
