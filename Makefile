@@ -51,9 +51,11 @@ browser: ## install Chromium for the tests that play videos, where apt-get can
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium > /dev/null; \
 	else echo "There is no Chromium here, so the tests that play videos are skipped."; fi
 
-# One thread each, because every core has a process: torch's would wait for each other.
+# One process more than cores, because tests with the embedded cloud wait for it much of their time.
+# One thread each: torch's would wait for each other.
+PROCESSES = $(shell $(BIN)/python -c "import os; print(os.cpu_count() + 1)")
 tests: $(VENV)/.dev $(BIN)/reeldrop
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --cov
 
 simulate: $(VENV)/.dev ## the whole simulation: every fault with kills at every place, 10,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
