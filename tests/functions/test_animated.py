@@ -16,6 +16,18 @@ class Killed(BaseException):
     """Lambda stops a handler."""
 
 
+def with_an_image() -> World:
+    """A folder in which images become jobs, with an image that no handler has seen.
+
+    Without a language model, a job is committed once.
+    """
+    world = World()
+    world.set(enhancer_model_id="")
+    world.drop("jobs/_defaults.yaml", "animate_images: true\n")
+    world.drop("jobs/star.png", PNG, event=False)
+    return world
+
+
 def killed_at_commit(world: World, number: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Have handlers killed before one of their commits. Returns the numbers of those commits."""
     commit, calls, killed = world.ledger.commit, itertools.count(), list[int]()
@@ -34,10 +46,7 @@ def killed_at_commit(world: World, number: int, monkeypatch: pytest.MonkeyPatch)
 def test_an_image_whose_handler_is_killed_becomes_a_job(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
-    world.set(enhancer_model_id="")
-    world.drop("jobs/_defaults.yaml", "animate_images: true\n")
-    world.drop("jobs/star.png", PNG, event=False)
+    world = with_an_image()
     killed = killed_at_commit(world, number, monkeypatch)
     with suppress(Killed):
         submit(world.ports, "input", "jobs/star.png")
@@ -50,10 +59,7 @@ def test_an_image_whose_handler_is_killed_becomes_a_job(
 def test_an_image_that_a_spec_uses_before_its_handler_is_repeated_leaves_nothing(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
-    world.set(enhancer_model_id="")
-    world.drop("jobs/_defaults.yaml", "animate_images: true\n")
-    world.drop("jobs/star.png", PNG, event=False)
+    world = with_an_image()
     with monkeypatch.context() as patch:
         killed_at_commit(world, number, patch)
         with suppress(Killed):
