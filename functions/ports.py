@@ -22,6 +22,8 @@ class FileFacts:
     versioned: bool
     size_bytes: int
     modified_at: datetime
+    mark: str = ""
+    """The mark that it was written with (see `Files.write`); empty without one, and in listings."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Files(Protocol):
     """S3. `version` None means the current one."""
 
     def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
-        """Size and version. Raises Missing."""
+        """Size, version and mark. Raises Missing."""
 
     def read(
         self, bucket: str, key: str, version: str | None = None, first_bytes: int | None = None

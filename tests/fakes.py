@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
@@ -240,6 +240,12 @@ class FakeFiles:
         raise Missing(f"{bucket}/{key}")
 
     def facts(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
+        return replace(
+            self._listed(bucket, key, version), mark=self._find(bucket, key, version).mark
+        )
+
+    def _listed(self, bucket: str, key: str, version: str | None = None) -> FileFacts:
+        """The facts of an object as a listing has them: without its mark."""
         found = self._find(bucket, key, version)
         if bucket in _VERSIONED:
             return FileFacts(found.version, True, len(found.body), found.at)
@@ -311,14 +317,14 @@ class FakeFiles:
         keys = [listed.key for listed in FakeFiles.page(self, bucket, prefix, after).objects]
         counts = itertools.accumulate(len(self.objects[bucket, key]) for key in keys)
         there = [key for key, count in zip(keys, counts, strict=True) if count <= PAGE_OBJECTS]
-        return {key: FakeFiles.facts(self, bucket, key) for key in there}
+        return {key: self._listed(bucket, key) for key in there}
 
     def versions(self, bucket: str, key: str) -> list[FileFacts]:
         found: list[FileFacts] = []
         for version in reversed(self.objects.get((bucket, key), [])):
             if version.is_delete_marker:
                 break
-            found.append(FakeFiles.facts(self, bucket, key, version.version))
+            found.append(self._listed(bucket, key, version.version))
         return found
 
     def link(self, bucket: str, key: str, seconds: int) -> str:

@@ -70,6 +70,7 @@ class S3Files:
             versioned=versioned,
             size_bytes=answer["ContentLength"],
             modified_at=answer["LastModified"],
+            mark=answer["Metadata"].get(_MARK, ""),
         )
 
     def read(

@@ -307,7 +307,9 @@ def test_an_object_with_a_mark_is_written_once(services: Services, partition: st
             source = ("work", partition, None)
             services.files.copy(source, ("input", copied), "video/mp4", mark=mark)
         assert (versions(written), versions(copied)) == (count, count)
+        assert services.files.facts("input", written).mark == mark
     services.files.write("input", written, b"3", "text/plain")
+    assert services.files.facts("input", written).mark == ""
     services.files.write("input", written, b"4", "text/plain", mark="attempt-2 a")
     assert versions(written) == 4, "without its mark it is written again"
     assert services.files.read("input", written) == b"4"
