@@ -211,6 +211,12 @@ def path_of(key: str) -> str:
     return encoded[: MAX_PATH_BYTES - 13].decode(errors="ignore") + "-" + digest
 
 
+def same_path(key: str, other: str) -> bool:
+    """Whether two files in jobs/ are drops with the same path."""
+    drops = {Kind.SPEC, Kind.LIST}
+    return path_of(key) == path_of(other) and {kind_of(key), kind_of(other)} <= drops
+
+
 def stem_of(key: str) -> str:
     """The key of a drop without its suffix."""
     return posixpath.splitext(key)[0]

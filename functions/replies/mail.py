@@ -239,7 +239,7 @@ def _how_to_approve(job: Job, tasks: Sequence[Task]) -> list[str]:
         return []
     bucket, key = shlex.quote(job.source.bucket), shlex.quote(s3_keys.approval(job.path))
     return [
-        quoted(words.how_to_approve(job.path, len(tasks))),
+        quoted(words.how_to_approve(job, tasks)),
         f"In a terminal: aws s3api put-object --bucket {bucket} --key {key}",
         "",
     ]

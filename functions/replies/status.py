@@ -214,7 +214,7 @@ def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     """How a job ended, in one or a few sentences."""
     if job.state == State.SUCCEEDED:
         is_draft = any(task.is_draft for task in tasks)
-        return f"Ready. {words.how_to_approve(job.path, len(tasks))}" if is_draft else "Ready."
+        return f"Ready. {words.how_to_approve(job, tasks)}" if is_draft else "Ready."
     if job.state == State.HANDED_ON:
         return words.handed_on(job)
     if job.state == State.PLANNED:

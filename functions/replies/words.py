@@ -141,18 +141,19 @@ def hold(why: Hold) -> str:
     return words[why.reason]
 
 
-def how_to_approve(path: str, count: int) -> str:
+def how_to_approve(job: Job, tasks: Sequence[Task]) -> str:
     """How a person gets the final of a draft, as a sentence.
 
     Args:
-        path: the path of the draft.
-        count: how many videos it has.
+        job: a job with a draft.
+        tasks: all of its tasks, by number.
     """
-    one = f" (or {s3_keys.approval(path, count)} for video {count} only)" if count > 1 else ""
+    *others, last = [task.number for task in tasks if task.is_draft]
+    one = f" (or {s3_keys.approval(job.path, last)} for video {last} only)" if others else ""
     return (
         "To make the final of this draft with the same seed, upload an empty file "
-        f"{s3_keys.approval(path)}{one} to the input bucket; it has more steps, so it can differ "
-        "from the draft, even in its composition."
+        f"{s3_keys.approval(job.path)}{one} to the input bucket; it has more steps, so it can "
+        "differ from the draft, even in its composition."
     )
 
 

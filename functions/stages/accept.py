@@ -140,7 +140,7 @@ def accept(
         if refusal is not None:
             raise refusal
         if s3_keys.kind_of(key) == s3_keys.Kind.APPROVAL:
-            accepting.hand_on((approve.final(ports, key),))
+            accepting.hand_on((approve.final(ports, accepting.job.source),))
             return Outcome.DONE
         if s3_keys.kind_of(key) == s3_keys.Kind.LIST:
             return accepting.hand_on_rows()

@@ -3,27 +3,35 @@
 The file itself may be empty. Its name says everything, and nothing in it is read.
 """
 
+from datetime import datetime
+from typing import Protocol
+
 from contract.errors import Code, JobRejected, Problem
 from functions import s3_keys
+from functions.ports import Missing, WithFiles
 from functions.replies import words
 from functions.replies.final import final_of
 from functions.spec.lists import Spec
 from functions.table.ledger import WithLedger, job_key, owner_key
-from functions.table.records import Job
+from functions.table.records import Job, Source, Task
 from functions.table.tasks import tasks_of
 
 
-def final(ports: WithLedger, key: str) -> Spec:
+class Needs(WithLedger, WithFiles, Protocol):
+    """What finding the final of a draft uses."""
+
+
+def final(ports: Needs, approval: Source) -> Spec:
     """The spec of the final.
 
     Args:
-        key: key of the file in approve/.
+        approval: the file in approve/.
 
     Raises:
         JobRejected: it names no draft that can be approved.
     """
     of_other_number = None
-    for path, number in s3_keys.may_approve(key):
+    for path, number in s3_keys.may_approve(approval.key):
         owner = ports.ledger.get(owner_key(path))
         record = ports.ledger.get(job_key(owner.document.job_id)) if owner else None
         if record is None:
@@ -33,8 +41,61 @@ def final(ports: WithLedger, key: str) -> Spec:
             of_other_number = job
             continue
         tasks = [task.document for task in tasks_of(ports, job.job_id)]
-        return Spec(s3_keys.final(path, number), final_of(job, tasks, number))
-    raise _unknown(key, of_other_number)
+        spec = Spec(s3_keys.final(path, number), final_of(job, tasks, number))
+        _check_seen(approval, job, _ended_at(job, tasks, number))
+        _check_free(ports, approval, spec.key)
+        return spec
+    raise _unknown(approval.key, of_other_number)
+
+
+def _ended_at(job: Job, tasks: list[Task], number: int | None) -> datetime:
+    """When what is approved was made."""
+    of_task = None if number is None else tasks[number - 1].finished_at
+    return of_task or job.updated_at
+
+
+def _check_seen(approval: Source, job: Job, ended_at: datetime) -> None:
+    """Refuse a file that is older than the draft: a person meant an older draft, or none.
+
+    The event of the file may come late, when a newer draft is at the same path.
+    """
+    if approval.modified_at >= ended_at.replace(microsecond=0):
+        return
+    raise JobRejected(
+        Problem(
+            code=Code.APPROVE_NOT_READY,
+            message=f"{approval.key} was uploaded before the draft {job.path} was made.",
+            hint="Look at the draft. If you like it, upload this file again.",
+        )
+    )
+
+
+def _check_free(ports: WithFiles, approval: Source, key: str) -> None:
+    """Refuse to write over what a person has dropped under the name of the final.
+
+    Args:
+        approval: the file in approve/.
+        key: the key of the final.
+    """
+    beside = ports.files.page(approval.bucket, f"{s3_keys.stem_of(key)}.").objects
+    for other in (one.key for one in beside if s3_keys.same_path(one.key, key)):
+        if other == key and _is_ours(ports, approval.bucket, key):
+            continue
+        raise JobRejected(
+            Problem(
+                code=Code.NAME_TAKEN,
+                message=f"The final would be {key}, and somebody has uploaded {other}.",
+                hint=f"Delete {other}, or give it another name. Then upload this file again.",
+            )
+        )
+
+
+def _is_ours(ports: WithFiles, bucket: str, key: str) -> bool:
+    """Whether a file is as reeldrop wrote it, or gone."""
+    try:
+        return bool(ports.files.facts(bucket, key).mark)
+    except Missing:
+        return True
 
 
 def _unknown(key: str, job: Job | None) -> JobRejected:

@@ -61,7 +61,8 @@ def deleted(ports: NeedsForDeleted, bucket: str, key: str) -> None:
         folder_defaults.changed(ports, bucket, key)
         return
     if kind in {s3_keys.Kind.MISPLACED, s3_keys.Kind.APPROVAL}:
-        publish.forget(ports, s3_keys.path_of(key))
+        if not _is_there(ports, bucket, key):
+            publish.forget(ports, s3_keys.path_of(key))
         return
     if kind == s3_keys.Kind.REFERENCE:
         lone.settle_all(ports, [key])
@@ -80,7 +81,7 @@ def deleted(ports: NeedsForDeleted, bucket: str, key: str) -> None:
 
 def if_gone(ports: Needs, job: Job) -> bool:
     """Cancel a job if its spec was deleted. Returns whether it was deleted."""
-    if not _gone(ports, job):
+    if _is_there(ports, job.source.bucket, job.source.key):
         return False
     cancel(ports, job.job_id, CancelReason.DELETED)
     return True
@@ -95,12 +96,12 @@ def if_outdated(ports: Needs, job: Job) -> bool:
     return True
 
 
-def _gone(ports: WithFiles, job: Job) -> bool:
+def _is_there(ports: WithFiles, bucket: str, key: str) -> bool:
     try:
-        ports.files.facts(job.source.bucket, job.source.key)
+        ports.files.facts(bucket, key)
     except Missing:
-        return True
-    return False
+        return False
+    return True
 
 
 def superseded(ports: Needs, job_id: str) -> None:

@@ -155,6 +155,100 @@ def test_a_newer_draft_has_another_final(world: World) -> None:
     assert spec["seed"] == 77
 
 
+def test_an_approval_is_of_a_draft_that_was_there(world: World) -> None:
+    """Its event comes late, after a newer draft that nobody has looked at."""
+    made(world)
+    world.drop("approve/a/bee", b"", event=False)
+    approved = world.files.facts("input", "approve/a/bee").version
+    world.clock.move(minutes=1)
+    made(world, DRAFT + "seed: 77\n")
+    submit(world.ports, "input", "approve/a/bee", approved)
+    job = next(j for j in jobs(world) if j.source.key == "approve/a/bee")
+    assert codes(job) == [Code.APPROVE_NOT_READY], job.problems
+    assert "uploaded before" in job.problems[0].message
+    assert not world.files.exists("input", "jobs/a/bee-final.json")
+    assert approve(world).state == State.HANDED_ON
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".json", ".csv"])
+def test_a_file_of_a_person_is_not_replaced_by_a_final(world: World, suffix: str) -> None:
+    key = f"jobs/a/bee-final{suffix}"
+    mine = b'{"prompt": "mine"}\n' if suffix != ".csv" else b"prompt\nmine\n"
+    made(world)
+    world.drop(key, mine)
+    before = {job.job_id: job.state for job in jobs(world)}
+    job = approve(world)
+    assert codes(job) == [Code.NAME_TAKEN] and key in job.problems[0].message, job.problems
+    assert world.files.read("input", key) == mine
+    assert {j.job_id: j.state for j in jobs(world) if j != job} == before
+    world.delete(key)
+    assert approve(world).state == State.HANDED_ON, "the hint works"
+
+
+def test_a_final_that_a_person_has_changed_stays(world: World) -> None:
+    made(world)
+    approve(world)
+    key = "jobs/a/bee-final.json"
+    changed = world.files.read("input", key).replace(b"standard", b"best")
+    world.drop(key, changed)
+    made(world, DRAFT + "seed: 77\n")
+    job = approve(world)
+    assert codes(job) == [Code.NAME_TAKEN] and key in job.problems[0].message
+    assert world.files.read("input", key) == changed
+    world.delete(key)
+    assert approve(world).state == State.HANDED_ON
+    assert json.loads(world.files.read("input", key))["seed"] == 77
+
+
+def test_a_row_of_a_list_is_approved_and_not_the_list(world: World) -> None:
+    world.drop("jobs/a/list.csv", b"name,prompt,preset\nbee,a bee,draft\nant,an ant,draft\n")
+    job = approve(world, "a/list")
+    assert codes(job) == [Code.APPROVE_NOT_READY]
+    assert "approve/a/list/bee" in job.problems[0].hint
+    for key, version in versions(world):
+        submit(world.ports, "input", key, version)
+    for attempt in world.dispatch():
+        world.render(attempt)
+    assert approve(world, "a/list/bee").state == State.HANDED_ON
+
+
+MIXED = "prompt: a bee\nmatrix: {preset: [best, draft, draft]}\n"
+
+
+def test_only_drafts_are_proposed(world: World) -> None:
+    made(world, MIXED.replace("draft, draft", "draft") + "variations: 2\n")
+    assert "approve/a/bee-04" in status(world, "a/bee").message
+    job = approve(world, "a/bee-01")
+    assert codes(job) == [Code.APPROVE_NO_DRAFT]
+    assert job.problems[0].message.startswith("Video 1 of a/bee is no draft")
+    assert "approve/a/bee-03" in job.problems[0].hint
+    assert approve(world, "a/bee-03").state == State.HANDED_ON
+
+
+def test_one_draft_of_many_videos_is_approved_as_a_whole(world: World) -> None:
+    made(world, "prompt: a bee\nmatrix: {preset: [draft, best]}\n")
+    assert "approve/a/bee to" in status(world, "a/bee").message
+
+
+def test_of_a_job_that_failed_a_draft_that_was_made_is_proposed(world: World) -> None:
+    world.drop("jobs/a/bee.yaml", DRAFT + "variations: 2\n")
+    (attempt,) = world.dispatch()
+    world.render(attempt, failing=tasks(world)[0].task_id)
+    job = approve(world)
+    assert codes(job) == [Code.APPROVE_NOT_READY]
+    assert "approve/a/bee-02" in job.problems[0].hint
+    assert approve(world, "a/bee-02").state == State.HANDED_ON
+
+
+def test_the_answer_stays_if_the_file_is_there_again(world: World) -> None:
+    """The event of a deletion comes late."""
+    approve(world, "bee")
+    world.delete("approve/bee", event=False)
+    approve(world, "bee")
+    deleted(world.ports, "input", "approve/bee")
+    assert "rejected/(approve)/bee.txt" in world.files.keys("output")
+
+
 @pytest.mark.parametrize(
     ("body", "name", "code", "words"),
     [
