@@ -520,11 +520,13 @@ class Handler:
 
 @dataclass
 class Simulation(World):
-    """The simulated cloud. `seed` decides everything; `kill_at` adds a kill at that call."""
+    """The simulated cloud. `seed` decides everything; `kill_at` adds a kill at that call, and so
+    does `is_killed_at`, which is asked with the place of each call until the first kill."""
 
     seed: int = 0
     faults: Faults = field(default_factory=Faults)
     kill_at: int | None = None
+    is_killed_at: Callable[[int], bool] | None = None
     startup_seconds: float = 240
     render_seconds: float = 90
     sweep_every_seconds: float = SWEEP_EVERY_SECONDS
@@ -571,9 +573,6 @@ class Simulation(World):
     messages: list[tuple[str, Callable[[Ports], None]]] = field(default_factory=list, init=False)
     """All messages that were sent, including the lost ones."""
     calls: int = field(default=0, init=False)
-    places: list[int] = field(default_factory=list, init=False)
-    """Where the code was at each call: equal numbers are equal places. A place is the call, and
-    the different calls that its handler made before."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -974,6 +973,20 @@ class Simulation(World):
             raise lost(f"the answer to {what} was lost")
         return answer
 
+    def _perhaps_kill_here(self, function: str, what: str, before: set[str]) -> None:
+        """Ask whether to kill a handler at this call.
+
+        Args:
+            function: that of the handler.
+            what: the call.
+            before: the different calls that the handler made before; this one is added.
+        """
+        if self.is_killed_at is None or self.kill_at is not None:
+            return
+        if self.is_killed_at(hash((function, what, frozenset(before)))):
+            self.kill_at = self.calls
+        before.add(what)
+
     def _watched_ports(
         self, handler: Handler, dies_at: int | None, *, can_be_killed: bool = True
     ) -> Ports:
@@ -996,8 +1009,7 @@ class Simulation(World):
             if can_be_killed:
                 calls += 1
                 self.calls += 1
-                self.places.append(hash((handler.function, what, frozenset(before))))
-                before.add(what)
+                self._perhaps_kill_here(handler.function, what, before)
                 if calls == dies_at or self.calls == self.kill_at:
                     handler.fault = True
                     raise Killed(what)

@@ -1,16 +1,15 @@
 """The real stages on a simulated AWS: nothing may be lost or done twice.
 
 `make simulate` runs all simulations, a plain test run only some. A failure names its seed or its
-call. `any_schedule(SEED)` or `Simulation(kill_at=CALL)` runs it again.
+call. `any_schedule(SEED)` or `run(STORY, kill_at=CALL)` runs it again.
 """
 
 import os
-import random
 
 import pytest
 
 from functions import s3_keys
-from tests.simulation import lifecycle
+from tests.simulation import kills, lifecycle
 from tests.simulation.checks import Violated
 from tests.simulation.cloud import Faults, Simulation
 from tests.simulation.stories import FAULTS, any_schedule
@@ -20,17 +19,13 @@ pytestmark = pytest.mark.no_cover
 
 WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
 SCHEDULES = 10_000 if WHOLE else 150
-KILLS = None if WHOLE else 16
-"""How many calls are killed for each fault. None means calls at every place.
-
-A place is a call, and the different calls that its handler made before (`Simulation.places`). A
-story of a day without quota has 60,000 calls at 500 places."""
+SHARE = kills.Share(new=1, known=20) if WHOLE else kills.Share(new=40, known=400)
+"""The stories have 98,000 places, and 13,000 that are different."""
 # The work is divided, so that processes can share it and its progress is visible.
-PARTS = 10 if WHOLE else 1
 BLOCKS = 200 if WHOLE else 5
 
 
-def run(name: str, kill_at: int | None) -> Simulation:
+def run(name: str, kill_at: int | None = None) -> Simulation:
     story, faults = FAULTS[name]
     simulation = Simulation(seed=1, faults=Faults(**vars(faults)), kill_at=kill_at)
     story(simulation)
@@ -39,27 +34,38 @@ def run(name: str, kill_at: int | None) -> Simulation:
     return simulation
 
 
-def calls_to_kill_at(name: str) -> list[int]:
-    """The calls at which a handler is killed: one at each place, or a sample of them."""
-    rng = random.Random(1)
-    at: dict[int, list[int]] = {}
-    for call, place in enumerate(run(name, kill_at=None).places, 1):
-        at.setdefault(place, []).append(call)
-    chosen = [rng.choice(calls) for calls in at.values()]
-    if KILLS is None:
-        return chosen
-    # A simulated day takes long.
-    return rng.sample(chosen, KILLS // 3 if FAULTS[name][1].end_seconds > 3600 else KILLS)
-
-
-@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_with_a_kill_at_every_place(name: str, part: int) -> None:
-    for kill_at in calls_to_kill_at(name)[part::PARTS]:
-        try:
-            run(name, kill_at)
-        except Exception as error:
-            raise AssertionError(f"{name}, killed at call {kill_at}: {error}") from error
+def test_each_fault_with_kills_at_many_places(name: str) -> None:
+    told = kills.told(name, SHARE)
+    assert told.wrong == (), "\n".join(told.wrong)
+
+
+def test_a_story_is_killed_at_its_new_places_and_at_some_others() -> None:
+    name = "01 events 2 to 5 times, at once"
+    every = kills.Share(new=1, known=3)
+    places = kills.Places()
+    first = kills.tell(name, places.in_story(name, every))
+    again = kills.tell(name, places.in_story(name, every))
+    assert first.kills == len(places.known) > 100
+    assert 0 < again.kills < first.kills / 3
+    assert (*first.wrong, *again.wrong) == ()
+
+
+def test_what_goes_wrong_after_a_kill_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(simulation: Simulation) -> None:
+        if simulation.kill_at == 9:
+            os._exit(3)
+        if simulation.kill_at is not None:
+            raise Violated("something")
+
+    calls = iter(range(1, 100_000))
+    monkeypatch.setattr(Simulation, "check", check)
+    told = kills.tell("01 events 2 to 5 times, at once", lambda _place: next(calls) in {5, 7, 9})
+    assert told.kills == 3
+    for said, call in zip(
+        told.wrong, ("killed at call 5: ", "killed at call 7: ", "ended with"), strict=True
+    ):
+        assert call in said
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -75,7 +81,7 @@ def test_schedules_from_seeds(block: int) -> None:
 
 
 def test_a_day_without_quota_uses_up_no_receive_and_no_attempt() -> None:
-    simulation = run("11 no quota for a day", kill_at=None)
+    simulation = run("11 no quota for a day")
     assert simulation.dead_letters == []
     assert all(count == 1 for count in simulation.accepted.values())
 
@@ -86,7 +92,7 @@ def test_the_simulation_finds_a_task_that_fails_because_its_reference_expired(
     expires = lifecycle.Rule("work", s3_keys.REFERENCES_PREFIX, days=30, noncurrent_days=None)
     monkeypatch.setattr(lifecycle, "rules", lambda: (expires,))
     with pytest.raises(Violated, match=r"failed without a cause.*reference"):
-        run("39 a hundred days without quota", kill_at=None)
+        run("39 a hundred days without quota")
 
 
 def test_the_simulation_finds_a_lost_drop() -> None:
