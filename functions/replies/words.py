@@ -186,9 +186,12 @@ def dropped_rows(job: Job) -> list[str]:
 
 
 def in_row(problem: Problem) -> str:
-    """A problem of a list, with the number of its row."""
-    row = f"Row {problem.place.line}: " if problem.place.file is None else ""
-    return f"{row}{problem.sentence()}"
+    """A problem of a list, with the number of its row, or with its place in another file."""
+    place = problem.place
+    where = f"Row {place.line}"
+    if place.file is not None:
+        where = f"{place.file}, line {place.line}" if place.line is not None else place.file
+    return f"{where}: {problem.sentence()}"
 
 
 def unit_of(job: Job, problem: Problem) -> str:

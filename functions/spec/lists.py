@@ -214,12 +214,18 @@ def in_row(found: Problem, number: int) -> Problem:
 
 
 def _together(found: Sequence[Problem]) -> Iterator[Problem]:
-    """The problems, of which those that several rows have alike are one."""
+    """The problems, of which those that several rows have alike are one.
+
+    A mistake in folder defaults is in their file, and not in the rows that it applies to.
+    """
     alike: dict[tuple[str, ...], list[Problem]] = {}
     for one in found:
-        same = (one.code, one.message, one.hint, str(one.place.field), str(one.place.file))
+        file = one.place.file
+        spot = "" if file is None else f"{file}:{one.place.line}:{one.place.column}"
+        same = (one.code, one.message, one.hint, str(one.place.field), spot)
         alike.setdefault(same, []).append(one)
     for first, *others in list(alike.values())[:MAX_PROBLEMS]:
         lines = dict.fromkeys(one.place.line for one in others)
-        more = f" The same is in row {listed(lines)}." if others and first.place.line else ""
+        is_in_rows = first.place.file is None and first.place.line is not None
+        more = f" The same is in row {listed(lines)}." if others and is_in_rows else ""
         yield first.model_copy(update={"message": first.message + more})

@@ -200,6 +200,37 @@ def test_folder_defaults_hold_for_the_rows(world: World) -> None:
     assert "line" in world.files.read("output", "rejected/a/x.txt").decode()
 
 
+def test_a_mistake_in_folder_defaults_that_shows_in_each_row_is_answered_once(
+    world: World,
+) -> None:
+    world.drop("jobs/a/_defaults.yaml", "# for the bees\nheight: 123\nwidth: 77\n")
+    job = dropped(world, "prompt\n" + "a bee\n" * 9)
+    (problem,) = job.problems
+    assert (job.bad_rows, problem.place.file) == (9, "jobs/a/_defaults.yaml")
+    assert (problem.place.line, problem.place.field) == (2, "height")
+    text = world.files.read("output", "rejected/a/x.txt").decode()
+    assert "Correct jobs/a/_defaults.yaml, and upload that and then jobs/a/x.csv again." in text
+    assert "row" not in text.partition("\n")[2], "the rows are right"
+    assert "jobs/a/_defaults.yaml, line 2: demo does not support" in status(world, "a/x").message
+    assert "The same is in row" not in world.post.sent[-1].body
+    world.drop("jobs/a/_defaults.yaml", "height: 64\nwidth: 96\n")
+    assert dropped(world, "prompt\n" + "a bee\n" * 9).state == State.HANDED_ON
+
+
+def test_mistakes_of_rows_and_of_folder_defaults_are_told_apart(world: World) -> None:
+    world.drop("jobs/a/_defaults.yaml", "fps: 8\nmatrix: {seed: [1, 1]}\n")
+    dropped(world, "prompt,fps\na bee,\na fly,0\na bug,\n")
+    text = world.files.read("output", "rejected/a/x.txt").decode()
+    assert text.startswith("3 rows of jobs/a/x.csv cannot be used.")
+    assert "Where: row 3, column 2, field fps" in text
+    assert (
+        "Correct jobs/a/_defaults.yaml and these rows. Upload jobs/a/_defaults.yaml and then the "
+        "list again under the same name."
+    ) in text
+    said = status(world, "a/x").message
+    assert "Row 3: fps is 0" in said and "jobs/a/_defaults.yaml, line 2: Videos 1 and 2" in said
+
+
 def test_a_corrected_list_drops_only_what_has_changed(world: World) -> None:
     dropped(world, "name,prompt\nbee,a bee\nfly,\nant,an ant\n")
     first = {key: world.files.versions("input", key) for key in world.files.keys("input")}
