@@ -14,6 +14,7 @@ from typing import NamedTuple
 from functions.reading import json_text, not_specs, yaml_text
 from functions.reading.characters import is_blank, meant
 from functions.reading.limits import MAX_LIST_BYTES, MAX_ROWS
+from functions.reading.mistakes import WORD_FIELDS
 from functions.reading.text import FORBIDDEN, LINE_END, check_strings, decoded, forbidden
 from functions.reading.values import Fault, Text, Unusable, Value, too_large_list
 
@@ -22,6 +23,7 @@ _QUOTED = re.compile(r'"[^"]*"')
 _SEPARATOR = re.compile(r"\ufeff?sep=(.)[ \t]*(?:\r\n|\r|\n)")
 """The first line of some tables. Excel reads it and does not show it."""
 _NUMBER = re.compile(r"([-+]?(?:0|[1-9][0-9]{0,17}))(?:([.,])([0-9]{1,17}))?")
+_PLAIN_WORDS = re.compile(r"\[([^\[\]{}\"']*)\]")
 _SWITCHES = {"true": True, "false": False}
 _SAVE = "In a spreadsheet, choose Save As and the type CSV UTF-8."
 _EXAMPLE = (
@@ -56,7 +58,7 @@ def parse(body: bytes, key: str, texts: Collection[str]) -> Rows:
         body: the content of the file.
         key: the key of the file; its suffix decides how the file is read.
         texts: the columns whose values are texts. In the others, what looks like a number, a list
-            or true or false is one.
+            or true or false is one; but in those of words (`WORD_FIELDS`) only a list is.
 
     Raises:
         Unusable: the list cannot be divided into rows.
@@ -146,15 +148,22 @@ def _delimiter(text: str) -> str:
 
 def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row, with its number."""
+    # Otherwise csv refuses a cell with more characters than this before it finds that its quotes
+    # are never closed.
+    csv.field_size_limit(MAX_LIST_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 0
     while True:
-        number += 1
+        number, lines_before = number + 1, reader.line_num
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            ends = "end of data" in str(error)
-            what = "its quotes are never closed" if ends else "text follows a closing quote"
+            what = "text follows a closing quote"
+            if "end of data" in str(error):
+                what = "its quotes are never closed"
+            elif reader.line_num > lines_before + 1:
+                # The quotes of another cell, farther down, may have closed it.
+                what = "its quotes are not closed, or text follows a closing quote"
             raise Unusable(
                 "list-syntax",
                 f"Row {number} cannot be read: {what}.",
@@ -200,7 +209,10 @@ def _row(
             if match := FORBIDDEN.search(cell):
                 raise forbidden(match, number, at)
             text = meant(cell.strip(), (name,))
-            values[name] = text if name in texts else _value(text, decimal_comma=decimal_comma)
+            if name in WORD_FIELDS:
+                values[name] = _words(text)
+            else:
+                values[name] = text if name in texts else _value(text, decimal_comma=decimal_comma)
         except Unusable as unusable:
             fault = unusable.fault._replace(line=number, column=at, field=name)
             return Row(number, values, fault)
@@ -222,15 +234,28 @@ def _value(text: str, *, decimal_comma: bool) -> Value:
         if mark == "." or decimal_comma:
             # Programs write 8.0 if other cells of the column are empty.
             return float(f"{whole}.{fraction}") if fraction.strip("0") else int(whole)
-    if text[0] in "[{":
-        try:
-            read = yaml_text.parse(f"value: {' '.join(text.split())}")
-        except Unusable as unusable:
-            hint = "Write it like  [first, second]  or  {seed: [1, 2]}, and close each bracket."
-            raise Unusable(unusable.fault.code, unusable.fault.message, hint) from None
-        check_strings(read, read.values, ())
-        return read.values["value"]
-    return text
+    return _in_brackets(text) if text[0] in "[{" else text
+
+
+def _words(text: str) -> Value:
+    """The value of a cell with words: a text of words, also where they look like numbers.
+
+    Raises:
+        Unusable: it looks like a list, and cannot be read.
+    """
+    if match := _PLAIN_WORDS.fullmatch(text):
+        return match[1]
+    return _in_brackets(text) if text[0] == "[" else text
+
+
+def _in_brackets(text: str) -> Value:
+    try:
+        read = yaml_text.parse(f"value: {' '.join(text.split())}")
+    except Unusable as unusable:
+        hint = "Write it like  [first, second]  or  {seed: [1, 2]}, and close each bracket."
+        raise Unusable(unusable.fault.code, unusable.fault.message, hint) from None
+    check_strings(read, read.values, ())
+    return read.values["value"]
 
 
 def _lines(text: str) -> Iterator[Row]:

@@ -18,6 +18,8 @@ FIELD_NAMES = (
     "max_videos_per_day", "max_gpu_minutes_per_day",
 )  # fmt: skip
 """The names of the fields, only to recognise them where they are not written as fields."""
+WORD_FIELDS = ("outputs", "tags")
+"""The fields that are lists of words. A cell of a table can have them without brackets."""
 _NEARLY_A_FIELD = re.compile(
     r"(?P<name>\w+)\s*[:=：]\s*(?P<value>\S.*)|prompt\s+(?P<rest>\S.*)", re.DOTALL
 )

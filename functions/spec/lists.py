@@ -12,6 +12,7 @@ from contract.errors import Code, JobRejected, Notice, Place, Problem, one_line
 from functions import s3_keys
 from functions.ports import Missing
 from functions.reading.limits import MAX_LIST_BYTES
+from functions.reading.mistakes import WORD_FIELDS
 from functions.reading.values import Path, Spot, Value, too_large_list
 from functions.spec import drop_files
 from functions.spec.drop_files import DropFiles
@@ -29,8 +30,6 @@ TEXTS = (
     "aspect", "label", "priority",
 )  # fmt: skip
 """The columns whose cells are texts, whatever they look like."""
-_WORDS = ("tags", "outputs")
-"""The columns whose cells are words with commas between them."""
 # Job records have limits, too: 500 of these keys and 50 problems fit.
 _MAX_KEY_BYTES = 500
 MAX_PROBLEMS = 50
@@ -147,7 +146,7 @@ class _Checking:
             raise JobRejected(row.problem)
         values: dict[str, Value] = dict(row.values)
         key = self._spec_key(row.number, values.pop(NAME, None))
-        for name in _WORDS:
+        for name in WORD_FIELDS:
             if isinstance(text := values.get(name), str):
                 values[name] = [*text.replace(";", " ").replace(",", " ").split()]
         columns = {name: number for number, name in enumerate(self.columns, 1)}

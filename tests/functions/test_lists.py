@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from contract.errors import Code
 from functions import s3_keys
 from functions.reading.limits import MAX_ROWS
+from functions.reading.mistakes import WORD_FIELDS
 from functions.replies.verdict import Verdict
 from functions.spec.fields import JobSpec
 from functions.spec.lists import NAME, TEXTS
@@ -126,6 +128,51 @@ def test_cells_are_texts_numbers_or_lists_as_their_field_wants(world: World) -> 
     job = dropped(world, 'scenes\n"[a bee lands, it flies away]"\n')
     assert job.state == State.HANDED_ON, job.problems
     assert specs(world)["002"]["scenes"] == [{"prompt": "a bee lands"}, {"prompt": "it flies away"}]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("2024", ["2024"]),
+        ("2024,5", ["2024", "5"]),
+        ("1.50", ["1.50"]),
+        ("007", ["007"]),
+        ("true", ["true"]),
+        ("FALSE; red", ["FALSE", "red"]),
+        ("[2024]", ["2024"]),
+        ("[red, 007, true]", ["red", "007", "true"]),
+        ('["red", "2024"]', ["red", "2024"]),
+        ("[red,\n'2024']", ["red", "2024"]),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_what_looks_like_a_number_in_a_column_of_words_is_a_word(
+    world: World, cell: str, words: list[str], delimiter: str
+) -> None:
+    quoted = '"' + cell.replace('"', '""') + '"'
+    job = dropped(world, f"prompt{delimiter}tags\na bee{delimiter}{quoted}\n")
+    assert job.state == State.HANDED_ON, job.problems
+    assert specs(world)["002"]["tags"] == words
+
+
+def test_a_wrong_word_in_a_cell_is_refused_with_advice_that_works(world: World) -> None:
+    job = dropped(world, "prompt,outputs\na bee,2024\na fly,true\n")
+    assert [(one.code, one.place.field) for one in job.problems] == [
+        (Code.FIELD_RANGE, "outputs.0")
+    ] * 2
+    assert "mp4" in job.problems[0].hint and "gif" in job.problems[0].hint
+    assert dropped(world, "prompt,outputs\na bee,gif\n").state == State.HANDED_ON
+    job = dropped(world, 'prompt,tags\na bee,"[red, ""blue"\n')
+    assert "close each bracket" in job.problems[0].hint
+    assert dropped(world, 'prompt,tags\na bee,"[red, blue]"\n').state == State.HANDED_ON
+
+
+def test_the_columns_of_words_are_the_fields_that_are_lists_of_words() -> None:
+    def is_words(schema: dict[str, Any]) -> bool:
+        return schema.get("type") == "array" and schema["items"].get("type") == "string"
+
+    fields = JobSpec.model_json_schema()["properties"]
+    assert set(WORD_FIELDS) == {name for name, schema in fields.items() if is_words(schema)}
 
 
 def test_the_columns_of_texts_are_the_fields_of_texts() -> None:
@@ -258,7 +305,10 @@ def test_a_name_that_is_no_name_of_a_file_is_a_bad_row(world: World, name: str) 
         (b"", Code.SPEC_EMPTY, "first row"),
         (b"prompt,seed\n", Code.SPEC_EMPTY, "no row"),
         (b'prompt\n"a bee\na fly\n', Code.LIST_SYNTAX, "never closed"),
+        (b'prompt\n"a bee\n' + b"a fly\n" * 30_000, Code.LIST_SYNTAX, "never closed"),
+        (b'prompt\n"a bee\n"a fly"\n', Code.LIST_SYNTAX, "not closed"),
         (b'prompt\n"a" bee\n', Code.LIST_SYNTAX, "twice"),
+        (b'prompt\n"a" bee\n', Code.LIST_SYNTAX, "text follows a closing quote"),
         (b"prompt,prompt\na,b\n", Code.LIST_SYNTAX, "appears twice"),
         (b"prompt,,seed\na,b,7\n", Code.LIST_SYNTAX, "Column 2 has no name"),
         (b"prompt\n" + b"a bee\n" * (MAX_ROWS + 1), Code.LIST_TOO_LARGE, "500 rows"),
@@ -274,6 +324,12 @@ def test_a_list_that_cannot_be_read_is_refused(
     assert [one.code for one in job.problems] == [code], job.problems
     assert words in job.problems[0].sentence()
     assert specs(world) == {} and not job.dropped
+
+
+def test_a_cell_that_is_too_long_is_a_bad_row(world: World) -> None:
+    job = dropped(world, f'prompt,seed\na bee,1\n"{"a fly, " * 20_000}",2\na moth,3\n')
+    assert [(one.code, one.place.line) for one in job.problems] == [(Code.FIELD_RANGE, 3)]
+    assert [*specs(world)] == ["002", "004"]
 
 
 def test_a_row_that_is_not_json_does_not_take_the_others_along(world: World) -> None:
