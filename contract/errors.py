@@ -232,6 +232,15 @@ class Failure(Exception):
 class JobRejected(Failure):
     """The spec or a reference cannot be used. The person who dropped it can fix that."""
 
+    def __init__(self, *problems: Problem, more: int = 0) -> None:
+        """Name what is wrong.
+
+        Args:
+            more: how many further problems were found that are not listed.
+        """
+        super().__init__(*problems)
+        self.more = more
+
 
 class TaskFailed(Failure):
     """A task failed while it ran or before it could start."""

@@ -12,6 +12,8 @@ MAX_VALUES = 2_000
 # Lists of specs.
 MAX_LIST_BYTES = _MIB
 MAX_ROWS = 500
+MAX_COLUMNS = 50
+"""More than there are fields, because each column is one of them."""
 
 # Images. Sides are in pixels.
 MIN_SIDE = 16

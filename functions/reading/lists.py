@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from functions.reading import json_text, not_specs, yaml_text
 from functions.reading.characters import is_blank, meant
-from functions.reading.limits import MAX_LIST_BYTES, MAX_ROWS
+from functions.reading.limits import MAX_COLUMNS, MAX_LIST_BYTES, MAX_ROWS
 from functions.reading.mistakes import WORD_FIELDS
 from functions.reading.text import FORBIDDEN, LINE_END, check_strings, decoded, forbidden
 from functions.reading.values import Fault, Text, Unusable, Value, too_large_list
@@ -127,6 +127,14 @@ def _table(text: str, delimiter: str, texts: Collection[str]) -> tuple[list[str]
             break
     while columns and not columns[-1]:
         columns.pop()
+    if len(columns) > MAX_COLUMNS:
+        raise Unusable(
+            "list-syntax",
+            f"The first row has {len(columns):,} columns; the limit is {MAX_COLUMNS}.",
+            "Delete the columns that are no fields.",
+            head,
+            MAX_COLUMNS + 1,
+        )
     for number, name in enumerate(columns, 1):
         if not name or name in columns[: number - 1]:
             what = f"The column {name} appears twice." if name else f"Column {number} has no name."

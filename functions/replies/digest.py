@@ -103,7 +103,8 @@ def _about(job: Job, output_bucket: str, region: str) -> list[str]:
         lines.append(f"{job.failed_tasks} of {words.videos(job.task_count)} could not be made.")
     problems = problems_of(job, ())
     for problem in problems[:1]:
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+        others = len(problems) - 1 + job.more_problems
+        more = f" ({others} more)" if others else ""
         lines.append(f"{one_line(problem.sentence(), _LONGEST_IN_LIST)}  [{problem.code}]{more}")
     link = console_link(output_bucket, region, _where(job))
     return [*lines, *([link] if len(link) <= LONGEST_LINK else []), ""]

@@ -26,6 +26,8 @@ def refusal_of(job: Job) -> str:
     if job.bad_rows:
         lines = [f"{words.rows_of(job.bad_rows)} of {job.source.key} cannot be used."]
     lines += [*words.dropped_rows(job), "", *_told(job, job.problems)]
+    if job.more_problems:
+        lines += [f"{words.more_problems(job.more_problems)} not listed here.", ""]
     lines.append(f"{_again(job)} {_signed(job)}")
     return "\n".join(one_line(line) for line in lines) + "\n"
 

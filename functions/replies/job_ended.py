@@ -106,7 +106,7 @@ class JobEnded(Document):
         tuple[Reason, ...], Field(description=f"Why, at most {MOST_REASONS} of `reason_count`.")
     ]
     reason_count: Annotated[
-        int, Field(description="How many things were wrong. The status has all of them.")
+        int, Field(description="How many things were wrong. The status lists more of them.")
     ]
     output_bucket: Annotated[str, Field(description="Where status, review and videos are.")]
     status: Annotated[str, Field(description="Key of the status.")]
@@ -158,7 +158,7 @@ def job_ended(
         tags=job.spec.tags if job.spec else (),
         ended_at=job.updated_at,
         reasons=tuple(_reason(problem) for problem in problems[:MOST_REASONS]),
-        reason_count=len(problems),
+        reason_count=len(problems) + job.more_problems,
         output_bucket=output_bucket,
         status=s3_keys.status(job.path),
         review=s3_keys.review(job.path) if is_for_review(job) else None,

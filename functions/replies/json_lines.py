@@ -24,7 +24,8 @@ def rejection_in(key: str, rejection: JobRejected) -> JobRejected:
     Args:
         key: the key of the drop.
     """
-    return JobRejected(*(_problem(key, problem) for problem in rejection.problems))
+    problems = (_problem(key, problem) for problem in rejection.problems)
+    return JobRejected(*problems, more=rejection.more)
 
 
 def notices_in(key: str, notices: Iterable[Notice]) -> tuple[Notice, ...]:

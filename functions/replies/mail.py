@@ -287,7 +287,8 @@ def _problems(job: Job, tasks: Sequence[Task]) -> list[str]:
         message, hint = quoted(problem.message), quoted(problem.hint)
         lines += [f"{message}{place}", f"{hint}  [{problem.code}]", ""]
     if len(found) > _MAX_PROBLEMS:
-        lines += [f"{len(found) - _MAX_PROBLEMS} more problems are in the report.", ""]
+        rest = f", which leaves out {job.more_problems}" if job.more_problems else ""
+        lines += [f"{words.more_problems(len(found) - _MAX_PROBLEMS)} in the report{rest}.", ""]
     return lines
 
 

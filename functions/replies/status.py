@@ -66,6 +66,8 @@ class Status(Document):
     expected: Forecast = Forecast()
     tasks: tuple[TaskStatus, ...]
     problems: tuple[Problem, ...] = ()
+    more_problems: int = 0
+    """How many further problems are not listed."""
     warnings: tuple[Notice, ...] = ()
     dropped: tuple[str, ...] = ()
     """The keys of the specs that were dropped because of it: the final of an approved draft, or the
@@ -91,6 +93,7 @@ def status_of(job: Job, tasks: Sequence[Task], expected: Forecast, now: datetime
         expected=expected,
         tasks=tuple(_task_status(job, task) for task in tasks),
         problems=job.problems,
+        more_problems=job.more_problems,
         warnings=(*job.warnings, *words.not_enhanced(tasks)),
         dropped=job.dropped,
     )
@@ -224,10 +227,13 @@ def ending_words(job: Job, tasks: Sequence[Task], expected: Forecast) -> str:
     if job.state == State.CANCELED:
         kept = f" {of_all} had been made and stay." if done else ""
         return f"Canceled: {words.canceled(job.canceled_because)}.{kept}"
-    sentences = [problem.sentence() for problem in problems_of(job, tasks)]
+    sentences, more = [one.sentence() for one in problems_of(job, tasks)], job.more_problems
     if job.bad_rows:
         first = job.problems[:_MOST_SENTENCES]
         sentences = [*words.rows(job), *(words.in_row(problem) for problem in first)]
+        more += len(job.problems) - len(first)
+    if more:
+        sentences.append(f"{words.more_problems(more)} not named here.")
     sentences += [words.scenes_kept(scene_keys(job, task)) for task in tasks if task.scenes_kept]
     if done:
         sentences.insert(0, f"{of_all} were made.")

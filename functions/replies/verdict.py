@@ -15,7 +15,7 @@ from contract.errors import Code, JobRejected, Notice, Place, Problem
 from functions import s3_keys
 from functions.planning.estimate import Cost, Making
 from functions.ports import Missing
-from functions.replies import json_lines
+from functions.replies import json_lines, words
 from functions.spec import drop_files, reference_notices, resolve
 from functions.spec.clip import Clip
 from functions.spec.drop_files import DropFiles
@@ -27,7 +27,7 @@ from functions.spec.fields import (
     references_of,
     scene_field,
 )
-from functions.spec.lists import in_row, read_list
+from functions.spec.lists import in_row, read_list, together
 from functions.spec.reader import Original, Picture, Reader
 
 _CLIP_NOT_READ = "{} was not read, because that needs PyAV: pipx inject reeldrop 'reeldrop[clips]'"
@@ -92,6 +92,7 @@ def verdict_of(
         checking.check(name)
     except JobRejected as rejection:
         checking.problems += rejection.problems
+        checking.more += rejection.more
         checking.tasks, checking.makings = [], []
     return checking.verdict(name), tuple(checking.makings)
 
@@ -105,6 +106,8 @@ class _Checking:
     key: str
     default_model: str
     problems: list[Problem] = field(default_factory=list)
+    more: int = 0
+    """How many further problems are not among them."""
     warnings: list[Notice] = field(default_factory=list)
     tasks: list[JobSpec] = field(default_factory=list)
     makings: list[Making] = field(default_factory=list)
@@ -122,12 +125,14 @@ class _Checking:
         elif kind == s3_keys.Kind.LIST:
             found = read_list(files, reader, key, default_model=self.default_model)
             self.problems += found.problems
+            self.more += found.more_problems
             self.warnings += found.warnings
             for row in found.good:
                 try:
                     self._check_videos(row.wanted)
                 except JobRejected as rejection:
                     self.problems += (in_row(one, row.number) for one in rejection.problems)
+            self.problems = [*together(self.problems)]
         else:
             model = self.default_model
             self._check_videos(_wanted(files, reader, key, name, model, self.warnings))
@@ -151,6 +156,9 @@ class _Checking:
     def verdict(self, name: str) -> Verdict:
         """What was found."""
         rejection = json_lines.rejection_in(self.key, JobRejected(*self.problems))
+        if self.more:
+            message = f"{words.more_problems(self.more)} not listed."
+            self.warnings.append(Notice(code="more-problems", message=message))
         return Verdict(
             file=name,
             ok=not self.problems,

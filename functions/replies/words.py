@@ -194,6 +194,11 @@ def in_row(problem: Problem) -> str:
     return f"{where}: {problem.sentence()}"
 
 
+def more_problems(count: int) -> str:
+    """The beginning of a sentence: "1 more problem is", "3 more problems are"."""
+    return "1 more problem is" if count == 1 else f"{count} more problems are"
+
+
 def unit_of(job: Job, problem: Problem) -> str:
     """What the `line` of a problem counts: the lines of a file, or the rows of a list."""
     is_list = s3_keys.kind_of(job.source.key) == s3_keys.Kind.LIST

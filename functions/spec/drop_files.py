@@ -173,7 +173,8 @@ def defaults(files: DropFiles, reader: Reader, key: str) -> Layer:
             *(
                 p.model_copy(update={"place": p.place.model_copy(update={"file": key})})
                 for p in rejection.problems
-            )
+            ),
+            more=rejection.more,
         ) from None
 
 

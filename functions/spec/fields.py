@@ -590,7 +590,7 @@ class Layer:
             JobRejected: with a problem for each wrong field, at its position in the text.
         """
         file = key if issubclass(kind, FolderDefaults) else None
-        spec, problems = parse(parsed, kind, file)
+        spec, problems, more = parse(parsed, kind, file)
         layer = cls(spec, parsed, file)
         try:
             spec = layer._anchored(spec, key, ())
@@ -608,7 +608,8 @@ class Layer:
         problems += layer._wrong_scenes()
         problems += layer._unknown_models()
         if problems:
-            raise JobRejected(*sorted(problems, key=_line_and_column)[:MAX_PROBLEMS])
+            first = sorted(problems, key=_line_and_column)[:MAX_PROBLEMS]
+            raise JobRejected(*first, more=more + len(problems) - len(first))
         return cls(spec, parsed, layer.file)
 
     def place(self, *path: str | int) -> Place:
@@ -784,7 +785,11 @@ def _other_reference(reference: str) -> str | None:
 
 
 def _line_and_column(problem: Problem) -> tuple[int, int]:
-    return problem.place.line or 0, problem.place.column or 0
+    return _spot(problem.place)
+
+
+def _spot(place: Place) -> tuple[int, int]:
+    return place.line or 0, place.column or 0
 
 
 def model_unknown(name: str, place: Place) -> Problem:
@@ -798,7 +803,7 @@ def model_unknown(name: str, place: Place) -> Problem:
     )
 
 
-def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> tuple[S, list[Problem]]:
+def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> tuple[S, list[Problem], int]:
     """Check the fields of a file.
 
     Args:
@@ -807,10 +812,12 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> tuple[S, li
         file: the key that problems name as the file; None for the spec itself.
 
     Returns:
-        The fields that are right, and a problem for each wrong one, at its position in the text.
+        The fields that are right; a problem for each of the first wrong ones, at its position in
+        the text; and how many more there are. Each problem takes time, because hints look for a
+        similar name.
     """
     try:
-        return kind.model_validate_json(parsed.as_json()), []
+        return kind.model_validate_json(parsed.as_json()), [], 0
     except ValidationError as error:
         errors = error.errors(include_url=False)
     if len(errors) > 1:
@@ -818,8 +825,10 @@ def parse(parsed: Parsed, kind: type[S], file: str | None = None) -> tuple[S, li
         errors = [item for item in errors if item["type"] != "too_short"]
     wrong = {item["loc"][0] for item in errors}
     rest = {name: value for name, value in parsed.values.items() if name not in wrong}
-    problems = [_problem(item, parsed, kind, file) for item in errors]
-    return kind.model_validate_json(Parsed(rest).as_json()), problems
+    first = sorted(errors, key=lambda item: _spot(parsed.place(*item["loc"])))[:MAX_PROBLEMS]
+    problems = [_problem(item, parsed, kind, file) for item in first]
+    right = kind.model_validate_json(Parsed(rest).as_json())
+    return right, problems, len(errors) - len(first)
 
 
 _TYPE_NAMES = {

@@ -30,8 +30,10 @@ TEXTS = (
     "aspect", "label", "priority",
 )  # fmt: skip
 """The columns whose cells are texts, whatever they look like."""
-# Job records have limits, too: 500 of these keys and 50 problems fit.
+# DynamoDB takes a job record of at most 400 KB, which is JSON. 500 of these keys fit, together with
+# these problems.
 _MAX_KEY_BYTES = 500
+_MAX_PROBLEMS_BYTES = 100_000
 MAX_PROBLEMS = 50
 
 
@@ -60,6 +62,8 @@ class ReadList:
     good: tuple[RowSpec, ...]
     problems: tuple[Problem, ...]
     """What is wrong with the other rows. The line of each problem is the number of its row."""
+    more_problems: int
+    """How many further ones are not among them."""
     bad_rows: int
     warnings: tuple[Notice, ...]
 
@@ -96,6 +100,7 @@ def read_list(files: DropFiles, reader: Reader, key: str, *, default_model: str 
 def _check_columns(rows: Rows) -> None:
     """Refuse a table with a column that is no field: one problem for each, and not for each row."""
     known = (NAME, *JobSpec.model_fields)
+    places = [(name, number) for number, name in enumerate(rows.columns, 1) if name not in known]
     unknown = [
         Problem(
             code=Code.FIELD_UNKNOWN,
@@ -103,11 +108,10 @@ def _check_columns(rows: Rows) -> None:
             hint=_hint_for_column(name, known),
             place=Place(field=name, line=1, column=number),
         )
-        for number, name in enumerate(rows.columns, 1)
-        if name not in known
+        for name, number in places[:MAX_PROBLEMS]
     ]
     if unknown:
-        raise JobRejected(*unknown[:MAX_PROBLEMS])
+        raise JobRejected(*unknown, more=len(places) - len(unknown))
 
 
 def _hint_for_column(name: str, known: Sequence[str]) -> str:
@@ -133,13 +137,15 @@ class _Checking:
         good: list[RowSpec] = []
         found: list[Problem] = []
         bad: set[int] = set()
+        more = 0
         for row in rows.rows:
             try:
                 good.append(self._row(row))
             except JobRejected as rejection:
                 bad.add(row.number)
                 found += (in_row(one, row.number) for one in rejection.problems)
-        return ReadList(tuple(good), tuple(_together(found)), len(bad), rows.warnings)
+                more += rejection.more
+        return ReadList(tuple(good), tuple(together(found)), more, len(bad), rows.warnings)
 
     def _row(self, row: Row) -> RowSpec:
         if row.problem is not None:
@@ -187,7 +193,7 @@ class _Checking:
             message = f"The name {quoted(text)} is that of row {first}, too."
         elif wrong or s3_keys.kind_of(key) != s3_keys.Kind.SPEC:
             message = f"A row cannot be called {quoted(text)}."
-        elif len(key.encode()) > _MAX_KEY_BYTES:
+        elif len(json.dumps(key, ensure_ascii=False).encode()) > _MAX_KEY_BYTES:
             message = f"The name {quoted(text)} is too long together with the name of the list."
         else:
             return key
@@ -212,7 +218,7 @@ def in_row(found: Problem, number: int) -> Problem:
     return found.model_copy(update={"place": place})
 
 
-def _together(found: Sequence[Problem]) -> Iterator[Problem]:
+def together(found: Sequence[Problem]) -> Iterator[Problem]:
     """The problems, of which those that several rows have alike are one.
 
     A mistake in folder defaults is in their file, and not in the rows that it applies to.
@@ -223,8 +229,19 @@ def _together(found: Sequence[Problem]) -> Iterator[Problem]:
         spot = "" if file is None else f"{file}:{one.place.line}:{one.place.column}"
         same = (one.code, one.message, one.hint, str(one.place.field), spot)
         alike.setdefault(same, []).append(one)
-    for first, *others in list(alike.values())[:MAX_PROBLEMS]:
+    for first, *others in alike.values():
         lines = dict.fromkeys(one.place.line for one in others)
         is_in_rows = first.place.file is None and first.place.line is not None
         more = f" The same is in row {listed(lines)}." if others and is_in_rows else ""
         yield first.model_copy(update={"message": first.message + more})
+
+
+def as_many_as_fit(rejection: JobRejected) -> JobRejected:
+    """A rejection with those of its problems for which a job record has room."""
+    room, first = _MAX_PROBLEMS_BYTES, list[Problem]()
+    for one in rejection.problems[:MAX_PROBLEMS]:
+        room -= len(one.model_dump_json().encode())
+        if room < 0:
+            break
+        first.append(one)
+    return JobRejected(*first, more=rejection.more + len(rejection.problems) - len(first))

@@ -33,7 +33,7 @@ from functions.spec.folder_defaults import Draft
 from functions.spec.guardrail import GuardrailUnavailable, WithGuardrail
 from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
-from functions.spec.lists import ReadList, Spec, read_list
+from functions.spec.lists import ReadList, Spec, as_many_as_fit, read_list
 from functions.spec.reader import Original, Picture, Sound, WithReader
 from functions.stages import approve, folder_defaults, lone, newer_defaults
 from functions.stages.judging import Judging, judges_pictures
@@ -767,8 +767,8 @@ class Accepting:
         keys = tuple(row.spec.key for row in found.good)
         self.job = self.job.with_rows(keys, found.bad_rows).noticed(found.warnings)
         if found.problems:
-            rejection = JobRejected(*found.problems)
-            return self.reject(json_lines.rejection_in(source.key, rejection))
+            rejection = JobRejected(*found.problems, more=found.more_problems)
+            return self.reject(as_many_as_fit(json_lines.rejection_in(source.key, rejection)))
         handed_on = self.job.handed_on(keys, ports.now())
         self.commit(handed_on, ended(handed_on))
         ports.log(Event.HANDED_ON, {"job_id": handed_on.job_id, "specs": len(keys)})
@@ -787,7 +787,7 @@ class Accepting:
         except JobRejected:
             if is_mine:
                 raise
-            return ReadList((), (), 0, ())
+            return ReadList((), (), 0, 0, ())
 
     def _drop(self, specs: Sequence[Spec]) -> None:
         """Write specs into the input bucket, unless they were dropped with the same content."""
@@ -806,6 +806,7 @@ class Accepting:
             rejection.problems,
             self.ports.now(),
             self.bad_reference,
+            more_problems=rejection.more,
             folder_wants_digest=self.job.spec is None and self._folder_wants_digest(),
         )
         self.commit(rejected, ended(rejected), *note_refused(self.ports, rejected))

@@ -278,6 +278,8 @@ class Job(_Moving):
     """Why its texts were not judged when the guardrail was asked last; None if they were."""
     canceled_because: CancelReason | None = None
     problems: tuple[Problem, ...] = ()
+    more_problems: int = 0
+    """How many further problems are not among them."""
     warnings: tuple[Notice, ...] = ()
     bad_reference: BadReference | None = None
     """For a rejected job: it was refused because of this reference, which may change."""
@@ -443,18 +445,21 @@ class Job(_Moving):
         at: datetime,
         bad_reference: BadReference | None = None,
         *,
+        more_problems: int = 0,
         folder_wants_digest: bool = False,
     ) -> Self:
         """It cannot be accepted.
 
         Args:
             bad_reference: the reference that is to blame, if one is.
+            more_problems: how many problems are not among them.
             folder_wants_digest: for a spec that could not be read, whether its folder says so.
         """
         return self._to(
             State.REJECTED,
             at,
             problems=problems,
+            more_problems=more_problems,
             bad_reference=bad_reference,
             folder_wants_digest=folder_wants_digest,
         )

@@ -83,6 +83,7 @@ WALKS = [
     _list("list-unclosed", "write each quote inside it twice", 'prompt\n"a ""bee"""\n'),
     _list("list-twice", "Give it the name of a field", "prompt,label\na bee,fly\n"),
     _list("list-without-name", "or delete the column", "prompt,seed\na bee,7\n"),
+    _list("list-51-columns", "Delete the columns that are no fields", "prompt,seed\na bee,7\n"),
     _list("list-more-cells", "put it in quotes", 'prompt\n"a bee, flying"\n'),
     _list("list-more-cells", "Give each column a name", "prompt,label\na bee, flying\n"),
     _list("list-no-rows", "a video into each row below it", "prompt,seed\na bee,7\n"),

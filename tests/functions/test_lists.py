@@ -1,5 +1,6 @@
 """A list as a drop: each row is a spec, and a bad row does not take the others along."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from contract.errors import Code
 from functions import s3_keys
-from functions.reading.limits import MAX_ROWS
+from functions.reading.limits import MAX_COLUMNS, MAX_ROWS
 from functions.reading.mistakes import WORD_FIELDS
 from functions.replies.verdict import Verdict
 from functions.spec.fields import JobSpec
@@ -226,6 +227,63 @@ def test_rows_with_the_same_mistake_are_one_problem(world: World) -> None:
     assert "Did you mean prompt?" in problem.hint and job.bad_rows == 9
 
 
+def test_the_answer_says_how_many_problems_it_leaves_out(world: World) -> None:
+    rows = "".join(f"a bee,{number}x\n" for number in range(60))
+    job = dropped(world, f"prompt,seed\n{rows}a fly,7\n")
+    assert (len(job.problems), job.more_problems, job.bad_rows) == (50, 10, 60)
+    text = world.files.read("output", "rejected/a/x.txt").decode()
+    assert "\n10 more problems are not listed here.\n" in text
+    (mail,) = world.post.sent
+    assert "40 more problems are in the report, which leaves out 10." in mail.body
+    said = status(world, "a/x")
+    assert (len(said.problems), said.more_problems) == (50, 10)
+    assert said.message.endswith("55 more problems are not named here.")
+    ended = world.bus.details[-1]
+    assert ended["reason_count"] == 60
+    job = dropped(world, "prompt,seed\na bee,x\na fly,7\n")
+    assert job.more_problems == 0
+    assert "more problem" not in world.files.read("output", "rejected/a/x.txt").decode()
+    assert "more problem" not in status(world, "a/x").message + world.post.sent[-1].body
+
+
+@pytest.mark.parametrize("key", ["jobs/a/x.jsonl", "jobs/a/x.yaml", "jobs/a/_defaults.yaml"])
+def test_a_spec_with_many_wrong_fields_says_how_many_it_leaves_out(world: World, key: str) -> None:
+    body = json.dumps({f"field{number}": 1 for number in range(23)})
+    job = dropped(world, f"{body}\n", key)
+    assert (len(job.problems), job.more_problems) == (20, 3)
+    text = world.files.read("output", s3_keys.rejected(job.path)).decode()
+    assert "\n3 more problems are not listed here.\n" in text
+    assert "10 more problems are in the report, which leaves out 3." in world.post.sent[-1].body
+
+
+def test_only_the_problems_that_are_listed_cost_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def close(word: str, *_: object, **__: object) -> list[str]:
+        asked.append(word)
+        return []
+
+    monkeypatch.setattr(difflib, "get_close_matches", close)
+    job = dropped(world, ",".join(f"column{number}" for number in range(50)) + "\na\n")
+    assert job.problems and len(asked) <= 50
+    asked.clear()
+    dropped(world, json.dumps({f"field{number}": 1 for number in range(900)}), "jobs/a/x.jsonl")
+    assert job.problems and len(asked) <= 20
+
+
+def test_a_table_with_more_columns_than_there_are_fields_is_refused_at_once(world: World) -> None:
+    names = ["prompt", "seed", *(f"column{number}" for number in range(10_000))]
+    job = dropped(world, ",".join(names) + "\na bee,7\n")
+    (problem,) = job.problems
+    assert (problem.code, problem.place.line) == (Code.LIST_SYNTAX, 1)
+    assert "10,002 columns" in problem.message and "50" in problem.message
+    assert len(JobSpec.model_fields) + len([NAME]) < MAX_COLUMNS
+    job = dropped(world, "prompt,seed" + "," * 100 + "\na bee,7\n")
+    assert job.state == State.HANDED_ON, "columns without a name and a cell are none"
+
+
 def test_a_column_that_is_no_field_is_one_problem(world: World) -> None:
     job = dropped(world, "prompt,sed,max_videos_per_day\n" + "a bee,7,1\n" * 9)
     assert (job.state, job.dropped) == (State.REJECTED, ())
@@ -349,6 +407,30 @@ def test_the_largest_list_fits_into_the_table(world: World) -> None:
     assert len(job.dropped) == 250 and len(job.problems) == 1 and job.bad_rows == 250
 
 
+@pytest.mark.parametrize("letter", ['"', "é", "😀", "a"])
+def test_the_longest_names_and_problems_fit_into_the_table(world: World, letter: str) -> None:
+    """DynamoDB takes items of at most 400 KB, and the fake refuses larger ones."""
+    letter_bytes = len(json.dumps(letter, ensure_ascii=False).encode()) - 2
+    room = (500 - len('"jobs/a/x/001.json"')) // letter_bytes
+    rows = [
+        {"name": letter * room + f"{n:03d}", "prompt": "a bee", "preset": str(n) + letter * 600}
+        for n in range(MAX_ROWS)
+    ]
+    for row in rows[60:]:
+        del row["preset"]
+    body = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    job = dropped(world, body, "jobs/a/x.jsonl")
+    assert (len(job.dropped), job.bad_rows) == (440, 60)
+    assert len(job.problems) + job.more_problems == 60 and len(job.problems) > 10
+
+
+@pytest.mark.parametrize("letter", ['"', "é", "😀", "a"])
+def test_a_name_that_would_not_fit_into_the_table_is_a_bad_row(world: World, letter: str) -> None:
+    row = json.dumps({"name": letter * 499, "prompt": "a bee"}, ensure_ascii=False)
+    job = dropped(world, row, "jobs/a/x.jsonl")
+    assert [one.code for one in job.problems] == [Code.LIST_NAME]
+
+
 def test_a_repeated_event_drops_nothing_again(world: World) -> None:
     job = dropped(world, "prompt\na bee\n")
     world.delete("jobs/a/x/002.json")
@@ -384,3 +466,17 @@ def test_validate_says_what_the_bucket_would_say(
     assert isinstance(verdict, Verdict)
     assert not verdict.ok and [task.seed for task in verdict.tasks] == [7, 8]
     assert [(one.line, one.code) for one in verdict.errors] == [(3, Code.FIELD_TYPE)]
+
+
+def test_validate_says_how_many_problems_it_leaves_out(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    file = tmp_path_factory.mktemp("lists") / "x.jsonl"
+    file.write_text(json.dumps({f"field{number}": 1 for number in range(23)}))
+    (verdict,) = validate([file], default_model="demo")
+    assert isinstance(verdict, Verdict)
+    assert len(verdict.errors) == 20 and [one.code for one in verdict.warnings] == ["more-problems"]
+    assert verdict.warnings[0].message == "3 more problems are not listed."
+    file.write_text('{"prompt": "a bee", "image": "b.png", "height": 1}\n' * 9)
+    (verdict,) = validate([file], default_model="demo")
+    assert isinstance(verdict, Verdict) and len(verdict.errors) == 1
