@@ -92,10 +92,7 @@ def _again_corrected(job: Job, codes: Collection[Code]) -> str:
     if job.bad_rows and any(problem.place.file is None for problem in job.problems):
         files = "".join(f"{file} and " for file in sorted(map(str, blamed)))
         then = f"these rows. Upload {files}then" if files else "these rows and upload"
-        return (
-            f"Correct {files}{then} the list again under the same name. Rows that stay as they are "
-            "and where they are, are not made again."
-        )
+        return f"Correct {files}{then} the list again under the same name."
     if job.bad_reference is not None:
         return (
             f"Upload a corrected {job.bad_reference.key} under the same name. This job then begins "

@@ -174,14 +174,20 @@ def rows(job: Job) -> list[str]:
 
 
 def dropped_rows(job: Job) -> list[str]:
-    """Where the specs of the good rows of a list are, as a sentence; none without any."""
+    """Where the specs of the good rows of a list are, and when they are made again, as sentences.
+
+    None if there is no good row. The spec of a row that has not changed is not written again, and
+    it does not matter what became of its job.
+    """
     if not job.dropped:
         return []
     one = len(job.dropped) == 1
     to = "" if one else f" to {job.dropped[-1]}"
     return [
         f"{rows_of(len(job.dropped))} {'was' if one else 'were'} dropped, each as a spec with a "
-        f"status of its own: {job.dropped[0]}{to}."
+        f"status of its own: {job.dropped[0]}{to}.",
+        "If you upload the list again, only rows that have changed are made again. To have another "
+        "row made again, for example one that failed, delete its spec and upload the list again.",
     ]
 
 

@@ -347,6 +347,33 @@ def test_a_corrected_list_drops_only_what_has_changed(world: World) -> None:
     assert world.files.versions("input", "jobs/a/x/bee.json") == first["jobs/a/x/bee.json"]
 
 
+def test_a_row_whose_job_failed_is_made_again_as_the_answer_says(world: World) -> None:
+    """Its spec has not changed, so to upload the list again is not enough."""
+    table = "prompt\na bee\na fly\n"
+    deliver(world, dropped(world, table))
+    (attempt,) = world.dispatch()
+    world.render(attempt, failing=tasks(world)[0].task_id)
+    again = dropped(world, table)
+    deliver(world, again)
+    states = {one.path: one.state for one in jobs(world)}
+    assert (states["a/x/002"], states["a/x/003"]) == (State.FAILED, State.SUCCEEDED)
+    said = status(world, "a/x").message
+    assert "only rows that have changed are made again" in said
+    assert "delete its spec and upload the list again" in said
+    world.delete("jobs/a/x/002.json")
+    deliver(world, dropped(world, table))
+    made = {one.path: one.state for one in jobs(world)}
+    assert (made["a/x/002"], made["a/x/003"]) == (State.QUEUED, State.SUCCEEDED)
+
+
+def test_a_row_whose_reference_was_bad_begins_again_with_the_reference(world: World) -> None:
+    world.drop("jobs/a/bee.png", b"no image")
+    deliver(world, dropped(world, "prompt,image\na bee,bee.png\n"))
+    assert [one.state for one in jobs(world)] == [State.HANDED_ON, State.REJECTED]
+    world.drop("jobs/a/bee.png", PNG)
+    assert jobs(world)[-1].state == State.QUEUED
+
+
 @pytest.mark.parametrize("name", ["a/b", "..", ".bee", "bee.yaml", "a\\b", "x" * 500])
 def test_a_name_that_is_no_name_of_a_file_is_a_bad_row(world: World, name: str) -> None:
     job = dropped(world, f'name,prompt\n"{name}",a bee\nfly,a fly\nFly,a fly\n')
