@@ -80,7 +80,7 @@ def _again(job: Job) -> str:
     codes = {problem.code for problem in job.problems}
     if Code.KEY_PLACE in codes:
         return "Delete this file when you have uploaded it again in the right place."
-    if codes & _NAME:
+    if codes & _NAME and not job.bad_rows:
         return "Upload the file again under a name that fits."
     return (
         "Until then, nothing is made of it." if codes & _APPROVAL else _again_corrected(job, codes)

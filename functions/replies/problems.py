@@ -3,6 +3,7 @@
 from collections.abc import Collection
 
 from contract.errors import Code, Place, Problem
+from functions import s3_keys
 from functions.replies import words
 from functions.spec.fields import MAX_PROBLEMS, field_naming, references_of
 from functions.table.records import Ending, Job, KeptReference, Task
@@ -65,6 +66,25 @@ def name_taken(spec: str, key: str) -> Problem:
         code=Code.NAME_TAKEN,
         message=f"This job would make {key}, which {spec} makes.",
         hint="Give this file another name, or delete the other spec first.",
+    )
+
+
+def row_taken(there: str, key: str) -> Problem:
+    """A file of a person is in the way of the spec of a row.
+
+    Args:
+        there: the key of that file.
+        key: the key of the spec.
+    """
+    message = f"{there} has the name of this row already, which would replace its job."
+    if there == key:
+        message = f"A person has written or changed {there}, so this row does not replace it."
+    name = s3_keys.name_of(s3_keys.stem_of(key))
+    return Problem(
+        code=Code.NAME_TAKEN,
+        message=message,
+        hint=f"Give the row another name, such as  name: {name}-2  or delete {there}.",
+        place=Place(field="name"),
     )
 
 

@@ -4,6 +4,7 @@ Each row is checked as a spec is, with the folder defaults that will apply to it
 with the references is checked when the spec of the row is dropped.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,11 @@ class Spec:
 
     key: str
     body: bytes
+
+    @property
+    def mark(self) -> str:
+        """The mark of its object (see `Files.write`)."""
+        return hashlib.sha256(self.body).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Accepts one drop. Reads one version of the spec, checks it, and commits a job with its tasks."""
 
-import hashlib
 import math
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +34,7 @@ from functions.spec.input_bucket import InputBucket
 from functions.spec.language_model import LanguageModelBusy, WithLanguageModel
 from functions.spec.lists import ReadList, Spec, as_many_as_fit, read_list
 from functions.spec.reader import Original, Picture, Sound, WithReader
-from functions.stages import approve, folder_defaults, lone, newer_defaults
+from functions.stages import approve, folder_defaults, lone, newer_defaults, row_files
 from functions.stages.judging import Judging, judges_pictures
 from functions.table import day_limits
 from functions.table.jobs import ended, job_of, notes_of, stop_waiting
@@ -754,8 +753,9 @@ class Accepting:
         for _ in range(RETRIES):
             drop = InputBucket(ports, source.bucket)
             version = drop.facts(source.key).version
-            found = self._rows(drop, is_mine=version == source.version)
-            self._drop([row.spec for row in found.good])
+            read = self._rows(drop, is_mine=version == source.version)
+            found, new = row_files.without_taken(ports, drop, read)
+            self._drop(new)
             if InputBucket(ports, source.bucket).version_of(source.key) == version:
                 break
         else:
@@ -797,7 +797,7 @@ class Accepting:
                 spec.key,
                 spec.body,
                 "application/json",
-                mark=hashlib.sha256(spec.body).hexdigest(),
+                mark=spec.mark,
             )
 
     def reject(self, rejection: JobRejected) -> Outcome:

@@ -374,6 +374,96 @@ def test_a_row_whose_reference_was_bad_begins_again_with_the_reference(world: Wo
     assert jobs(world)[-1].state == State.QUEUED
 
 
+@pytest.mark.parametrize(
+    "file", ["bee.yaml", "bee.yml", "bee.txt", "bee.json", "bee.JSON", "bee.csv", "bee.jsonl"]
+)
+def test_a_row_does_not_take_the_path_of_a_file_that_somebody_else_dropped(
+    world: World, file: str
+) -> None:
+    body = '{"prompt": "a red bee"}' if "JSON" in file.upper() else "prompt: a red bee\n"
+    if s3_keys.kind_of(f"jobs/{file}") == s3_keys.Kind.LIST:
+        body = '{"prompt": "a red bee"}\n' if file.endswith("l") else "prompt\na red bee\n"
+    key = f"jobs/a/x/{file}"
+    world.drop(key, body)
+    before = {one.path: one.state for one in jobs(world)}
+    table = "name,prompt\nant,an ant\nbee,a bee\n"
+    job = dropped(world, table)
+    deliver(world, job)
+    assert (job.state, job.bad_rows) == (State.REJECTED, 1)
+    assert job.dropped == ("jobs/a/x/ant.json",)
+    (problem,) = job.problems
+    assert (problem.code, problem.place.line) == (Code.NAME_TAKEN, 3)
+    assert key in problem.message and f"delete {key}" in problem.hint
+    assert "bee-2 in the column name" in problem.hint
+    assert world.files.read("input", key).decode() == body
+    assert {one.path: one.state for one in jobs(world)}.items() >= before.items()
+    text = world.files.read("output", "rejected/a/x.txt").decode()
+    assert "Correct these rows and upload the list again under the same name." in text
+    # What the answer advises.
+    renamed = dropped(world, table.replace("bee,", "bee-2,"))
+    assert renamed.state == State.HANDED_ON and "jobs/a/x/bee-2.json" in renamed.dropped
+    world.delete(key)
+    deliver(world, dropped(world, table))
+    assert {one.path: one.state for one in jobs(world)}["a/x/bee"] == State.QUEUED
+
+
+def test_a_spec_of_a_row_that_a_person_has_changed_is_not_written_over(world: World) -> None:
+    table = "name,prompt\nant,an ant\nbee,a bee\n"
+    dropped(world, table)
+    world.drop("jobs/a/x/bee.json", '{"prompt": "my bee"}')
+    job = dropped(world, table.replace("an ant", "a red ant"))
+    assert [(one.code, one.place.line) for one in job.problems] == [(Code.NAME_TAKEN, 3)]
+    assert specs(world) == {"ant": {"prompt": "a red ant"}, "bee": {"prompt": "my bee"}}
+    deliver(world, dropped(world, "name,prompt\nant,a red ant\n"))
+    world.delete("jobs/a/x/bee.json")
+    assert dropped(world, table).state == State.HANDED_ON
+
+
+def test_a_spec_that_is_as_the_row_says_is_left_as_it_is(world: World) -> None:
+    """A person may have uploaded it again, because its job failed."""
+    table = "name,prompt\nant,an ant\nbee,a bee\n"
+    dropped(world, table)
+    world.drop("jobs/a/x/bee.json", world.files.read("input", "jobs/a/x/bee.json"))
+    before = len(world.files.versions("input", "jobs/a/x/bee.json"))
+    job = dropped(world, table.replace("an ant", "a red ant"))
+    assert job.state == State.HANDED_ON and len(job.dropped) == 2
+    assert len(world.files.versions("input", "jobs/a/x/bee.json")) == before
+
+
+def test_files_with_longer_names_and_in_other_folders_are_not_in_the_way(world: World) -> None:
+    for key in (
+        "jobs/a/x/bee-1.yaml", "jobs/a/x/bee/bee.yaml", "jobs/a/x/bee.png", "jobs/a/bee.yaml",
+        "jobs/a/x/be.yaml", "jobs/a/x/_defaults.yaml",
+    ):  # fmt: skip
+        world.drop(key, PNG if key.endswith("png") else "prompt: a red bee\n")
+    assert dropped(world, "name,prompt\nbee,a bee\n").state == State.HANDED_ON
+
+
+def test_a_large_folder_is_listed_only_where_rows_may_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3_500):
+        world.drop(f"jobs/a/x/m{number:04d}.png", b"", event=False)
+    world.drop("jobs/a/x/z.yaml", event=False)
+    calls: list[str] = []
+    for name in ("page", "facts", "read", "write"):
+        inner = getattr(world.files, name)
+
+        def counted(*args: Any, _name: str = name, _inner: Any = inner, **more: Any) -> Any:
+            calls.append(f"{_name} {args[1]}")
+            return _inner(*args, **more)
+
+        monkeypatch.setattr(world.files, name, counted)
+    job = dropped(world, "name,prompt\nz,a bee\na,a fly\n")
+    assert [(one.code, one.place.line) for one in job.problems] == [(Code.NAME_TAKEN, 2)]
+    assert calls.count("page jobs/a/x/") == 2
+    rows = "".join(f"a bee,{number}\n" for number in range(MAX_ROWS))
+    for change in ("", "x"):
+        calls.clear()
+        dropped(world, f"prompt,seed\n{rows.replace('a bee', 'a bee' + change)}")
+        assert len(calls) < 2 * MAX_ROWS + 60, "the write looks at the object once more"
+
+
 @pytest.mark.parametrize("name", ["a/b", "..", ".bee", "bee.yaml", "a\\b", "x" * 500])
 def test_a_name_that_is_no_name_of_a_file_is_a_bad_row(world: World, name: str) -> None:
     job = dropped(world, f'name,prompt\n"{name}",a bee\nfly,a fly\nFly,a fly\n')
