@@ -386,7 +386,7 @@ MUTANTS = {
     ),
     "a final is dropped again by each handler": (
         "functions.stages.accept",
-        "                mark=hashlib.sha256(spec.body).hexdigest(),\n",
+        "                mark=spec.mark,\n",
         "",
     ),
     "the rows of an older version of a list stay": (
@@ -396,8 +396,8 @@ MUTANTS = {
     ),
     "an older version of a list drops its own rows": (
         "functions.stages.accept",
-        "            found = self._rows(drop, is_mine",
-        "            found = self._rows(self.drop, is_mine",
+        "            read = self._rows(drop, is_mine",
+        "            read = self._rows(self.drop, is_mine",
     ),
     "it is not noted that a list is read": (
         "functions.stages.accept",
