@@ -412,15 +412,20 @@ def of_request(name: str, suffix: str = ".json") -> str:
     """Key of a file that a program has dropped through /v1/videos: a spec, or its reference.
 
     Args:
-        name: lowercase letters, digits and dashes.
-        suffix: that of a spec or of a reference.
+        name: lowercase letters, digits and dashes, as `request_at` knows them.
+        suffix: that of a spec or of a reference, or how several of them begin.
     """
     return f"{JOBS_PREFIX}{_REQUESTS}{name}{suffix}"
 
 
 def request_at(path: str) -> str | None:
-    """The name of the request whose spec has this path; None if the path is of another drop."""
-    match = re.fullmatch(re.escape(_REQUESTS) + "([a-z0-9-]+)", path)
+    """The name of the request whose spec has this path; None if the path is of another drop.
+
+    A program that sends a key of its own gets a name like video-0123456789abcdef. Other names are
+    like a-bee-lands-0123456789abcdef-01234567. People can drop files into this folder, too.
+    """
+    name = "video-[0-9a-f]{16}|[a-z0-9-]+-[0-9a-f]{16}-[0-9a-f]{8}"
+    match = re.fullmatch(f"{re.escape(_REQUESTS)}({name})", path)
     return match[1] if match else None
 
 

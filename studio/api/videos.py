@@ -275,11 +275,23 @@ def delete(ports: Ports, video_id: str) -> Deleted:
         jobs.cancel(ports, jobs.Path(path=path))
         return Deleted(id=video_id, deleted=False)
     name = s3_keys.request_at(path)
-    if name is not None:
-        # No other spec names the file that came with a request, so it goes with its spec.
-        bucket = ports.settings.input_bucket
-        for listed in ports.files.page(bucket, s3_keys.of_request(name, ".")).objects:
-            ports.files.remove(bucket, listed.key)
+    # A person may have dropped another file with this path.
+    if name is not None and (found is None or found.entry.key == s3_keys.of_request(name)):
+        _remove_request(ports, name)
     if found is not None:
         jobs.delete(ports, jobs.Path(path=path))
     return Deleted(id=video_id, deleted=found is not None)
+
+
+def _remove_request(ports: Ports, name: str) -> None:
+    """Remove the files that came with a request: its spec, and its reference if it has one."""
+    bucket = ports.settings.input_bucket
+    keys = {s3_keys.of_request(name)}
+    # The studio makes specs from this one beside it, which name the same reference: with another
+    # seed, as the final and so on. Their names begin with this one.
+    derived = ports.files.page(bucket, s3_keys.of_request(name, "-")).objects
+    if not any(s3_keys.kind_of(listed.key) == s3_keys.Kind.SPEC for listed in derived):
+        keys |= {s3_keys.of_request(name, suffix) for suffix in s3_keys.REFERENCE_SUFFIXES}
+    for listed in ports.files.page(bucket, s3_keys.of_request(name, ".")).objects:
+        if listed.key in keys:
+            ports.files.remove(bucket, listed.key)

@@ -421,6 +421,38 @@ def test_delete_takes_everything_away_and_cancels_before(program: Program, world
     assert program.ask("GET")["data"] == []
 
 
+def test_delete_leaves_what_another_spec_names(program: Program, world: World) -> None:
+    """A spec that was made from the one of the request names its picture, too."""
+    video_id = program.make(input_reference=PICTURE)
+    path = program.ask("GET", f"/{video_id}")["path"]
+    again = f"jobs/{program.studio.ask('again', path=path, best=False)['path']}.json"
+    assert program.ask("DELETE", f"/{video_id}")["deleted"]
+    assert f"jobs/{path}.json" not in world.files.keys("input")
+    world.drop(again, world.files.read("input", again))
+    assert jobs(world)[-1].state == State.QUEUED
+
+
+@pytest.mark.parametrize("name", ["bee", "video-0123456789abcdef"])
+def test_delete_of_what_a_person_has_dropped_takes_the_spec_only(
+    program: Program, world: World, name: str
+) -> None:
+    others = [f"jobs/v1/{name}.{suffix}" for suffix in ("png", "v2.json", "v2.png")]
+    for key in others:
+        world.files.write("input", key, PNG, "image/png")
+    world.drop(f"jobs/v1/{name}.yaml", f"image: {name}.png\n")
+    world.render(*world.dispatch())
+    assert program.ask("DELETE", f"/{id_of(f'v1/{name}')}")["deleted"]
+    assert world.files.keys("input") == sorted(others)
+
+
+def test_delete_leaves_specs_whose_names_begin_alike(program: Program, world: World) -> None:
+    video_id = program.make()
+    other = f"jobs/{program.ask('GET', f'/{video_id}')['path']}.v2.yaml"
+    world.files.write("input", other, b"prompt: a bee\n", "text/plain")
+    assert program.ask("DELETE", f"/{video_id}")["deleted"]
+    assert world.files.keys("input") == [other]
+
+
 @pytest.mark.parametrize("video_id", [
     "video_", "x", "video_x", id_of("none"), id_of("v1/none"), id_of("v1/"), id_of("x" * 3000),
     id_of("v1/../../bee"), "video_" + "é", id_of("v1/bee").removeprefix("video_"),
