@@ -1,5 +1,6 @@
 """/v1/videos on the embedded cloud, with a client that others have written: the one of OpenAI."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -104,6 +105,25 @@ def test_a_picture_begins_to_move(client: OpenAI, person: Person) -> None:
     key = f"jobs/{path}.png"
     s3 = person.cloud.client("s3")
     assert s3.get_object(Bucket=person.folder.input_bucket, Key=key)["Body"].read() == PNG
+
+
+def test_lists_and_scenes_arrive_as_the_guide_says(client: OpenAI, person: Person) -> None:
+    """The client sends all of them in forms."""
+    scenes = [{"prompt": DRAWN}, {"prompt": "it stops", "transition": "fade"}]
+    varied = {"matrix": {"seed": [1, 2]}, "tags": ["2026", "a"]}
+    with pytest.raises(BadRequestError, match="scenes must be JSON"):
+        client.videos.create(prompt="", extra_body={"scenes": scenes})
+    s3 = person.cloud.client("s3")
+    for prompt, sent, wanted in (
+        (DRAWN, varied, {"prompt": DRAWN, **varied}),
+        ("", {"scenes": json.dumps(scenes)}, {"prompt": "", "scenes": scenes}),
+    ):
+        video = client.videos.create(prompt=prompt, extra_body={**sent, "dry_run": True})
+        path = f"{video.path}"  # type: ignore[attr-defined]
+        key = f"jobs/{path}.json"
+        body = s3.get_object(Bucket=person.folder.input_bucket, Key=key)["Body"].read()
+        assert json.loads(body) == {**wanted, "dry_run": True}
+        assert not person.final(path).problems
 
 
 def test_everything_in_the_folder_is_listed_page_by_page(client: OpenAI, person: Person) -> None:

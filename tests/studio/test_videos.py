@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -158,6 +159,67 @@ def test_other_fields_are_those_of_a_spec(program: Program, world: World) -> Non
     assert tasks(world)[0].spec.seed == 7 and made["status"] == "queued"
 
 
+@pytest.mark.parametrize(("sent", "field", "value"), [
+    ({"image": "123"}, "image", "123"),
+    ({"lora": "2026"}, "lora", "2026"),
+    ({"model": "1"}, "model", "1"),
+    ({"label": "true"}, "label", "true"),
+    ({"tags[]": "2026"}, "tags", ["2026"]),
+    ({"tags": '["2026", "a"]'}, "tags", ["2026", "a"]),
+    ({"scenes[]": "2026"}, "scenes", ["2026"]),
+    ({"scenes[]": '{"prompt": "2", "seed": 1}'}, "scenes", [{"prompt": "2", "seed": 1}]),
+    ({"scenes": '["a", {"prompt": "b"}]'}, "scenes", ["a", {"prompt": "b"}]),
+    ({"matrix": '{"seed": [1, 2]}'}, "matrix", {"seed": [1, 2]}),
+    ({"matrix[seed][]": "1"}, "matrix", {"seed": [1]}),
+    ({"matrix[label][]": "1", "matrix[loop][]": "true"}, "matrix",
+     {"label": ["1"], "loop": [True]}),
+    ({"matrix[include][]": '{"seed": 1}'}, "matrix", {"include": [{"seed": 1}]}),
+    ({"matrix": '{"seed": [1]}', "matrix[seed][]": "2", "matrix[fps][]": "8"}, "matrix",
+     {"seed": [1, 2], "fps": [8]}),
+    ({"strength": "0.5"}, "strength", 0.5),
+    ({"loop": "ping-pong"}, "loop", "ping-pong"),
+    ({"loop": "true"}, "loop", True),
+    ({"notify": "false"}, "notify", False),
+    ({"seed": "soon"}, "seed", "soon"),
+    ({"matrix[": "1"}, "matrix[", 1),
+    ({"seed[a]": "1"}, "seed[a]", 1),
+    ({"[]": "1"}, "[]", 1),
+])  # fmt: skip
+def test_a_text_in_a_form_means_what_its_field_can_be(
+    sent: dict[str, object], field: str, value: object
+) -> None:
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    assert form.read(kind, multipart(sent), "").fields == {field: value}
+
+
+def test_a_list_is_sent_value_by_value(program: Program, world: World) -> None:
+    parts = [("prompt", "a bee"), *((f"matrix[{name}][]", value) for name, value in (
+        ("seed", "1"), ("label", "5"), ("seed", "2"), ("label", "x")))]  # fmt: skip
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    whole = b"".join(multipart({name: value})[: -len(BOUNDARY) - 6] for name, value in parts)
+    said(program.send(whole + f"--{BOUNDARY}--\r\n".encode(), kind), 200)
+    assert dropped(world)["matrix"] == {"seed": [1, 2], "label": ["5", "x"]}
+    program.take()
+    assert [(one.spec.seed, one.spec.label) for one in tasks(world)] == [
+        (1, "5"), (1, "x"), (2, "5"), (2, "x"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, value", [
+    ("scenes[][prompt]", "a"), ("scenes", "a bee"), ("matrix[include][][prompt]", "a"),
+    ("matrix", "{seed: [1, 2]}"), ("matrix", "1"), ("matrix[seed]", "1"),
+    ("matrix[include][]", "1"), ("tags", "a"), ("outputs", "gif"),
+])  # fmt: skip
+def test_a_form_that_needs_json_says_how_that_looks(
+    program: Program, name: str, value: str
+) -> None:
+    error = program.create(400, **{name: value})["error"]
+    field = name.partition("[")[0]
+    assert error["message"].startswith(field) and error["code"] == "field-type"
+    example = error["message"].partition("such as  ")[2]
+    program.create(**({} if field == "scenes" else {"prompt": "a bee"}), **{field: example})
+
+
 def test_a_size_is_width_x_height(program: Program, world: World) -> None:
     world.set(default_model="cogvideox-5b")
     made = program.create(prompt="a bee", size="720x480")
@@ -226,6 +288,49 @@ def test_a_request_that_is_too_large_says_where_to_upload(program: Program) -> N
     answer = program.send(large, f"multipart/form-data; boundary={BOUNDARY}")
     error = said(answer, 413)["error"]
     assert "s3://input/jobs/pictures/bee.png" in error["message"]
+
+
+@pytest.mark.parametrize("part", [
+    b"\r\n\r\n",
+    b'\r\nContent-Disposition: form-data; name="tags[]"\r\n\r\n1',
+    b'\r\nContent-Disposition: form-data; name="tags[]"' + b"; a" * 20_000 + b"\r\n\r\n1",
+    b'\r\nContent-Disposition: form-data; name="' + b"(" * 20_000 + b"\r\n\r\n1",
+])  # fmt: skip
+def test_a_form_of_very_many_parts_is_refused_at_once(program: Program, part: bytes) -> None:
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    delimiter = f"\r\n--{BOUNDARY}".encode()
+    parts = (delimiter + part) * (4_000_000 // (len(part) + len(delimiter)))
+    began = time.process_time()
+    error = said(program.send(parts + delimiter + b"--", kind), 400)["error"]
+    assert "part" in error["message"] and time.process_time() - began < 1
+
+
+def test_a_field_of_many_lines_is_read_at_once(program: Program) -> None:
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    began = time.process_time()
+    program.send(multipart({"prompt": "\n" * 4_000_000}), kind)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("head", [
+    'Content-Disposition: form-data; name="prompt"; filename="a; name=b.txt"',
+    "content-disposition:form-data;name=prompt",
+    'Content-Type: text/plain; name="b"\r\nContent-Disposition: form-data; NAME="prompt"',
+    'Content-Disposition: form-data; name="prompt"\r\nContent-Type: text/plain; charset=utf-8',
+])  # fmt: skip
+def test_the_head_of_a_part_can_be_written_in_several_ways(head: str) -> None:
+    for boundary in ("b-1", '"b-1"'):
+        kind = f"Multipart/Form-Data; charset=utf-8; boundary={boundary}"
+        for before, after in ((b"", b"--\r\n"), (b"a preamble\r\n", b"--\r\nan epilogue")):
+            body = before + b"--b-1\r\n" + head.encode() + b"\r\n\r\n\xc3\xa9\r\n--b-1" + after
+            assert form.read(kind, body, "").fields == {"prompt": "é"}
+
+
+def test_the_suffix_of_a_file_is_that_of_its_name(program: Program) -> None:
+    for name, suffix in (("a.JPEG", "jpeg"), ('a\\"b.webp', "png"), ("é.mov", "mov")):
+        kind = f"multipart/form-data; boundary={BOUNDARY}"
+        read = form.read(kind, multipart({"input_reference": (name, PNG)}), "")
+        assert read.file is not None and read.file.suffix == f".{suffix}"
 
 
 def test_a_file_in_a_form_arrives_as_it_is() -> None:
