@@ -27,6 +27,8 @@ _MOST_HEAD_BYTES = 2_048
 _PARAMETER = re.compile(r';\s*([\w*-]+)=(?:"([^"]*)"|([^\s;]*))')
 _DISPOSITION = re.compile(r"^content-disposition:.*", re.IGNORECASE | re.MULTILINE)
 _NESTED = re.compile(r"^content-type:\s*multipart/", re.IGNORECASE | re.MULTILINE)
+# JSON can escape one of the two halves that UTF-16 writes some characters with.
+_HALF = re.compile("[\ud800-\udfff]")
 # seed, tags[], matrix[seed] and matrix[seed][]. The last one is sent once for each value.
 _FIELD = re.compile(r"(\w+)(?:\[(\w+)\])?(\[\])?")
 # Of a list of objects, forms do not say which values belong to the same one.
@@ -84,6 +86,10 @@ def _json(body: bytes) -> Form:
         raise Refused(400, "The body is not JSON.") from None
     if not isinstance(fields, dict):
         raise Refused(400, "The body is no JSON object.")
+    half = _HALF.search(json.dumps(fields, ensure_ascii=False))
+    if half:
+        message = f"The request has U+{ord(half[0]):04X}, which is half of a character. Delete it."
+        raise Refused(400, message, Code.TEXT_CHARACTER)
     return _with_file(fields, None)
 
 

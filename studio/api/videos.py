@@ -62,9 +62,7 @@ def create(ports: Ports, form: Form, sender: Sender) -> Video:
         reference = s3_keys.of_request(name, form.file.suffix)
         files[reference] = form.file.body
         _refer(fields, reference)
-    # A text of JSON may have halves of characters, which are no UTF-8.
-    text = json.dumps(fields, ensure_ascii=False, indent=2)
-    files[key] = text.encode(errors="backslashreplace")
+    files[key] = json.dumps(fields, ensure_ascii=False, indent=2).encode()
     spec = _checked(ports, key, files)
     # The spec comes last, so no job waits for a reference that never comes. Because of the mark, a
     # request that comes twice at the same time writes one version.

@@ -267,6 +267,15 @@ def test_a_draft_is_approved_by_a_file_of_its_path(studio: Studio, world: World)
     assert [k for k in world.files.keys("input") if k.startswith("approve/")] == ["approve/a/bee"]
 
 
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_half_a_character_is_no_question(studio: Studio, name: str) -> None:
+    for asked in (
+        {"path": "\ud800"}, {"name": "\ud800.yaml", "text": "prompt: a bee\n"},
+        {"name": "bee.yaml", "text": "prompt: \ud800\n"}, {"search": "\ud800"},
+    ):  # fmt: skip
+        assert studio.ask(name, 400, **asked)["message"]
+
+
 def test_what_is_no_question_is_refused_with_words(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

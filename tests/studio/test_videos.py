@@ -283,6 +283,40 @@ def test_what_is_no_request_is_refused(program: Program, world: World) -> None:
     assert world.files.keys("input") == []
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        "size",
+        "seconds",
+        "prompt",
+        "model",
+        "image",
+        "seed",
+        "stpes",
+        "input_reference",
+        "scenes",
+    ],
+)
+def test_half_a_character_is_refused(program: Program, field: str) -> None:
+    """JSON can escape the halves of a character that UTF-16 writes as two. Alone they are none."""
+    for value in ("\\ud800", "data:\\udfff;base64,AAAA"):
+        for body in (
+            f'{{"{field}": "{value}"}}',
+            f'{{"{field}": ["{value}"]}}',
+            f'{{"{field}": {{"image_url": "{value}"}}}}',
+            f'{{"a": 1, "{value}": 1}}',
+        ):
+            error = said(program.send(body.encode(), "application/json"), 400)["error"]
+            assert "U+D" in error["message"] and error["code"] == "text-character"
+
+
+def test_half_a_character_finds_no_video(program: Program) -> None:
+    for method, path in (("GET", "/\ud800"), ("GET", "/\ud800/content"), ("DELETE", "/\ud800")):
+        program.ask(method, path, 404)
+    for query in ({"after": "\ud800"}, {"limit": "\ud800"}, {"order": "\ud800"}):
+        program.ask("GET", "", 400, **query)
+
+
 def test_a_request_that_is_too_large_says_where_to_upload(program: Program) -> None:
     large = multipart({"prompt": "a", "input_reference": ("a.mp4", b"x" * form.MAX_BODY_BYTES)})
     answer = program.send(large, f"multipart/form-data; boundary={BOUNDARY}")
