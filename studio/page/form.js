@@ -3,7 +3,7 @@
 import { el, field, select } from "./dom.js";
 import { sceneFields } from "./scenes.js";
 import { config } from "./session.js";
-import { fieldAt, read, readScenes, write } from "./spec.js";
+import { fieldAt, isKnown, read, readScenes, write } from "./spec.js";
 
 const NUMBERS = ["duration_seconds", "variations", "seed", "fps", "slow_motion"];
 const TRUTHS = { true: true, false: false };
@@ -87,7 +87,8 @@ export function specForm(textNow, change, zone) {
   const boxes = outputBoxes();
   const scenes = sceneFields(textNow, change);
   const more = lessCommon(inputs, boxes);
-  const whole = el(
+  const unknown = el("p", { className: "hint" }, "The form cannot show this text. Change it in the text.");
+  const form = el(
     "form",
     {},
     field("prompt", "Prompt", inputs.prompt),
@@ -99,7 +100,8 @@ export function specForm(textNow, change, zone) {
     pair(field("variations", "Variations", inputs.variations), field("seed", "Seed", inputs.seed)),
     more,
   );
-  whole.addEventListener("submit", (event) => event.preventDefault());
+  const whole = el("div", {}, unknown, form);
+  form.addEventListener("submit", (event) => event.preventDefault());
   for (const [name, input] of Object.entries(inputs)) {
     input.addEventListener("input", () => change(write(textNow(), name, valueOf(name, input.value))));
   }
@@ -113,6 +115,9 @@ export function specForm(textNow, change, zone) {
   // The form follows the text, but not the field in which the person is writing.
   function show() {
     const text = textNow();
+    form.inert = !isKnown(text);
+    unknown.hidden = !form.inert;
+    if (form.inert) return;
     for (const [name, input] of Object.entries(inputs)) {
       if (input !== document.activeElement) input.value = read(text, name);
     }

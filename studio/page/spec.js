@@ -3,18 +3,27 @@
 
 // What belongs to a line: what is indented below it, and the items of a list, which need not be.
 const BELONGS = /^(\s|$|#|-(\s|$))/;
+const FIELD = /^[\w-]+:(\s|$)/;
 // What a video of one scene says itself, and what each scene says in a video of several.
 const OF_A_SCENE = ["prompt", "image", "duration_seconds", "num_frames"];
 export const MOST_SCENES = 12;
 
 // A spec in JSON, such as one from a sidecar, is turned into lines.
-function inLines(text) {
+function inLines(given) {
+  const text = given.replace(/^\uFEFF/, "");
   if (!text.trimStart().startsWith("{")) return text;
   try {
     return fromValues(JSON.parse(text));
   } catch {
     return text;
   }
+}
+
+// Whether the form can change a text: each field begins a line, without quotes.
+export function isKnown(text) {
+  const lines = inLines(text).split("\n").filter((line) => !/^\s*(#|$)/.test(line));
+  if (/^---\s*$/.test(lines[0])) lines.shift();
+  return lines.every((line, n) => FIELD.test(line) || (n > 0 && BELONGS.test(line)));
 }
 
 function found(text, name) {
@@ -28,8 +37,9 @@ function found(text, name) {
   return { lines, start, end };
 }
 
-// The spec with other lines for a field; none remove it.
+// The spec with other lines for a field; none remove it. A text that is not known stays as it is.
 function put(text, name, block) {
+  if (!isKnown(text)) return text;
   const { lines, start, end } = found(text, name);
   if (start >= 0) lines.splice(start, end - start, ...block);
   else {
@@ -96,6 +106,7 @@ function sceneOf(value) {
 // The scenes of a spec, each as a small spec of its own. Null: the spec has scenes, but writes them
 // in a way that the form does not know.
 export function readScenes(text) {
+  if (!isKnown(text)) return null;
   const { lines, start, end } = found(text, "scenes");
   if (start < 0) return [];
   const first = lines[start].slice("scenes:".length).replace(/(^|\s)#.*$/, "").trim();
@@ -127,8 +138,10 @@ function readItems(lines) {
 
 function readItem([first, ...rest], column) {
   const value = first.slice(column + 1).trimStart();
-  if (/^[{[&*!?#]/.test(value) || (value === "" && rest.some((line) => line.trim()))) return null;
-  const hasFields = /^[\w-]+:(\s|$)/.test(value);
+  if (/^([{[&*!?#]|-(\s|$))/.test(value) || (value === "" && rest.some((line) => line.trim()))) return null;
+  const hasFields = FIELD.test(value);
+  // Its first field is in quotes, or has a space before its colon.
+  if (!hasFields && /^("[^"]*"|'[^']*'|[^"'#]*)\s*:(\s|$)/.test(value)) return null;
   const inner = hasFields ? first.length - value.length : column;
   const lines = [hasFields ? value : `prompt: ${value}`];
   for (const line of rest) {
@@ -136,7 +149,8 @@ function readItem([first, ...rest], column) {
     if (indent >= 0 && indent < inner && line[indent] !== "#") return null;
     lines.push(line.slice(indent < 0 ? line.length : Math.min(indent, inner)));
   }
-  return lines.join("\n");
+  const scene = lines.join("\n");
+  return isKnown(scene) ? scene : null;
 }
 
 // The spec with other scenes; none remove the field.
@@ -152,8 +166,8 @@ function writeItem(scene) {
 }
 
 // What a video of one scene says moves from one spec to another.
-function moved(from, to) {
-  for (const name of OF_A_SCENE) {
+function moved(from, to, names) {
+  for (const name of names) {
     const { lines, start, end } = found(from, name);
     if (start < 0) continue;
     to = put(to, name, lines.slice(start, end));
@@ -166,7 +180,7 @@ function moved(from, to) {
 export function addScene(text) {
   const scenes = readScenes(text);
   if (scenes.length) return writeScenes(text, [...scenes, ""]);
-  const [rest, first] = moved(text, "");
+  const [rest, first] = moved(text, "", OF_A_SCENE);
   return writeScenes(rest, [first, ""]);
 }
 
@@ -174,7 +188,7 @@ export function addScene(text) {
 export function removeScene(text, number) {
   const left = firstWithoutTransition(readScenes(text).filter((_, n) => n !== number));
   if (left.length > 1) return writeScenes(text, left);
-  return left.reduce((to, scene) => moved(scene, to)[1], writeScenes(text, []));
+  return left.reduce((to, scene) => moved(scene, to, [...OF_A_SCENE, "seed"])[1], writeScenes(text, []));
 }
 
 // The spec with a scene at another place.
@@ -193,7 +207,8 @@ function firstWithoutTransition(scenes) {
 // The spec with a file that was uploaded. A picture is where a video begins: its first scene.
 export function addReference(text, field, name) {
   const scenes = readScenes(text);
-  if (field !== "image" || !scenes?.length) return write(text, field, name);
+  if (field !== "image" || scenes?.length === 0) return write(text, field, name);
+  if (scenes === null) return text;
   return writeScenes(text, [write(scenes[0], field, name), ...scenes.slice(1)]);
 }
 

@@ -113,6 +113,9 @@ def test_a_prompt_becomes_two_scenes_and_a_prompt_again() -> None:
     assert values(three)["scenes"] == [first, "", ""]
     one = call("removeScene", call("removeScene", three, 2), 1)
     assert values(one) == values(text)
+    seeds = "seed: 3\nscenes:\n  - prompt: a bee\n    seed: 1\n  - prompt: it flies\n"
+    assert values(call("removeScene", seeds, 1)) == {"prompt": "a bee", "seed": 1}
+    assert values(call("removeScene", seeds, 0)) == {"prompt": "it flies", "seed": 3}
     assert values(call("removeScene", FOUR, 0))["scenes"][0] == "the red circle moves left"
     assert call("addScene", "").startswith("scenes:\n")
 
@@ -150,10 +153,67 @@ def test_other_ways_of_writing_scenes_are_understood(text: str) -> None:
         "scenes:\n  -\n    prompt: a bee\n  - it flies\n",
         "scenes: a bee\n",
         "scenes:\n  first: a bee\n",
+        'scenes:\n  - "prompt": a bee\n    seed: 2\n  - it flies\n',
+        "scenes:\n  - 'prompt' : a bee\n    seed: 2\n  - it flies\n",
+        "scenes:\n  - prompt : a bee\n    seed: 2\n  - it flies\n",
+        'scenes:\n  - seed: 2\n    "prompt": a bee\n  - it flies\n',
+        "scenes:\n  - - a bee\n  - it flies\n",
     ],
 )
 def test_scenes_that_the_form_does_not_know_are_said_to_be_unknown(text: str) -> None:
-    assert call("readScenes", text) is None
+    # It cannot say with which scene a picture begins.
+    assert calls(("readScenes", text), ("addReference", text, "image", "a.png")) == [None, text]
+
+
+UNKNOWN = (
+    "{prompt: a bee, seed: 3}\n",
+    '{"prompt": "a bee",\n',
+    "  prompt: a bee\n  seed: 3\n",
+    "# a comment\n  prompt: a bee\nseed: 3\n",
+    "prompt: a bee\nseed: 3\n...\n",
+    "prompt: a bee\n---\nseed: 3\n",
+    '"prompt": a bee\nseed: 3\n',
+    "seed: 3\n'prompt': a bee\n",
+    "prompt : a bee\nseed: 3\n",
+    "prompt:a bee\nseed: 3\n",
+    "? prompt\n: a bee\n",
+    "```yaml\nprompt: a bee\n```\n",
+    "a bee\n",
+    "- prompt: a bee\n",
+    "scenes: [a bee,\nit flies]\n",
+)
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
+def test_a_text_that_the_form_does_not_know_stays_as_it_is(text: str) -> None:
+    assert calls(
+        ("isKnown", text), ("write", text, "fps", 8), ("write", text, "prompt", "a"),
+        ("write", text, "seed", ""), ("writeScenes", text, ["prompt: a", "prompt: b"]),
+        ("addReference", text, "image", "a.png"), ("addReference", text, "audio", "a.mp3"),
+        ("readScenes", text),
+    ) == [False, *[text] * 6, None]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt: a bee\nseed: 3\n",
+        "\ufeffprompt: a bee\nseed: 3\n",
+        '\ufeff{"prompt": "a bee", "seed": 3}',
+        "---\n# a comment\n\nprompt: a bee # this\nseed: 3\n",
+        "prompt:\n  a bee\nseed: 3\n",
+        "prompt: a\n  bee\nseed: 3\n",
+        "seed: 3\nprompt: >-\n  a\n  # bee\n\n",
+        "seed: 3\ntags:\n- a\nprompt: a bee",
+    ],
+)
+def test_a_text_that_the_form_knows_gets_one_line_more(text: str) -> None:
+    before = values(text.removeprefix("\ufeff"))
+    known, more, other = calls(
+        ("isKnown", text), ("write", text, "fps", 8), ("write", text, "prompt", "a bird")
+    )
+    assert known and values(more) == {**before, "fps": 8}
+    assert values(other) == {**before, "prompt": "a bird"}
 
 
 def test_a_spec_without_scenes_has_none() -> None:
