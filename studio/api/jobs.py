@@ -1,5 +1,7 @@
 """One job: what became of it, its files, and what a person can do with it."""
 
+from contextlib import suppress
+from hashlib import sha256
 from typing import Any
 
 from pydantic import field_serializer
@@ -178,11 +180,17 @@ def approve(ports: Ports, asked: Path) -> None:
     of_job = _job(ports, entry)
     tasks = [task.document for task in tasks_of(ports, of_job.job_id)]
     try:
-        final_of(of_job, tasks, None)
+        final = final_of(of_job, tasks, None)
     except JobRejected as rejection:
         raise Refused(409, rejection.problems[0].sentence()) from None
-    key = s3_keys.approval(entry.path)
-    ports.files.write(ports.settings.input_bucket, key, b"", "text/plain")
+    bucket, key = ports.settings.input_bucket, s3_keys.final(entry.path)
+    with suppress(Missing):
+        # The same final is not dropped twice. A file without a mark is that of a person, and would
+        # be replaced.
+        if ports.files.facts(bucket, key).mark in {"", sha256(final).hexdigest()}:
+            again = "To have the final made again, delete that file first."
+            raise Refused(409, f"{key} is there already. {again}")
+    ports.files.write(bucket, s3_keys.approval(entry.path), b"", "text/plain")
 
 
 def drop(ports: Ports, stem: str, body: bytes) -> Dropped:

@@ -87,7 +87,7 @@ export function specForm(textNow, change, zone) {
   const boxes = outputBoxes();
   const scenes = sceneFields(textNow, change);
   const more = lessCommon(inputs, boxes);
-  const unknown = el("p", { className: "hint" }, "The form cannot show this text. Change it in the text.");
+  const unknown = el("p", { className: "hint", hidden: true }, "The form cannot show this text. Change it in the text.");
   const form = el(
     "form",
     {},

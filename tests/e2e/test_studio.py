@@ -140,6 +140,10 @@ def test_a_mistake_is_explained_before_it_is_dropped(page: Page) -> None:
     expect(verdict).to_contain_text("The bucket would refuse this")
     expect(verdict).to_contain_text("Line 2")
     expect(verdict).to_contain_text("stpes")
+    expect(page.get_by_text("The form cannot show this text")).to_be_hidden()
+    page.get_by_label("The spec").fill("{prompt: a bee}\n")
+    expect(page.get_by_text("The form cannot show this text")).to_be_visible()
+    expect(verdict).to_contain_text("This makes 1 video")
 
 
 def test_what_others_drop_appears_without_a_reload(

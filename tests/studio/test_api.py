@@ -276,6 +276,40 @@ def test_half_a_character_is_no_question(studio: Studio, name: str) -> None:
         assert studio.ask(name, 400, **asked)["message"]
 
 
+def test_a_final_that_is_there_already_is_not_promised_again(studio: Studio, world: World) -> None:
+    draft, key = "prompt: a bee\npreset: draft\n", "jobs/a/bee-final.json"
+
+    def approve(status: int) -> str:
+        answer = studio.ask("approve", status, path="a/bee")
+        if status == 200:
+            world.drop("approve/a/bee", b"")
+        return str(answer.get("message"))
+
+    world.drop("jobs/a/bee.yaml", draft)
+    world.render(*world.dispatch())
+    approve(200)
+    assert key in world.files.keys("input")
+    assert approve(409) == (
+        f"{key} is there already. To have the final made again, delete that file first."
+    )
+    submit(world.ports, "input", key)
+    world.render(*world.dispatch())
+    approve(409)
+    studio.ask("delete", path="a/bee-final")
+    approve(200)
+    assert key in world.files.keys("input")
+    # That of a newer draft takes the place of the older one.
+    world.clock.move(seconds=1)
+    world.drop("jobs/a/bee.yaml", f"{draft}seed: 77\n")
+    world.render(*world.dispatch())
+    approve(200)
+    assert json.loads(world.files.read("input", key))["seed"] == 77
+    # But a file that a person has written does not.
+    world.files.write("input", key, b'{"prompt": "mine"}', "application/json")
+    approve(409)
+    assert world.files.read("input", key) == b'{"prompt": "mine"}'
+
+
 def test_what_is_no_question_is_refused_with_words(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
