@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local import ROOT
 from tests.stacks.conftest import Template
 from tests.stacks.test_template import bucket, resources
 
@@ -130,6 +131,21 @@ def test_services_without_a_role_may_use_the_key_for_this_deployment_only(own: T
         ("logs", {"kms:EncryptionContext:aws:logs:arn": logs}),
         ("events", of_bus),
     ]
+
+
+def test_the_guide_has_the_statement_for_a_key_that_is_older_than_the_bus(own: Template) -> None:
+    _, key = key_of(own)
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    said = json.loads(re.findall(r"```json\n(.*?)```", page, re.DOTALL)[0])
+    (condition,) = said["Condition"].values()
+    placed = {"arn:aws:": "arn:P:", "REGION": "R", "ACCOUNT": "A"}
+    for before, after in placed.items():
+        condition = {name: value.replace(before, after) for name, value in condition.items()}
+    of_bus = key["Properties"]["KeyPolicy"]["Statement"][-1]
+    (wanted,) = of_bus["Condition"].values()
+    assert condition == {name: "".join(_parts(value)) for name, value in wanted.items()}
+    same = ("Effect", "Principal", "Resource", "Action")
+    assert {name: said[name] for name in same} == {name: of_bus[name] for name in same}
 
 
 def _parts(value: Any) -> Iterator[str]:
