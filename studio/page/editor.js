@@ -85,7 +85,7 @@ export function editor(view, from) {
       say(`Uploading ${file.name}`);
       await upload(folderNow() + file.name, file);
       change(addReference(text.value, kind, file.name));
-      say(`${file.name} is uploaded.`);
+      say(`${file.name} is uploaded.${text.value.includes(file.name) ? "" : " Write its name into the spec."}`);
     }
   }
 
