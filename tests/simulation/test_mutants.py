@@ -346,8 +346,8 @@ MUTANTS = {
     ),
     "a deleted spec is not noticed": (
         "functions.stages.cancel",
-        "    if not _gone(ports, job):",
-        "    if True:",
+        "    if not _is_there(ports, job.source.bucket, job.source.key):",
+        "    if False:",
     ),
     "a processing job without tasks is not stopped": (
         "functions.stages.cancel",
