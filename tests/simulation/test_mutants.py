@@ -346,8 +346,8 @@ MUTANTS = {
     ),
     "a deleted spec is not noticed": (
         "functions.stages.cancel",
-        "    if not _is_there(ports, job.source.bucket, job.source.key):",
-        "    if False:",
+        "    if _is_there(ports, job.source.bucket, job.source.key):",
+        "    if True:",
     ),
     "a processing job without tasks is not stopped": (
         "functions.stages.cancel",
