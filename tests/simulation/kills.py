@@ -2,15 +2,19 @@
 
 Until the call to kill at, a story with a kill is the same as without it, so it need not be told
 again. This runs in a process of its own, which `told` starts: small, so that copying it is cheap,
-and without other threads.
+and without other threads. Several of them share the places that they know.
 """
 
+import os
 import random
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing import get_context
+from pathlib import Path
+from tempfile import gettempdir
 
 from functions.stages import signing
 from tests.simulation.cloud import Faults, Simulation
@@ -29,7 +33,7 @@ class Share:
     """Of how many places one is killed."""
 
     new: int
-    """Of those that no story had before which this process has told."""
+    """Of those that no story had which was told before."""
     known: int
     """Of the others of a story."""
 
@@ -74,25 +78,33 @@ class Told:
     """What happened that must never happen."""
 
 
-def told(name: str, share: Share) -> Told:
-    """Tell a story with kills, in the process for it."""
-    return _process().submit(_tell, name, share).result()
+def told(name: str, share: Share, run_id: str) -> Told:
+    """Tell a story with kills, in the process for it.
+
+    Args:
+        run_id: that of the test run. Its processes share the places that they know.
+    """
+    return _process().submit(_tell, name, share, run_id).result()
 
 
 @cache
 def _process() -> ProcessPoolExecutor:
+    # Equal places have equal hashes in all processes then.
+    os.environ["PYTHONHASHSEED"] = "0"
     return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
 
-@cache
-def _places() -> Places:
-    return Places()
-
-
-def _tell(name: str, share: Share) -> Told:
+def _tell(name: str, share: Share, run_id: str) -> Told:
     # A folder of a handler that runs now is also used by the process that was copied.
     vars(signing)["TemporaryDirectory"] = Folder
-    return tell(name, _places().in_story(name, share))
+    file = Path(gettempdir(), f"reeldrop-places-{run_id}")
+    with file.open("ab+") as known:
+        known.seek(0)
+        places = Places(set(array("q", known.read())), random.Random(name))
+        before = set(places.known)
+        result = tell(name, places.in_story(name, share))
+        known.write(array("q", places.known - before).tobytes())
+    return result
 
 
 def tell(name: str, kills: Callable[[int], bool] | None = None) -> Told:

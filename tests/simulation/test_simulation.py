@@ -18,11 +18,11 @@ from tests.simulation.stories import FAULTS, any_schedule
 pytestmark = pytest.mark.no_cover
 
 WHOLE = os.environ.get("REELDROP_SIMULATE") == "whole"
-SCHEDULES = 10_000 if WHOLE else 150
-SHARE = kills.Share(new=1, known=20) if WHOLE else kills.Share(new=40, known=400)
+SCHEDULES = 2_000 if WHOLE else 150
+SHARE = kills.Share(new=1, known=40) if WHOLE else kills.Share(new=40, known=400)
 """The stories have 98,000 places, and 13,000 that are different."""
 # The work is divided, so that processes can share it and its progress is visible.
-BLOCKS = 200 if WHOLE else 5
+BLOCKS = 80 if WHOLE else 5
 
 
 def run(name: str, kill_at: int | None = None) -> Simulation:
@@ -35,8 +35,8 @@ def run(name: str, kill_at: int | None = None) -> Simulation:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_each_fault_with_kills_at_many_places(name: str) -> None:
-    told = kills.told(name, SHARE)
+def test_each_fault_with_kills_at_many_places(name: str, testrun_uid: str) -> None:
+    told = kills.told(name, SHARE, testrun_uid)
     assert told.wrong == (), "\n".join(told.wrong)
 
 
