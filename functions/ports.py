@@ -45,6 +45,8 @@ class Page:
 
 # S3 lists at most this many objects with one call.
 PAGE_OBJECTS = 1000
+# So many versions of an object are listed at most.
+MOST_VERSIONS = 100
 
 
 class Throttled(Transient):
@@ -120,7 +122,8 @@ class Files(Protocol):
         """
 
     def versions(self, bucket: str, key: str) -> list[FileFacts]:
-        """The versions of an object since it was last deleted, the newest first (at most 100).
+        """The versions of an object since it was last deleted, the newest first (at most
+        `MOST_VERSIONS`).
 
         Empty if there is no such object.
         """

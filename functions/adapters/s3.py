@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from functions.adapters.errors import CONFIG, Overtaken, is_about_a_key, translated
-from functions.ports import PAGE_OBJECTS, FileFacts, Listed, Locked, Missing, Page
+from functions.ports import MOST_VERSIONS, PAGE_OBJECTS, FileFacts, Listed, Locked, Missing, Page
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -227,7 +227,9 @@ class S3Files:
         S3 lists the keys in order, so the versions of `key` come before those of longer keys.
         """
         with translated():
-            page = self._client.list_object_versions(Bucket=bucket, Prefix=key, MaxKeys=100)
+            page = self._client.list_object_versions(
+                Bucket=bucket, Prefix=key, MaxKeys=MOST_VERSIONS
+            )
             deletions = [marker for marker in page.get("DeleteMarkers", []) if marker["Key"] == key]
             found = [_facts(item) for item in page.get("Versions", []) if item["Key"] == key]
             if not deletions:
@@ -237,7 +239,7 @@ class S3Files:
             older = self._client.list_object_versions(
                 Bucket=bucket,
                 Prefix=key,
-                MaxKeys=100,
+                MaxKeys=MOST_VERSIONS,
                 KeyMarker=key,
                 VersionIdMarker=deletions[0]["VersionId"],
             )

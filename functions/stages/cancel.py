@@ -9,7 +9,7 @@ from typing import Protocol
 
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import Missing, WithAnnounce, WithFiles
+from functions.ports import MOST_VERSIONS, Missing, WithAnnounce, WithFiles
 from functions.replies import publish
 from functions.stages import folder_defaults, lone
 from functions.stages.renderer import WithRenderer
@@ -30,7 +30,7 @@ from functions.table.ledger import (
     task_key,
 )
 from functions.table.paths import is_outdated
-from functions.table.records import Attempt, AttemptState, CancelReason, Job, State, Task
+from functions.table.records import Attempt, AttemptState, CancelReason, Job, Source, State, Task
 from functions.table.tasks import tasks_of
 
 
@@ -81,7 +81,7 @@ def deleted(ports: NeedsForDeleted, bucket: str, key: str) -> None:
 
 def if_gone(ports: Needs, job: Job) -> bool:
     """Cancel a job if its spec was deleted. Returns whether it was deleted."""
-    if _is_there(ports, job.source.bucket, job.source.key):
+    if not _gone(ports, job.source):
         return False
     cancel(ports, job.job_id, CancelReason.DELETED)
     return True
@@ -94,6 +94,19 @@ def if_outdated(ports: Needs, job: Job) -> bool:
         return False
     cancel(ports, job.job_id, CancelReason.SUPERSEDED)
     return True
+
+
+def _gone(ports: WithFiles, source: Source) -> bool:
+    """Whether a version of a spec was deleted. Another version may be there again since."""
+    try:
+        now = ports.files.facts(source.bucket, source.key)
+    except Missing:
+        return True
+    if now.version == source.version or not (now.versioned and source.versioned):
+        return False
+    since = ports.files.versions(source.bucket, source.key)
+    # If not all versions were listed, this one may be older than those.
+    return len(since) < MOST_VERSIONS and all(one.version != source.version for one in since)
 
 
 def _is_there(ports: WithFiles, bucket: str, key: str) -> bool:

@@ -8,9 +8,26 @@ from functions.stages.cancel import deleted
 from functions.stages.finish import attempt_ended
 from functions.stages.sweep import sweep
 from functions.table.ledger import QUEUE, WAITING
-from functions.table.records import QueueEntry, State, Waiting
+from functions.table.records import CancelReason, QueueEntry, State, Waiting
 from tests.fakes import PNG, World
 from tests.functions.stored import jobs, status, tasks
+
+
+@pytest.mark.parametrize("is_queued", [False, True])
+def test_a_spec_that_was_deleted_before_a_worse_one_came_is_canceled(
+    world: World, is_queued: bool
+) -> None:
+    """The event of the deletion comes when a file is there again, which cannot be used."""
+    world.drop("jobs/a.yaml", "prompt: a bee\n" + ("" if is_queued else "image: late.png\n"))
+    world.delete("jobs/a.yaml", event=False)
+    world.drop("jobs/a.yaml", "prompt: [")
+    deleted(world.ports, "input", "jobs/a.yaml")
+    world.clock.move(minutes=5)
+    sweep(world.ports)
+    older, newer = jobs(world)
+    assert (older.state, newer.state) == (State.CANCELED, State.REJECTED)
+    assert older.canceled_because == CancelReason.DELETED
+    assert status(world, "a").state == State.REJECTED
 
 
 def test_a_deleted_spec_leaves_the_queue_and_a_mail_says_so(world: World) -> None:

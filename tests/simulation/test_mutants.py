@@ -347,7 +347,7 @@ MUTANTS = {
     ),
     "a deleted spec is not noticed": (
         "functions.stages.cancel",
-        "    if _is_there(ports, job.source.bucket, job.source.key):",
+        "    if not _gone(ports, job.source):",
         "    if True:",
     ),
     "a processing job without tasks is not stopped": (
