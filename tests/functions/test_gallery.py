@@ -67,6 +67,17 @@ def test_an_older_job_does_not_come_back(world: World) -> None:
     assert gallery(world) == before and [entry.prompt for entry in before] == ["second"]
 
 
+def test_the_rendering_of_an_older_drop_does_not_show_it(world: World) -> None:
+    """It goes on, because the newer drop cannot be used."""
+    world.drop("jobs/a.yaml")
+    world.clock.move(seconds=10)
+    world.drop("jobs/a.yaml", "prompt: [")
+    (attempt,) = world.dispatch()
+    assert [entry.state for entry in gallery(world)] == [State.REJECTED]
+    world.render(attempt)
+    assert [entry.state for entry in gallery(world)] == [State.REJECTED]
+
+
 def test_corrected_folder_defaults_leave_the_gallery(world: World) -> None:
     world.drop("jobs/a/_defaults.yaml", "stpes: 4\n")
     assert [entry.path for entry in gallery(world)] == ["a/_defaults"]
