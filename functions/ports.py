@@ -140,6 +140,15 @@ class WithFiles(Protocol):
         """The buckets."""
 
 
+def is_there(ports: WithFiles, bucket: str, key: str) -> bool:
+    """Whether there is an object now."""
+    try:
+        ports.files.facts(bucket, key)
+    except Missing:
+        return False
+    return True
+
+
 def keys_below(ports: WithFiles, bucket: str, prefix: str) -> list[str]:
     """The keys of all objects below a prefix. Only for prefixes with few objects."""
     page = ports.files.page(bucket, prefix)

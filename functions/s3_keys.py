@@ -211,10 +211,9 @@ def path_of(key: str) -> str:
     return encoded[: MAX_PATH_BYTES - 13].decode(errors="ignore") + "-" + digest
 
 
-def same_path(key: str, other: str) -> bool:
-    """Whether two files in jobs/ are drops with the same path."""
-    drops = {Kind.SPEC, Kind.LIST}
-    return path_of(key) == path_of(other) and {kind_of(key), kind_of(other)} <= drops
+def has_videos(key: str) -> bool:
+    """Whether a file in jobs/ asks for videos: a spec, or a list of specs."""
+    return kind_of(key) in {Kind.SPEC, Kind.LIST}
 
 
 def stem_of(key: str) -> str:

@@ -78,7 +78,10 @@ def _check_free(ports: WithFiles, approval: Source, key: str) -> None:
         key: the key of the final.
     """
     beside = ports.files.page(approval.bucket, f"{s3_keys.stem_of(key)}.").objects
-    for other in (one.key for one in beside if s3_keys.same_path(one.key, key)):
+    path = s3_keys.path_of(key)
+    for other in (one.key for one in beside if s3_keys.has_videos(one.key)):
+        if s3_keys.path_of(other) != path:
+            continue
         if other == key and _is_ours(ports, approval.bucket, key):
             continue
         raise JobRejected(

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from functions import s3_keys
 from functions.log import Event, WithLog
-from functions.ports import MOST_VERSIONS, Missing, WithAnnounce, WithFiles
+from functions.ports import MOST_VERSIONS, Missing, WithAnnounce, WithFiles, is_there
 from functions.replies import publish
 from functions.stages import folder_defaults, lone
 from functions.stages.renderer import WithRenderer
@@ -61,7 +61,7 @@ def deleted(ports: NeedsForDeleted, bucket: str, key: str) -> None:
         folder_defaults.changed(ports, bucket, key)
         return
     if kind in {s3_keys.Kind.MISPLACED, s3_keys.Kind.APPROVAL}:
-        if not _is_there(ports, bucket, key):
+        if not is_there(ports, bucket, key):
             publish.forget(ports, s3_keys.path_of(key))
         return
     if kind == s3_keys.Kind.REFERENCE:
@@ -107,14 +107,6 @@ def _gone(ports: WithFiles, source: Source) -> bool:
     since = ports.files.versions(source.bucket, source.key)
     # If not all versions were listed, this one may be older than those.
     return len(since) < MOST_VERSIONS and all(one.version != source.version for one in since)
-
-
-def _is_there(ports: WithFiles, bucket: str, key: str) -> bool:
-    try:
-        ports.files.facts(bucket, key)
-    except Missing:
-        return False
-    return True
 
 
 def superseded(ports: Needs, job_id: str) -> None:

@@ -19,7 +19,6 @@ from functions.spec.lists import ReadList, RowSpec, Spec, in_row, together
 
 _LAST = "\U0010ffff"
 """Comes after every key."""
-_DROPS = {s3_keys.Kind.SPEC, s3_keys.Kind.LIST}
 
 
 class _There(Enum):
@@ -84,7 +83,7 @@ def _drops_of_paths(
             page = ports.files.page(bucket, folder, max(listed_to, stem))
             for one in page.objects:
                 path = s3_keys.path_of(one.key)
-                if path in found and s3_keys.kind_of(one.key) in _DROPS:
+                if path in found and s3_keys.has_videos(one.key):
                     found[path].append(one.key)
             listed_to = page.objects[-1].key if page.more else _LAST
     return found

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from functions import s3_keys
-from functions.ports import Missing, WithFiles
+from functions.ports import WithFiles, is_there
 from functions.table.ledger import Change, Put, WithLedger, family_key, job_key, owner_key
 from functions.table.records import Family, Job, PathOwner, Source, State
 
@@ -80,7 +80,7 @@ def with_equal_names(ports: Needs, job: Job) -> tuple[str, str] | None:
         other = record.document
         equal = mine & other.outputs
         makes = other.state not in {State.CANCELED, State.PLANNED}
-        if equal and makes and _is_there(ports, other.source):
+        if equal and makes and is_there(ports, other.source.bucket, other.source.key):
             return other.source.key, max(equal)  # the MP4, if it is among them
     return None
 
@@ -89,14 +89,6 @@ def _paths_with_equal_outputs(job: Job) -> list[str]:
     return s3_keys.paths_with_equal_outputs(
         job.path, job.task_count, job.wanted_outputs, job.scene_count
     )
-
-
-def _is_there(ports: WithFiles, source: Source) -> bool:
-    try:
-        ports.files.facts(source.bucket, source.key)
-    except Missing:
-        return False
-    return True
 
 
 def take_names(ports: WithLedger, job: Job) -> list[Change]:

@@ -1,7 +1,6 @@
 """One job: what became of it, its files, and what a person can do with it."""
 
 from contextlib import suppress
-from hashlib import sha256
 from typing import Any
 
 from pydantic import field_serializer
@@ -15,6 +14,7 @@ from functions.replies import gallery as entries
 from functions.replies.final import final_of
 from functions.replies.status import Status, scene_keys
 from functions.spec.fields import JobSpec, Matrix
+from functions.spec.lists import Spec
 from functions.table.ledger import Record, job_key, letter_key, owner_key, shown_key
 from functions.table.records import GalleryEntry, Job, State
 from functions.table.tasks import tasks_of
@@ -180,16 +180,16 @@ def approve(ports: Ports, asked: Path) -> None:
     of_job = _job(ports, entry)
     tasks = [task.document for task in tasks_of(ports, of_job.job_id)]
     try:
-        final = final_of(of_job, tasks, None)
+        final = Spec(s3_keys.final(entry.path), final_of(of_job, tasks, None))
     except JobRejected as rejection:
         raise Refused(409, rejection.problems[0].sentence()) from None
-    bucket, key = ports.settings.input_bucket, s3_keys.final(entry.path)
+    bucket = ports.settings.input_bucket
     with suppress(Missing):
-        # The same final is not dropped twice. A file without a mark is that of a person, and would
-        # be replaced.
-        if ports.files.facts(bucket, key).mark in {"", sha256(final).hexdigest()}:
+        # The same final is not dropped twice. A file without a mark is that of a person, and is not
+        # replaced.
+        if ports.files.facts(bucket, final.key).mark in {"", final.mark}:
             again = "To have the final made again, delete that file first."
-            raise Refused(409, f"{key} is there already. {again}")
+            raise Refused(409, f"{final.key} is there already. {again}")
     ports.files.write(bucket, s3_keys.approval(entry.path), b"", "text/plain")
 
 
