@@ -12,7 +12,6 @@ from functions.table.records import Job, State, Task
 _NAME = {
     Code.KEY_SUFFIX, Code.KEY_TOO_DEEP, Code.KEY_CHARACTER, Code.NAME_TAKEN, Code.APPROVE_NAME,
 }  # fmt: skip
-_APPROVAL = {Code.APPROVE_NOT_READY, Code.APPROVE_NO_DRAFT}
 
 
 def refusal_of(job: Job) -> str:
@@ -80,11 +79,12 @@ def _again(job: Job) -> str:
     codes = {problem.code for problem in job.problems}
     if Code.KEY_PLACE in codes:
         return "Delete this file when you have uploaded it again in the right place."
+    is_approval = s3_keys.kind_of(job.source.key) == s3_keys.Kind.APPROVAL
+    if is_approval and Code.APPROVE_NAME not in codes:
+        return "Until then, nothing is made of it."
     if codes & _NAME and not job.bad_rows:
         return "Upload the file again under a name that fits."
-    return (
-        "Until then, nothing is made of it." if codes & _APPROVAL else _again_corrected(job, codes)
-    )
+    return _again_corrected(job, codes)
 
 
 def _again_corrected(job: Job, codes: Collection[Code]) -> str:

@@ -179,6 +179,8 @@ def test_a_file_of_a_person_is_not_replaced_by_a_final(world: World, suffix: str
     before = {job.job_id: job.state for job in jobs(world)}
     job = approve(world)
     assert codes(job) == [Code.NAME_TAKEN] and key in job.problems[0].message, job.problems
+    text = world.files.read("output", "rejected/(approve)/a/bee.txt").decode()
+    assert f"Delete {key}" in text and "under a name that fits" not in text, text
     assert world.files.read("input", key) == mine
     assert {j.job_id: j.state for j in jobs(world) if j != job} == before
     world.delete(key)
