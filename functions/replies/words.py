@@ -182,10 +182,11 @@ def dropped_rows(job: Job) -> list[str]:
     if not job.dropped:
         return []
     one = len(job.dropped) == 1
+    were = "was dropped" if one else "were dropped, each"
     to = "" if one else f" to {job.dropped[-1]}"
     return [
-        f"{rows_of(len(job.dropped))} {'was' if one else 'were'} dropped, each as a spec with a "
-        f"status of its own: {job.dropped[0]}{to}.",
+        f"{rows_of(len(job.dropped))} {were} as a spec with a status of its own: "
+        f"{job.dropped[0]}{to}.",
         "If you upload the list again, only rows that have changed are made again. To have another "
         "row made again, for example one that failed, delete its spec and upload the list again.",
     ]
