@@ -70,7 +70,7 @@ def name_taken(spec: str, key: str) -> Problem:
 
 
 def row_taken(there: str, key: str) -> Problem:
-    """A file of a person is in the way of the spec of a row.
+    """A file that is no spec of a row is in the way of the spec of a row.
 
     Args:
         there: the key of that file.
@@ -78,7 +78,7 @@ def row_taken(there: str, key: str) -> Problem:
     """
     message = f"{there} has the name of this row already, which would replace its job."
     if there == key:
-        message = f"A person has written or changed {there}, so this row does not replace it."
+        message = f"{there} was changed, or is of no row, so this row does not replace it."
     name = s3_keys.name_of(s3_keys.stem_of(key))
     return Problem(
         code=Code.NAME_TAKEN,

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from contract.errors import Code, JobRejected, Notice, Place, Problem, one_line
 from functions import s3_keys
@@ -44,11 +45,17 @@ class Spec:
 
     key: str
     body: bytes
+    made_of: Literal["row", "draft"]
+    """What it is the spec of: a row of a list, or the final of a draft."""
 
     @property
     def mark(self) -> str:
         """The mark of its object (see `Files.write`)."""
-        return hashlib.sha256(self.body).hexdigest()
+        return f"{self.made_of}-{hashlib.sha256(self.body).hexdigest()}"
+
+    def may_replace(self, mark: str) -> bool:
+        """Whether it may be written over an object with this mark: an older one of its kind."""
+        return mark.startswith(f"{self.made_of}-")
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ class _Checking:
                     hint="Shorten it, or divide it into several rows.",
                 )
             )
-        return RowSpec(row.number, Spec(key, body), self._videos(drafted, key))
+        return RowSpec(row.number, Spec(key, body, "row"), self._videos(drafted, key))
 
     def _videos(self, drafted: Draft, key: str) -> tuple[Wanted, ...]:
         if self.default_model is None:

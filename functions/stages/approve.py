@@ -41,9 +41,9 @@ def final(ports: Needs, approval: Source) -> Spec:
             of_other_number = job
             continue
         tasks = [task.document for task in tasks_of(ports, job.job_id)]
-        spec = Spec(s3_keys.final(path, number), final_of(job, tasks, number))
+        spec = Spec(s3_keys.final(path, number), final_of(job, tasks, number), "draft")
         _check_seen(approval, job, _ended_at(job, tasks, number))
-        _check_free(ports, approval, spec.key)
+        _check_free(ports, approval, spec)
         return spec
     raise _unknown(approval.key, of_other_number)
 
@@ -70,33 +70,34 @@ def _check_seen(approval: Source, job: Job, ended_at: datetime) -> None:
     )
 
 
-def _check_free(ports: WithFiles, approval: Source, key: str) -> None:
-    """Refuse to write over what a person has dropped under the name of the final.
+def _check_free(ports: WithFiles, approval: Source, final: Spec) -> None:
+    """Refuse to write over what is no final under the name of the final.
 
     Args:
         approval: the file in approve/.
-        key: the key of the final.
+        final: what would be written.
     """
+    key = final.key
     beside = ports.files.page(approval.bucket, f"{s3_keys.stem_of(key)}.").objects
     path = s3_keys.path_of(key)
     for other in (one.key for one in beside if s3_keys.has_videos(one.key)):
         if s3_keys.path_of(other) != path:
             continue
-        if other == key and _is_ours(ports, approval.bucket, key):
+        if other == key and _is_older(ports, approval.bucket, final):
             continue
         raise JobRejected(
             Problem(
                 code=Code.NAME_TAKEN,
-                message=f"The final would be {key}, and somebody has uploaded {other}.",
+                message=f"The final would be {key}, but {other} has that name already.",
                 hint=f"Delete {other}, or give it another name. Then upload this file again.",
             )
         )
 
 
-def _is_ours(ports: WithFiles, bucket: str, key: str) -> bool:
-    """Whether a file is as reeldrop wrote it, or gone."""
+def _is_older(ports: WithFiles, bucket: str, final: Spec) -> bool:
+    """Whether the file under this name is an earlier final as reeldrop wrote it, or gone."""
     try:
-        return bool(ports.files.facts(bucket, key).mark)
+        return final.may_replace(ports.files.facts(bucket, final.key).mark)
     except Missing:
         return True
 

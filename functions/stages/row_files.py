@@ -2,8 +2,8 @@
 
 Two files of one path, such as `sunrise.yaml` and `sunrise.json`, are versions of one job: the newer
 one replaces the other. That is right for two drops of a person, but who writes a row may not know
-of a file with its name. So a row is refused if its spec would replace a file that reeldrop did not
-write itself.
+of a file with its name. So a row is refused if its spec would replace a file that was not written
+for a row: one of a person, or the final of a draft.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,13 +29,13 @@ class _There(Enum):
     THE_SAME = auto()
     """The spec that the row would drop."""
     SOMEBODYS = auto()
-    """Something that a person has written, or changed."""
+    """Something that a person has written, or changed, or the final of a draft."""
 
 
 def without_taken(
     ports: WithFiles, drop: InputBucket, found: ReadList
 ) -> tuple[ReadList, tuple[Spec, ...]]:
-    """Refuse the rows whose specs would replace a file of a person.
+    """Refuse the rows whose specs would replace a file that is no spec of a row.
 
     Returns:
         The list, in which these rows are bad rows now; and the specs that are still to be written.
@@ -92,7 +92,7 @@ def _drops_of_paths(
 def _there(drop: InputBucket, spec: Spec) -> _There:
     try:
         facts = drop.facts(spec.key)
-        if facts.mark:
+        if spec.may_replace(facts.mark):
             return _There.THE_SAME if facts.mark == spec.mark else _There.OURS
         # A person may have uploaded it again as it was, because its job had failed.
         is_same = facts.size_bytes == len(spec.body) and drop.read(spec.key) == spec.body

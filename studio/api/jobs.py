@@ -180,14 +180,14 @@ def approve(ports: Ports, asked: Path) -> None:
     of_job = _job(ports, entry)
     tasks = [task.document for task in tasks_of(ports, of_job.job_id)]
     try:
-        final = Spec(s3_keys.final(entry.path), final_of(of_job, tasks, None))
+        final = Spec(s3_keys.final(entry.path), final_of(of_job, tasks, None), "draft")
     except JobRejected as rejection:
         raise Refused(409, rejection.problems[0].sentence()) from None
     bucket = ports.settings.input_bucket
     with suppress(Missing):
-        # The same final is not dropped twice. A file without a mark is that of a person, and is not
-        # replaced.
-        if ports.files.facts(bucket, final.key).mark in {"", final.mark}:
+        # The same final is not dropped twice, and what is no final is not replaced.
+        mark = ports.files.facts(bucket, final.key).mark
+        if mark == final.mark or not final.may_replace(mark):
             again = "To have the final made again, delete that file first."
             raise Refused(409, f"{final.key} is there already. {again}")
     ports.files.write(bucket, s3_keys.approval(entry.path), b"", "text/plain")

@@ -202,6 +202,30 @@ def test_a_final_that_a_person_has_changed_stays(world: World) -> None:
     assert json.loads(world.files.read("input", key))["seed"] == 77
 
 
+def test_a_spec_of_a_row_is_not_replaced_by_a_final(world: World) -> None:
+    world.drop("jobs/a/x.csv", "name,prompt,preset\nbee,a bee,draft\nbee-final,my final,draft\n")
+    key = "jobs/a/x/bee-final.json"
+    row = world.files.read("input", key)
+    made(world, row.decode(), "jobs/a/x/bee.json")
+    job = approve(world, "a/x/bee")
+    assert codes(job) == [Code.NAME_TAKEN] and key in job.problems[0].message
+    assert world.files.read("input", key) == row
+    world.delete(key)
+    assert approve(world, "a/x/bee").state == State.HANDED_ON, "the hint works"
+
+
+def test_a_final_is_not_replaced_by_a_row(world: World) -> None:
+    made(world, DRAFT, "jobs/a/x/bee.yaml")
+    approve(world, "a/x/bee")
+    key = "jobs/a/x/bee-final.json"
+    final = world.files.read("input", key)
+    world.drop("jobs/a/x.csv", "name,prompt\nbee-final,of the list\nant,an ant\n")
+    job = next(one for one in jobs(world) if one.path == "a/x")
+    assert [(one.code, one.place.line) for one in job.problems] == [(Code.NAME_TAKEN, 2)]
+    assert key in job.problems[0].message and f"delete {key}" in job.problems[0].hint
+    assert world.files.read("input", key) == final
+
+
 def test_a_row_of_a_list_is_approved_and_not_the_list(world: World) -> None:
     world.drop("jobs/a/list.csv", b"name,prompt,preset\nbee,a bee,draft\nant,an ant,draft\n")
     job = approve(world, "a/list")
