@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from contract.manifest import SceneParameters
 
-FADE_SECONDS = 0.5
-"""How long a scene fades into the next one, at most."""
-# The same as a share of the shorter scene.
-_MOST_FADE = 4
+FADE_SECONDS = 1.0
+"""How long a scene fades into the next one, at most. The usual length in programs for editing. At 8
+frames a second a shorter one changes more from frame to frame than what moves in a scene."""
+# The same as a share of the shorter scene. So where a scene fades at both ends, these do not overlap.
+_MOST_FADE = 2
 
 
 @dataclass(frozen=True, kw_only=True)

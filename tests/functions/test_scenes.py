@@ -45,7 +45,7 @@ outputs: [mp4, scenes]
 
 def test_each_scene_gets_what_it_leaves_open() -> None:
     p = parameters_of(read(THREE))
-    assert (p.mode, p.prompt, p.num_frames, p.seed) == (TEXT, "", 17 + 16 + 17 - 4, 5)
+    assert (p.mode, p.prompt, p.num_frames, p.seed) == (TEXT, "", 17 + 16 + 17 - 8, 5)
     assert [scene.mode for scene in p.scenes] == [TEXT, IMAGE, TEXT]
     assert [scene.transition for scene in p.scenes] == ["cut", "continue", "fade"]
     assert [scene.seed for scene in p.scenes] == [5, 9, 7]
@@ -266,7 +266,7 @@ def test_scenes_are_published_beside_their_video(world: World) -> None:
     assert [key for key in world.files.keys("output") if ".scene" in key] == clips
     sidecar = Sidecar.from_json(world.files.read("output", "videos/bee.json"))
     assert [one.file for one in sidecar.scenes] == [f"s3://output/{key}" for key in clips]
-    assert [one.first_frame for one in sidecar.scenes] == [0, 51, 87]
+    assert [one.first_frame for one in sidecar.scenes] == [0, 51, 75]
     assert sum(one.num_frames for one in sidecar.scenes) == sidecar.video.num_frames
     assert [one.seed for one in sidecar.scenes] == [5, 9, 7]
     assert sidecar.image_weights_sha256 and sidecar.guidance is None

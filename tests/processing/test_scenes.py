@@ -36,6 +36,7 @@ from processing.pipelines import Pipeline
 from tests.processing.conftest import Jobs, scene
 from tests.processing.decoding import decoded
 from tests.processing.test_several import REPOSITORY, start
+from tests.waiting import PATIENCE_SECONDS
 
 FOUR = (
     scene("a bee", "cut", seed=1),
@@ -66,15 +67,15 @@ def test_four_scenes_become_one_video_with_chapters_and_clips(jobs: Jobs) -> Non
 
     result = jobs.success(layout)
     assert result.parameters == film.parameters
-    # The doubled frame is left out, and the fade overlaps with two frames.
-    assert result.video.num_frames == 9 + 8 + 9 + 7 == film.parameters.num_frames
+    # The doubled frame is left out, and the fade overlaps with four frames.
+    assert result.video.num_frames == 9 + 8 + 9 + 5 == film.parameters.num_frames
     assert [(made.first_frame, made.num_frames) for made in result.scenes] == [
-        (0, 9), (9, 8), (17, 7), (24, 9),
+        (0, 9), (9, 8), (17, 5), (22, 9),
     ]  # fmt: skip
     titles = ["a bee", "a train", "a horse", "a lake"]
     for name in (VIDEO_FILE, H265_FILE, WEBM_FILE):
         assert chapters(layout, name) == [
-            (0, 9, titles[0]), (9, 17, titles[1]), (17, 24, titles[2]), (24, 33, titles[3]),
+            (0, 9, titles[0]), (9, 17, titles[1]), (17, 22, titles[2]), (22, 31, titles[3]),
         ], name  # fmt: skip
     assert {GIF_FILE, POSTER_FILE} < set(files_of(layout))
     for number, frames in enumerate((9, 8, 9, 9), 1):
@@ -262,7 +263,7 @@ def test_a_worker_that_is_killed_for_real_renders_each_scene_once(
             if kills and sum(made.values()) == 7:
                 process.send_signal(signal.SIGKILL)
                 break
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE_SECONDS)
     assert set(made.values()) <= {1, 2} and sum(made.values()) <= 9, "one scene was in work"
     for film in films:
         assert files_of(layout, film.task_id) == files_of(whole, film.task_id)
@@ -274,7 +275,7 @@ def test_two_processes_make_films_as_one_does(jobs: Jobs, tmp_path: Path) -> Non
     alone, layout = jobs.rendered(*films), jobs.root(*films)
 
     process = start(layout, tmp_path / "message")
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 0, errors
     made = Counter((e["task_id"], e["scene"]) for e in events(output, "scene-made"))
