@@ -12,7 +12,7 @@ from contract.manifest import SceneParameters
 FADE_SECONDS = 1.0
 """How long a scene fades into the next one, at most. The usual length in programs for editing. At 8
 frames a second a shorter one changes more from frame to frame than what moves in a scene."""
-# The same as a share of the shorter scene. So where a scene fades at both ends, these do not overlap.
+# The same as a share of the shorter scene. So the two fades of a scene do not overlap.
 _MOST_FADE = 2
 
 

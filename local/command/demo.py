@@ -24,7 +24,7 @@ from local.command.job_files import belongings, drafted, fetch, starts_a_job
 from local.command.jobs_folder import JobsFolder
 
 _POLL_SECONDS = 0.2
-_MAIL_SECONDS = 20
+_MAIL_SECONDS = 120
 _FIRST_STATUS_SECONDS = 30
 
 

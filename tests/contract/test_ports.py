@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import os
-import time
 import tomllib
 import urllib.request
 import zipfile
@@ -58,6 +57,7 @@ from tests.fakes import (
 )
 from tests.local.roles import create_role
 from tests.processing.decoding import decoded
+from tests.waiting import eventually
 
 _numbers = itertools.count()
 
@@ -122,7 +122,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         s3.put_bucket_versioning(Bucket="input", VersioningConfiguration={"Status": "Enabled"})
         code = io.BytesIO()
         with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("__main__.py", "import time; time.sleep(600)")
+            archive.writestr("__main__.py", "import time; time.sleep(3600)")
         s3.put_object(Bucket="assets", Key="0123abcd.zip", Body=code.getvalue())
         for key in ("attempts/x/input/manifest.json", "models/demo/model_index.json"):
             s3.put_object(Bucket="work", Key=key, Body=b"{}")
@@ -515,13 +515,7 @@ def test_a_stopped_processing_job_ends_and_may_be_stopped_again(
     services.renderer.stop(job.attempt_id)  # it does not exist
     services.renderer.start(job)
     services.renderer.stop(job.attempt_id)
-    deadline = time.monotonic() + 20
-    while True:
-        status = services.renderer.status(job.attempt_id)
-        assert status is not None and time.monotonic() < deadline
-        if status.state.ended:
-            break
-        time.sleep(0.1)
+    eventually(lambda: (s := services.renderer.status(job.attempt_id)) and s.state.ended)
     services.renderer.stop(job.attempt_id)
     with pytest.raises(NameTaken):
         services.renderer.start(job)

@@ -21,16 +21,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def losses(folder: Path, stage: str) -> list[float]:
+def logged(folder: Path, stage: str) -> list[dict[str, float]]:
     lines = (folder / f"{stage}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
+    return [json.loads(line) for line in lines]
+
+
+def losses(folder: Path, stage: str) -> list[float]:
+    return [line["loss"] for line in logged(folder, stage) if "loss" in line]
 
 
 @pytest.mark.parametrize("stage", train.STAGES)
 def test_the_loss_falls(trained: Path, stage: str) -> None:
-    logged = losses(trained, stage)
-    assert logged[-1] < BELOW[stage]
-    assert logged[-1] < logged[0]
+    found = losses(trained, stage)
+    assert found[-1] < BELOW[stage]
+    assert found[-1] < found[0]
 
 
 def test_it_leaves_curves_strips_and_checkpoints(trained: Path) -> None:
@@ -75,7 +79,9 @@ def test_some_frames_are_at_the_places_that_they_have_in_the_whole_clip() -> Non
 
 
 def test_training_resumes_where_it_stopped(trained: Path) -> None:
-    before = (trained / "text.jsonl").read_text(encoding="utf-8")
+    before = len(logged(trained, "text"))
     assert train.main(["--out", str(trained), "--stage", "text", "--steps", "300", "--resume"]) == 0
-    added = (trained / "text.jsonl").read_text(encoding="utf-8").removeprefix(before)
-    assert json.loads(added.splitlines()[0])["step"] == 300
+    # A loss is logged every 100 steps. On a slow machine there may be other lines between them.
+    added = logged(trained, "text")[before:]
+    assert [line["step"] for line in added if "loss" in line] == [300]
+    assert all(line["step"] > 200 for line in added)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email import policy
@@ -23,6 +22,7 @@ from local import ROOT
 from local.cloud.clients import OWNER
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
+from tests.waiting import eventually
 
 
 @dataclass
@@ -53,6 +53,10 @@ class Person:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def eventually(self, ask: Callable[[], Any]) -> Any:
+        """Call until the answer is true, and return it. A failure shows the cloud's log."""
+        return eventually(ask, log=self.cloud.log_tail)
+
     def status(self, path: str) -> Status | None:
         try:
             return Status.from_json(self.read(s3_keys.status(path)))
@@ -64,17 +68,17 @@ class Person:
         body: bytes = self.cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
 
-    def final(self, path: str, seconds: float = 120) -> Status:
+    def final(self, path: str) -> Status:
         """Wait until the job has ended, and return its status."""
-        status: Status = eventually(
-            lambda: (s := self.status(path)) and s.state.terminal and s, seconds, self.cloud
+        status: Status = self.eventually(
+            lambda: (s := self.status(path)) and s.state.terminal and s
         )
         return status
 
     def waiting(self, path: str) -> Status:
         """Wait until the job waits for a reference, and return its status."""
-        status: Status = eventually(
-            lambda: (s := self.status(path)) and s.state == State.WAITING and s, 120, self.cloud
+        status: Status = self.eventually(
+            lambda: (s := self.status(path)) and s.state == State.WAITING and s
         )
         return status
 
@@ -91,18 +95,9 @@ class Person:
             ]
             return [mail for mail in mails if mail["X-Path"] == path]
 
-        mails: list[EmailMessage] = eventually(found, 60, self.cloud)
+        mails: list[EmailMessage] = self.eventually(found)
         (mail,) = mails
         return mail
-
-
-def eventually(ask: Callable[[], Any], seconds: float, cloud: EmbeddedCloud) -> Any:
-    """Call until the result is true, and return it. Fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not within {seconds} s\n{cloud.log_tail()}"
-        time.sleep(0.1)
-    return answer
 
 
 @pytest.fixture(scope="session")

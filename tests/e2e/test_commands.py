@@ -18,6 +18,7 @@ import pytest
 from local import ROOT
 from local.cloud.clients import OWNER
 from tests.e2e.decoding import decoded
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
 
@@ -82,12 +83,9 @@ def processes_of(own_home: Path) -> list[str]:
     return found
 
 
-def wait_until_gone(own_home: Path, seconds: float = 60) -> None:
+def wait_until_gone(own_home: Path) -> None:
     """Wait until no process of this home is running."""
-    deadline = time.monotonic() + seconds
-    while left := processes_of(own_home):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    eventually(lambda: not processes_of(own_home), log=lambda: str(processes_of(own_home)))
 
 
 def test_demo_drops_the_reference_with_the_spec(own_home: Path, tmp_path: Path) -> None:
@@ -176,9 +174,10 @@ def test_ctrl_c_leaves_nothing_behind(
     process = started("demo", "samples/bee.yaml", "--out", str(tmp_path / "out"))
     time.sleep(after_seconds)
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode in {130, -signal.SIGINT}, output
-    assert "Traceback" not in output or after_seconds < 1, output
+    # While Python is loading its modules, it answers by itself.
+    assert "Traceback" not in output or output.startswith("Traceback"), output
     wait_until_gone(own_home)
     folder = own_home / "demo"
     assert not folder.exists() or not list(folder.iterdir())
@@ -188,17 +187,16 @@ def test_sigkill_leaves_no_processes_and_the_next_demo_cleans_up(
     own_home: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = started("demo", "samples/bee.yaml", "--out", str(tmp_path / "out"))
-    deadline = time.monotonic() + 60
-    while not list((own_home / "demo").glob("*/jobs/*")):  # until a processing job runs
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    jobs = own_home / "demo"
+    eventually(lambda: list(jobs.glob("*/jobs/*")) or process.poll() is not None)
+    assert process.poll() is None, "it has ended before a processing job ran"
     process.kill()
     process.wait()
     wait_until_gone(own_home)
     spec = tmp_path / "quick.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     again = started("demo", str(spec), "--out", str(tmp_path / "out"))
-    output, _ = again.communicate(timeout=120)
+    output, _ = again.communicate(timeout=PATIENCE_SECONDS)
     assert again.returncode == 0, output
     assert not list((own_home / "demo").iterdir())
 
@@ -206,10 +204,7 @@ def test_sigkill_leaves_no_processes_and_the_next_demo_cleans_up(
 def outputs_of(own_home: Path, process: subprocess.Popen[str]) -> dict[str, str]:
     """Wait until `make up` has opened the drop folder, and return its outputs."""
     file = own_home / "outputs.json"
-    deadline = time.monotonic() + 60
-    while not file.exists():
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.1)
+    eventually(lambda: file.exists() or process.poll() is not None)
     return dict(json.loads(file.read_text()))
 
 
@@ -247,7 +242,7 @@ def drop_as_the_welcome_says(spec: Path, own_home: Path) -> None:
 def interrupt(process: subprocess.Popen[str], own_home: Path) -> str:
     """Press Ctrl-C, and check that the command ends cleanly. Returns what it printed."""
     os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, output
     wait_until_gone(own_home)
     return output
@@ -269,14 +264,11 @@ def test_up_serves_any_client_and_keeps_its_contents(
     spec = tmp_path / "kept.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     drop_as_the_welcome_says(spec, own_home)
-    deadline = time.monotonic() + 60
-    while not is_ready(outputs, "status/kept.json"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    eventually(lambda: is_ready(outputs, "status/kept.json"))
     before = videos(outputs)
 
     second = started("up")
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=PATIENCE_SECONDS)
     assert second.returncode == 1 and re.search("already open", output)
 
     said = interrupt(process, own_home)

@@ -15,7 +15,7 @@ from functions.table.records import State
 from local.command.assembly import synthesise
 from local.command.deploy import deploy
 from local.command.drop_folder import upload_models
-from tests.e2e.conftest import Person, eventually
+from tests.e2e.conftest import Person
 
 NAME = "reeldrop-dev"
 
@@ -44,8 +44,8 @@ class Other:
         return Status.from_json(answer["Body"].read())
 
     def reaches(self, path: str, *states: State) -> Status:
-        status: Status = eventually(
-            lambda: (s := self.status(path)) and s.state in states and s, 240, self.person.cloud
+        status: Status = self.person.eventually(
+            lambda: (s := self.status(path)) and s.state in states and s
         )
         return status
 

@@ -17,7 +17,7 @@ from functions import s3_keys
 from functions.table.records import State
 from local import ROOT
 from local.cloud.clients import Credentials, client
-from tests.e2e.conftest import Person, eventually
+from tests.e2e.conftest import Person
 from tests.e2e.decoding import decoded
 from tests.e2e.test_deployments import NAME as OTHER_DEPLOYMENT
 
@@ -198,7 +198,7 @@ def test_another_system_receives_the_end_of_each_job_in_its_folders(
             received[detail["id"]] = detail
         return len(received) == 2
 
-    eventually(both, 120, person.cloud)
+    person.eventually(both)
     ended = {detail["path"]: detail for detail in received.values()}
     assert ended["weekly/bad"]["state"] == "rejected"
     assert [reason["code"] for reason in ended["weekly/bad"]["reasons"]] == ["field-unknown"]
@@ -229,8 +229,8 @@ def test_deleting_the_spec_stops_its_processing_job(
     bucket = person.folder.input_bucket
     spec = spec_file("long.json", num_inference_steps=100, variations=8)
     person.aws("s3", "cp", str(spec), f"s3://{bucket}/jobs/")
-    running = eventually(
-        lambda: (s := person.status("long")) and s.state == State.RUNNING and s, 60, person.cloud
+    running = person.eventually(
+        lambda: (s := person.status("long")) and s.state == State.RUNNING and s
     )
     assert len(running.tasks) == 8
     person.aws("s3", "rm", f"s3://{bucket}/jobs/long.json")
@@ -242,7 +242,7 @@ def test_deleting_the_spec_stops_its_processing_job(
         jobs = sagemaker.list_processing_jobs(SortBy="CreationTime", SortOrder="Descending")
         return jobs["ProcessingJobSummaries"][0]["ProcessingJobStatus"] == "Stopped"
 
-    assert eventually(newest, 60, person.cloud)
+    assert person.eventually(newest)
 
 
 def test_a_newer_version_replaces_the_older_one(
@@ -252,7 +252,7 @@ def test_a_newer_version_replaces_the_older_one(
     for seed, steps in ((1, 100), (2, 2)):
         spec = spec_file("twice.json", seed=seed, num_inference_steps=steps, variations=3)
         person.aws("s3", "cp", str(spec), f"s3://{bucket}/jobs/")
-        eventually(lambda: (s := person.status("twice")) and s.tasks and s, 60, person.cloud)
+        person.eventually(lambda: (s := person.status("twice")) and s.tasks and s)
         time.sleep(1.1)  # S3 gives the time of an upload in whole seconds
     assert person.final("twice").state == State.SUCCEEDED
     assert person.sidecar("twice-01").spec.seed == 2

@@ -1,12 +1,15 @@
 """Folder defaults that want a dry run and are uploaded together with their specs, in any order."""
 
+import json
 import os
 import random
+import time
 from pathlib import Path
 
+from functions.log import Event
 from functions.table.records import State
 from local import ROOT
-from tests.e2e.conftest import Person, eventually
+from tests.e2e.conftest import Person
 
 JOBS = 25
 RUNS = int(os.environ.get("REELDROP_LATE_DEFAULTS_RUNS", "1"))
@@ -43,13 +46,18 @@ def test_nothing_is_rendered_of_an_upload_with_a_dry_run(person: Person, tmp_pat
 
 
 def test_a_drop_that_comes_alone_does_not_wait_for_others(person: Person, tmp_path: Path) -> None:
+    logs, since = person.cloud.client("logs"), time.time_ns() // 1_000_000
     spec = tmp_path / "alone.yaml"
     spec.write_text("prompt: a bee\nnum_inference_steps: 2\n")
     person.aws("s3", "cp", str(spec), f"s3://{person.folder.input_bucket}/jobs/alone/")
-    started = eventually(
-        lambda: (s := person.status("alone/alone")) and s.state != State.QUEUED and s,
-        60,
-        person.cloud,
-    )
-    assert (started.updated_at - started.created_at).total_seconds() < 4
     assert person.final("alone/alone").state == State.SUCCEEDED
+    said = [
+        event["message"]
+        for group in logs.describe_log_groups()["logGroups"]
+        for page in logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group["logGroupName"], startTime=since
+        )
+        for event in page["events"]
+    ]
+    events = {json.loads(line).get("message") for line in said if line.startswith("{")}
+    assert Event.STARTED in events and Event.UPLOADS_CONTINUE not in events

@@ -19,8 +19,9 @@ from functions.table.records import State
 from local import ROOT
 from local.command.models import folders_of, import_folder, import_rife
 from tests import random_rife
-from tests.e2e.conftest import Person, eventually
+from tests.e2e.conftest import Person
 from tests.hub import COMMIT, Hub, serving
+from tests.waiting import PATIENCE_SECONDS
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -52,7 +53,7 @@ def command(person: Person, hub: Hub, tmp_path: Path) -> Command:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
         )
 
     return run
@@ -102,10 +103,8 @@ def test_a_drop_waits_for_weights_that_were_not_imported(
     s3.delete_object(Bucket=work, Key=s3_keys.model_ready("demo"))
     try:
         drop(person, spec_file("early.json"))
-        status = eventually(
-            lambda: (s := person.status("early")) and "import-model demo" in s.message and s,
-            30,
-            person.cloud,
+        status = person.eventually(
+            lambda: (s := person.status("early")) and "import-model demo" in s.message and s
         )
         assert status.state == State.QUEUED
         source = str(home / "models" / "demo")

@@ -20,8 +20,9 @@ from functions.table.records import GalleryEntry, State
 from local.cloud.clients import OWNER
 from local.command.studio import EMAIL, PASSWORD
 from studio.api.adapter import S3Uploads
-from tests.e2e.conftest import Person, eventually
+from tests.e2e.conftest import Person
 from tests.fakes import PNG
+from tests.waiting import PATIENCE_SECONDS
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium here; `make browser` says more"
 )
 
-SOON_MS = 60_000
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
 DRAWN = "a yellow circle moves right on a green background"
 SCRIPT = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
 PLAYED = """async video => {
@@ -69,8 +70,8 @@ def page(browser: Browser, person: Person) -> Iterator[Page]:
     """A page of somebody who is signed in. It may ask nothing of any other machine."""
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(SOON_MS)
-    expect.set_options(timeout=SOON_MS)
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -215,7 +216,7 @@ def test_the_keyboard_alone_is_enough(page: Page, person: Person) -> None:
     tab_to("Generate")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("studio/keys")
-    eventually(lambda: person.status("studio/keys"), 60, person.cloud)
+    person.eventually(lambda: person.status("studio/keys"))
 
 
 def test_four_scenes_in_the_form_and_in_the_text(page: Page) -> None:

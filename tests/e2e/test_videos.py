@@ -1,7 +1,6 @@
 """/v1/videos on the embedded cloud, with a client that others have written: the one of OpenAI."""
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from openai.types import Video
 from local.command.studio import EMAIL, PASSWORD
 from tests.e2e.conftest import Person
 from tests.fakes import PNG
+from tests.waiting import eventually
 
 # The service behind this client ends. Its shape stays, because many servers have it.
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
@@ -48,12 +48,10 @@ def patient(client: OpenAI) -> OpenAI:
 
 
 def poll(client: OpenAI, video_id: str) -> Video:
-    for _ in range(240):
-        video = client.videos.retrieve(video_id)
-        if video.status in {"completed", "failed"}:
-            return video
-        time.sleep(0.5)
-    raise AssertionError(video)
+    video: Video = eventually(
+        lambda: (v := client.videos.retrieve(video_id)).status in {"completed", "failed"} and v
+    )
+    return video
 
 
 def test_a_video_is_made_listed_downloaded_and_deleted(client: OpenAI, person: Person) -> None:

@@ -1,18 +1,15 @@
-"""Fixtures for this folder: one embedded cloud for all tests, and waiting with a deadline."""
+"""Fixtures for this folder: one embedded cloud for all tests, and what they start in it."""
 
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from local.cloud.process import EmbeddedCloud
 from tests.local.roles import create_role
-
-T = TypeVar("T")
 
 ROLE = "arn:aws:iam::000000000000:role/reeldrop"
 
@@ -22,22 +19,6 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCloud]:
     with EmbeddedCloud(tmp_path_factory.mktemp("cloud"), stop_grace_seconds=1) as cloud:
         create_role(cloud, ROLE)
         yield cloud
-
-
-@pytest.fixture(scope="session")
-def eventually() -> Callable[..., Any]:
-    """Return a function that calls another until its result is true, and fails after a deadline."""
-
-    def eventually(ask: Callable[[], T], *, seconds: float = 60, what: str = "") -> T:
-        deadline = time.monotonic() + seconds
-        while True:
-            answer = ask()
-            if answer:
-                return answer
-            assert time.monotonic() < deadline, f"not within {seconds} s: {what or ask}"
-            time.sleep(0.05)
-
-    return eventually
 
 
 @pytest.fixture
@@ -138,7 +119,7 @@ class Jobs:
                 self.input("code", f"s3://{self.bucket}/{key}", "/opt/ml/processing/code"),
             ],
             "ProcessingOutputConfig": {"Outputs": [self.output("Continuous")]},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
             "NetworkConfig": {"EnableNetworkIsolation": True},
             **changes,
         }

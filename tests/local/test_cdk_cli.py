@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from local.cloud.process import EmbeddedCloud
 from local.command.assembly import assembly
 from tests import random_model
 from tests.hub import Hub, serving
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 CLI = ROOT / "deploy" / "node_modules" / ".bin" / "cdk"
 pytestmark = pytest.mark.skipif(not CLI.exists(), reason="`make test` could not get the CDK CLI")
@@ -108,7 +108,7 @@ class Administrator:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=300,
+            timeout=PATIENCE_SECONDS,
         )
         assert done.returncode == 0, done.stdout[-4000:]
         return done.stdout
@@ -157,17 +157,19 @@ def drop(cloud: EmbeddedCloud, outputs: dict[str, str], name: str, **fields: obj
 
 def ended(cloud: EmbeddedCloud, outputs: dict[str, str], name: str) -> Status:
     """Wait until a job has ended, and return its status."""
-    s3, deadline = cloud.client("s3"), time.monotonic() + 180
-    status = None
-    while status is None or not status.state.terminal:
-        assert time.monotonic() < deadline, f"{status}\n{cloud.log_tail()}"
-        time.sleep(0.2)
+    s3 = cloud.client("s3")
+
+    def status() -> Status | None:
         try:
             file = s3.get_object(Bucket=outputs["OutputBucket"], Key=s3_keys.status(name))
         except s3.exceptions.NoSuchKey:
-            continue
-        status = Status.from_json(file["Body"].read())
-    return status
+            return None
+        return Status.from_json(file["Body"].read())
+
+    found: Status = eventually(
+        lambda: (s := status()) and s.state.terminal and s, log=cloud.log_tail
+    )
+    return found
 
 
 def wait_for_silence(cloud: EmbeddedCloud) -> None:
@@ -177,24 +179,20 @@ def wait_for_silence(cloud: EmbeddedCloud) -> None:
     cloud writes the logs of functions with more rights than they have on AWS.
     """
     sagemaker, sqs = cloud.client("sagemaker"), cloud.client("sqs")
-    deadline = time.monotonic() + 60
-    while True:
-        jobs = sagemaker.list_processing_jobs(StatusEquals="InProgress")["ProcessingJobSummaries"]
+
+    def silent() -> bool:
+        running = sagemaker.list_processing_jobs(StatusEquals="InProgress")
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         waiting = [
             int(number)
             for url in sqs.list_queues()["QueueUrls"]
-            for number in sqs.get_queue_attributes(
-                QueueUrl=url,
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                ],
-            )["Attributes"].values()
+            for number in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)[
+                "Attributes"
+            ].values()
         ]
-        if not jobs and not any(waiting):
-            return
-        assert time.monotonic() < deadline, cloud.log_tail()
-        time.sleep(0.2)
+        return not running["ProcessingJobSummaries"] and not any(waiting)
+
+    eventually(silent, log=cloud.log_tail)
 
 
 def test_a_deployment_is_used_destroyed_and_deployed_again(

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from local import ROOT
 from local.cloud.process import CloudFailed, EmbeddedCloud
 from tests.local.roles import create_role
+from tests.waiting import eventually
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 
@@ -33,7 +34,7 @@ cloud.start()
 setup.make_lambda(cloud, "warm")
 setup.start_job(cloud, "long")
 print(json.dumps({"pid": cloud.pid}), flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
@@ -64,7 +65,7 @@ def start_job(cloud: EmbeddedCloud, name: str) -> None:
             "ContainerEntrypoint": [
                 "python3",
                 "-c",
-                "import subprocess, time; subprocess.Popen(['sleep', '61']); time.sleep(61)",
+                "import subprocess, time; subprocess.Popen(['sleep', '3600']); time.sleep(3600)",
             ],
         },
         ProcessingResources={
@@ -75,11 +76,8 @@ def start_job(cloud: EmbeddedCloud, name: str) -> None:
             }
         },
     )
-    deadline = time.monotonic() + 30
-    while not processes_in(cloud.state / "jobs"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(0.5)  # time for the job to start its own child
+    # The job and its own child.
+    eventually(lambda: len(processes_in(cloud.state / "jobs")) == 2, log=cloud.log_tail)
 
 
 def processes_in(folder: Path) -> dict[int, str]:
@@ -115,18 +113,18 @@ def holder(tmp_path: Path) -> Any:
     process.stdout.close()
 
 
-def test_nothing_outlives_a_killed_parent(holder: Any, eventually: Any) -> None:
+def test_nothing_outlives_a_killed_parent(holder: Any) -> None:
     process, _cloud_pid, state = holder
     # The holder itself, the server, the Lambda runtime, the job and the job's own child.
     assert len(processes_in(state)) == 5
     assert (state / "tmp").exists() and (state / "jobs").exists()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    eventually(lambda: not processes_in(state), seconds=30)
+    eventually(lambda: not processes_in(state))
     assert sorted(path.name for path in state.iterdir()) == ["cloud.log"]
 
 
-def test_no_child_outlives_a_killed_server(holder: Any, eventually: Any) -> None:
+def test_no_child_outlives_a_killed_server(holder: Any) -> None:
     process, cloud_pid, state = holder
     os.kill(cloud_pid, signal.SIGKILL)
 
@@ -137,7 +135,7 @@ def test_no_child_outlives_a_killed_server(holder: Any, eventually: Any) -> None
             process.pid
         }
 
-    eventually(lambda: not left(), seconds=30)
+    eventually(lambda: not left())
     for pid, command in processes_in(state).items():
         if command.startswith("sleep "):
             os.kill(pid, signal.SIGKILL)
@@ -147,14 +145,14 @@ def test_no_child_outlives_a_killed_server(holder: Any, eventually: Any) -> None
         assert not list((state / "tmp").iterdir())
 
 
-def test_a_signal_ends_a_busy_cloud_cleanly(tmp_path: Path, eventually: Any) -> None:
+def test_a_signal_ends_a_busy_cloud_cleanly(tmp_path: Path) -> None:
     cloud = EmbeddedCloud(tmp_path)
     cloud.start()
-    make_lambda(cloud, "busy", "if event.get('a') == 2: import time; time.sleep(30)")
+    make_lambda(cloud, "busy", "if event.get('a') == 2: import time; time.sleep(3600)")
     cloud.client("lambda").invoke(FunctionName="busy", InvocationType="Event", Payload=b'{"a": 2}')
     start_job(cloud, "long")
     os.kill(cloud.pid, signal.SIGTERM)
-    eventually(lambda: not processes_in(tmp_path), seconds=8)
+    eventually(lambda: not processes_in(tmp_path))
     cloud.stop()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.log"]
 
@@ -259,7 +257,7 @@ def check_survived(cloud: EmbeddedCloud) -> None:
     assert len(subscriptions["Subscriptions"]) == 1
 
 
-def test_state_survives_a_restart(tmp_path: Path, eventually: Any) -> None:
+def test_state_survives_a_restart(tmp_path: Path) -> None:
     with EmbeddedCloud(tmp_path, persist=True) as cloud:
         endpoint = fill(cloud)
     assert not processes_in(tmp_path)
@@ -283,7 +281,7 @@ def test_state_survives_a_restart(tmp_path: Path, eventually: Any) -> None:
         eventually(failed_event)
 
 
-def test_a_kill_loses_little(tmp_path: Path, eventually: Any) -> None:
+def test_a_kill_loses_little(tmp_path: Path) -> None:
     cloud = EmbeddedCloud(tmp_path, persist=True)
     cloud.start()
     fill(cloud)
@@ -294,7 +292,7 @@ def test_a_kill_loses_little(tmp_path: Path, eventually: Any) -> None:
     def all_saved() -> bool:
         return all(file.exists() and file.stat().st_mtime > since for file in files)
 
-    eventually(all_saved, seconds=60)
+    eventually(all_saved)
     os.kill(cloud.pid, signal.SIGKILL)
     cloud.stop()
     for pid, command in processes_in(tmp_path).items():

@@ -4,19 +4,17 @@ import email
 import json
 from email import policy
 from pathlib import Path
-from typing import Any
 
 from local.cloud.mail import Mail, queue_url, subscribe_mail
 from local.cloud.process import EmbeddedCloud
+from tests.waiting import eventually
 
 
 def outbox(cloud: EmbeddedCloud, word: str) -> list[Path]:
     return sorted((cloud.state / "outbox").glob(f"*{word}*.eml"))
 
 
-def test_a_published_message_becomes_a_mail(
-    cloud: EmbeddedCloud, unique: str, eventually: Any
-) -> None:
+def test_a_published_message_becomes_a_mail(cloud: EmbeddedCloud, unique: str) -> None:
     sns = cloud.client("sns")
     topic = sns.create_topic(Name=unique)["TopicArn"]
     for _ in range(2):
@@ -47,9 +45,7 @@ def test_a_published_message_becomes_a_mail(
     assert "Grüße" in text and link in text
 
 
-def test_a_filter_policy_on_attributes_excludes_messages(
-    cloud: EmbeddedCloud, unique: str, eventually: Any
-) -> None:
+def test_a_filter_policy_on_attributes_excludes_messages(cloud: EmbeddedCloud, unique: str) -> None:
     sns = cloud.client("sns")
     topic = sns.create_topic(Name=unique)["TopicArn"]
     subscribe_mail(cloud.endpoint, topic)
@@ -91,18 +87,14 @@ def test_a_repeated_delivery_changes_nothing(tmp_path: Path, unique: str) -> Non
     assert path.name == f"20261101T120000Z-{unique}-{unique}.eml"
 
 
-def test_a_body_that_is_not_a_notification_is_dropped(
-    cloud: EmbeddedCloud, unique: str, eventually: Any
-) -> None:
+def test_a_body_that_is_not_a_notification_is_dropped(cloud: EmbeddedCloud, unique: str) -> None:
     sqs = cloud.client("sqs")
     for body in ("not a notification", '{"Type": "Other"}', notification(unique)):
         sqs.send_message(QueueUrl=queue_url(sqs), MessageBody=body)
     assert len(eventually(lambda: outbox(cloud, unique))) == 1
 
 
-def test_a_mail_that_cannot_be_written_is_tried_again(
-    tmp_path: Path, unique: str, eventually: Any
-) -> None:
+def test_a_mail_that_cannot_be_written_is_tried_again(tmp_path: Path, unique: str) -> None:
     """A file with the name of the outbox folder makes writing fail until it is removed."""
     (tmp_path / "outbox").write_text("in the way")
     with EmbeddedCloud(tmp_path, stop_grace_seconds=1) as cloud:
@@ -113,9 +105,7 @@ def test_a_mail_that_cannot_be_written_is_tried_again(
         assert len(eventually(lambda: outbox(cloud, unique))) == 1
 
 
-def test_a_mail_that_was_not_written_survives_a_restart(
-    tmp_path: Path, unique: str, eventually: Any
-) -> None:
+def test_a_mail_that_was_not_written_survives_a_restart(tmp_path: Path, unique: str) -> None:
     (tmp_path / "outbox").write_text("in the way")
     with EmbeddedCloud(tmp_path, persist=True, stop_grace_seconds=1) as cloud:
         sqs = cloud.client("sqs")

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +20,7 @@ from local.cloud.clients import Credentials, client
 from local.cloud.process import EmbeddedCloud
 from local.command.drop_folder import DropFolder, make_ready, open_drop_folder
 from tests.local.roles import EVERYTHING, create_role
+from tests.waiting import eventually
 
 
 class Deployed:
@@ -86,9 +87,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         yield Deployed(cloud, open_drop_folder(home, cloud))
 
 
-def test_the_status_says_which_right_a_start_lacks(
-    deployed: Deployed, eventually: Callable[..., Any]
-) -> None:
+def test_the_status_says_which_right_a_start_lacks(deployed: Deployed) -> None:
     def message() -> str:
         text: str = deployed.status("bee").get("message", "")
         return text if "not authorized" in text else ""
@@ -100,7 +99,7 @@ def test_the_status_says_which_right_a_start_lacks(
 
 
 def test_without_the_right_to_use_the_guardrail_a_drop_waits_and_says_so(
-    deployed: Deployed, eventually: Callable[..., Any]
+    deployed: Deployed,
 ) -> None:
     def message() -> str:
         text: str = deployed.status("judged").get("message", "")
@@ -116,7 +115,7 @@ def test_without_the_right_to_use_the_guardrail_a_drop_waits_and_says_so(
 
 
 def test_without_the_right_to_put_events_the_mail_is_sent_and_the_event_is_owed(
-    deployed: Deployed, eventually: Callable[..., Any]
+    deployed: Deployed,
 ) -> None:
     def mails() -> list[Path]:
         found = (deployed.cloud.state / "outbox").glob("*.eml")
@@ -139,7 +138,7 @@ def test_without_the_right_to_put_events_the_mail_is_sent_and_the_event_is_owed(
 
 
 def test_a_message_of_a_function_that_lacks_a_right_becomes_a_dead_letter(
-    deployed: Deployed, eventually: Callable[..., Any]
+    deployed: Deployed,
 ) -> None:
     sqs = deployed.cloud.client("sqs")
     drops, letters = deployed.queue("DropsQueue"), deployed.queue("DropsDeadLetters")
@@ -162,7 +161,7 @@ def log(deployed: Deployed) -> str:
 
 
 def test_the_worker_may_write_only_the_outputs_of_attempts(
-    deployed: Deployed, tmp_path: Path, eventually: Callable[..., Any]
+    deployed: Deployed, tmp_path: Path
 ) -> None:
     work, sagemaker = deployed.folder.work_bucket, deployed.cloud.client("sagemaker")
     program = "import pathlib, sys; pathlib.Path(sys.argv[1], 'a').write_text('x')"

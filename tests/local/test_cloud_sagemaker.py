@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud.process import EmbeddedCloud
+from tests.waiting import eventually
 
 # Writes one result as the worker does, waits, and writes a second one.
 TWO_STEPS = """
@@ -29,7 +29,7 @@ time.sleep(float(os.environ["WAIT_SECONDS"]))
 pathlib.Path(os.environ["MESSAGE"]).write_text("both are there")
 print("all done", file=sys.stderr)
 """
-SLEEP = "import time; print('asleep', flush=True); time.sleep(60)"
+SLEEP = "import time; print('asleep', flush=True); time.sleep(3600)"
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
@@ -37,7 +37,7 @@ def code(error: pytest.ExceptionInfo[ClientError]) -> str:
 
 
 def test_a_job_runs_and_its_outputs_are_uploaded_while_it_runs(
-    jobs: Any, unique: str, eventually: Any, record: Any
+    jobs: Any, unique: str, record: Any
 ) -> None:
     pattern = {"source": ["aws.sagemaker"], "detail": {"ProcessingJobName": [{"prefix": unique}]}}
     recorder = record(pattern)
@@ -81,7 +81,7 @@ def test_a_job_runs_and_its_outputs_are_uploaded_while_it_runs(
 
 
 def test_the_output_of_a_program_is_in_the_log_group(
-    jobs: Any, unique: str, eventually: Any, cloud: EmbeddedCloud
+    jobs: Any, unique: str, cloud: EmbeddedCloud
 ) -> None:
     program = "import sys; print('to out'); print('to err', file=sys.stderr); print('25%\\r50%')"
     jobs.start(unique, program)
@@ -96,7 +96,7 @@ def test_the_output_of_a_program_is_in_the_log_group(
 
 
 def test_inputs_are_placed_as_in_the_container(
-    jobs: Any, bucket: str, unique: str, eventually: Any, cloud: EmbeddedCloud
+    jobs: Any, bucket: str, unique: str, cloud: EmbeddedCloud
 ) -> None:
     s3 = cloud.client("s3")
     for key in ("one.json", "in/", "in/a.txt", "in/deep/b.txt", "inner.txt"):
@@ -144,7 +144,7 @@ facts["threads"] = os.environ.get("OMP_NUM_THREADS")
     ids=["exit status", "killed", "message that is not text"],
 )
 def test_a_program_that_fails_fails_the_job(
-    jobs: Any, unique: str, eventually: Any, program: str, reason: str, message: str | None
+    jobs: Any, unique: str, program: str, reason: str, message: str | None
 ) -> None:
     jobs.start(unique, program, Environment={"M": "/opt/ml/output/message"})
     eventually(lambda: jobs.has_ended(unique))
@@ -154,7 +154,7 @@ def test_a_program_that_fails_fails_the_job(
     assert description.get("ExitMessage") == message
 
 
-def test_a_missing_input_fails_the_job(jobs: Any, unique: str, eventually: Any) -> None:
+def test_a_missing_input_fails_the_job(jobs: Any, unique: str) -> None:
     request = jobs.request(unique)
     request["ProcessingInputs"] += [
         jobs.input("weights", f"s3://{jobs.bucket}/nothing/", "/opt/ml/processing/model")
@@ -164,9 +164,7 @@ def test_a_missing_input_fails_the_job(jobs: Any, unique: str, eventually: Any) 
     assert "No S3 objects found" in jobs.describe(unique)["FailureReason"]
 
 
-def test_a_stopped_job_can_clean_up_and_its_outputs_are_kept(
-    jobs: Any, unique: str, eventually: Any
-) -> None:
+def test_a_stopped_job_can_clean_up_and_its_outputs_are_kept(jobs: Any, unique: str) -> None:
     program = """
 import pathlib, signal, sys, time
 out = pathlib.Path(sys.argv[2]) / "output"
@@ -175,7 +173,7 @@ def end(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
 (out / "ready.txt").write_text("")
-time.sleep(60)
+time.sleep(3600)
 """
     jobs.start(unique, program)
     eventually(lambda: jobs.keys("output/"))
@@ -189,24 +187,28 @@ time.sleep(60)
     assert code(error) == "ValidationException"
 
 
-def test_a_program_that_ignores_sigterm_is_killed(jobs: Any, unique: str, eventually: Any) -> None:
-    program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLEEP
-    jobs.start(unique, program)
-    time.sleep(0.5)
+def test_a_program_that_ignores_sigterm_is_killed(jobs: Any, unique: str) -> None:
+    program = (
+        "import pathlib, signal, sys\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "(pathlib.Path(sys.argv[2]) / 'output' / 'ready.txt').touch()\n"
+    )
+    jobs.start(unique, program + SLEEP)
+    eventually(lambda: jobs.keys("output/"))
     jobs.sagemaker.stop_processing_job(ProcessingJobName=unique)
-    eventually(lambda: jobs.has_ended(unique), seconds=30)
+    eventually(lambda: jobs.has_ended(unique))
     assert jobs.status(unique) == "Stopped"
 
 
-def test_a_job_that_runs_too_long_fails(jobs: Any, unique: str, eventually: Any) -> None:
+def test_a_job_that_runs_too_long_fails(jobs: Any, unique: str) -> None:
     jobs.start(unique, SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 1})
-    eventually(lambda: jobs.has_ended(unique), seconds=30)
+    eventually(lambda: jobs.has_ended(unique))
     description = jobs.describe(unique)
     assert description["ProcessingJobStatus"] == "Failed"
     assert "MaxRuntimeExceeded" in description["FailureReason"]
 
 
-def test_a_name_can_be_used_only_once(jobs: Any, unique: str, eventually: Any) -> None:
+def test_a_name_can_be_used_only_once(jobs: Any, unique: str) -> None:
     jobs.start(unique, "")
     for _ in range(2):
         with pytest.raises(ClientError) as error:
@@ -232,9 +234,7 @@ def set_quota(cloud: EmbeddedCloud, quota: dict[str, int]) -> None:
         assert answer.status == 200
 
 
-def test_a_quota_limits_what_runs_at_once(
-    jobs: Any, unique: str, cloud: EmbeddedCloud, eventually: Any
-) -> None:
+def test_a_quota_limits_what_runs_at_once(jobs: Any, unique: str, cloud: EmbeddedCloud) -> None:
     set_quota(cloud, {"ml.g4dn.xlarge": 1, "ml.g6.xlarge": 0})
     cluster = {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
     resources = {"ClusterConfig": cluster}
@@ -298,7 +298,7 @@ def test_the_limits_of_sagemaker_apply(jobs: Any, unique: str, changes: dict[str
     assert code(error) == "ValidationException"
 
 
-def test_jobs_are_listed_and_tagged(jobs: Any, unique: str, eventually: Any) -> None:
+def test_jobs_are_listed_and_tagged(jobs: Any, unique: str) -> None:
     arns = [
         jobs.start(f"{unique}-{number}", "", Tags=[{"Key": "a", "Value": "1"}])
         for number in range(3)
@@ -318,18 +318,24 @@ def test_jobs_are_listed_and_tagged(jobs: Any, unique: str, eventually: Any) -> 
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"a": "1", "b": "2"}
 
 
-def test_jobs_run_at_the_same_time(jobs: Any, unique: str, eventually: Any) -> None:
+def test_jobs_run_at_the_same_time(jobs: Any, unique: str, tmp_path: Path) -> None:
+    """Each of them ends when all have begun."""
     names = [f"{unique}-{number}" for number in range(3)]
-    started = time.monotonic()
+    meet = """
+import os, pathlib, time
+here = pathlib.Path(os.environ["HERE"])
+(here / os.environ["NAME"]).touch()
+while len(list(here.iterdir())) < 3:
+    time.sleep(0.05)
+"""
+    (tmp_path / "here").mkdir()
     for name in names:
-        jobs.start(name, "import time; time.sleep(1.5)")
+        jobs.start(name, meet, Environment={"HERE": str(tmp_path / "here"), "NAME": name})
     eventually(lambda: all(jobs.has_ended(name) for name in names))
-    assert time.monotonic() - started < 4.4
+    assert {jobs.status(name) for name in names} == {"Completed"}
 
 
-def test_the_folder_of_a_job_is_removed(
-    cloud: EmbeddedCloud, jobs: Any, unique: str, eventually: Any
-) -> None:
+def test_the_folder_of_a_job_is_removed(cloud: EmbeddedCloud, jobs: Any, unique: str) -> None:
     jobs.start(unique, "import time; time.sleep(1)")
     folder: Path = cloud.state / "jobs" / unique
     eventually(folder.exists)

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud.process import EmbeddedCloud
+from tests.waiting import eventually
 
 
 def created_in(bucket: str, **object_: Any) -> dict[str, Any]:
@@ -19,9 +20,7 @@ def created_in(bucket: str, **object_: Any) -> dict[str, Any]:
     }
 
 
-def test_an_object_created_event(
-    cloud: EmbeddedCloud, bucket: str, record: Any, eventually: Any
-) -> None:
+def test_an_object_created_event(cloud: EmbeddedCloud, bucket: str, record: Any) -> None:
     recorder = record(created_in(bucket))
     key = "jobs/a b+c/ü&%41.yaml"
     put = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"12345")
@@ -41,9 +40,7 @@ def test_an_object_created_event(
     assert "version-id" not in detail["object"]
 
 
-def test_the_sequencers_of_a_key_increase(
-    cloud: EmbeddedCloud, bucket: str, record: Any, eventually: Any
-) -> None:
+def test_the_sequencers_of_a_key_increase(cloud: EmbeddedCloud, bucket: str, record: Any) -> None:
     recorder = record(created_in(bucket))
     for body in (b"1", b"2", b"3"):
         cloud.client("s3").put_object(Bucket=bucket, Key="k", Body=body)
@@ -58,7 +55,7 @@ def test_the_sequencers_of_a_key_increase(
 
 
 def test_a_multipart_upload_and_a_copy_are_one_event_each(
-    cloud: EmbeddedCloud, bucket: str, record: Any, eventually: Any
+    cloud: EmbeddedCloud, bucket: str, record: Any
 ) -> None:
     from io import BytesIO
 
@@ -87,9 +84,7 @@ def test_a_multipart_upload_and_a_copy_are_one_event_each(
     assert head["Metadata"] == {"task-id": "t-1"} and head["ContentType"] == "video/mp4"
 
 
-def test_a_deletion_is_an_event(
-    cloud: EmbeddedCloud, bucket: str, record: Any, eventually: Any
-) -> None:
+def test_a_deletion_is_an_event(cloud: EmbeddedCloud, bucket: str, record: Any) -> None:
     recorder = record({"source": ["aws.s3"], "detail": {"bucket": {"name": [bucket]}}})
     s3 = cloud.client("s3")
     s3.put_object(Bucket=bucket, Key="k", Body=b"")
@@ -121,7 +116,6 @@ def test_rule_patterns(
     cloud: EmbeddedCloud,
     bucket: str,
     record: Any,
-    eventually: Any,
     patterns: Any,
     matches: set[str],
 ) -> None:

@@ -17,6 +17,7 @@ from demo_model.install import SHIPPED
 from local import ROOT
 from processing import weights
 from tests.hub import COMMIT, Hub, serving
+from tests.waiting import PATIENCE_SECONDS
 
 Import = Callable[..., subprocess.CompletedProcess[str]]
 LARGEST = "transformer/diffusion_pytorch_model.safetensors"
@@ -56,7 +57,7 @@ def command(hub: Hub, folder: str, tmp_path: Path) -> Import:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
 
     return run

@@ -18,6 +18,7 @@ from contract.manifest import Layout
 from processing import worker
 from processing.__main__ import main
 from tests.processing.conftest import Jobs
+from tests.waiting import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 PREPARE = """
@@ -55,7 +56,7 @@ def run(program: str, *arguments: object) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -76,7 +77,7 @@ def render(layout: Layout, message: Path) -> int:
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         check=False,
-        timeout=600,
+        timeout=PATIENCE_SECONDS,
     )
     return done.returncode
 

@@ -12,6 +12,7 @@ from contract.outcome import VIDEO_FILE
 from tests.processing.conftest import Jobs
 from tests.processing.decoding import decoded
 from tests.processing.scenes import psnr
+from tests.waiting import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -48,7 +49,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from contract.outcome import VIDEO_FILE, Failed
 from processing import several
 from processing.share import Share
 from tests.processing.conftest import Jobs
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -48,7 +48,7 @@ def test_two_processes_make_each_video_once_and_as_one_process_does(
     alone, layout = jobs.rendered(*tasks), jobs.root(*tasks)
 
     process = start(layout, tmp_path / "message")
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == 0, errors
     begun = [event for event in events(output) if event["event"] == "task-started"]
@@ -68,7 +68,7 @@ def test_a_damaged_reference_and_damaged_weights_are_reported_once(
     layout = jobs.root(broken, jobs.task("other", image="bee.png"))
     (layout.references / "bee.png").write_bytes(b"no picture")
     process = start(layout, tmp_path / "message")
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert jobs.failure(layout, "broken").problem.code == "reference-unreadable"
     failed = [event["task_id"] for event in events(output) if event["event"] == "task-failed"]
@@ -78,7 +78,7 @@ def test_a_damaged_reference_and_damaged_weights_are_reported_once(
     layout.model.unlink()
     layout.model.mkdir()
     process = start(layout, tmp_path / "message")
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert (tmp_path / "message").read_text().startswith("weights-missing: ")
     for task_id in ("bee-0", "bee-1", "bee-2"):
@@ -112,7 +112,7 @@ def test_a_process_that_is_killed_costs_its_own_task_only(jobs: Jobs, tmp_path: 
     # A process without a task would be no loss.
     _wait_until_in_work(process, 2)
     os.kill(_children(process.pid)[0], signal.SIGKILL)
-    process.communicate(timeout=120)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     left = [t.task_id for t in tasks if not (layout.task_output(t.task_id) / VIDEO_FILE).exists()]
     assert len(left) == 1, "a killed process has one task in work"
@@ -128,12 +128,9 @@ def test_a_stop_ends_all_processes(jobs: Jobs, tmp_path: Path) -> None:
     children = _children(process.pid)
     assert len(children) == 2
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 128 + signal.SIGTERM
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
 def test_there_is_one_process_for_each_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
