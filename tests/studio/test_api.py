@@ -1,6 +1,7 @@
 """The function of the studio, on fakes: sessions, the gallery, jobs, drops."""
 
 import json
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from studio.api.gallery import PAGE_ENTRIES
 from tests.fakes import PNG, World
 from tests.functions.stored import jobs, tasks
 from tests.studio.conftest import Studio
+from tests.waiting import PATIENCE_SECONDS
 
 QUESTIONS = (
     "gallery", "job", "review", "cancel", "delete", "again", "approve", "upload", "plan", "enhance",
@@ -206,6 +208,60 @@ def test_cancel_deletes_the_spec_of_an_open_job(studio: Studio, world: World) ->
     world.delete("jobs/bee.yaml")
     assert jobs(world)[0].state == State.CANCELED
     assert "ended" in studio.ask("cancel", 409, path="bee")["message"]
+
+
+def test_files_of_a_large_job_are_deleted_at_the_same_time(
+    studio: Studio, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a bee\nvariations: 32\n")
+    while attempts := world.dispatch():
+        for attempt in attempts:
+            world.render(attempt)
+    (job,) = jobs(world)
+    remove, meeting = world.files.remove, threading.Barrier(10, timeout=PATIENCE_SECONDS)
+
+    def together(bucket: str, key: str) -> None:
+        if key.endswith(
+            (
+                "-01.mp4",
+                "-01.json",
+                "-01.jpg",
+                "-02.mp4",
+                "-02.json",
+                "-02.jpg",
+                "-03.mp4",
+                "-03.json",
+                "-03.jpg",
+                "-04.mp4",
+            )
+        ):
+            meeting.wait()
+        remove(bucket, key)
+
+    monkeypatch.setattr(world.files, "remove", together)
+    studio.ask("delete", path="bee")
+    assert not any(world.files.exists("output", key) for key in job.outputs)
+
+
+def test_a_file_that_cannot_be_deleted_leaves_the_job_in_the_gallery(
+    studio: Studio, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.drop("jobs/bee.yaml", "prompt: a bee\n")
+    for attempt in world.dispatch():
+        world.render(attempt)
+    remove = world.files.remove
+
+    def fails(bucket: str, key: str) -> None:
+        if key.endswith(".jpg"):
+            raise Transient("S3 did not answer")
+        remove(bucket, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.files, "remove", fails)
+        studio.ask("delete", 503, path="bee")
+    assert paths(studio.ask("gallery")) == ["bee"]
+    studio.ask("delete", path="bee")
+    assert paths(studio.ask("gallery")) == []
 
 
 def test_delete_removes_what_was_published_and_nothing_else(studio: Studio, world: World) -> None:
