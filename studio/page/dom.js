@@ -27,6 +27,18 @@ export function select(options) {
   return el("select", {}, ...options.map(([value, label]) => el("option", { value }, label)));
 }
 
+// Takes files that are dropped anywhere on the page. Returns what ends it.
+export function dropped(zone, take) {
+  const over = (event) => {
+    event.preventDefault();
+    zone.classList.toggle("over", event.type === "dragover");
+    if (event.type === "drop" && event.dataTransfer.files.length) take([...event.dataTransfer.files]);
+  };
+  const types = ["dragover", "dragleave", "drop"];
+  for (const type of types) addEventListener(type, over);
+  return () => types.forEach((type) => removeEventListener(type, over));
+}
+
 let forgetting;
 
 // Says something to the person, also to a screen reader.

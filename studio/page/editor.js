@@ -1,6 +1,6 @@
 // The editor: a form and the text of the spec side by side. The text is what is dropped.
 
-import { button, el, field, say } from "./dom.js";
+import { button, dropped, el, field, say } from "./dom.js";
 import { specForm } from "./form.js";
 import { address } from "./gallery.js";
 import { ask, upload } from "./session.js";
@@ -79,7 +79,7 @@ export function editor(view, from) {
     for (const file of list) {
       const kind = Object.keys(REFERENCES).find((one) => REFERENCES[one].test(file.name));
       if (!kind) {
-        say(`${file.name} is no picture, video or sound.`);
+        say(`${file.name} is no picture, video or sound. Lists and specs are uploaded in the gallery.`);
         continue;
       }
       say(`Uploading ${file.name}`);
@@ -119,14 +119,9 @@ export function editor(view, from) {
 
   text.addEventListener("input", changed);
   name.addEventListener("input", changed);
-  chosen.addEventListener("change", () => addFiles([...chosen.files]).catch((error) => say(error.message)));
-
-  const over = (event) => {
-    event.preventDefault();
-    zone.classList.toggle("over", event.type === "dragover");
-    if (event.type === "drop") addFiles([...event.dataTransfer.files]).catch((error) => say(error.message));
-  };
-  for (const type of ["dragover", "dragleave", "drop"]) addEventListener(type, over);
+  const take = (list) => addFiles(list).catch((error) => say(error.message));
+  chosen.addEventListener("change", () => take([...chosen.files]));
+  const endDrops = dropped(zone, take);
 
   const right = el(
     "div",
@@ -152,6 +147,6 @@ export function editor(view, from) {
   start().catch((error) => say(error.message));
   return () => {
     clearTimeout(checking);
-    for (const type of ["dragover", "dragleave", "drop"]) removeEventListener(type, over);
+    endDrops();
   };
 }

@@ -1,6 +1,7 @@
 // The gallery: what is in the folder, the newest first. It looks again every few seconds.
 
 import { button, el, field, select } from "./dom.js";
+import { files } from "./files.js";
 import { ask } from "./session.js";
 
 const EVERY_MS = 3000;
@@ -41,7 +42,8 @@ export function gallery(view) {
   const filters = el("div", { className: "row" });
   filters.append(field("search", "Search prompts, paths and tags", search), field("state", "State", state));
   for (const one of filters.children) one.classList.add("grow");
-  view.append(el("h1", { tabIndex: -1 }, "Gallery"), filters, list, empty, el("div", { className: "row" }, more));
+  const [uploads, endUploads] = files(() => load(""));
+  view.append(el("h1", { tabIndex: -1 }, "Gallery"), filters, uploads, list, empty, el("div", { className: "row" }, more));
 
   let cards = [];
   let following = null;
@@ -111,5 +113,6 @@ export function gallery(view) {
   return () => {
     clearInterval(timer);
     clearTimeout(typing);
+    endUploads();
   };
 }
