@@ -7,7 +7,6 @@ tried from time to time, and the faster one is used.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -40,11 +39,12 @@ class Cores:
     """Measures steps, and sets the number of torch's threads to the faster of two choices.
 
     Args:
-        most: The larger choice; the other one is 1. By default the number of cores, but at most 2.
+        most: The larger choice; the other one is 1. By default as many as torch uses by itself (the
+            number of cores, or OMP_NUM_THREADS), but at most 2.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = most or min(os.cpu_count() or 1, 2)
+        self._most = most or min(torch.get_num_threads(), 2)
         self._seconds = {1: 0.0, self._most: 0.0}
         self._count = 0
 

@@ -42,7 +42,7 @@ _MINUTES = {"vae": 6.5, "text": 4.6, "transformer": 133.6}
 # Chosen for less than 20 minutes in total. The quality that they reach was never measured.
 _ACCELERATOR_MINUTES = {"vae": 2.0, "text": 2.0, "transformer": 14.0}
 # Enough for each loss to fall.
-_REDUCED_STEPS = {"vae": 60, "text": 200, "transformer": 40}
+_REDUCED_STEPS = {"vae": 40, "text": 200, "transformer": 40}
 _SEED = 1
 
 

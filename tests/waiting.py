@@ -6,7 +6,7 @@ from typing import Any
 
 # Nothing that is tested takes nearly so long, even where four other processes want each core. It
 # only ends a test that would wait for ever. How long something takes is a matter for bench/.
-PATIENCE_SECONDS = 300
+PATIENCE_SECONDS = 900
 
 
 def eventually(ask: Callable[[], Any], *, log: Callable[[], str] = lambda: "") -> Any:
