@@ -56,9 +56,14 @@ class Cores:
         trial = bool(others) and self._count % _TRY_EVERY < 2
         threads = others[0] if trial else best
         self._count += 1
+        before = torch.get_num_threads()
         torch.set_num_threads(threads)
         began = time.monotonic()
-        yield
+        try:
+            yield
+        finally:
+            # What comes after the steps, such as the next stage, has all of them again.
+            torch.set_num_threads(before)
         took = time.monotonic() - began
         old = self._seconds[threads]
         self._seconds[threads] = _KEEP * old + (1 - _KEEP) * took if old else took

@@ -78,7 +78,7 @@ def row_taken(there: str, key: str) -> Problem:
     """
     message = f"{there} has the name of this row already, which would replace its job."
     if there == key:
-        message = f"{there} was changed, or is of no row, so this row does not replace it."
+        message = f"{there} is not as a list has written it, so this row does not replace it."
     name = s3_keys.name_of(s3_keys.stem_of(key))
     return Problem(
         code=Code.NAME_TAKEN,

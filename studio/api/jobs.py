@@ -151,7 +151,7 @@ def delete(ports: Ports, asked: Path) -> None:
     for build in (s3_keys.status, s3_keys.rejected, s3_keys.failed, s3_keys.review):
         keys.add(build(entry.path))
     with ThreadPoolExecutor(_REMOVED_AT_ONCE) as threads:
-        # The last of them fails here if one of them has failed.
+        # What fails in a thread fails here.
         list(threads.map(partial(ports.files.remove, output), sorted(keys)))
     ports.files.remove(ports.settings.input_bucket, _dropped(entry))
     # Last, so that an interrupted deletion can be repeated.
